@@ -1,0 +1,190 @@
+"""Raw lines in, raw lines out: tokenizers, search and one or more models together."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from s2s.decoding.hypotheses import Hypothesis, SearchOptions
+from s2s.decoding.search import JointState, Step, StepOutput, beam_search, combine
+from s2s.errors import RunError
+from s2s.models.seq2seq import Hypotheses, Seq2Seq, build_seq2seq
+from s2s.nn.precision import Compute, Precision, choose_compute
+from s2s.nn.weights import load_tensors, put_weights
+from s2s.recipe import Decoding, TranslationRecipe
+from s2s.recipe_file import parse_recipe
+from s2s.run import RunFolder
+from s2s.text.batches import pad
+from s2s.text.repetition import has_loop
+from s2s.text.tokenizer import END, PAD, START, UNKNOWN, Tokenizer, load_tokenizers
+
+BATCH_TOKENS = 8192
+"""Padded source tokens searched together at most, whatever the recipe's number of lines."""
+EXTRA_TOKENS = 10
+"""Added to the longest output that the recipe's ratio allows, so that a one-word line has room."""
+
+
+class Alternative(NamedTuple):
+    """One of several translations of a line."""
+
+    text: str
+    score: float
+    """log-probability over the length normaliser, in nats"""
+    log_probability: float
+    """of the whole sentence, in nats"""
+
+
+class Translation(NamedTuple):
+    """What became of one line."""
+
+    text: str
+    score: float
+    log_probability: float
+    flags: tuple[str, ...] = ()
+    """`truncated` (cut off at the longest length), `repeats` (some words stand three times in a row)"""
+    tokens: tuple[str, ...] = ()
+    """target tokens, END last unless truncated"""
+    log_probabilities: tuple[float, ...] = ()
+    """one for each of the tokens, in nats"""
+    source_tokens: tuple[str, ...] = ()
+    """with END last"""
+    attention: NDArray[np.float32] | None = None
+    """(target tokens, source tokens), where it was asked for and the model has attention"""
+    nbest: tuple[Alternative, ...] = ()
+
+
+BLANK = Translation("", 0.0, 0.0)
+
+
+class Translator:
+    """One model, or an ensemble of models that share their tokenizers."""
+
+    def __init__(
+        self, models: Sequence[Seq2Seq], source: Tokenizer, target: Tokenizer, decoding: Decoding, compute: Compute
+    ) -> None:
+        self.models = [model.to(compute.device) for model in models]
+        self.source = source
+        self.target = target
+        self.decoding = decoding
+        self.compute = compute
+
+    @classmethod
+    def load(cls, *runs: str | Path, device: str = "auto", precision: Precision = "float32") -> Self:
+        """Open one run folder, or several as an ensemble that averages their probabilities.
+
+        Raises RunError for a folder that is missing or damaged, or whose tokenizers differ.
+        """
+        compute = choose_compute(device, precision)
+        models, tokenizers, recipes = [], [], []
+        for run in (RunFolder(Path(path)) for path in runs):
+            recipe = recipe_of(run)
+            source, target = load_tokenizers(run.path)
+            model = build_seq2seq(
+                recipe.model, source_vocabulary=source.vocabulary_size, target_vocabulary=target.vocabulary_size
+            )
+            put_weights(model, load_tensors(run.require_best()), origin=str(run.best))
+            models.append(model.eval())
+            tokenizers.append((source, target))
+            recipes.append(recipe)
+        prints = [(source.fingerprint, target.fingerprint) for source, target in tokenizers]
+        for run_path, own in zip(runs, prints, strict=True):
+            if own != prints[0]:
+                raise RunError(f"{run_path}: its tokenizer is not that of {runs[0]}; an ensemble must share tokenizers")
+        return cls(models, *tokenizers[0], recipes[0].decoding, compute)
+
+    def translate(
+        self, lines: Sequence[str], *, beam: int | None = None, nbest: int = 1, attention: bool = False
+    ) -> list[Translation]:
+        """Translate lines of raw text, in their order; a blank line stays blank.
+
+        `beam` is the recipe's unless given; `nbest` translations are returned, at most `beam`.
+        """
+        width = self.decoding.beam if beam is None else beam
+        encoded = [self.source.encode(line) if line.strip() else [] for line in lines]
+        results = [BLANK] * len(lines)
+        with torch.inference_mode(), self.compute.autocast():
+            for group in self._groups([len(tokens) for tokens in encoded]):
+                found = self._search([encoded[index] for index in group], max(width, nbest), nbest, attention)
+                for index, hypotheses in zip(group, found, strict=True):
+                    results[index] = self._translation(encoded[index], hypotheses)
+        return results
+
+    def _groups(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Indices of lines that are not blank, longest first, in batches of similar lengths."""
+        group: list[int] = []
+        for index in sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i]):
+            longest = lengths[group[0]] if group else 0
+            if group and (len(group) >= self.decoding.batch_lines or (len(group) + 1) * longest > BATCH_TOKENS):
+                yield group
+                group = []
+            group.append(index)
+        if group:
+            yield group
+
+    def _search(self, sources: Sequence[list[int]], beam: int, nbest: int, attention: bool) -> list[list[Hypothesis]]:
+        decoding, device = self.decoding, self.compute.device
+        lengths = torch.tensor([len(tokens) + 1 for tokens in sources])
+        tokens = pad([[*tokens, END] for tokens in sources]).to(device)
+        options = SearchOptions(
+            forbidden=(PAD, START, UNKNOWN),
+            no_repeat_ngram=decoding.no_repeat_ngram,
+            length_normalization=decoding.length_normalization,
+            length_alpha=decoding.length_alpha,
+            coverage_penalty=decoding.coverage_penalty,
+            keep_attention=attention,
+        )
+        longest = (lengths * decoding.max_length_ratio).long() + EXTRA_TOKENS
+        return beam_search(
+            combine([step_of(model) for model in self.models]),
+            JointState([model.begin(tokens, lengths) for model in self.models]),
+            options,
+            beam=beam,
+            nbest=nbest,
+            max_lengths=longest,
+            min_lengths=torch.minimum((lengths * decoding.min_length_ratio).long(), longest),
+            source_lengths=lengths,
+            device=device,
+        )
+
+    def _translation(self, source: list[int], hypotheses: list[Hypothesis]) -> Translation:
+        best = hypotheses[0]
+        text = self._text(best)
+        flags = [
+            name for name, raised in (("truncated", best.truncated), ("repeats", has_loop(text.split()))) if raised
+        ]
+        tokens = best.tokens if best.truncated else [*best.tokens, END]
+        return Translation(
+            text,
+            best.score,
+            best.log_probability,
+            tuple(flags),
+            tuple(self.target.token(token) for token in tokens),
+            tuple(best.log_probabilities),
+            tuple(self.source.token(token) for token in [*source, END]),
+            best.attention,
+            tuple(Alternative(self._text(each), each.score, each.log_probability) for each in hypotheses),
+        )
+
+    def _text(self, hypothesis: Hypothesis) -> str:
+        """One line: a line end that was spelled out byte by byte becomes a space."""
+        return self.target.decode(hypothesis.tokens).replace("\r", " ").replace("\n", " ")
+
+
+def recipe_of(run: RunFolder) -> TranslationRecipe:
+    """The recipe that a run folder was trained with."""
+    return parse_recipe(run.require_recipe(), origin=str(run.recipe), folder=run.path)
+
+
+def step_of(model: Seq2Seq) -> Step[Hypotheses]:
+    """A model as the search sees it."""
+
+    def step(tokens: torch.Tensor, state: Hypotheses) -> StepOutput[Hypotheses]:
+        output = model.decoder.step(tokens, state.decoder, state.memory)
+        logits = model.decoder.logits(output.readout)
+        log_probabilities = logits.float().log_softmax(dim=-1).view(*tokens.shape, -1)
+        return StepOutput(log_probabilities, output.attention, Hypotheses(output.state, state.memory))
+
+    return step

@@ -1,0 +1,59 @@
+"""Hold sentence pairs out of a corpus in one piece, so that a test measures more than memory."""
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+LARGEST_HELD_OUT_GROUP = 20
+"""Pairs in the largest group of connected sentences that may be held out; larger ones hold near-copies."""
+
+
+def hold_out(pairs: Sequence[tuple[str, str]], sizes: Mapping[str, int]) -> dict[str, list[tuple[str, str]]]:
+    """Split pairs into "train" and the named splits so that no source and no target sentence stands in two of them.
+
+    Sentences that differ only in case, width or spacing count as one. Pairs that share a sentence, directly or through
+    others, form a group, and a group is never divided: in the order of a hash, hence independent of the order of the
+    pairs, groups fill the held-out splits up to their sizes. Groups of more than LARGEST_HELD_OUT_GROUP pairs and all
+    that is left are "train". Within a split the pairs keep their order; exact duplicates are dropped.
+    """
+    kept = list(dict.fromkeys(pairs))
+    forms = [(_compared(source), _compared(target)) for source, target in kept]
+    groups = [group for group in _connected(forms) if len(group) <= LARGEST_HELD_OUT_GROUP]
+    groups.sort(key=lambda group: hashlib.sha256("\t".join(min(forms[index] for index in group)).encode()).digest())
+    room = dict(sizes)
+    side = ["train"] * len(kept)
+    for group in groups:
+        split = next((name for name in room if room[name] >= len(group)), None)
+        if split is not None:
+            room[split] -= len(group)
+            for index in group:
+                side[index] = split
+    divided: dict[str, list[tuple[str, str]]] = {name: [] for name in ("train", *sizes)}
+    for pair, split in zip(kept, side, strict=True):
+        divided[split].append(pair)
+    return divided
+
+
+def _compared(sentence: str) -> str:
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", sentence).casefold())
+    return " ".join(folded.split())
+
+
+def _connected(forms: Sequence[tuple[str, str]]) -> list[list[int]]:
+    """Indices of the pairs that share a source or a target sentence, directly or through other pairs: union-find."""
+    parents = list(range(len(forms)))
+
+    def root_of(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        return index
+
+    first: dict[tuple[int, str], int] = {}
+    for index, form in enumerate(forms):
+        for sentence in enumerate(form):
+            parents[root_of(index)] = root_of(first.setdefault(sentence, index))
+    groups: dict[int, list[int]] = {}
+    for index in range(len(forms)):
+        groups.setdefault(root_of(index), []).append(index)
+    return list(groups.values())

@@ -1,0 +1,68 @@
+"""Attention: a decoder's queries ask the positions that an encoder left."""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Score = Literal["dot", "scaled_dot", "general", "concat", "location"]
+
+
+class Memory(NamedTuple):
+    """What an encoder leaves. Keys are projected once per sentence, and nothing is tiled for a beam."""
+
+    keys: Tensor
+    """(B, S, A)"""
+    values: Tensor
+    """(B, S, M)"""
+    valid: Tensor
+    """(B, S), True where there is a source token"""
+
+    def keep(self, sentences: Tensor) -> "Memory":
+        """The memory of some sentences (b,)."""
+        return Memory(self.keys[sentences], self.values[sentences], self.valid[sentences])
+
+
+class Attention(nn.Module):
+    """Global attention with the scores of Luong et al. (2015, section 3.1) and Bahdanau et al. (2015, A.1.2).
+
+    dot q·k, scaled_dot q·k / sqrt(H), general q·W k, concat v·tanh(W q + U k), location W q (a weight
+    for each source position, from the query alone).
+    """
+
+    def __init__(self, score: Score, *, query_size: int, memory_size: int, attention_size: int, positions: int) -> None:
+        super().__init__()
+        self.score = score
+        self.scale = 1.0 / math.sqrt(query_size) if score == "scaled_dot" else 1.0
+        if score in ("dot", "scaled_dot"):
+            assert query_size == memory_size, "the recipe refuses dot attention between unequal sizes"
+        elif score == "general":
+            self.key = nn.Linear(memory_size, query_size, bias=False)
+        elif score == "concat":
+            self.key = nn.Linear(memory_size, attention_size, bias=True)
+            self.query = nn.Linear(query_size, attention_size, bias=False)
+            self.combine = nn.Linear(attention_size, 1, bias=False)
+        else:
+            self.position = nn.Linear(query_size, positions, bias=False)
+
+    def keys(self, values: Tensor) -> Tensor:
+        """(B, S, M) -> (B, S, A), what queries are compared with."""
+        return self.key(values) if self.score in ("general", "concat") else values
+
+    def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """(B, Q, H) -> contexts (B, Q, M) and weights (B, Q, S), which sum to one over valid positions."""
+        scores = self._scores(queries, memory).float()
+        weights = scores.masked_fill(~memory.valid[:, None, :], -torch.inf).softmax(dim=2)
+        return torch.bmm(weights.to(memory.values.dtype), memory.values), weights
+
+    def _scores(self, queries: Tensor, memory: Memory) -> Tensor:
+        """(B, Q, H) -> (B, Q, S)."""
+        if self.score == "concat":
+            hidden = torch.tanh(self.query(queries)[:, :, None, :] + memory.keys[:, None, :, :])
+            return self.combine(hidden).squeeze(3)
+        if self.score == "location":
+            scores: Tensor = self.position(queries)
+            missing = memory.valid.shape[1] - scores.shape[2]
+            return nn.functional.pad(scores, (0, missing), value=-torch.inf)
+        return torch.bmm(queries, memory.keys.to(queries.dtype).transpose(1, 2)) * self.scale

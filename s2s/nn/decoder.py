@@ -1,0 +1,221 @@
+"""The decoder: from a memory and the tokens so far to the readout that predicts the next token."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from s2s.nn.attention import Attention, Memory
+from s2s.nn.dropout import Dropout, at_step
+from s2s.nn.recurrent import Cell, Recurrent, State
+
+Choose = Callable[[Tensor, Tensor], Tensor]
+"""gold next tokens (B, 1), logits (B, 1, V) -> the tokens to feed next (B, 1)."""
+
+
+class DecoderState(NamedTuple):
+    """Where a decoder stands in B sentences with K hypotheses each."""
+
+    layers: State
+    """(L, B x K, H) each; row b x K + k is hypothesis k of sentence b"""
+    feed: Tensor | None
+    """(B x K, 1, E), the last readout, with input feeding"""
+
+    def rows(self, rows: Tensor) -> "DecoderState":
+        """The state of some rows (R,), in that order."""
+        return DecoderState(
+            tuple(part[:, rows] for part in self.layers), None if self.feed is None else self.feed[rows]
+        )
+
+
+class DecoderOutput(NamedTuple):
+    """What a decoder gives for a step or for whole sentences."""
+
+    readout: Tensor
+    """(B x K, T, E)"""
+    attention: Tensor | None
+    """(B, K x T, S), or None without attention"""
+    state: DecoderState
+
+
+class DecoderMasks(NamedTuple):
+    """Dropout masks of one pass over (B, T) target tokens; None where there is none."""
+
+    embedding: Tensor | None = None
+    words: Tensor | None = None
+    layers: tuple[Tensor, ...] = ()
+    readout: Tensor | None = None
+
+    def at(self, step: int) -> "DecoderMasks":
+        """The part that one step sees."""
+        layers = tuple(part for mask in self.layers if (part := at_step(mask, step)) is not None)
+        return DecoderMasks(
+            at_step(self.embedding, step), at_step(self.words, step), layers, at_step(self.readout, step)
+        )
+
+
+class Bridge(nn.Module):
+    """The decoder's first state from the encoder's last; layer l starts from encoder layer l, or from its top one."""
+
+    def __init__(
+        self, kind: Literal["learned", "last", "zeros"], *, memory_size: int, hidden_size: int, layers: int, cell: Cell
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.layers = layers
+        self.hidden_size = hidden_size
+        if kind == "learned":
+            parts = 2 if cell == "lstm" else 1
+            self.project = nn.ModuleList(nn.Linear(memory_size, hidden_size) for _ in range(parts * layers))
+
+    def forward(self, state: State) -> State:
+        """(L of the encoder, B, M) each -> (L of the decoder, B, H) each."""
+        return tuple(self._part(part, index) for index, part in enumerate(state))
+
+    def _part(self, part: Tensor, index: int) -> Tensor:
+        top = part.shape[0] - 1
+        chosen = [part[min(layer, top)] for layer in range(self.layers)]
+        if self.kind == "zeros":
+            return part.new_zeros(self.layers, part.shape[1], self.hidden_size)
+        if self.kind == "learned":
+            chosen = [self.project[index * self.layers + layer](row) for layer, row in enumerate(chosen)]
+            # An LSTM's cell is unbounded, a hidden state lies in (-1, 1).
+            chosen = [torch.tanh(row) if index == 0 else row for row in chosen]
+        return torch.stack(chosen)
+
+
+class Decoder(nn.Module):
+    """Recurrent layers with attention; one step, or whole sentences when nothing feeds back.
+
+    `luong`: all layers, then the top one asks (Luong et al. 2015, section 3). `gnmt`: the first layer
+    asks, and the layers above receive the context (Wu et al. 2016, section 3). The readout is
+    tanh(W [h; c]) (Luong et al. 2015, equation 5) with E units, so that it can share the embedding.
+    """
+
+    def __init__(
+        self,
+        embedding: nn.Embedding,
+        hidden_size: int,
+        *,
+        memory_size: int,
+        attention: Attention | None,
+        layers: int = 1,
+        cell: Cell = "gru",
+        wiring: Literal["luong", "gnmt"] = "luong",
+        input_feeding: bool = False,
+        bridge: Literal["learned", "last", "zeros"] = "learned",
+        tied: bool = True,
+        dropout: Dropout = Dropout(),  # noqa: B008 - immutable
+    ) -> None:
+        super().__init__()
+        units = embedding.embedding_dim
+        context_size = 0 if attention is None else memory_size
+        below = layers if wiring == "luong" else 1
+        self.embedding = embedding
+        self.attention = attention
+        self.input_feeding = input_feeding
+        self.dropout = dropout
+        self.bridge = Bridge(bridge, memory_size=memory_size, hidden_size=hidden_size, layers=layers, cell=cell)
+        self.asking = Recurrent(units * (2 if input_feeding else 1), hidden_size, layers=below, cell=cell)
+        self.above = (
+            Recurrent(
+                hidden_size, hidden_size, layers=layers - below, cell=cell, context_size=context_size, residual_from=1
+            )
+            if below < layers
+            else None
+        )
+        self.readout = nn.Linear(hidden_size + context_size, units)
+        self.output = nn.Linear(units, embedding.num_embeddings)
+        if tied:
+            self.output.weight = embedding.weight
+
+    def start(self, encoder_state: State) -> DecoderState:
+        """The state before the first token, K = 1."""
+        layers = self.bridge(encoder_state)
+        feed = None
+        if self.input_feeding:
+            feed = layers[0].new_zeros(layers[0].shape[1], 1, self.embedding.embedding_dim)
+        return DecoderState(layers, feed)
+
+    def step(
+        self,
+        tokens: Tensor,
+        state: DecoderState,
+        memory: Memory,
+        masks: DecoderMasks = DecoderMasks(),  # noqa: B008
+    ) -> DecoderOutput:
+        """Last tokens (B, K) -> the readout for the next ones and the state behind them."""
+        embedded = _times(_times(self.embedding(tokens.reshape(-1, 1)), masks.words), masks.embedding)
+        if self.input_feeding:
+            assert state.feed is not None
+            embedded = torch.cat([embedded, state.feed.to(embedded.dtype)], dim=2)
+        return self._advance(embedded, state.layers, memory, masks)
+
+    def forward(
+        self, inputs: Tensor, state: DecoderState, memory: Memory, *, choose: Choose | None = None
+    ) -> DecoderOutput:
+        """Tokens fed (B, T), from START on -> readout (B, T, E), attention (B, T, S) and the last state.
+
+        Without input feeding and `choose` this is one pass over whole sentences. `choose` decides at
+        each step what is fed next; without it the given tokens are.
+        """
+        masks = self._draw_masks(inputs)
+        if not self.input_feeding and choose is None:
+            embedded = _times(_times(self.embedding(inputs), masks.words), masks.embedding)
+            return self._advance(embedded, state.layers, memory, masks)
+        outputs: list[DecoderOutput] = []
+        tokens = inputs[:, :1]
+        for step in range(inputs.shape[1]):
+            outputs.append(self.step(tokens, state, memory, masks.at(step)))
+            state = outputs[-1].state
+            if step + 1 < inputs.shape[1]:
+                gold = inputs[:, step + 1 : step + 2]
+                tokens = gold if choose is None else choose(gold, self.logits(outputs[-1].readout))
+        attention = None
+        if self.attention is not None:
+            attention = torch.cat([output.attention for output in outputs if output.attention is not None], dim=1)
+        return DecoderOutput(torch.cat([output.readout for output in outputs], dim=1), attention, state)
+
+    def logits(self, readout: Tensor) -> Tensor:
+        """(..., E) -> (..., V)."""
+        logits: Tensor = self.output(readout)
+        return logits
+
+    def _advance(self, embedded: Tensor, layers: State, memory: Memory, masks: DecoderMasks) -> DecoderOutput:
+        """(B x K, T, E or 2 E) through layers, attention and readout; T is 1 in a step, K is 1 in a whole pass."""
+        below, depth = list(masks.layers), len(self.asking.layers)
+        hidden, last = self.asking(embedded, tuple(part[:depth] for part in layers), masks=below[: depth - 1] or None)
+        context = attention = None
+        if self.attention is not None:
+            queries = hidden.reshape(memory.valid.shape[0], -1, hidden.shape[2])
+            context, attention = self.attention(queries, memory)
+            context = context.reshape(hidden.shape[0], hidden.shape[1], -1)
+        if self.above is not None:
+            if below:
+                hidden = hidden * below[depth - 1]
+            rest = tuple(part[depth:] for part in layers)
+            hidden, top = self.above(hidden, rest, context=context, masks=below[depth:] or None)
+            last = tuple(torch.cat(parts) for parts in zip(last, top, strict=True))
+        joined = hidden if context is None else torch.cat([hidden, context.to(hidden.dtype)], dim=2)
+        readout = _times(torch.tanh(self.readout(joined)), masks.readout)
+        return DecoderOutput(readout, attention, DecoderState(last, readout if self.input_feeding else None))
+
+    def _draw_masks(self, inputs: Tensor) -> DecoderMasks:
+        if not self.training:
+            return DecoderMasks()
+        like, dropout, steps = self.embedding.weight.new_empty(inputs.shape[0], 0), self.dropout, inputs.shape[1]
+        units, hidden = self.embedding.embedding_dim, self.asking.output_size
+        words = dropout._replace(variational=False).mask(like, dropout.words, 1, steps=steps)
+        depth = len(self.asking.layers) + (0 if self.above is None else len(self.above.layers))
+        between = (dropout.mask(like, dropout.layers, hidden, steps=steps) for _ in range(depth - 1))
+        return DecoderMasks(
+            embedding=dropout.mask(like, dropout.embedding, units, steps=steps),
+            words=words,
+            layers=tuple(mask for mask in between if mask is not None),
+            readout=dropout.mask(like, dropout.output, units, steps=steps),
+        )
+
+
+def _times(values: Tensor, mask: Tensor | None) -> Tensor:
+    return values if mask is None else values * mask

@@ -1,0 +1,59 @@
+"""The encoder: source tokens to a memory, one vector for each position."""
+
+import torch
+from torch import Tensor, nn
+
+from s2s.nn.dropout import Dropout
+from s2s.nn.recurrent import Cell, Recurrent, State
+
+
+class Encoder(nn.Module):
+    """Embeds source tokens and reads them in one or both directions."""
+
+    def __init__(
+        self,
+        embedding: nn.Embedding,
+        hidden_size: int,
+        *,
+        layers: int = 1,
+        cell: Cell = "gru",
+        bidirectional: bool = True,
+        dropout: Dropout = Dropout(),  # noqa: B008 - immutable
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.dropout = dropout
+        self.recurrent = Recurrent(
+            embedding.embedding_dim, hidden_size, layers=layers, cell=cell, bidirectional=bidirectional
+        )
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """(B, S), (B,) on the CPU -> values (B, S, M), zero beyond each length, and the last state.
+
+        The state is (L, B, M): the two directions of a layer stand side by side.
+        """
+        embedded = self.dropout.on_embedded(self.embedding(tokens), training=self.training)
+        masks = self._masks_between_layers(embedded) if self.training and self.dropout.layers else None
+        values, state = self.recurrent(embedded, lengths=lengths, masks=masks)
+        if self.training:
+            mask = self.dropout.mask(values, self.dropout.output, values.shape[2], steps=values.shape[1])
+            values = values if mask is None else values * mask
+        return values, tuple(self._join_directions(part) for part in state)
+
+    def _masks_between_layers(self, embedded: Tensor) -> list[Tensor]:
+        size = self.recurrent.output_size
+        masks = (
+            self.dropout.mask(embedded, self.dropout.layers, size, steps=embedded.shape[1])
+            for _ in self.recurrent.layers[1:]
+        )
+        return [mask for mask in masks if mask is not None]
+
+    def _join_directions(self, part: Tensor) -> Tensor:
+        """(L x D, B, H) -> (L, B, D x H)."""
+        layers = part.unflatten(0, (-1, self.recurrent.directions))
+        return torch.cat(layers.unbind(1), dim=2)
+
+
+def positions_valid(lengths: Tensor, size: int, device: torch.device) -> Tensor:
+    """(B,) -> (B, size), True at positions below each length."""
+    return torch.arange(size, device=device)[None, :] < lengths.to(device)[:, None]

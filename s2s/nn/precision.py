@@ -1,0 +1,66 @@
+"""Which device computes, and in which precision; `training` and `decoding` both ask here."""
+
+from contextlib import AbstractContextManager
+from typing import Literal, NamedTuple
+
+import torch
+
+from s2s.errors import S2SError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Compute(NamedTuple):
+    """A device, the type of its matrix products, and why."""
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """A context in which matrix products are computed in the chosen type."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    def __str__(self) -> str:
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _processor()
+        precision = "bfloat16 autocast" if self.dtype == torch.bfloat16 else "float32"
+        return f"{self.device} ({name}), {precision} ({self.reason})"
+
+
+def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compute:
+    """Resolve `auto|cpu|cuda[:N]` and `auto|float32|bfloat16` on this machine."""
+    chosen = _device(device)
+    if precision == "float32":
+        return Compute(chosen, torch.float32, "as asked")
+    native = _native_bfloat16(chosen)
+    if precision == "bfloat16":
+        return Compute(chosen, torch.bfloat16, "as asked" if native else "as asked; this machine emulates it slowly")
+    if native:
+        return Compute(chosen, torch.bfloat16, "the machine computes it natively")
+    return Compute(chosen, torch.float32, "the machine has no native bfloat16")
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise S2SError(f"--device {name}: not a device; give auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise S2SError(f"--device {name}: not a device that s2s runs on; give auto, cpu, cuda or cuda:N")
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise S2SError(f"--device {name}: this machine has {count} CUDA devices; give auto or cpu")
+    return device
+
+
+def _native_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported and supported())
+
+
+def _processor() -> str:
+    return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,88 @@
+"""A run folder: everything that a training leaves, and all that translating needs."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from s2s.atomic import write_text
+from s2s.errors import RunError
+
+
+class RunFolder:
+    """The files of one run, by name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.toml"
+        self.environment = path / "environment.json"
+        self.best = path / "best.safetensors"
+        self.last = path / "last"
+        self.metrics = path / "metrics.jsonl"
+        self.scores = path / "scores.json"
+        self.plots = path / "plots"
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def exists(self) -> bool:
+        """Whether something stands at the path already."""
+        return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+
+    def create(self) -> None:
+        """Make the folder; one that is in use already is refused."""
+        if self.exists():
+            raise RunError(f"{self}: exists already; go on with --resume, or choose another folder with --out")
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def require_recipe(self) -> str:
+        """The text of recipe.toml, or an error that says what the path is."""
+        if not self.path.is_dir():
+            raise RunError(f"{self}: no such run folder; train one with s2s train RECIPE --out {self}")
+        try:
+            return self.recipe.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise RunError(f"{self}: not a run folder (it has no recipe.toml)") from None
+
+    def require_best(self) -> Path:
+        """The path of the best weights, or an error that says what to do."""
+        if not self.best.exists():
+            raise RunError(f"{self}: no weights yet (best.safetensors); the training has not reached a validation")
+        return self.best
+
+
+class Metrics:
+    """metrics.jsonl: one JSON object a line, in the order of the steps."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add one line and hand it to the disk."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read(self) -> list[dict[str, Any]]:
+        """All whole rows; a last line cut off by a kill is left out."""
+        if not self.path.exists():
+            return []
+        rows = []
+        for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return [row for row in rows if isinstance(row, dict)]
+
+    def forget_after(self, step: int) -> None:
+        """Drop the rows of steps that a resumed training will do again."""
+        kept = [row for row in self.read() if row.get("step", 0) <= step]
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

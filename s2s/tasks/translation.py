@@ -1,0 +1,219 @@
+"""Translation: from a recipe to data, model, loss and validation."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from s2s.corpora import split_files
+from s2s.decoding.translator import Translator
+from s2s.errors import DataError
+from s2s.evaluation.scores import quick_bleu, quick_chrf, tokenization_for
+from s2s.models.seq2seq import Seq2Seq, build_seq2seq
+from s2s.nn.loss import Loss
+from s2s.nn.precision import Compute
+from s2s.recipe import FileSplit, PairSplit, Split, TableSplit, TranslationRecipe
+from s2s.run import RunFolder
+from s2s.text.batches import Batch, BatchSampler, collate
+from s2s.text.dataset import EncodedPairs, cache_folder, encode_pairs, identity_of
+from s2s.text.lines import Lines, PairFiles, Table, read_pairs
+from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
+from s2s.training.teacher_forcing import ScheduledSampling, forcing_rate
+
+log = logging.getLogger("s2s")
+INSPECTED_PAIRS = 10_000
+"""Training pairs whose unknown rate and round trip are checked."""
+
+
+class Pairs(NamedTuple):
+    """A split, found: where its pairs can be read, again and again."""
+
+    read: Callable[[], Iterator[tuple[str, str]]]
+    identity: str
+    """changes when a pair changes"""
+    description: str
+
+
+def open_split(split: Split, *, source: str, target: str, corpora: Path | None) -> Pairs:
+    """Find the pairs that a recipe names; `source` and `target` are languages or columns."""
+    if isinstance(split, PairSplit):
+        return Pairs(lambda: iter(split.pairs), repr(split.pairs), f"{len(split.pairs)} pairs of the recipe")
+    files: PairFiles
+    if isinstance(split, str):
+        found = split_files(split, corpora).files
+        for language in (source, target):
+            if language not in found:
+                raise DataError(f"{split}: has no language {language!r}; it has {', '.join(sorted(found))}")
+        files, description = Lines(found[source], found[target]), split
+    elif isinstance(split, FileSplit):
+        files = Lines(Path(split.source), Path(split.target))
+        description = f"{files.source.name} and {files.target.name}"
+    else:
+        assert isinstance(split, TableSplit)
+        columns = split.source_column or source, split.target_column or target
+        files, description = Table(Path(split.table), *columns, split.columns), Path(split.table).name
+    paths = [files.path] if isinstance(files, Table) else [files.source, files.target]
+    return Pairs(lambda: read_pairs(files), identity_of(paths) + repr(files[1:]), description)
+
+
+class TranslationTask:
+    """Batches, loss and validation of one recipe, for the trainer."""
+
+    def __init__(
+        self,
+        recipe: TranslationRecipe,
+        model: Seq2Seq,
+        pairs: EncodedPairs,
+        validation: list[tuple[str, str]],
+        tokenizers: tuple[Tokenizer, Tokenizer],
+        compute: Compute,
+    ) -> None:
+        self.recipe = recipe
+        self.model = model
+        self.pairs = pairs
+        self.validation = validation
+        self.source, self.target = tokenizers
+        self.compute = compute
+        training = recipe.training
+        self.sampler = BatchSampler(
+            pairs.source_lengths, pairs.target_lengths, batch_tokens=training.batch_tokens, seed=recipe.seed
+        )
+        self._planned: tuple[int, list[object]] | None = None
+
+    def batches_in_epoch(self, epoch: int) -> int:
+        """Batches of an epoch, which counts from 0."""
+        return len(self._plan(epoch))
+
+    def batches(self, epoch: int, skip: int) -> Iterator[Batch]:
+        """The batches of an epoch in their order, without the first `skip`."""
+        alpha = self.recipe.tokenizer.sampling
+        for number, rows in enumerate(self._plan(epoch)[skip:], start=skip):
+            sources = [self.pairs.source(row) for row in rows]
+            targets = [self.pairs.target(row) for row in rows]
+            if alpha:
+                seed = (self.recipe.seed * 1_000_003 + epoch * 10_007 + number) % 2**31
+                sources = self.source.encode_sampled([self.source.decode(s.tolist()) for s in sources], alpha, seed)
+                targets = self.target.encode_sampled([self.target.decode(t.tolist()) for t in targets], alpha, seed)
+            yield collate(sources, targets)
+
+    def tokens(self, batch: Batch) -> int:
+        """Target tokens of a batch, END counted."""
+        return batch.target_tokens
+
+    def loss(self, batch: Batch, step: int) -> Loss:
+        """The label-smoothed loss of a batch, with the forcing rate of the step."""
+        training, rate = self.recipe.training, self.rates(step)["forcing_rate"]
+        choose = None if rate >= 1.0 else ScheduledSampling(rate, training.teacher_forcing.feed)
+        return self._loss(batch, training.label_smoothing, choose)
+
+    def rates(self, step: int) -> Mapping[str, float]:
+        """The forcing rate at a step."""
+        forcing = self.recipe.training.teacher_forcing
+        rate = forcing_rate(step, forcing.schedule, rate=forcing.rate, floor=forcing.floor, steps=forcing.steps)
+        return {"forcing_rate": rate}
+
+    def validate(self) -> Mapping[str, float]:
+        """Nats per token with gold prefixes, and BLEU and chrF of greedy translations."""
+        nats = tokens = 0.0
+        encoded = [(self.source.encode(source), self.target.encode(target)) for source, target in self.validation]
+        encoded.sort(key=lambda pair: len(pair[0]))
+        rows = max(1, self.recipe.training.batch_tokens // (len(encoded[-1][0]) + 1))
+        for begin in range(0, len(encoded), rows):
+            batch = collate(*zip(*encoded[begin : begin + rows], strict=True))
+            with self.compute.autocast():
+                loss = self._loss(batch, 0.0, None)
+            nats, tokens = nats + float(loss.nats), tokens + loss.tokens
+        sources, references = zip(*self.validation, strict=True)
+        hypotheses = [translation.text for translation in self.translator().translate(sources, beam=1)]
+        tokenize = tokenization_for(self.recipe.data.target)
+        return {
+            "nats_per_token": nats / tokens,
+            "bleu": quick_bleu(hypotheses, references, tokenize),
+            "chrf": quick_chrf(hypotheses, references),
+        }
+
+    def translator(self) -> Translator:
+        """A translator with the model's present weights."""
+        return Translator([self.model], self.source, self.target, self.recipe.decoding, self.compute)
+
+    def decoder_path(self) -> str:
+        """Which way the decoder runs in training, and why."""
+        if self.recipe.model.input_feeding:
+            return "step by step (input feeding returns each readout to the next step)"
+        forcing = self.recipe.training.teacher_forcing
+        if forcing.rate < 1.0 or forcing.schedule != "constant":
+            return "step by step where the forcing rate is below 1 (the model's own tokens are fed back)"
+        return "whole sentences (nothing feeds back)"
+
+    def _loss(self, batch: Batch, smoothing: float, choose: ScheduledSampling | None) -> Loss:
+        device = self.compute.device
+        return self.model.loss(
+            batch.source.to(device),
+            batch.source_lengths,
+            batch.inputs.to(device),
+            batch.targets.to(device),
+            target_lengths=batch.target_lengths,
+            smoothing=smoothing,
+            choose=choose,
+        )
+
+    def _plan(self, epoch: int) -> list[object]:
+        if self._planned is None or self._planned[0] != epoch:
+            self._planned = epoch, self.sampler.epoch(epoch)
+        return self._planned[1]
+
+
+def prepare(recipe: TranslationRecipe, run: RunFolder, compute: Compute, corpora: Path | None) -> TranslationTask:
+    """Everything before the first step: read, train or load tokenizers, check the text, encode, build the model."""
+    data = recipe.data
+    train, validation = (
+        open_split(split, source=data.source, target=data.target, corpora=corpora)
+        for split in (data.train, data.validation)
+    )
+    tokenizers = _tokenizers(recipe, train, run)
+    for side, tokenizer, name in ((0, tokenizers[0], data.source), (1, tokenizers[1], data.target)):
+        lines = (pair[side] for pair, _ in zip(train.read(), range(INSPECTED_PAIRS), strict=False))
+        for warning in warnings_of(inspect(tokenizer, lines), f"{train.description} ({name})"):
+            log.warning(warning)
+    pairs = encode_pairs(
+        train.read,
+        train.identity,
+        *tokenizers,
+        max_tokens=data.max_tokens,
+        max_length_ratio=data.max_length_ratio,
+        cache=cache_folder(),
+        description=train.description,
+    )
+    for reason, count in pairs.dropped.items():
+        log.info("%s: %s pairs dropped, %s", train.description, f"{count:,}", reason)
+    held = [(source, target) for source, target in validation.read() if source.strip() and target.strip()]
+    if not held:
+        raise DataError(f"data.validation: {validation.description} has no pairs; the best weights are chosen on them")
+    log.info("%s: %s pairs; %s: %s pairs", train.description, f"{len(pairs):,}", validation.description, f"{len(held):,}")
+    torch.manual_seed(recipe.seed)
+    model = build_seq2seq(
+        recipe.model,
+        source_vocabulary=tokenizers[0].vocabulary_size,
+        target_vocabulary=tokenizers[1].vocabulary_size,
+    )
+    return TranslationTask(recipe, model, pairs, held, tokenizers, compute)
+
+
+def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tuple[Tokenizer, Tokenizer]:
+    """The run's tokenizers, trained on the training pairs if it has none."""
+    if any(run.path.glob("tokenizer.*")):
+        return load_tokenizers(run.path)
+    chosen = recipe.tokenizer
+    trained = train_tokenizers(
+        chosen.kind,
+        chosen.model,
+        chosen.vocabulary_size,
+        chosen.joint,
+        chosen.byte_fallback,
+        chosen.minimum_count,
+        train.read,
+    )
+    save_tokenizers(*trained, run.path)
+    return trained

@@ -1,0 +1,1 @@
+"""Text, from raw lines to batches of token numbers."""

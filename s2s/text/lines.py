@@ -1,0 +1,147 @@
+"""Strict reading of text and of parallel text: what cannot be read exactly is an error, never a guess."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeAlias
+
+from s2s.errors import DataError
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Lines(NamedTuple):
+    """Two files aligned by line: line n of one translates line n of the other."""
+
+    source: Path
+    target: Path
+
+
+class Table(NamedTuple):
+    """A file of tab-separated columns, two of which are the sides of a pair.
+
+    `columns` names the columns, all of them, of a file without a header; when it is empty the first line is the header.
+    """
+
+    path: Path
+    source: str
+    target: str
+    columns: tuple[str, ...] = ()
+
+
+PairFiles: TypeAlias = Lines | Table
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    r"""The lines of a UTF-8 file, streamed, without their ends.
+
+    Only `\n` and `\r\n` end a line: other separators (U+2028, `\x0b`, `\x1c`, a lone `\r`) stay inside it, so that two
+    files aligned by any other program stay aligned here. A byte-order mark is dropped, a last line without an end
+    counts, and a file whose name ends in `.gz` is unpacked while it is read.
+    Raises DataError, when reading gets there, for a file that is missing, unreadable, not UTF-8, or a damaged `.gz`.
+    """
+    try:
+        with _open(path) as stream:
+            for number, line in enumerate(stream, start=1):
+                if number == 1 and line.startswith(BYTE_ORDER_MARK):
+                    line = line.removeprefix(BYTE_ORDER_MARK)
+                    if not line:
+                        return
+                yield _decoded(_without_end(line), path, number)
+    except EOFError:
+        raise DataError(f"{path}: the gzip file is cut off before its end; copy or download it again") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(
+            f"{path}: the name ends in .gz, but it cannot be unpacked ({error}); rename it if it is plain text, else "
+            "get it again"
+        ) from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror or error}; give the path of a readable file"
+        ) from None
+
+
+def read_pairs(files: PairFiles) -> Iterator[tuple[str, str]]:
+    """The (source, target) pairs of the files, streamed in order, nothing dropped.
+
+    Raises DataError as read_lines does, for files of unequal length (after the lines that both have), for a row whose
+    number of columns is not that of the header, and for a column that the table does not have.
+    """
+    if isinstance(files, Table):
+        return _read_table(files)
+    return _read_aligned(files)
+
+
+def _read_aligned(files: Lines) -> Iterator[tuple[str, str]]:
+    pairs = zip_longest(read_lines(files.source), read_lines(files.target))
+    for common, (source, target) in enumerate(pairs):
+        if source is None or target is None:
+            longer = common + 1 + sum(1 for _ in pairs)
+            source_lines, target_lines = (common, longer) if source is None else (longer, common)
+            raise DataError(
+                f"source {files.source} has {source_lines:,} lines, target {files.target} {target_lines:,}: "
+                "line n of one must translate line n of the other; align the files again"
+            )
+        yield source, target
+
+
+def _read_table(table: Table) -> Iterator[tuple[str, str]]:
+    columns = table.columns
+    source = target = -1
+    for number, line in enumerate(read_lines(table.path), start=1):
+        cells = line.split("\t")
+        if number == 1:
+            columns = columns or tuple(cells)
+            source, target = _column(table, columns, table.source), _column(table, columns, table.target)
+            if not table.columns:
+                continue
+        if len(cells) != len(columns):
+            raise DataError(
+                f"{table.path}, line {number:,}: expected {len(columns)} columns ({', '.join(columns)}), found "
+                f"{len(cells)}; columns are separated by one tab each, and each must be named"
+            )
+        yield cells[source], cells[target]
+    if source < 0 and not table.columns:
+        raise DataError(f"{table.path}: the file is empty; its first line must name the columns")
+
+
+def _column(table: Table, columns: tuple[str, ...], name: str) -> int:
+    if columns.count(name) == 1:
+        return columns.index(name)
+    there = ", ".join(columns)
+    if name in columns:
+        raise DataError(
+            f"{table.path}: {columns.count(name)} columns are named {name} ({there}); give each its own name"
+        )
+    hint = ""
+    if not table.columns:
+        example = [table.source, table.target, *(f"column{number}" for number in range(3, len(columns) + 1))]
+        named = ", ".join(f'"{column}"' for column in example)
+        hint = f"; if the file has no header line, name its columns: columns = [{named}]"
+    raise DataError(f"{table.path}: no column is named {name}; there are: {there}{hint}")
+
+
+def _open(path: Path) -> BinaryIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")  # type: ignore[return-value]  # a GzipFile reads like any binary file
+    return path.open("rb")
+
+
+def _without_end(line: bytes) -> bytes:
+    if line.endswith(b"\r\n"):
+        return line[:-2]
+    return line.removesuffix(b"\n")
+
+
+def _decoded(line: bytes, path: Path, number: int) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}, line {number:,}: byte 0x{line[error.start]:02x} at position {error.start + 1:,} of the line is "
+            "not valid UTF-8; save the file as UTF-8 (for a Latin-1 file: iconv -f latin1 -t utf-8)"
+        ) from None

@@ -1,0 +1,17 @@
+"""The four token ids that mean the same in every vocabulary."""
+
+from typing import Final
+
+PAD: Final = 0
+"""Fills a batch beyond the end of a row."""
+UNKNOWN: Final = 1
+"""Stands for what the vocabulary lacks."""
+START: Final = 2
+"""What a decoder is given first."""
+END: Final = 3
+"""Closes every sequence."""
+
+SPECIAL_LABELS: Final = ("<pad>", "<unk>", "<s>", "</s>")
+"""Their names, in the order of the ids."""
+UNKNOWN_SURFACE: Final = "\N{DOUBLE QUESTION MARK}"
+"""How UNKNOWN reads in decoded text."""

@@ -1,0 +1,246 @@
+"""Subword tokens by SentencePiece, which `s2s train` trains itself."""
+
+import hashlib
+import io
+import logging
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from random import Random
+from typing import Literal, Self
+
+import sentencepiece
+from tqdm import tqdm
+
+from s2s.errors import DataError, RecipeError
+from s2s.text.segmentation import MergeSampler, Sampler, UnigramSampler
+from s2s.text.special import END, PAD, START, UNKNOWN
+
+_BYTE_PIECES = 256
+_SMALLEST_BYTE_VOCABULARY = 600
+_MANY_CHARACTERS = 1000
+_USUAL_COVERAGE = 0.9995  # what SentencePiece advises for Chinese and Japanese
+_TRAINING_CHARACTERS = 30_000_000  # training holds some 25 bytes for each: 250,000 pairs took 0.8 GB
+_TRAINING_CHARACTERS_OF_A_LINE = 1000  # SentencePiece leaves out lines of more than 4,192 bytes
+_TRAINING_THREADS = 2  # a fixed number: sums of floats depend on how they are shared out
+_LOW_LINE = "\u2581"
+
+_log = logging.getLogger("s2s")
+
+
+class SubwordTokenizer:
+    """A SentencePiece model, unigram (Kudo 2018) or BPE (Sennrich et al. 2016).
+
+    It normalises by `nmt_nfkc`: NFKC, control characters and zero-width marks dropped or turned to spaces, white
+    space collapsed. With byte fallback a character that is no piece is spelled as its UTF-8 bytes.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        """Reads a serialized model; ValueError when it is none, or has other special ids than s2s."""
+        if not model:
+            raise ValueError("it is empty")
+        self._model = model
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        except RuntimeError as error:
+            raise ValueError("it is no SentencePiece model") from error
+        processor = self._processor
+        found = processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id()
+        if found != (PAD, UNKNOWN, START, END):
+            raise ValueError(
+                f"its ids of padding, unknown, start and end are {found}, not {(PAD, UNKNOWN, START, END)}"
+            )
+
+    @classmethod
+    def train(
+        cls, lines: Iterable[str], *, model: Literal["unigram", "bpe"], vocabulary_size: int, byte_fallback: bool
+    ) -> Self:
+        """Learns pieces from lines, which are read once and streamed.
+
+        A vocabulary that the text cannot fill is made smaller, with a warning. DataError when the lines hold no text,
+        RecipeError when the vocabulary is too small for the characters.
+        """
+        if byte_fallback and vocabulary_size < _SMALLEST_BYTE_VOCABULARY:
+            _log.warning(
+                "tokenizer.byte_fallback: its %d byte pieces need a vocabulary_size of at least %d (given %d); turned"
+                " off, so characters that training never saw will be unknown",
+                _BYTE_PIECES, _SMALLEST_BYTE_VOCABULARY, vocabulary_size,
+            )  # fmt: skip
+            byte_fallback = False
+        text, complete = _training_text(lines)
+        if not text:
+            raise DataError("tokenizer: the training text is empty; check the files that data.train names")
+        coverage = _character_coverage(text, complete, vocabulary_size, byte_fallback)
+        trained = cls(_train(text, model, vocabulary_size, byte_fallback, coverage))
+        if trained.vocabulary_size < vocabulary_size:
+            _log.warning(
+                "tokenizer.vocabulary_size: the training text has pieces for %s entries only, not for %s; %s are used",
+                f"{trained.vocabulary_size:,}", f"{vocabulary_size:,}", f"{trained.vocabulary_size:,}",
+            )  # fmt: skip
+        return trained
+
+    @property
+    def vocabulary_size(self) -> int:
+        """V: pieces, the four special ones and the bytes included."""
+        return int(self._processor.vocab_size())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the model, in hexadecimal."""
+        return hashlib.sha256(self._model).hexdigest()
+
+    def encode(self, line: str) -> list[int]:
+        """The best segmentation of a line."""
+        return list(self._processor.encode(line))
+
+    def encode_sampled(self, lines: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
+        """Drawn segmentations: unigram smoothed by `alpha` (Kudo 2018), or BPE with dropout `alpha` (Provilkov 2020).
+
+        The same arguments give the same tokens, whatever was drawn before; `alpha` 0 is `encode`.
+        """
+        if alpha == 0:
+            return [self.encode(line) for line in lines]
+        generator = Random(seed)
+        return [self._draw(line, alpha, generator) for line in lines]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of some pieces; bytes that are no UTF-8 become U+FFFD, and line breaks spelled in bytes spaces."""
+        text = str(self._processor.decode([int(token) for token in tokens if token not in (PAD, START, END)]))
+        return text.replace("\n", " ").replace("\r", " ")
+
+    def token(self, token: int) -> str:
+        """The piece, with a low line (U+2581) where a word begins."""
+        return str(self._processor.id_to_piece(int(token)))
+
+    def normalize(self, line: str) -> str:
+        """The line after `nmt_nfkc` and with white space collapsed."""
+        return str(self._processor.normalize(line)).replace(_LOW_LINE, " ").strip(" ")
+
+    def serialize(self) -> bytes:
+        """The SentencePiece model, as its own tools read it."""
+        return self._model
+
+    def _draw(self, line: str, alpha: float, generator: Random) -> list[int]:
+        tokens: list[int] = []
+        for known, unknown in self._units.findall(str(self._processor.normalize(line))):
+            if known:
+                tokens.extend(self._ids[piece] for piece in self._sampler.sample(known, alpha, generator))
+            else:
+                tokens.extend([self._ids[_byte_piece(byte)] for byte in unknown.encode()] if self._bytes else [UNKNOWN])
+        return tokens
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {self.token(token): token for token in range(self.vocabulary_size)}
+
+    @cached_property
+    def _bytes(self) -> bool:
+        return _byte_piece(0) in self._ids and self._processor.is_byte(self._ids[_byte_piece(0)])
+
+    @cached_property
+    def _scores(self) -> dict[str, float]:
+        """The score of each piece that can be met in text."""
+        model = self._processor
+        hidden = (model.is_control, model.is_unknown, model.is_byte, model.is_unused)
+        return {
+            piece: model.get_score(token) for piece, token in self._ids.items() if not any(is_(token) for is_ in hidden)
+        }
+
+    @cached_property
+    def _sampler(self) -> Sampler:
+        ranks = sorted(-score for score in self._scores.values())
+        merges = ranks == list(range(len(ranks)))  # BPE scores its pieces 0, -1, -2 ...; log-probabilities never are
+        return MergeSampler(self._scores) if merges else UnigramSampler(self._scores)
+
+    @cached_property
+    def _units(self) -> re.Pattern[str]:
+        """Finds a word with the low line before it, or a run of characters that are no pieces."""
+        known = "".join(re.escape(piece) for piece in self._scores if len(piece) == 1 and piece != _LOW_LINE)
+        return re.compile(f"({_LOW_LINE}[{known}]*|[{known}]+)|([^{known}{_LOW_LINE}]+)")
+
+
+def _training_text(lines: Iterable[str]) -> tuple[list[str], bool]:
+    """The lines to learn from, and whether they are all; of a long text a part, spread evenly over it.
+
+    A line is kept or not by a multiplicative hash of its number, so that source and target lines, which alternate,
+    are kept alike. SentencePiece could draw them, but its draws differ from process to process.
+    """
+    kept: list[tuple[int, str]] = []
+    limit, characters = 2**32, 0
+    for number, line in enumerate(tqdm(lines, desc="reading text", unit=" lines", disable=None, leave=False)):
+        place = number * 0x9E3779B1 % 2**32
+        if place >= limit or not line or line.isspace():
+            continue
+        kept.append((place, line[:_TRAINING_CHARACTERS_OF_A_LINE]))
+        characters += len(kept[-1][1])
+        while characters > _TRAINING_CHARACTERS:
+            limit //= 2
+            kept = [(place, line) for place, line in kept if place < limit]
+            characters = sum(len(line) for _, line in kept)
+    return [line for _, line in kept], limit == 2**32
+
+
+def _character_coverage(lines: list[str], complete: bool, vocabulary_size: int, byte_fallback: bool) -> float:
+    """The share of the text whose characters become pieces of their own; the rest are bytes, or unknown.
+
+    All of them, as a rule. A long text names many characters once, in typing errors and quotations, and so does one
+    in Chinese or Japanese; and with bytes to fall back on, single characters never take more than half of the pieces.
+    """
+    usual = 1.0 if complete else _USUAL_COVERAGE
+    if not byte_fallback:
+        return usual
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts.update(_LOW_LINE + _LOW_LINE.join(unicodedata.normalize("NFKC", line).split()))
+    if len(counts) > _MANY_CHARACTERS:
+        usual = _USUAL_COVERAGE
+    room = (vocabulary_size - _BYTE_PIECES) // 2
+    affordable = sum(count for _, count in counts.most_common(room)) / counts.total()
+    return min(usual, affordable)
+
+
+def _byte_piece(byte: int) -> str:
+    return f"<0x{byte:02X}>"
+
+
+def _train(
+    lines: list[str], model: Literal["unigram", "bpe"], vocabulary_size: int, byte_fallback: bool, coverage: float
+) -> bytes:
+    written = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_writer=written,
+            model_type=model,
+            vocab_size=vocabulary_size,
+            hard_vocab_limit=False,
+            byte_fallback=byte_fallback,
+            character_coverage=coverage,
+            normalization_rule_name="nmt_nfkc",
+            pad_id=PAD,
+            unk_id=UNKNOWN,
+            bos_id=START,
+            eos_id=END,
+            num_threads=_TRAINING_THREADS,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise _training_error(str(error), vocabulary_size, byte_fallback) from error
+    return written.getvalue()
+
+
+def _training_error(message: str, vocabulary_size: int, byte_fallback: bool) -> DataError | RecipeError:
+    needed = re.search(r"smaller than required_chars\D+\d+ vs (\d+)", message)
+    if needed:
+        hint = (
+            "" if byte_fallback else f", or set tokenizer.byte_fallback = true and at least {_SMALLEST_BYTE_VOCABULARY}"
+        )
+        return RecipeError(
+            f"tokenizer.vocabulary_size: {vocabulary_size:,} entries cannot hold the characters of the training text,"
+            f" which need {int(needed[1]):,}; choose {2 * int(needed[1]):,} or more{hint}"
+        )
+    if "sentences_.empty()" in message or "all_chars_count" in message:
+        return DataError("tokenizer: the training text is empty; check the files that data.train names")
+    return DataError(f"tokenizer: SentencePiece cannot learn from the training text: {message}")

@@ -1,0 +1,94 @@
+"""`last/`: all that exact resumption needs.
+
+Tensors lie in files whose names carry the step; checkpoint.json names them and is renamed into place
+last, so at any instant it points at one whole checkpoint. Files that it does not name are removed
+after that.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from s2s.errors import RunError
+from s2s.nn.weights import load_tensors, save_tensors
+from s2s.run import write_json
+
+FORMAT = 1
+
+
+class Checkpoint(NamedTuple):
+    """One moment of a training."""
+
+    tensors: dict[str, Tensor]
+    """weights, optimizer, moving average and random states, under prefixes"""
+    progress: dict[str, Any]
+    """plain numbers: where the training stands"""
+    averaged: list[str]
+    """names of the files of past validations' weights"""
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint in place of the one before."""
+    name = f"state-{checkpoint.progress['step']}.safetensors"
+    save_tensors(folder / name, checkpoint.tensors)
+    index = {"format": FORMAT, "state": name, "averaged": checkpoint.averaged, "progress": checkpoint.progress}
+    write_json(folder / "checkpoint.json", index)
+    for path in folder.iterdir():
+        if path.name not in (name, "checkpoint.json", *checkpoint.averaged):
+            path.unlink(missing_ok=True)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """The last whole checkpoint; None where none was saved yet."""
+    path = folder / "checkpoint.json"
+    if not path.exists():
+        return None
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        version, name = index["format"], index["state"]
+        averaged, progress = list(index["averaged"]), dict(index["progress"])
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"{path}: damaged; remove {folder} and train again, or start from best.safetensors") from None
+    if version != FORMAT:
+        raise RunError(f"{path}: has format {version}, this version of s2s reads {FORMAT}")
+    return Checkpoint(load_tensors(folder / name), progress, averaged)
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state by parameter and field."""
+    return {
+        f"optimizer.{field}.{name}": value
+        for name, weight in model.named_parameters()
+        for field, value in optimizer.state.get(weight, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def put_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Restore what `optimizer_tensors` gave."""
+    for name, weight in model.named_parameters():
+        state = {
+            field: tensors[key].to(weight.device)
+            for field in ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
+            if (key := f"optimizer.{field}.{name}") in tensors
+        }
+        if state:
+            optimizer.state[weight] = state
+
+
+def random_tensors(device: torch.device) -> dict[str, Tensor]:
+    """The state of every random generator that a training draws from."""
+    states = {"random.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random.cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def put_random_tensors(tensors: dict[str, Tensor], device: torch.device) -> None:
+    """Restore what `random_tensors` gave."""
+    torch.set_rng_state(tensors["random.cpu"])
+    if device.type == "cuda" and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)

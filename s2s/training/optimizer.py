@@ -1,0 +1,49 @@
+"""The update rule and the learning rate over the steps."""
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import nn
+
+
+def build_optimizer(
+    parameters: Iterable[nn.Parameter],
+    kind: Literal["adam", "adamw", "sgd"],
+    *,
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
+) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015) with betas 0.9 and 0.999, AdamW (Loshchilov & Hutter 2019), or SGD."""
+    if kind == "sgd":
+        return torch.optim.SGD(parameters, lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
+    rule = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
+    return rule(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
+
+
+def learning_rate_factor(
+    step: int,
+    schedule: Literal["constant", "inverse_square_root", "cosine", "plateau"],
+    *,
+    warmup_steps: int,
+    total_steps: int | None = None,
+    halvings: int = 0,
+) -> float:
+    """The share of the highest learning rate at a step, counted from 0.
+
+    A linear warm-up, then constant; sqrt(warmup / step) (Vaswani et al. 2017, section 5.3); half a
+    cosine to zero at `total_steps` (Loshchilov & Hutter 2017); or halved at each plateau.
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    if schedule == "inverse_square_root":
+        return math.sqrt(max(warmup_steps, 1) / max(step + 1, 1))
+    if schedule == "cosine":
+        assert total_steps is not None, "the recipe refuses cosine without a limit in epochs or steps"
+        done = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
+        return 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+    if schedule == "plateau":
+        return 0.5**halvings
+    return 1.0

@@ -1,0 +1,393 @@
+"""The training loop. It knows no task: a `Task` brings batches, a loss and a validation."""
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from types import FrameType
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from s2s.errors import RunError, TrainingError
+from s2s.nn.loss import Loss
+from s2s.nn.precision import Compute
+from s2s.nn.weights import average, load_tensors, put_weights, save_tensors, weights_of
+from s2s.recipe import Training
+from s2s.run import Metrics, RunFolder
+from s2s.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    optimizer_tensors,
+    put_optimizer_tensors,
+    put_random_tensors,
+    random_tensors,
+    save_checkpoint,
+)
+from s2s.training.optimizer import build_optimizer, learning_rate_factor
+
+log = logging.getLogger("s2s")
+BatchT = TypeVar("BatchT")
+
+
+class Task(Protocol[BatchT]):
+    """What a trainer asks of a task."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The weights to train."""
+
+    def batches_in_epoch(self, epoch: int) -> int:
+        """Batches of an epoch, which counts from 0."""
+
+    def batches(self, epoch: int, skip: int) -> Iterator[BatchT]:
+        """The batches of an epoch in their order, without the first `skip`."""
+
+    def tokens(self, batch: BatchT) -> int:
+        """Target tokens that the loss of a batch is summed over."""
+
+    def loss(self, batch: BatchT, step: int) -> Loss:
+        """The summed loss of a batch at an optimizer step."""
+
+    def rates(self, step: int) -> Mapping[str, float]:
+        """Scheduled values worth a place in the log, by name."""
+
+    def validate(self) -> Mapping[str, float]:
+        """Scores of the model's present weights on validation data, by name; must draw no random numbers."""
+
+
+@dataclass
+class Progress:
+    """Where a training stands; all of it is saved."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    """batches of this epoch that are done"""
+    best: float | None = None
+    best_step: int = 0
+    validated_step: int = 0
+    validations_without_better: int = 0
+    halvings: int = 0
+    since_halving: int = 0
+    elapsed_seconds: float = 0.0
+    target_tokens: int = 0
+    logged_nats: float = 0.0
+    logged_tokens: int = 0
+    finished: str = ""
+    """why the training ended; empty while it goes on"""
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked for it
+    """The training was asked to stop, and everything is saved."""
+
+
+class Trainer(Generic[BatchT]):
+    """Trains a task's model into a run folder; stopped at any instant, it can be resumed exactly."""
+
+    def __init__(self, task: Task[BatchT], settings: Training, run: RunFolder, compute: Compute) -> None:
+        self.task = task
+        self.settings = settings
+        self.run = run
+        self.compute = compute
+        self.progress = Progress()
+        self.metrics = Metrics(run.metrics)
+        self.model = task.model.to(compute.device)
+        self.optimizer = build_optimizer(
+            self.model.parameters(),
+            settings.optimizer,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            momentum=settings.momentum,
+        )
+        self.total_steps = self._total_steps()
+        decay = settings.moving_average
+        self.moving = {name: weight.clone() for name, weight in weights_of(self.model).items()} if decay else None
+        self.averaged: list[str] = []
+        self.was_complete = False
+        """whether there was nothing left to train"""
+        self._stop_asked = False
+        self._nats = torch.zeros((), device=compute.device)
+
+    def train(self) -> Progress:
+        """Run to the recipe's limit, or from the last checkpoint on; raises `Interrupted` when asked to stop."""
+        self._resume()
+        if self.progress.finished and not self.averaged:
+            self.was_complete = True
+            log.info("nothing to do: step %s, %s", f"{self.progress.step:,}", self.progress.finished)
+            return self.progress
+        with self._asked_to_stop(), self._progress_bar() as bar:
+            if self.progress.step == 0:
+                self._save()
+            while not self.progress.finished:
+                self._train_epoch(bar)
+        if self.averaged and self.settings.average_last:
+            self._validate_average()
+        self._save()
+        return self.progress
+
+    def _train_epoch(self, bar: "tqdm[Any]") -> None:
+        """The rest of one epoch, or less when a limit is reached."""
+        self.model.train()
+        clock = time.perf_counter()
+        group: list[BatchT] = []
+        for batch in self.task.batches(self.progress.epoch, self.progress.batch):
+            group.append(batch)
+            if len(group) < self.settings.accumulate:
+                continue
+            self._step(group)
+            group = []
+            now = time.perf_counter()
+            self.progress.elapsed_seconds += now - clock
+            clock = now
+            bar.update()
+            self._after_step(bar)
+            clock = time.perf_counter()
+            if self.progress.finished:
+                return
+        # what is left of an epoch is too little for a step and is left out
+        self.progress.epoch += 1
+        self.progress.batch = 0
+        if self.settings.validate_every is None:
+            self._validate(bar)
+        self._check_limits()
+
+    def _step(self, group: list[BatchT]) -> None:
+        """One update from the summed gradients of a group of batches."""
+        progress, settings = self.progress, self.settings
+        factor = learning_rate_factor(
+            progress.step,
+            settings.schedule,
+            warmup_steps=settings.warmup_steps,
+            total_steps=self.total_steps,
+            halvings=progress.halvings,
+        )
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = settings.learning_rate * factor
+        tokens = sum(self.task.tokens(batch) for batch in group)
+        for batch in group:
+            with self.compute.autocast():
+                loss = self.task.loss(batch, progress.step)
+            (loss.smoothed / tokens).backward()  # type: ignore[no-untyped-call]
+            self._nats += loss.nats
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+        if self.compute.device.type == "cpu" and not math.isfinite(float(norm)):
+            raise TrainingError(
+                f"step {progress.step:,}: the gradient is not finite; lower training.learning_rate"
+                f" (now {settings.learning_rate}) or set training.precision = \"float32\""
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        progress.step += 1
+        progress.batch += len(group)
+        progress.target_tokens += tokens
+        progress.logged_tokens += tokens
+        if self.moving is not None:
+            # a young average forgets faster, so that it does not remember the first weights
+            decay = min(settings.moving_average, (1 + progress.step) / (10 + progress.step))
+            mine = list(weights_of(self.model).values())
+            torch._foreach_lerp_(list(self.moving.values()), mine, 1.0 - decay)
+
+    def _after_step(self, bar: "tqdm[Any]") -> None:
+        """Log, validate, save and stop where it is time to."""
+        progress, settings = self.progress, self.settings
+        if progress.step % settings.log_every == 0:
+            self._log(bar)
+        if settings.validate_every and progress.step % settings.validate_every == 0:
+            self._validate(bar)
+        elif progress.step % settings.save_every == 0:
+            self._save()
+        self._check_limits()
+        if self._stop_asked:
+            self._save()
+            raise Interrupted(f"stopped at step {progress.step:,} of {self._goal()}; everything is saved")
+
+    def _check_limits(self) -> None:
+        progress, settings = self.progress, self.settings
+        patience = settings.patience_validations
+        if patience is not None and progress.validations_without_better >= patience:
+            progress.finished = f"no better {settings.metric} in {patience} validations"
+        elif settings.steps is not None and progress.step >= settings.steps:
+            progress.finished = f"the limit of {settings.steps:,} steps is reached"
+        elif settings.epochs is not None and self._epochs_done() >= settings.epochs:
+            progress.finished = f"the limit of {settings.epochs:g} epochs is reached"
+        elif settings.minutes is not None and progress.elapsed_seconds >= settings.minutes * 60:
+            progress.finished = f"the limit of {settings.minutes:g} minutes is reached"
+        if progress.finished and progress.validated_step != progress.step:
+            self._validate(None)
+
+    def _epochs_done(self) -> float:
+        return self.progress.epoch + self.progress.batch / max(self.task.batches_in_epoch(self.progress.epoch), 1)
+
+    def _total_steps(self) -> int | None:
+        """Optimizer steps to the limit, as far as it is known before the training."""
+        per_epoch = self.task.batches_in_epoch(0) // self.settings.accumulate
+        if per_epoch == 0:
+            raise TrainingError(
+                f"training.accumulate: {self.settings.accumulate} batches make a step, but an epoch has only"
+                f" {self.task.batches_in_epoch(0)}"
+            )
+        limits = []
+        if self.settings.steps is not None:
+            limits.append(self.settings.steps)
+        if self.settings.epochs is not None:
+            limits.append(math.ceil(self.settings.epochs * per_epoch))
+        return min(limits) if limits else None
+
+    def _goal(self) -> str:
+        return f"{self.total_steps:,}" if self.total_steps else f"{self.settings.minutes:g} minutes"
+
+    def _log(self, bar: "tqdm[Any]") -> None:
+        progress = self.progress
+        progress.logged_nats += float(self._nats)
+        self._nats.zero_()
+        loss = progress.logged_nats / max(progress.logged_tokens, 1)
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"step {progress.step:,}: the loss is not finite; lower training.learning_rate"
+                f" (now {self.settings.learning_rate})"
+            )
+        speed = progress.target_tokens / max(progress.elapsed_seconds, 1e-9)
+        row = {
+            "step": progress.step,
+            "epoch": round(self._epochs_done(), 4),
+            "loss": loss,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            **self.task.rates(progress.step),
+            "target_tokens_per_second": round(speed, 1),
+            "elapsed_seconds": round(progress.elapsed_seconds, 3),
+        }
+        self.metrics.append(row)
+        bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} target tokens/s", refresh=False)
+        progress.logged_nats, progress.logged_tokens = 0.0, 0
+
+    def _validate(self, bar: "tqdm[Any] | None") -> None:
+        """Score the weights that would be saved, keep them if they are the best, and save."""
+        clock = time.perf_counter()
+        progress, settings = self.progress, self.settings
+        weights = self._weights_to_validate()
+        scores = self._scores_of(weights)
+        value, first = scores[settings.metric], progress.best is None
+        better = first or self._better(value)
+        progress.validated_step = progress.step
+        if better:
+            progress.best, progress.best_step = value, progress.step
+            progress.validations_without_better = progress.since_halving = 0
+            save_tensors(self.run.best, weights)
+        else:
+            progress.validations_without_better += 1
+            progress.since_halving += 1
+            if progress.since_halving >= settings.plateau_validations:
+                progress.halvings, progress.since_halving = progress.halvings + 1, 0
+        if settings.average_last:
+            name = f"validated-{progress.step}.safetensors"
+            save_tensors(self.run.last / name, weights)
+            self.averaged = [*self.averaged, name][-settings.average_last :]
+        progress.elapsed_seconds += time.perf_counter() - clock
+        self.metrics.append({"step": progress.step, "validation": dict(scores), "best": better})
+        said = ", ".join(f"{name} {score:.4g}" for name, score in scores.items())
+        log.info("step %s: %s%s", f"{progress.step:,}", said, " (best so far)" if better else "")
+        self._save()
+        self.model.train()
+
+    def _validate_average(self) -> None:
+        """Score the mean of the last validations' weights and keep it if it is the best."""
+        names, self.averaged = self.averaged, []
+        weights = average([load_tensors(self.run.last / name) for name in names])
+        scores = self._scores_of(weights)
+        better = self._better(scores[self.settings.metric])
+        if better:
+            self.progress.best, self.progress.best_step = scores[self.settings.metric], self.progress.step
+            save_tensors(self.run.best, weights)
+        row = {"step": self.progress.step, "validation": dict(scores), "best": better, "averaged": len(names)}
+        self.metrics.append(row)
+        said = ", ".join(f"{name} {score:.4g}" for name, score in scores.items())
+        log.info("average of the last %d validations: %s%s", len(names), said, " (best)" if better else "")
+
+    def _weights_to_validate(self) -> dict[str, Tensor]:
+        return self.moving if self.moving is not None else weights_of(self.model)
+
+    def _scores_of(self, weights: dict[str, Tensor]) -> Mapping[str, float]:
+        """Validate other weights in the model's place, then put its own back."""
+        own = {name: weight.clone() for name, weight in weights_of(self.model).items()}
+        put_weights(self.model, weights, origin="validation")
+        self.model.eval()
+        with torch.inference_mode():
+            scores = self.task.validate()
+        put_weights(self.model, own, origin="validation")
+        return scores
+
+    def _better(self, value: float) -> bool:
+        best = self.progress.best
+        if best is None:
+            return True
+        return value < best if self.settings.metric == "nats_per_token" else value > best
+
+    def _save(self) -> None:
+        """Write `last/`; weights that are not finite are never written over good ones."""
+        self.progress.logged_nats += float(self._nats)
+        self._nats.zero_()
+        if not math.isfinite(self.progress.logged_nats):
+            raise TrainingError(f"step {self.progress.step:,}: the loss is not finite; the checkpoint before is kept")
+        tensors = {f"model.{name}": weight for name, weight in weights_of(self.model).items()}
+        tensors.update({f"moving.{name}": weight for name, weight in (self.moving or {}).items()})
+        tensors.update(optimizer_tensors(self.model, self.optimizer))
+        tensors.update(random_tensors(self.compute.device))
+        save_checkpoint(self.run.last, Checkpoint(tensors, asdict(self.progress), self.averaged))
+
+    def _resume(self) -> None:
+        """Take up the last checkpoint, if there is one."""
+        checkpoint = load_checkpoint(self.run.last)
+        if checkpoint is None:
+            return
+        origin = str(self.run.last)
+        try:
+            self.progress = Progress(**checkpoint.progress)
+        except TypeError:
+            raise RunError(f"{origin}: damaged, checkpoint.json does not say where the training stands") from None
+        put_weights(self.model, _under("model.", checkpoint.tensors), origin=origin)
+        if self.moving is not None:
+            for name, weight in _under("moving.", checkpoint.tensors).items():
+                self.moving[name].copy_(weight)
+        put_optimizer_tensors(self.model, self.optimizer, checkpoint.tensors)
+        put_random_tensors(checkpoint.tensors, self.compute.device)
+        self.averaged = checkpoint.averaged
+        self.metrics.forget_after(self.progress.step)
+        self.progress.finished = ""
+        if self.progress.step:
+            self._check_limits()
+            log.info("resumed at step %s of %s", f"{self.progress.step:,}", self._goal())
+
+    def _progress_bar(self) -> "tqdm[Any]":
+        return tqdm(total=self.total_steps, initial=self.progress.step, unit="step", desc="train", disable=None)
+
+    @contextmanager
+    def _asked_to_stop(self) -> Iterator[None]:
+        """Inside, Ctrl-C and SIGTERM end the training after the step in hand; a second Ctrl-C ends it at once."""
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            if self._stop_asked and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self._stop_asked = True
+
+        def install(handler: Callable[[int, FrameType | None], None]) -> list[tuple[int, Any]]:
+            return [(number, signal.signal(number, handler)) for number in (signal.SIGINT, signal.SIGTERM)]
+
+        try:
+            before = install(ask)
+        except ValueError:  # only the main thread may take signals
+            before = []
+        try:
+            yield
+        finally:
+            for number, handler in before:
+                signal.signal(number, handler)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
