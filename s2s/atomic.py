@@ -5,15 +5,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SUFFIX = ".tmp"
+"""Ends the names of files that are not finished; the names begin with a dot."""
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`; what is written there takes the place of `path` at the end.
 
-    If the block fails, the temporary file is removed and `path` is as it was.
+    If the block fails, the temporary file is removed and `path` is as it was. A link is followed, and a device or a
+    pipe is written to directly: it must not be replaced by a file. An OSError names `path`.
     """
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            yield path
+            return
+        with _replacing(Path(os.path.realpath(path))) as temporary:
+            yield temporary
+    except OSError as problem:
+        if problem.filename is None or str(problem.filename).endswith(SUFFIX):
+            problem.filename, problem.filename2 = str(path), None
+        raise
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -33,3 +51,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a whole UTF-8 file or leave it as it was."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a file is what a killed process left of its writing."""
+    return path.name.startswith(".") and path.name.endswith(SUFFIX)

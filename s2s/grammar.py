@@ -51,7 +51,7 @@ FIRST_SYLLABLE, LAST_SYLLABLE, FINALS = ord("가"), ord("힣"), 28
 FINAL_L = 8  # the place of ㄹ among the 28 finals of a Hangul syllable; 0 is none
 WRITTEN_HELD_OUT = 5  # one in so many written pairs is held out
 KEPT_IN_TRAINING = 3  # training keeps at least so many sentences with each word of a held-out one
-PLACEHOLDER = re.compile(r"\{(\w+)\.(\w+)(?::([^{}]*))?\}")
+FIELD = re.compile(r"\{(\w+)\.(\w+)(?::([^{}]*))?\}")
 PUNCTUATION = ".,?!"
 
 Pair = tuple[str, str]
@@ -82,6 +82,7 @@ class Grammar(NamedTuple):
     templates: list[Template]
     words: dict[str, list[Word]]
     held_out: dict[str, int]
+    admitted: dict[str, list[Word]]  # the words that a selector admits, kept once they were looked for
 
 
 class Sentence(NamedTuple):
@@ -105,8 +106,8 @@ def generate(folder: Path) -> dict[str, list[Pair]]:
         sentence for sentence in expand(grammar) if sentence.en not in spoken_for and sentence.ko not in spoken_for
     ]
     splits = _hold_out(sentences, grammar.held_out)
-    held = [pair for pair in written if _digest(pair[0]) % WRITTEN_HELD_OUT == 0]
-    splits["train"] += [pair for pair in written if _digest(pair[0]) % WRITTEN_HELD_OUT]
+    held = [pair for pair in written if _digest("\t".join(pair)) % WRITTEN_HELD_OUT == 0]
+    splits["train"] += [pair for pair in written if pair not in held]
     return {**splits, "written": held}
 
 
@@ -145,7 +146,7 @@ def read_grammar(folder: Path) -> Grammar:
         if count > 1:
             raise CorpusError(f"{path}: template {name} is there {count} times; give each its own name")
     words = {file.stem: _read_words(file) for file in sorted((folder / "words").glob("*.tsv"))}
-    return Grammar(path, templates, words, held_out)
+    return Grammar(path, templates, words, held_out, {})
 
 
 def read_written(path: Path) -> list[Pair]:
@@ -170,7 +171,8 @@ def expand(grammar: Grammar) -> list[Sentence]:
     made: dict[str, Sentence] = {}
     for template in grammar.templates:
         for fillers in _combinations(grammar, template):
-            sentence = _fill(grammar, template, fillers)
+            en, ko = (_fill(grammar, template, side, fillers) for side in (template.en, template.ko))
+            sentence = Sentence(en[0].upper() + en[1:], ko, template.name)
             other = made.setdefault(sentence.en, sentence)
             if other.ko != sentence.ko:
                 raise CorpusError(
@@ -217,22 +219,22 @@ def _fail(grammar: Grammar, template: Template, slot: str, problem: str) -> NoRe
     raise CorpusError(f"{grammar.path}: template {template.name}: slot {slot}: {problem}")
 
 
-def _candidates(grammar: Grammar, template: Template, slot: str, fillers: dict[str, Word]) -> tuple[str, list[Word]]:
-    """The selector of a slot with the forms of earlier slots put in, and the words that it admits."""
+def _admitted(grammar: Grammar, template: Template, slot: str, fillers: dict[str, Word]) -> tuple[str, list[Word]]:
+    """The selector of a slot, with the forms of the slots before it put in, and the words that it admits.
 
-    def form_of_earlier(match: re.Match[str]) -> str:
-        return _form(grammar, template, fillers, match)
-
-    selector = PLACEHOLDER.sub(form_of_earlier, template.slots[slot])
+    A selector that depends on another slot may admit none: then that combination is not made.
+    """
+    selector = _fill(grammar, template, template.slots[slot], fillers)
+    if selector in grammar.admitted:
+        return selector, grammar.admitted[selector]
     word_class, *wanted = selector.split()
     if word_class not in grammar.words:
-        _fail(
-            grammar, template, slot, f"there is no word list words/{word_class}.tsv; known: {', '.join(grammar.words)}"
-        )
-    admitted = [word for word in grammar.words[word_class] if all(_has(word, choice) for choice in wanted)]
-    if not admitted:
+        _fail(grammar, template, slot, f"there is no words/{word_class}.tsv; known: {', '.join(grammar.words)}")
+    words = [word for word in grammar.words[word_class] if all(_has(word, choice) for choice in wanted)]
+    if not words and selector == template.slots[slot]:
         _fail(grammar, template, slot, f"no word of words/{word_class}.tsv has the tags {' '.join(wanted)}")
-    return selector, admitted
+    grammar.admitted[selector] = words
+    return selector, words
 
 
 def _has(word: Word, choice: str) -> bool:
@@ -242,7 +244,7 @@ def _has(word: Word, choice: str) -> bool:
 
 
 def _combinations(grammar: Grammar, template: Template) -> list[dict[str, Word]]:
-    """At most `cap` combinations of fillers: all in an arbitrary order if few, else dealt so that words come equally."""
+    """At most `cap` combinations of fillers: chosen freely if there are few, else dealt so that words come equally."""
     enough = 3 * template.cap
     everything = list(itertools.islice(_all_combinations(grammar, template, {}), enough + 1))
     if not everything:
@@ -267,8 +269,8 @@ def _all_combinations(grammar: Grammar, template: Template, fillers: dict[str, W
         yield fillers
         return
     slot = list(template.slots)[len(fillers)]
-    for word in _candidates(grammar, template, slot, fillers)[1]:
-        if word not in fillers.values():
+    for word in _admitted(grammar, template, slot, fillers)[1]:
+        if all(word is not other for other in fillers.values()):
             yield from _all_combinations(grammar, template, {**fillers, slot: word})
 
 
@@ -278,23 +280,37 @@ def _dealt_combinations(grammar: Grammar, template: Template) -> Iterator[dict[s
     for draw in itertools.count():
         fillers: dict[str, Word] = {}
         for slot in template.slots:
-            selector, admitted = _candidates(grammar, template, slot, fillers)
+            selector, admitted = _admitted(grammar, template, slot, fillers)
+            if not admitted:
+                break
             deck = decks.setdefault((slot, selector), [])
             if not deck:
-                seed = f"{template.name}|{slot}|{selector}|{draw}|"
-                deck += sorted(admitted, key=lambda word, seed=seed: _digest(seed + word.place))  # type: ignore[misc]
+                deck += _shuffled(admitted, f"{template.name}|{slot}|{selector}|{draw}|")
             fillers[slot] = deck.pop()
-        if len({word.place for word in fillers.values()}) == len(fillers):
+        if len(fillers) == len(template.slots) == len({word.place for word in fillers.values()}):
             yield fillers
 
 
-def _form(grammar: Grammar, template: Template, fillers: dict[str, Word], match: re.Match[str]) -> str:
-    slot, name, particle = match.groups()
+def _shuffled(words: list[Word], seed: str) -> list[Word]:
+    return sorted(words, key=lambda word: _digest(seed + word.place))
+
+
+def _fill(grammar: Grammar, template: Template, text: str, fillers: dict[str, Word]) -> str:
+    """Put the forms of the words that fill the slots into a text with `{slot.form:particle}` in it."""
+    filled = FIELD.sub(lambda field: _form(grammar, template, field, fillers), text)
+    if "{" in filled or "}" in filled:
+        problem = f"{text!r} keeps a brace; write {{slot.form}} or {{slot.form:particle}}"
+        raise CorpusError(f"{grammar.path}: template {template.name}: {problem}")
+    return filled
+
+
+def _form(grammar: Grammar, template: Template, field: re.Match[str], fillers: dict[str, Word]) -> str:
+    slot, name, particle = field.groups()
     if slot not in fillers:
-        _fail(grammar, template, slot, f"unknown, or later than where it is used; known: {', '.join(template.slots)}")
+        _fail(grammar, template, slot, f"unknown, or used before its turn; slots in order: {', '.join(template.slots)}")
     word = fillers[slot]
     if not word.forms.get(name):
-        _fail(grammar, template, slot, f"{word.place} has no form {name!r} (forms: {', '.join(word.forms)})")
+        _fail(grammar, template, slot, f"{word.place} has no form {name!r}; forms: {', '.join(word.forms)}")
     if particle is None:
         return word.forms[name]
     try:
@@ -303,38 +319,20 @@ def _form(grammar: Grammar, template: Template, fillers: dict[str, Word], match:
         _fail(grammar, template, slot, f"{word.place}: {error}")
 
 
-def _fill(grammar: Grammar, template: Template, fillers: dict[str, Word]) -> Sentence:
-    def form(match: re.Match[str]) -> str:
-        return _form(grammar, template, fillers, match)
-
-    en, ko = PLACEHOLDER.sub(form, template.en), PLACEHOLDER.sub(form, template.ko)
-    for side in (en, ko):
-        if "{" in side or "}" in side:
-            raise CorpusError(
-                f"{grammar.path}: template {template.name}: {side!r} keeps a brace; write {{slot.form}} or "
-                "{slot.form:particle}"
-            )
-    return Sentence(en[0].upper() + en[1:], ko, template.name)
-
-
 def _hold_out(sentences: list[Sentence], sizes: dict[str, int]) -> dict[str, list[Pair]]:
-    """Part sentences into training and held-out splits; a sentence is held out only if training keeps all its words."""
+    """Part sentences into training and held-out splits; one is held out only if training keeps all its words."""
     counts = Counter(word for sentence in sentences for word in _words_of_both(sentence))
     renderings = Counter(sentence.ko for sentence in sentences)
-    splits: dict[str, list[Pair]] = {"train": [], **{name: [] for name in sizes}}
     places = [name for name, size in sizes.items() for _ in range(size)]
-    places.sort(key=lambda name: name)
-    chosen: dict[str, str] = {}
-    waiting = list(reversed([name for name, size in sizes.items() for _ in range(size)]))
+    split_of: dict[str, str] = {}
     for sentence in sorted(sentences, key=lambda sentence: _digest("hold out " + sentence.en)):
-        if not waiting:
-            break
         words = _words_of_both(sentence)
-        if renderings[sentence.ko] == 1 and all(counts[word] > KEPT_IN_TRAINING for word in words):
+        if places and renderings[sentence.ko] == 1 and all(counts[word] > KEPT_IN_TRAINING for word in words):
             counts.subtract(words)
-            chosen[sentence.en] = waiting.pop()
+            split_of[sentence.en] = places.pop()
+    splits: dict[str, list[Pair]] = {"train": [], **{name: [] for name in sizes}}
     for sentence in sentences:
-        splits[chosen.get(sentence.en, "train")].append((sentence.en, sentence.ko))
+        splits[split_of.get(sentence.en, "train")].append((sentence.en, sentence.ko))
     return splits
 
 

@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from s2s.atomic import write_text
+from s2s.atomic import is_unfinished, write_text
 from s2s.errors import RunError
 
 
@@ -27,14 +28,30 @@ class RunFolder:
         return str(self.path)
 
     def exists(self) -> bool:
-        """Whether something stands at the path already."""
-        return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        """Whether something stands at the path already; an empty folder, or what a kill left unfinished, does not."""
+        if not self.path.is_dir():
+            return self.path.exists()
+        return not all(is_unfinished(path) for path in self.path.iterdir())
 
     def create(self) -> None:
         """Make the folder; one that is in use already is refused."""
         if self.exists():
             raise RunError(f"{self}: exists already; go on with --resume, or choose another folder with --out")
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def discard(self) -> None:
+        """Take back a folder in which no training began."""
+        for path in (self.recipe, self.environment, *self.path.glob("tokenizer.*")):
+            path.unlink(missing_ok=True)
+        self.remove_unfinished()
+        with suppress(OSError):
+            self.path.rmdir()
+
+    def remove_unfinished(self) -> None:
+        """Remove the files that a killed process was writing."""
+        for path in (*self.path.iterdir(), *self.plots.glob(".*")):
+            if is_unfinished(path) or path.name.startswith(".tokenizer."):
+                path.unlink(missing_ok=True)
 
     def require_recipe(self) -> str:
         """The text of recipe.toml, or an error that says what the path is."""
@@ -60,10 +77,14 @@ class Metrics:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one line and hand it to the disk."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as problem:
+            problem.filename = str(self.path)
+            raise
 
     def read(self) -> list[dict[str, Any]]:
         """All whole rows; a last line cut off by a kill is left out."""

@@ -163,7 +163,13 @@ FORMS = (
         ('"a.de"', [f'data.train: {FORMS} (given "a.de")']),
         ("3", [f"data.train: {FORMS} (given 3)"]),
         ("{}", [f"data.train: {FORMS} (given {{}})"]),
-        ("{sorce = 'a', tagret = 'b'}", ["sorce", "source", "tagret", "target"]),
+        (
+            "{sorce = 'a', tagret = 'b'}",
+            [
+                "data.train.sorce: unknown key; did you mean source?",
+                "data.train.tagret: unknown key; did you mean target?",
+            ],
+        ),
         ("{tabel = 'a'}", ["data.train.tabel: unknown key; did you mean table?"]),
         (
             "{source = 'a', table = 'b'}",
@@ -178,15 +184,15 @@ FORMS = (
         ("{pairs = 3}", ["data.train.pairs: must be a list (given 3)"]),
         ("{pairs = ['ab']}", ['data.train.pairs, entry 1: must be a list (given "ab")']),
         ("{pairs = [['a', 'b'], ['c']]}", ['data.train.pairs, entry 2: must be a list of 2 entries (given ["c"])']),
-        ("{pairs = [['a', 'b', 'c']]}", ["data.train.pairs, entry 1: must be a list of 2 entries"]),
+        (
+            "{pairs = [['a', 'b', 'c']]}",
+            ['data.train.pairs, entry 1: must be a list of 2 entries (given ["a", "b", "c"])'],
+        ),
         ("{pairs = [['a', 3]]}", ["data.train.pairs, entry 1, entry 2: must be text in quotes (given 3)"]),
     ],
 )
 def test_a_wrong_split_is_said_in_the_words_of_its_forms(split: str, expected: list[str]) -> None:
-    found = "\n".join(complaints(SMALL, f"data.train={split}"))
-    for words in expected:
-        assert words in found
-    assert found.count("missing") == "\n".join(expected).count("missing")
+    assert complaints(SMALL, f"data.train={split}") == expected
 
 
 NOT_OUR_WORDS = ("Input", "should", "extra", "literal", "tag", "pydantic", "Split'", "Seq2Seq", "corpus.", "files.")

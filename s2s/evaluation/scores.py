@@ -1,4 +1,4 @@
-"""Scores of translations: BLEU and chrF with signatures and intervals, by source length, and the rates of known failures.
+"""Scores of translations: BLEU and chrF with signatures and intervals, by source length, and the rates of failures.
 
 The counts, the scores and the signatures are sacreBLEU's own (Post 2018); only the resampling is done here.
 """
@@ -51,7 +51,7 @@ class PairedResult(NamedTuple):
 def tokenization_for(language: str) -> str:
     """SacreBLEU tokenizer for references in a language: zh for Chinese, char where words have no spaces, 13a else.
 
-    Takes codes such as ja, ja-JP and zh_Hans. The character scores of Japanese are higher than word scores with ja-mecab.
+    Takes codes such as ja, ja-JP and zh_Hans. Of Japanese, character scores are higher than those over words.
     """
     code = language.lower().replace("_", "-").split("-")[0]
     if code == "zh":
@@ -90,13 +90,13 @@ def chrf(
 def quick_bleu(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> float:
     """BLEU alone, for validation during training."""
     _check(hypotheses, references)
-    return _bleu(tokenize).corpus_score(hypotheses, [references]).score
+    return float(_bleu(tokenize).corpus_score(hypotheses, [references]).score)
 
 
 def quick_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     """The value of chrF2 alone, for validation during training."""
     _check(hypotheses, references)
-    return CHRF().corpus_score(hypotheses, [references]).score
+    return float(CHRF().corpus_score(hypotheses, [references]).score)
 
 
 def paired_bootstrap(
@@ -112,6 +112,7 @@ def paired_bootstrap(
 ) -> PairedResult:
     """Compare two systems on the same resamples (Koehn 2004); the p-value is defined, and drawn, as sacreBLEU does it.
 
+    Except that equal outputs have a p-value of 1.
     Raises DataError when the numbers of sentences differ or are zero.
     """
     measure = _bleu(tokenize, lowercase) if metric == "bleu" else CHRF(lowercase=lowercase)
@@ -122,7 +123,7 @@ def paired_bootstrap(
     differences = _resampled(measure, counts[1], bootstrap, seed) - _resampled(measure, counts[0], bootstrap, seed)
     difference = _value(measure, counts[1].sum(0)) - _value(measure, counts[0].sum(0))
     sizes = np.abs(differences)
-    beyond = int(np.sum(sizes - sizes.mean() > abs(difference)))
+    beyond = int(np.sum(sizes - sizes.mean() >= abs(difference)))
     low, high = np.percentile(differences, (2.5, 97.5))
     return PairedResult((beyond + 1) / (bootstrap + 1), difference, float(low), float(high))
 
@@ -197,8 +198,8 @@ def rates(
 ) -> dict[str, float]:
     """Shares of the outputs that fail in a known way: loops, empty, copied.
 
-    loops: `has_loop` of the words that split gives (list for languages without spaces). empty: nothing for a source that
-    is not blank. copied: the source again, at least two words of it, whatever the case and spacing.
+    loops: `has_loop` of the words that split gives (list for languages without spaces). empty: nothing for a source
+    that is not blank. copied: the source again, at least two words of it, whatever the case and spacing.
     """
     _check(hypotheses, sources, "sources")
     pairs = [

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from s2s.nn.attention import Attention, Memory
 from s2s.nn.decoder import Choose, Decoder, DecoderOutput, DecoderState
 from s2s.nn.dropout import Dropout
-from s2s.nn.encoder import Encoder, positions_valid
+from s2s.nn.embedding import Embedding
+from s2s.nn.encoder import Encoder
 from s2s.nn.loss import Loss, linear_cross_entropy
-from s2s.nn.recurrent import State, initialize
+from s2s.nn.recurrent import State, initialize, positions_valid
 from s2s.recipe import Seq2SeqModel
 
 
@@ -82,8 +83,8 @@ class Seq2Seq(nn.Module):
 def build_seq2seq(model: Seq2SeqModel, *, source_vocabulary: int, target_vocabulary: int) -> Seq2Seq:
     """The model that a recipe describes, with fresh weights from torch's global generator."""
     units, chosen = model.embedding_size, model.dropout
-    target = nn.Embedding(target_vocabulary, units)
-    source = target if model.tied_embeddings == "all" else nn.Embedding(source_vocabulary, units)
+    target = Embedding(target_vocabulary, units)
+    source = target if model.tied_embeddings == "all" else Embedding(source_vocabulary, units)
     dropout = Dropout(chosen.embedding, chosen.layers, chosen.output, chosen.source_words, chosen.variational)
     attention = None
     if model.attention != "none":

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from s2s.nn.attention import Attention, Memory
 from s2s.nn.dropout import Dropout, at_step
+from s2s.nn.embedding import Embedding
 from s2s.nn.recurrent import Cell, Recurrent, State
 
 Choose = Callable[[Tensor, Tensor], Tensor]
@@ -95,7 +96,7 @@ class Decoder(nn.Module):
 
     def __init__(
         self,
-        embedding: nn.Embedding,
+        embedding: Embedding,
         hidden_size: int,
         *,
         memory_size: int,

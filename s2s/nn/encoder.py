@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s.nn.dropout import Dropout
+from s2s.nn.embedding import Embedding
 from s2s.nn.recurrent import Cell, Recurrent, State
 
 
@@ -12,7 +13,7 @@ class Encoder(nn.Module):
 
     def __init__(
         self,
-        embedding: nn.Embedding,
+        embedding: Embedding,
         hidden_size: int,
         *,
         layers: int = 1,
@@ -52,8 +53,3 @@ class Encoder(nn.Module):
         """(L x D, B, H) -> (L, B, D x H)."""
         layers = part.unflatten(0, (-1, self.recurrent.directions))
         return torch.cat(layers.unbind(1), dim=2)
-
-
-def positions_valid(lengths: Tensor, size: int, device: torch.device) -> Tensor:
-    """(B,) -> (B, size), True at positions below each length."""
-    return torch.arange(size, device=device)[None, :] < lengths.to(device)[:, None]

@@ -1,5 +1,6 @@
 """Cross-entropy of a linear output layer, in chunks that never keep all logits."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 CHUNK_POSITIONS = 512
 """Positions whose logits exist at one time; 512 x 4,000 floats stay in the cache of a processor core."""
+SMALLEST_CHUNK = 32
 
 
 class Loss(NamedTuple):
@@ -30,6 +32,17 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: 
     return Loss(smoothed, nats, targets.numel())
 
 
+def _chunks(positions: int) -> Iterator[slice]:
+    """All positions in whole chunks, then in powers of two: few shapes, for which a library has code ready."""
+    begin = 0
+    while begin < positions:
+        size = CHUNK_POSITIONS
+        while size > max(positions - begin, SMALLEST_CHUNK):
+            size //= 2
+        yield slice(begin, min(begin + size, positions))
+        begin += size
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -45,8 +58,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             grad_hidden = torch.empty_like(inputs) if needs_gradient else None
             grad_weight = torch.zeros_like(weight) if needs_gradient else None
             grad_bias = torch.zeros_like(bias) if needs_gradient else None
-            for begin in range(0, targets.shape[0], CHUNK_POSITIONS):
-                rows = slice(begin, begin + CHUNK_POSITIONS)
+            for rows in _chunks(targets.shape[0]):
                 chunk, wanted = inputs[rows], targets[rows, None]
                 logits = torch.addmm(offset, chunk, matrix.t()).to(wide)
                 normalizer = logits.logsumexp(dim=1, keepdim=True)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from s2s.nn.gru import run_gru
+
 Cell = Literal["elman", "gru", "lstm"]
 State = tuple[Tensor, ...]
 """(h,) for Elman and GRU, (h, c) for LSTM; each (L x D, B, H)."""
@@ -69,38 +71,60 @@ class Recurrent(nn.Module):
             below = outputs
             inside = outputs if context is None else torch.cat([outputs, context], dim=2)
             begin = None if state is None else self._of_layer(state, index)
-            if ragged:
-                assert lengths is not None
-                packed = pack_padded_sequence(inside, lengths, batch_first=True, enforce_sorted=False)
-                produced, end = layer(packed, begin)
-                outputs, _ = pad_packed_sequence(produced, batch_first=True, total_length=inputs.shape[1])
-            else:
-                outputs, end = layer(inside, begin)
+            outputs, end = run_layer(layer, inside, begin, lengths if ragged else None)
             if index >= self.residual_from:
                 outputs = outputs + below
-            last.append(end if isinstance(layer, nn.LSTM) else (end,))
+            last.append(end)
         return outputs, tuple(torch.cat(parts) for parts in zip(*last, strict=True))
 
-    def _of_layer(self, state: State, index: int) -> State | Tensor:
-        """The part of a state that one layer starts from, as torch.nn takes it."""
+    def _of_layer(self, state: State, index: int) -> State:
+        """The part of a state that one layer starts from."""
         rows = slice(index * self.directions, (index + 1) * self.directions)
-        parts = tuple(part[rows].contiguous() for part in state)
-        return parts if len(parts) == 2 else parts[0]
+        return tuple(part[rows].contiguous() for part in state)
+
+
+def run_layer(
+    layer: nn.RNNBase, inputs: Tensor, state: State | None, lengths: Tensor | None
+) -> tuple[Tensor, State]:
+    """(B, T, I), (D, B, H), (B,) -> outputs (B, T, D x H), zero beyond each length, and the last state.
+
+    A GRU on a processor takes the faster way of `s2s.nn.gru`; all others are torch's own, packed where
+    the lengths differ.
+    """
+    if isinstance(layer, nn.GRU) and inputs.device.type == "cpu" and inputs.shape[1] > 1:
+        valid = None if lengths is None else positions_valid(lengths, inputs.shape[1], inputs.device)
+        outputs, last = run_gru(layer, inputs, None if state is None else state[0], valid)
+        return outputs, (last,)
+    begin = state if state is None or isinstance(layer, nn.LSTM) else state[0]
+    if lengths is None:
+        outputs, end = layer(inputs, begin)
+    else:
+        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+        produced, end = layer(packed, begin)
+        outputs, _ = pad_packed_sequence(produced, batch_first=True, total_length=inputs.shape[1])
+    return outputs, end if isinstance(layer, nn.LSTM) else (end,)
+
+
+def positions_valid(lengths: Tensor, size: int, device: torch.device) -> Tensor:
+    """(B,) -> (B, size), True at positions below each length."""
+    return torch.arange(size, device=device)[None, :] < lengths.to(device)[:, None]
 
 
 def initialize(module: nn.Module, kind: Literal["uniform", "orthogonal"]) -> None:
     """Fill all weights: `uniform` in +-0.1, or `orthogonal` recurrent and Xavier other matrices (Saxe et al. 2014).
 
-    Embeddings are uniform in +-0.1 in both; biases are zero, the forget gate's is one
-    (Jozefowicz et al. 2015).
+    Biases are zero, the forget gate's is one (Jozefowicz et al. 2015); with `orthogonal`, embeddings
+    are normal with deviation 1 / sqrt(E).
     """
     for part in module.modules():
         recurrent = isinstance(part, nn.RNNBase)
         for name, weight in part.named_parameters(recurse=False):
-            if weight.dim() == 1 and (recurrent or name == "bias"):
+            if weight.dim() == 1:
                 nn.init.zeros_(weight)
-            elif kind == "uniform" or isinstance(part, nn.Embedding) or weight.dim() == 1:
+            elif kind == "uniform":
                 nn.init.uniform_(weight, -0.1, 0.1)
+            elif isinstance(part, nn.Embedding):
+                nn.init.normal_(weight, std=part.embedding_dim**-0.5)
             elif recurrent:
                 fill = nn.init.orthogonal_ if name.startswith("weight_hh") else nn.init.xavier_uniform_
                 for gate in weight.data.chunk(weight.shape[0] // part.hidden_size):

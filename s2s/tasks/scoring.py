@@ -6,14 +6,14 @@ from typing import Any
 
 from s2s.decoding.translator import Translator, recipe_of
 from s2s.errors import DataError
-from s2s.evaluation.scores import Score, bleu, by_length, chrf, paired_bootstrap, rates, tokenization_for
+from s2s.evaluation.scores import bleu, by_length, chrf, paired_bootstrap, rates, tokenization_for
 from s2s.nn.precision import Precision
 from s2s.recipe import Split, TranslationRecipe
 from s2s.run import RunFolder
-from s2s.tasks.translation import open_split
+from s2s.tasks.splits import open_split
 
 
-def test_split(recipe: TranslationRecipe, on: str) -> Split:
+def split_of(recipe: TranslationRecipe, on: str) -> Split:
     """The split that `--on` names: train, validation or test of the recipe, or CORPUS/SPLIT."""
     if "/" in on:
         return on
@@ -26,7 +26,7 @@ def test_split(recipe: TranslationRecipe, on: str) -> Split:
 
 
 def evaluate(
-    runs: Sequence[Path],
+    runs: Sequence[str | Path],
     *,
     on: str = "test",
     files: Split | None = None,
@@ -38,9 +38,9 @@ def evaluate(
     """Score each run on one split; beside the contract's keys each has its `hypotheses` and `references`."""
     results = []
     for path in runs:
-        run = RunFolder(path)
+        run = RunFolder(Path(path))
         recipe = recipe_of(run)
-        split = files or test_split(recipe, on)
+        split = files or split_of(recipe, on)
         data = recipe.data
         pairs = list(open_split(split, source=data.source, target=data.target, corpora=corpora).read())
         if not pairs:
@@ -59,6 +59,7 @@ def score(
     width = translator.decoding.beam if beam is None else beam
     hypotheses = [translation.text for translation in translator.translate(sources, beam=width)]
     lengths = [len(translator.source.encode(source)) for source in sources]
+    tokenize = tokenization_for(language)
     return {
         "task": "translation",
         "run": run,
@@ -66,13 +67,14 @@ def score(
         "examples": len(pairs),
         "beam": width,
         "scores": {
-            "bleu": _plain(bleu(hypotheses, references, tokenize=tokenization_for(language))),
-            "chrf": _plain(chrf(hypotheses, references)),
+            "bleu": bleu(hypotheses, references, tokenize=tokenize)._asdict(),
+            "chrf": chrf(hypotheses, references)._asdict(),
         },
-        "by_length": by_length(sources, hypotheses, references, lengths),
-        "rates": rates(sources, hypotheses),
+        "by_length": by_length(sources, hypotheses, references, lengths=lengths, tokenize=tokenize),
+        "rates": rates(sources, hypotheses, split=str.split if tokenize == "13a" else list),
         "hypotheses": hypotheses,
         "references": list(references),
+        "tokenize": tokenize,
     }
 
 
@@ -82,16 +84,15 @@ def compare(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     comparisons = []
     for other in results[1:]:
         if other["references"] != first["references"]:
-            raise DataError(f"{other['run']} and {first['run']}: scored on different references, so they do not compare")
-        paired = paired_bootstrap(first["hypotheses"], other["hypotheses"], first["references"])
+            raise DataError(
+                f"{other['run']} and {first['run']}: scored on different references, so they do not compare"
+            )
+        hypotheses = first["hypotheses"], other["hypotheses"]
+        paired = paired_bootstrap(*hypotheses, first["references"], tokenize=first["tokenize"])
         comparisons.append({"run": other["run"], "against": first["run"], "metric": "bleu", **paired._asdict()})
     return comparisons
 
 
 def without_text(result: dict[str, Any]) -> dict[str, Any]:
-    """A result as the contract has it, without the sentences."""
-    return {key: value for key, value in result.items() if key not in ("hypotheses", "references")}
-
-
-def _plain(score: Score) -> dict[str, Any]:
-    return score._asdict()
+    """A result as the contract has it, without what `compare` needs."""
+    return {key: value for key, value in result.items() if key not in ("hypotheses", "references", "tokenize")}

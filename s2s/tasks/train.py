@@ -1,5 +1,6 @@
 """One training, from a recipe to a scored run folder."""
 
+import json
 import logging
 import platform
 import sys
@@ -12,25 +13,40 @@ import torch
 
 from s2s.atomic import write_text
 from s2s.corpora import checksums
-from s2s.decoding.translator import recipe_of
-from s2s.errors import RunError
+from s2s.decoding.translator import Translator, recipe_of
+from s2s.errors import RunError, S2SError
 from s2s.evaluation.plots import plot_attention, plot_curves
 from s2s.nn.precision import Compute, choose_compute
 from s2s.recipe import TranslationRecipe
 from s2s.recipe_file import differences, recipe_toml
 from s2s.run import Metrics, RunFolder, write_json
 from s2s.tasks.scoring import evaluate, without_text
-from s2s.tasks.translation import TranslationTask, prepare
+from s2s.tasks.splits import Splits, open_splits
+from s2s.tasks.translation import prepare
 from s2s.training.trainer import Trainer
+from s2s.version import VERSION
 
 log = logging.getLogger("s2s")
-FIXED = ("task", "seed", "tokenizer.", "model.", "data.source", "data.target", "data.train", "data.max_", "training.batch_tokens")
-"""What a resumed training cannot change: its weights and its place in the data would no longer fit."""
+FIXED = (
+    "task",
+    "seed",
+    "tokenizer.",
+    "model.",
+    "data.source",
+    "data.target",
+    "data.train",
+    "data.max_",
+    "training.batch_tokens",
+    "training.optimizer",
+    "training.moving_average",
+    "training.metric",
+)
+"""What a resumed training cannot change: its weights, its best score or its place in the data would no longer fit."""
 
 
 def train(
     recipe: TranslationRecipe,
-    out: Path,
+    out: str | Path,
     *,
     resume: bool = False,
     corpora: Path | None = None,
@@ -42,24 +58,35 @@ def train(
     With `resume` a run that was stopped, or killed, goes on exactly where its last checkpoint was; one
     that was not begun is begun. Raises RunError for a folder in use, Interrupted when asked to stop.
     """
-    run = RunFolder(out)
-    if resume and run.recipe.exists():
-        _check_changes(recipe_of(run), recipe)
-    elif not (resume and run.path.is_dir() and _only_temporary(run)):
-        run.create()
+    run = RunFolder(Path(out))
     compute = choose_compute(device, recipe.training.precision)
-    write_text(run.recipe, recipe_toml(recipe))
-    _write_environment(run, recipe, compute, corpora, command)
-    task = prepare(recipe, run, compute, corpora)
+    goes_on = resume and run.exists()
+    if goes_on:
+        _check_changes(recipe_of(run), recipe)
+    splits = open_splits(recipe.data, corpora)
+    if goes_on:
+        _check_data(run, splits)
+        run.remove_unfinished()
+    else:
+        run.create()
+    try:
+        write_text(run.recipe, recipe_toml(recipe))
+        write_json(run.environment, _environment(recipe, compute, splits, corpora, command))
+        task = prepare(recipe, run, compute, splits)
+        trainer = Trainer(task, recipe.training, run, compute)
+    except (S2SError, OSError):
+        if not goes_on:
+            run.discard()
+        raise
     weights = sum(weight.numel() for weight in task.model.parameters())
     log.info("%s weights on %s; decoder: %s", f"{weights:,}", compute, task.decoder_path())
-    trainer = Trainer(task, recipe.training, run, compute)
     progress = trainer.train()
     log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
-    _draw(run, task)
-    if recipe.data.test is not None and not (run.scores.exists() and trainer.was_complete):
-        result = evaluate([run.path], corpora=corpora, device=device)[0]
-        write_json(run.scores, without_text(result))
+    if not (trainer.was_complete and _is_scored(run, recipe, progress.best_step)):
+        _draw(run, task.validation, device)
+        if recipe.data.test is not None:
+            result = evaluate([run.path], corpora=corpora, device=device)[0]
+            write_json(run.scores, {**without_text(result), "step": progress.best_step})
     return run
 
 
@@ -75,35 +102,55 @@ def _check_changes(old: TranslationRecipe, new: TranslationRecipe) -> None:
         )
 
 
-def _only_temporary(run: RunFolder) -> bool:
-    """Whether a training was killed before it wrote its recipe."""
-    return all(path.name.startswith(".") for path in run.path.iterdir())
+def _check_data(run: RunFolder, splits: Splits) -> None:
+    """Refuse training pairs that are no longer those that the run began with."""
+    try:
+        before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]["train"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # killed before it was written, or damaged: it is only a record
+    if before != splits.train.identity:
+        raise RunError(
+            f"{run}: the pairs of data.train ({splits.train.description}) have changed since the run began, so it"
+            " cannot go on; put the old ones back, or start a new run with --out"
+        )
 
 
-def _write_environment(
-    run: RunFolder, recipe: TranslationRecipe, compute: Compute, corpora: Path | None, command: Sequence[str]
-) -> None:
-    splits = (recipe.data.train, recipe.data.validation, recipe.data.test)
-    names = sorted({split.split("/")[0] for split in splits if isinstance(split, str)})
-    environment: dict[str, Any] = {
+def _is_scored(run: RunFolder, recipe: TranslationRecipe, best_step: int) -> bool:
+    """Whether the run has its plots, and the scores of its present best weights."""
+    if not (run.plots / "curves.png").exists():
+        return False
+    if recipe.data.test is None:
+        return True
+    try:
+        return bool(json.loads(run.scores.read_text(encoding="utf-8"))["step"] == best_step)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _environment(
+    recipe: TranslationRecipe, compute: Compute, splits: Splits, corpora: Path | None, command: Sequence[str]
+) -> dict[str, Any]:
+    named = (recipe.data.train, recipe.data.validation, recipe.data.test)
+    names = sorted({split.split("/")[0] for split in named if isinstance(split, str)})
+    packages = ("torch", "sentencepiece", "sacrebleu", "numpy")
+    return {
         "command": list(command),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "versions": {name: version(name) for name in ("s2s", "torch", "sentencepiece", "sacrebleu", "numpy")},
+        "versions": {"s2s": VERSION, **{name: version(name) for name in packages}},
         "device": str(compute.device),
         "precision": str(compute),
         "threads": torch.get_num_threads(),
         "corpora": {name: checksums(name, corpora) for name in names},
+        "data": {name: pairs.identity for name, pairs in splits._asdict().items() if pairs is not None},
     }
-    write_json(run.environment, environment)
 
 
-def _draw(run: RunFolder, task: TranslationTask) -> None:
-    """The curves, and the attention of one validation sentence."""
+def _draw(run: RunFolder, validation: Sequence[tuple[str, str]], device: str) -> None:
+    """The attention of one validation sentence, and the curves."""
     run.plots.mkdir(exist_ok=True)
-    plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
-    translator = task.translator()
-    source = next((pair[0] for pair in task.validation if 4 <= len(pair[0].split()) <= 12), task.validation[0][0])
-    found = translator.translate([source], attention=True)[0]
+    source = next((source for source, _ in validation if 4 <= len(source.split()) <= 12), validation[0][0])
+    found = Translator.load(run.path, device=device).translate([source], attention=True)[0]
     if found.attention is not None:
         plot_attention(found.attention, found.source_tokens, found.tokens, run.plots / "attention.png")
+    plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")

@@ -1,61 +1,28 @@
 """Translation: from a recipe to data, model, loss and validation."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import torch
 
-from s2s.corpora import split_files
 from s2s.decoding.translator import Translator
 from s2s.errors import DataError
 from s2s.evaluation.scores import quick_bleu, quick_chrf, tokenization_for
 from s2s.models.seq2seq import Seq2Seq, build_seq2seq
 from s2s.nn.loss import Loss
 from s2s.nn.precision import Compute
-from s2s.recipe import FileSplit, PairSplit, Split, TableSplit, TranslationRecipe
+from s2s.recipe import TranslationRecipe
 from s2s.run import RunFolder
-from s2s.text.batches import Batch, BatchSampler, collate
-from s2s.text.dataset import EncodedPairs, cache_folder, encode_pairs, identity_of
-from s2s.text.lines import Lines, PairFiles, Table, read_pairs
+from s2s.tasks.splits import Pairs, Splits
+from s2s.text.batches import Batch, BatchSampler, Indices, Row, collate
+from s2s.text.dataset import EncodedPairs, cache_folder, encode_pairs
 from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
 from s2s.training.teacher_forcing import ScheduledSampling, forcing_rate
 
 log = logging.getLogger("s2s")
 INSPECTED_PAIRS = 10_000
 """Training pairs whose unknown rate and round trip are checked."""
-
-
-class Pairs(NamedTuple):
-    """A split, found: where its pairs can be read, again and again."""
-
-    read: Callable[[], Iterator[tuple[str, str]]]
-    identity: str
-    """changes when a pair changes"""
-    description: str
-
-
-def open_split(split: Split, *, source: str, target: str, corpora: Path | None) -> Pairs:
-    """Find the pairs that a recipe names; `source` and `target` are languages or columns."""
-    if isinstance(split, PairSplit):
-        return Pairs(lambda: iter(split.pairs), repr(split.pairs), f"{len(split.pairs)} pairs of the recipe")
-    files: PairFiles
-    if isinstance(split, str):
-        found = split_files(split, corpora).files
-        for language in (source, target):
-            if language not in found:
-                raise DataError(f"{split}: has no language {language!r}; it has {', '.join(sorted(found))}")
-        files, description = Lines(found[source], found[target]), split
-    elif isinstance(split, FileSplit):
-        files = Lines(Path(split.source), Path(split.target))
-        description = f"{files.source.name} and {files.target.name}"
-    else:
-        assert isinstance(split, TableSplit)
-        columns = split.source_column or source, split.target_column or target
-        files, description = Table(Path(split.table), *columns, split.columns), Path(split.table).name
-    paths = [files.path] if isinstance(files, Table) else [files.source, files.target]
-    return Pairs(lambda: read_pairs(files), identity_of(paths) + repr(files[1:]), description)
 
 
 class TranslationTask:
@@ -80,7 +47,7 @@ class TranslationTask:
         self.sampler = BatchSampler(
             pairs.source_lengths, pairs.target_lengths, batch_tokens=training.batch_tokens, seed=recipe.seed
         )
-        self._planned: tuple[int, list[object]] | None = None
+        self._planned: tuple[int, list[Indices]] | None = None
 
     def batches_in_epoch(self, epoch: int) -> int:
         """Batches of an epoch, which counts from 0."""
@@ -90,12 +57,12 @@ class TranslationTask:
         """The batches of an epoch in their order, without the first `skip`."""
         alpha = self.recipe.tokenizer.sampling
         for number, rows in enumerate(self._plan(epoch)[skip:], start=skip):
-            sources = [self.pairs.source(row) for row in rows]
-            targets = [self.pairs.target(row) for row in rows]
+            sources: Sequence[Row] = [self.pairs.source(row) for row in rows]
+            targets: Sequence[Row] = [self.pairs.target(row) for row in rows]
             if alpha:
                 seed = (self.recipe.seed * 1_000_003 + epoch * 10_007 + number) % 2**31
-                sources = self.source.encode_sampled([self.source.decode(s.tolist()) for s in sources], alpha, seed)
-                targets = self.target.encode_sampled([self.target.decode(t.tolist()) for t in targets], alpha, seed)
+                sources = self.source.encode_sampled([self.source.decode(list(row)) for row in sources], alpha, seed)
+                targets = self.target.encode_sampled([self.target.decode(list(row)) for row in targets], alpha, seed)
             yield collate(sources, targets)
 
     def tokens(self, batch: Batch) -> int:
@@ -159,24 +126,17 @@ class TranslationTask:
             choose=choose,
         )
 
-    def _plan(self, epoch: int) -> list[object]:
+    def _plan(self, epoch: int) -> list[Indices]:
         if self._planned is None or self._planned[0] != epoch:
             self._planned = epoch, self.sampler.epoch(epoch)
         return self._planned[1]
 
 
-def prepare(recipe: TranslationRecipe, run: RunFolder, compute: Compute, corpora: Path | None) -> TranslationTask:
-    """Everything before the first step: read, train or load tokenizers, check the text, encode, build the model."""
-    data = recipe.data
-    train, validation = (
-        open_split(split, source=data.source, target=data.target, corpora=corpora)
-        for split in (data.train, data.validation)
-    )
+def prepare(recipe: TranslationRecipe, run: RunFolder, compute: Compute, splits: Splits) -> TranslationTask:
+    """Everything before the first step: train or load tokenizers, check the text, encode, build the model."""
+    data, train, validation = recipe.data, splits.train, splits.validation
     tokenizers = _tokenizers(recipe, train, run)
-    for side, tokenizer, name in ((0, tokenizers[0], data.source), (1, tokenizers[1], data.target)):
-        lines = (pair[side] for pair, _ in zip(train.read(), range(INSPECTED_PAIRS), strict=False))
-        for warning in warnings_of(inspect(tokenizer, lines), f"{train.description} ({name})"):
-            log.warning(warning)
+    _warn_of_text(train, tokenizers, (data.source, data.target))
     pairs = encode_pairs(
         train.read,
         train.identity,
@@ -191,7 +151,9 @@ def prepare(recipe: TranslationRecipe, run: RunFolder, compute: Compute, corpora
     held = [(source, target) for source, target in validation.read() if source.strip() and target.strip()]
     if not held:
         raise DataError(f"data.validation: {validation.description} has no pairs; the best weights are chosen on them")
-    log.info("%s: %s pairs; %s: %s pairs", train.description, f"{len(pairs):,}", validation.description, f"{len(held):,}")
+    log.info(
+        "%s: %s pairs; %s: %s pairs", train.description, f"{len(pairs):,}", validation.description, f"{len(held):,}"
+    )
     torch.manual_seed(recipe.seed)
     model = build_seq2seq(
         recipe.model,
@@ -201,9 +163,16 @@ def prepare(recipe: TranslationRecipe, run: RunFolder, compute: Compute, corpora
     return TranslationTask(recipe, model, pairs, held, tokenizers, compute)
 
 
+def _warn_of_text(train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], names: tuple[str, str]) -> None:
+    for side, (tokenizer, name) in enumerate(zip(tokenizers, names, strict=True)):
+        lines = (pair[side] for pair in islice(train.read(), INSPECTED_PAIRS))
+        for warning in warnings_of(inspect(tokenizer, lines), f"{train.description} ({name})"):
+            log.warning(warning)
+
+
 def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tuple[Tokenizer, Tokenizer]:
-    """The run's tokenizers, trained on the training pairs if it has none."""
-    if any(run.path.glob("tokenizer.*")):
+    """The run's tokenizers; until it has a checkpoint they are trained, on the training pairs."""
+    if (run.last / "checkpoint.json").exists():
         return load_tokenizers(run.path)
     chosen = recipe.tokenizer
     trained = train_tokenizers(

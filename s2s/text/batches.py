@@ -12,6 +12,8 @@ from s2s.text.special import END, PAD, START
 
 Row = Sequence[int] | NDArray[np.integer]
 Indices = NDArray[np.int64]
+ROWS = 8
+"""Full batches have a multiple of this many rows."""
 
 
 class Batch(NamedTuple):
@@ -88,16 +90,14 @@ class BatchSampler:
         """Cuts a pool, given in drawn order, into batches of like length.
 
         Sentences are sorted by source length, then target length, which rises and falls in turn, so that it does not
-        jump where the source length changes. A batch ends when it is full, or earlier, between two source lengths,
-        when it is half full: rows of one source length need no padding and no packing. On Multi30k German to English
-        (4,000 subwords, 3,000 tokens) 87 % of 197 batches have one source length and 4.2 % of the positions are
-        padding; plain cutting of plainly sorted pairs gives 81 % of 197 and 6.5 %.
+        jump where the source length changes. A full batch has a multiple of `ROWS` rows where it can: matrix products
+        of few different shapes, since a processor's library prepares code for each shape it meets (a third more
+        tokens a second on Multi30k, where an epoch has otherwise some 250 numbers of rows).
         """
         source, target = self._source_lengths[pool], self._target_lengths[pool].astype(np.int64)
         by_length = np.lexsort((np.where(source % 2 == 0, target, -target), source))
         pool, source, target = pool[by_length], source[by_length], target[by_length]
         longer = np.maximum(source, target) + 1
-        changes = np.flatnonzero(np.diff(source)) + 1
         batches = []
         start = 0
         while start < len(pool):
@@ -105,13 +105,10 @@ class BatchSampler:
             width = np.maximum.accumulate(longer[start : start + most])
             held = width * np.arange(1, len(width) + 1)
             rows = max(int(np.searchsorted(held, self._batch_tokens, side="right")), 1)
-            end = start + rows
-            if end < len(pool):
-                inside = changes[np.searchsorted(changes, start, side="right") : np.searchsorted(changes, end)]
-                half_full = inside[2 * held[inside - start - 1] >= self._batch_tokens]
-                end = int(half_full[0]) if len(half_full) else end
-            batches.append(pool[start:end])
-            start = end
+            if rows > ROWS and start + rows < len(pool):
+                rows -= rows % ROWS
+            batches.append(pool[start : start + rows])
+            start += rows
         return batches
 
 
@@ -119,19 +116,32 @@ def collate(sources: Sequence[Row], targets: Sequence[Row]) -> Batch:
     """Puts pairs of token ids, without special ids, side by side."""
     assert len(sources) == len(targets) > 0, "a batch needs as many sources as targets, and one at least"
     source_lengths, target_lengths = _lengths(sources) + 1, _lengths(targets) + 1
-    source = pad([np.append(row, END) for row in sources])
-    answers = pad([np.append(row, END) for row in targets])
-    inputs = pad([np.concatenate(([START], row)) for row in targets])
-    return Batch(source, source_lengths, inputs, answers, target_lengths, int(target_lengths.sum()))
+    return Batch(
+        source=_framed(sources, [], [END]),
+        source_lengths=source_lengths,
+        inputs=_framed(targets, [START], []),
+        targets=_framed(targets, [], [END]),
+        target_lengths=target_lengths,
+        target_tokens=int(target_lengths.sum()),
+    )
 
 
 def pad(rows: Sequence[Row], value: int = PAD) -> Tensor:
     """(B, longest) int64: the rows, filled up with a value."""
-    lengths = [len(row) for row in rows]
-    padded = np.full((len(rows), max(lengths, default=0)), value, dtype=np.int64)
-    for filled, row, length in zip(padded, rows, lengths, strict=True):
-        filled[:length] = row
-    return torch.from_numpy(padded)
+    return _framed(rows, [], [], value)
+
+
+def _framed(rows: Sequence[Row], before: list[int], after: list[int], value: int = PAD) -> Tensor:
+    """(B, longest) int64: the rows with some tokens before and after each, filled up with a value."""
+    first = len(before)
+    width = first + max(map(len, rows), default=0) + len(after)
+    framed = np.full((len(rows), width), value, dtype=np.int64)
+    framed[:, :first] = before
+    for filled, row in zip(framed, rows, strict=True):
+        end = first + len(row)
+        filled[first:end] = row
+        filled[end : end + len(after)] = after
+    return torch.from_numpy(framed)
 
 
 def _lengths(rows: Sequence[Row]) -> Tensor:

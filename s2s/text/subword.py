@@ -22,6 +22,7 @@ _BYTE_PIECES = 256
 _SMALLEST_BYTE_VOCABULARY = 600
 _MANY_CHARACTERS = 1000
 _USUAL_COVERAGE = 0.9995  # what SentencePiece advises for Chinese and Japanese
+_LEAST_COVERAGE = 0.98  # what it accepts
 _TRAINING_CHARACTERS = 30_000_000  # training holds some 25 bytes for each: 250,000 pairs took 0.8 GB
 _TRAINING_CHARACTERS_OF_A_LINE = 1000  # SentencePiece leaves out lines of more than 4,192 bytes
 _TRAINING_THREADS = 2  # a fixed number: sums of floats depend on how they are shared out
@@ -108,7 +109,7 @@ class SubwordTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of some pieces; bytes that are no UTF-8 become U+FFFD, and line breaks spelled in bytes spaces."""
         text = str(self._processor.decode([int(token) for token in tokens if token not in (PAD, START, END)]))
-        return text.replace("\n", " ").replace("\r", " ")
+        return text.replace("\n", " ").replace("\r", " ").strip(" ")
 
     def token(self, token: int) -> str:
         """The piece, with a low line (U+2581) where a word begins."""
@@ -186,7 +187,7 @@ def _character_coverage(lines: list[str], complete: bool, vocabulary_size: int, 
     """The share of the text whose characters become pieces of their own; the rest are bytes, or unknown.
 
     All of them, as a rule. A long text names many characters once, in typing errors and quotations, and so does one
-    in Chinese or Japanese; and with bytes to fall back on, single characters never take more than half of the pieces.
+    in Chinese or Japanese; and with bytes to fall back on, single characters should take at most half of the pieces.
     """
     usual = 1.0 if complete else _USUAL_COVERAGE
     if not byte_fallback:
@@ -198,7 +199,7 @@ def _character_coverage(lines: list[str], complete: bool, vocabulary_size: int, 
         usual = _USUAL_COVERAGE
     room = (vocabulary_size - _BYTE_PIECES) // 2
     affordable = sum(count for _, count in counts.most_common(room)) / counts.total()
-    return min(usual, affordable)
+    return min(usual, max(affordable, _LEAST_COVERAGE))
 
 
 def _byte_piece(byte: int) -> str:

@@ -1,0 +1,52 @@
+"""Recurrent sequence-to-sequence translators, trained and run from one recipe file.
+
+    from s2s import Translator
+    Translator.load("runs/multi30k-de-en").translate(["Ein Hund läuft am Strand ."])[0].text
+
+The names below are loaded when they are first used, so that `import s2s` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from s2s.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from s2s.decoding.translator import Translation, Translator
+    from s2s.errors import CorpusError, DataError, RecipeError, RunError, S2SError, TrainingError
+    from s2s.recipe_file import load_recipe
+    from s2s.tasks.scoring import evaluate
+    from s2s.tasks.train import train
+
+__all__ = [
+    "CorpusError",
+    "DataError",
+    "RecipeError",
+    "RunError",
+    "S2SError",
+    "TrainingError",
+    "Translation",
+    "Translator",
+    "__version__",
+    "evaluate",
+    "load_recipe",
+    "train",
+]
+
+_MODULES = {
+    "Translation": "s2s.decoding.translator",
+    "Translator": "s2s.decoding.translator",
+    "evaluate": "s2s.tasks.scoring",
+    "load_recipe": "s2s.recipe_file",
+    "train": "s2s.tasks.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module s2s has no attribute {name!r}")
+    return getattr(import_module(_MODULES.get(name, "s2s.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

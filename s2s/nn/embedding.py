@@ -1,0 +1,17 @@
+"""Token embeddings."""
+
+import math
+
+from torch import Tensor, nn
+
+
+class Embedding(nn.Embedding):
+    """A table of token vectors, read out times sqrt(E) (Vaswani et al. 2017, section 3.4).
+
+    Small weights suit the output layer that shares them; unit-sized values suit the recurrent layer
+    that reads them. Without the factor the first thousand steps learn little but word frequencies.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(...) -> (..., E)."""
+        return super().forward(tokens) * math.sqrt(self.embedding_dim)

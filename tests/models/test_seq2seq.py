@@ -1,0 +1,319 @@
+"""The translator's model: padding, search, sizes, and every pair of its options."""
+
+import itertools
+import random
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from s2s.decoding.hypotheses import SearchOptions
+from s2s.decoding.search import beam_search
+from s2s.decoding.translator import step_of
+from s2s.models.seq2seq import Seq2Seq, build_seq2seq
+from s2s.recipe import Dropout, Seq2SeqModel
+from s2s.text.batches import Batch, collate
+from s2s.text.special import END, PAD, START
+
+VOCABULARY = 12
+FORBIDDEN = (PAD, START)
+CELLS = ("elman", "gru", "lstm")
+ATTENTIONS = ("dot", "scaled_dot", "general", "concat", "location", "none")
+
+
+class Shape(NamedTuple):
+    """A cell, an attention and a wiring."""
+
+    cell: str
+    attention: str
+    wiring: str
+    input_feeding: bool
+
+    def __str__(self) -> str:
+        return f"{self.cell}-{self.attention}-{self.wiring}{'-feeding' if self.input_feeding else ''}"
+
+    def model(self, **values: Any) -> Seq2SeqModel:
+        return small(
+            decoder_layers=2, location_positions=4, encoder_layers=2, initialization="uniform", **self._asdict() | values
+        )
+
+
+SHAPES = [Shape(*values) for values in itertools.product(CELLS, ATTENTIONS, ("luong", "gnmt"), (False, True))]
+
+
+def small(**values: Any) -> Seq2SeqModel:
+    return Seq2SeqModel(**{"embedding_size": 4, "hidden_size": 6} | values)
+
+
+def build(model: Seq2SeqModel, *, seed: int = 1, vocabulary: int = VOCABULARY, spread: float = 0.0) -> Seq2Seq:
+    """A model; with a spread its weights are drawn so widely that it prefers some tokens clearly."""
+    torch.manual_seed(seed)
+    built = build_seq2seq(model, source_vocabulary=vocabulary, target_vocabulary=vocabulary)
+    if spread:
+        for weight in built.parameters():
+            torch.nn.init.uniform_(weight, -spread, spread)
+    return built
+
+
+def drawn(lengths: list[tuple[int, int]], seed: int = 0) -> list[tuple[list[int], list[int]]]:
+    """Pairs of random tokens of the given lengths."""
+    chooser = random.Random(seed)
+    return [tuple([chooser.randrange(4, VOCABULARY) for _ in range(n)] for n in pair) for pair in lengths]  # type: ignore[misc]
+
+
+def batch_of(pairs: list[tuple[list[int], list[int]]]) -> Batch:
+    return collate(*zip(*pairs, strict=True))
+
+
+def loss_of(model: Seq2Seq, batch: Batch, **values: Any) -> Tensor:
+    lengths = {"target_lengths": batch.target_lengths, "smoothing": 0.1} | values
+    return model.loss(batch.source, batch.source_lengths, batch.inputs, batch.targets, **lengths).smoothed
+
+
+def widened(batch: Batch) -> Batch:
+    """The same sentences with two more columns of whatever."""
+    more = torch.randint(VOCABULARY, (batch.sentences, 2))
+    widen = {name: torch.cat([getattr(batch, name), more], dim=1) for name in ("source", "inputs", "targets")}
+    return batch._replace(**widen)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_padding_changes_neither_loss_nor_gradients(shape: Shape) -> None:
+    """A batch equals the sum of its rows alone, and more padding, filled with anything, equals less."""
+    model = build(shape.model()).double()
+    pairs = drawn([(5, 3), (2, 6), (1, 1), (6, 2)])
+    batch = batch_of(pairs)
+    sums = [loss_of(model, batch), loss_of(model, widened(batch))]
+    sums.append(torch.stack([loss_of(model, batch_of([pair])) for pair in pairs]).sum())
+    weights = list(model.parameters())
+    first, *others = [torch.autograd.grad(each, weights, allow_unused=True) for each in sums]
+    for other_sum, other in zip(sums[1:], others, strict=True):
+        torch.testing.assert_close(other_sum, sums[0], rtol=1e-6, atol=1e-6)
+        for one, two in zip(first, other, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+
+
+def greedy(model: Seq2Seq, source: list[int], longest: int) -> list[int]:
+    """The whole prefix through `forward` again for every token: slow, and without any state to get wrong."""
+    tokens: list[int] = []
+    sources, lengths = torch.tensor([[*source, END]]), torch.tensor([len(source) + 1])
+    while len(tokens) < longest:
+        output = model(sources, lengths, torch.tensor([[START, *tokens]]))
+        logits = model.decoder.logits(output.readout)[0, -1]
+        logits[list(FORBIDDEN)] = -torch.inf
+        best = int(logits.argmax())
+        if best == END:
+            break
+        tokens.append(best)
+    return tokens
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_beam_one_is_a_naive_greedy_loop_and_a_wide_beam_scores_as_forward_does(shape: Shape) -> None:
+    model = build(shape.model(), seed=2, spread=0.8).eval()
+    sources = [source for source, _ in drawn([(5, 1), (2, 1), (1, 1), (4, 1)])]
+    batch = batch_of([(source, []) for source in sources])
+    longest = torch.tensor([7, 4, 1, 6])
+
+    def search(beam: int) -> list[Any]:
+        begin = model.begin(batch.source, batch.source_lengths)
+        options = SearchOptions(forbidden=FORBIDDEN)
+        return beam_search(
+            step_of(model), begin, options, beam=beam, nbest=beam, max_lengths=longest, source_lengths=batch.source_lengths
+        )
+
+    for source, limit, (found,) in zip(sources, longest.tolist(), search(1), strict=True):
+        assert found.tokens == greedy(model, source, limit)
+    for row, hypotheses in enumerate(search(4)):
+        assert len(hypotheses) == 4 or int(longest[row]) == 1
+        for each in hypotheses:
+            tokens = torch.tensor(each.tokens + ([] if each.truncated else [END]))
+            inputs = torch.cat([torch.tensor([START]), tokens[:-1]])[None]
+            length = len(sources[row]) + 1
+            output = model(batch.source[row : row + 1, :length], torch.tensor([length]), inputs)
+            wanted = model.decoder.logits(output.readout)[0].log_softmax(1).gather(1, tokens[:, None])[:, 0]
+            torch.testing.assert_close(torch.tensor(each.log_probabilities), wanted, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_search_state_moves_with_its_hypotheses_and_sentences() -> None:
+    model = build(Shape("lstm", "general", "gnmt", True).model()).eval()
+    batch = batch_of(drawn([(5, 1), (2, 1), (3, 1)]))
+    begin = model.begin(batch.source, batch.source_lengths)
+    step = step_of(model)
+    first = step(torch.full((3, 1), START), begin).state.reorder(torch.zeros(3, 2, dtype=torch.long))
+    tokens = torch.tensor([[4, 5], [6, 7], [8, 9]])
+    whole = step(tokens, first)
+    parents, staying = torch.tensor([[1, 1, 0], [0, 1, 0], [1, 0, 0]]), torch.tensor([2, 0])
+    after = whole.state.keep(staying).reorder(parents[staying])
+    again = torch.full((2, 3), 4)
+    expected = step(torch.full((3, 2), 4), whole.state).log_probabilities
+    expected = expected.gather(1, parents[:, :, None].expand(3, 3, VOCABULARY))[staying]
+    torch.testing.assert_close(step(again, after).log_probabilities, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_parameters_of_a_textbook_configuration_are_counted_by_hand() -> None:
+    """Two LSTM layers of 1,000 units, 1,000-unit embeddings, general attention with input feeding.
+
+    That is the base model of Luong et al. (2015, section 4.1), with two layers and a vocabulary of 50,000.
+    """
+    model = Seq2SeqModel(
+        cell="lstm",
+        embedding_size=1000,
+        hidden_size=1000,
+        encoder_layers=2,
+        decoder_layers=2,
+        bidirectional=False,
+        attention="general",
+        input_feeding=True,
+        bridge="last",
+        tied_embeddings="none",
+    )
+    with torch.device("meta"):
+        built = build_seq2seq(model, source_vocabulary=50_000, target_vocabulary=50_000)
+    layer = 4 * (1000 * 1000 + 1000 * 1000 + 2 * 1000)
+    fed = 4 * (2000 * 1000 + 1000 * 1000 + 2 * 1000)
+    by_hand = {
+        "encoder.embedding": 50_000 * 1000,
+        "encoder.recurrent": 2 * layer,
+        "decoder.embedding": 50_000 * 1000,
+        "decoder.asking": fed + layer,
+        "decoder.attention": 1000 * 1000,
+        "decoder.readout": 2000 * 1000 + 1000,
+        "decoder.output": 50_000 * 1000 + 50_000,
+        "decoder.bridge": 0,
+    }
+    counted = {name: sum(weight.numel() for weight in built.get_submodule(name).parameters()) for name in by_hand}
+    assert counted == by_hand
+    assert sum(weight.numel() for weight in built.parameters()) == sum(by_hand.values())
+
+
+@pytest.mark.parametrize(("tied", "matrices"), [("none", 3), ("target", 2), ("all", 1)])
+def test_tying_leaves_so_many_vocabulary_matrices(tied: str, matrices: int) -> None:
+    model = build(small(tied_embeddings=tied))
+    assert sum(weight.shape == (VOCABULARY, 4) for weight in model.parameters()) == matrices
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_seed_fixes_every_weight(seed: int) -> None:
+    one, same, other = (build(small(), seed=each) for each in (seed, seed, seed + 1))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+FACTORS: dict[str, tuple[Any, ...]] = {
+    "cell": CELLS,
+    "attention": ATTENTIONS,
+    "input_feeding": (False, True),
+    "wiring": ("luong", "gnmt"),
+    "encoder_layers": (1, 2, 3),
+    "decoder_layers": (1, 2, 3),
+    "bidirectional": (False, True),
+    "encoder_hidden_size": (None, 5),
+    "bridge": ("learned", "last", "zeros"),
+    "tied_embeddings": ("none", "target", "all"),
+    "variational": (False, True),
+    "initialization": ("uniform", "orthogonal"),
+    "bfloat16": (False, True),
+}
+REFUSED = {  # hidden_size is 6, which one direction of 5 units, or two, do not make
+    (("wiring", "gnmt"), ("decoder_layers", 1)),
+    (("attention", "dot"), ("encoder_hidden_size", 5)),
+    (("attention", "scaled_dot"), ("encoder_hidden_size", 5)),
+    (("encoder_hidden_size", 5), ("bridge", "last")),
+}
+Options = dict[str, Any]
+Pair = tuple[tuple[str, Any], tuple[str, Any]]
+
+
+def pairs_of(options: Options) -> set[Pair]:
+    return set(itertools.combinations(options.items(), 2))
+
+
+def model_of(options: Options) -> Seq2SeqModel:
+    rates = dict.fromkeys(("embedding", "layers", "output", "source_words", "target_words"), 0.1)
+    dropout = Dropout(**rates, variational=options["variational"])
+    chosen = {name: value for name, value in options.items() if name not in ("variational", "bfloat16")}
+    return small(**chosen, dropout=dropout)
+
+
+def all_pairs() -> Iterator[Options]:
+    """Greedily: start from a pair that is missing, then let each factor take the value that adds most pairs."""
+    chooser = random.Random(1)
+    sides = itertools.combinations([[(name, value) for value in FACTORS[name]] for name in FACTORS], 2)
+    missing = {pair for one, two in sides for pair in itertools.product(one, two)} - REFUSED
+    while missing:
+        options: Options = dict(min(missing, key=str))
+        for name in chooser.sample(list(FACTORS), len(FACTORS)):
+            gains: dict[Any, int] = {}
+            for value in () if name in options else FACTORS[name]:
+                trial = {each: (options | {name: value})[each] for each in FACTORS if each in (*options, name)}
+                if not pairs_of(trial) & REFUSED:
+                    gains[value] = len(pairs_of(trial) & missing)
+            if gains:
+                options[name] = max(gains, key=gains.__getitem__)
+        options = {name: options[name] for name in FACTORS}
+        missing -= pairs_of(options)
+        yield options
+
+
+COMBINATIONS = list(all_pairs())
+
+
+def test_every_pair_of_options_that_a_recipe_accepts_is_in_a_combination() -> None:
+    covered = set().union(*(pairs_of(options) for options in COMBINATIONS))
+    every = {
+        ((one, a), (two, b))
+        for one, two in itertools.combinations(FACTORS, 2)
+        for a, b in itertools.product(FACTORS[one], FACTORS[two])
+    }
+    assert every - covered == REFUSED
+    assert len(COMBINATIONS) < 40
+
+
+@pytest.mark.parametrize("pair", sorted(REFUSED, key=str), ids=str)
+def test_a_pair_that_does_not_go_together_is_refused(pair: Pair) -> None:
+    with pytest.raises(ValidationError, match="needs|must be at least|choose"):
+        small(**dict(pair))
+
+
+def unused(options: Options) -> set[str]:
+    """Prefixes of weights that the loss cannot depend on: without attention only the bridge joins the two halves."""
+    if options["attention"] != "none":
+        return set()
+    if options["bridge"] == "zeros":
+        return {"encoder."}
+    return {f"encoder.recurrent.layers.{layer}." for layer in range(options["decoder_layers"], options["encoder_layers"])}
+
+
+@pytest.mark.parametrize("options", COMBINATIONS, ids=lambda options: "-".join(map(str, options.values())))
+def test_options_in_pairs_train_a_step_and_decode(options: Options) -> None:
+    model = build(model_of(options))
+    batch = batch_of(drawn([(5, 3), (2, 6), (6, 4), (3, 3)]))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=options["bfloat16"]):
+        before = loss_of(model.eval(), batch)
+        loss = loss_of(model.train(), batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for name, weight in model.named_parameters():
+        tied = options["tied_embeddings"] == "all" and name == "encoder.embedding.weight"
+        if not tied and any(name.startswith(prefix) for prefix in unused(options)):
+            assert weight.grad is None, name
+        else:
+            assert weight.grad is not None, name
+            assert weight.grad.any(), name
+            assert weight.grad.isfinite().all(), name
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=options["bfloat16"]):
+        assert loss_of(model.eval(), batch) < before
+        begin, limits = model.begin(batch.source, batch.source_lengths), torch.tensor([6, 2, 3, 5])
+        found = beam_search(step_of(model), begin, SearchOptions(), beam=3, nbest=3, max_lengths=limits)
+    for hypotheses, limit in zip(found, limits.tolist(), strict=True):
+        assert hypotheses == sorted(hypotheses, key=lambda each: -each.score)
+        assert all(len(each.tokens) <= limit for each in hypotheses)
+        assert all(0 <= token < VOCABULARY and token not in FORBIDDEN for each in hypotheses for token in each.tokens)

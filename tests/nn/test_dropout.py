@@ -1,0 +1,103 @@
+"""Dropout masks: how many, how large, where, and the same again from the same seed."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2s.nn.dropout import Dropout, at_step, dropout_mask
+
+LIKE = torch.zeros(1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.0, 0.95), st.integers(0, 2**31))
+def test_a_mask_drops_the_asked_share_and_scales_the_rest(probability: float, seed: int) -> None:
+    torch.manual_seed(seed)
+    count = 40_000
+    mask = dropout_mask(LIKE, probability, shape=(100, 400))
+    kept = 1 / (1 - probability)
+    assert torch.logical_or(mask == 0, torch.isclose(mask, torch.tensor(kept), rtol=1e-6)).all()
+    dropped = int((mask == 0).sum())
+    deviation = math.sqrt(count * probability * (1 - probability))
+    # 1 / 65536 is the grain of the probability; six deviations are passed once in a billion
+    assert abs(dropped - count * probability) <= 6 * deviation + count / 65536 + 1
+
+
+def test_even_the_highest_probability_drops_nearly_all() -> None:
+    torch.manual_seed(1)
+    assert int((dropout_mask(LIKE, 1 - 1e-7, shape=(10_000,)) != 0).sum()) < 10
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 3), (5, 1, 7), (0, 4)])
+def test_a_mask_has_the_shape_and_type_asked_for(shape: tuple[int, ...]) -> None:
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        mask = dropout_mask(LIKE.to(dtype), 0.5, shape=shape)
+        assert mask.shape == shape
+        assert mask.dtype == dtype
+
+
+def test_draws_are_independent_of_their_neighbours() -> None:
+    """Four draws come from one random number: none may tell of the next."""
+    torch.manual_seed(1)
+    kept = (dropout_mask(LIKE, 0.5, shape=(40_000,)) != 0).float() - 0.5
+    for distance in range(1, 9):
+        product = float((kept[:-distance] * kept[distance:]).mean()) / 0.25
+        assert abs(product) < 6 / math.sqrt(40_000 - distance)
+
+
+def test_the_same_seed_draws_the_same_masks_and_another_does_not() -> None:
+    def drawn(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return dropout_mask(LIKE, 0.3, shape=(50, 50))
+
+    assert torch.equal(drawn(7), drawn(7))
+    assert not torch.equal(drawn(7), drawn(8))
+
+
+def test_a_probability_of_zero_draws_nothing() -> None:
+    before = torch.get_rng_state()
+    assert Dropout().mask(torch.zeros(2, 3), 0.0, 4, steps=5) is None
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_variational_mask_is_one_draw_for_all_steps() -> None:
+    like = torch.zeros(4, 9, 8)
+    each = Dropout(variational=False).mask(like, 0.5, 8, steps=9)
+    once = Dropout(variational=True).mask(like, 0.5, 8, steps=9)
+    assert each is not None
+    assert once is not None
+    assert each.shape == (4, 9, 8)
+    assert once.shape == (4, 1, 8)
+    assert torch.equal(at_step(once, 0), at_step(once, 8))  # type: ignore[arg-type]
+    assert all(torch.equal(at_step(each, step), each[:, step : step + 1]) for step in range(9))  # type: ignore[arg-type]
+    assert at_step(None, 3) is None
+
+
+def test_word_dropout_takes_whole_tokens_each_by_its_own_draw_even_when_variational() -> None:
+    torch.manual_seed(1)
+    embedded = torch.ones(50, 40, 6)
+    out = Dropout(words=0.25, variational=True).on_embedded(embedded, training=True)
+    present = out != 0
+    assert torch.equal(present.all(dim=2), present.any(dim=2))
+    words = present.any(dim=2).float()
+    assert abs(float(words.mean()) - 0.75) < 6 * math.sqrt(0.25 * 0.75 / 2000)
+    assert (words.mean(dim=1) < 1).sum() > 40, "a word is drawn for each position, not once for the sentence"
+    torch.testing.assert_close(out[present], torch.full_like(out[present], 1 / 0.75))
+
+
+def test_unit_dropout_on_embedded_tokens_leaves_no_token_whole_or_empty() -> None:
+    torch.manual_seed(1)
+    out = Dropout(embedding=0.5).on_embedded(torch.ones(5, 7, 64), training=True)
+    share = (out != 0).float().mean(dim=2)
+    assert (share > 0.1).all()
+    assert (share < 0.9).all()
+
+
+def test_out_of_training_it_is_the_identity_and_draws_nothing() -> None:
+    embedded = torch.randn(3, 4, 5)
+    before = torch.get_rng_state()
+    assert Dropout(embedding=0.9, words=0.9).on_embedded(embedded, training=False) is embedded
+    assert torch.equal(torch.get_rng_state(), before)

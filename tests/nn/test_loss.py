@@ -1,0 +1,121 @@
+"""The chunked loss equals torch's cross-entropy, value and gradients."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from s2s.nn import loss as loss_module
+from s2s.nn.loss import CHUNK_POSITIONS, Loss, linear_cross_entropy
+
+UNITS, VOCABULARY = 5, 11
+
+
+class Problem(NamedTuple):
+    hidden: Tensor
+    weight: Tensor
+    bias: Tensor
+    targets: Tensor
+
+    def leaves(self) -> list[Tensor]:
+        return [self.hidden, self.weight, self.bias]
+
+
+def problem(positions: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Problem:
+    generator = torch.Generator().manual_seed(seed)
+    hidden, weight, bias = (
+        torch.randn(*shape, generator=generator).to(dtype).requires_grad_()
+        for shape in ((positions, UNITS), (VOCABULARY, UNITS), (VOCABULARY,))
+    )
+    return Problem(hidden, weight, bias, torch.randint(VOCABULARY, (positions,), generator=generator))
+
+
+def reference(given: Problem, smoothing: float) -> Tensor:
+    logits = given.hidden @ given.weight.T + given.bias
+    return cross_entropy(logits, given.targets, label_smoothing=smoothing, reduction="sum")
+
+
+def same(given: Problem, smoothing: float, *, rtol: float, atol: float) -> None:
+    """Value and all three gradients, behind a factor as a mean over tokens has it."""
+    fast = linear_cross_entropy(*given, smoothing)
+    wanted = reference(given, smoothing)
+    torch.testing.assert_close(fast.smoothed, wanted, rtol=rtol, atol=atol)
+    torch.testing.assert_close(fast.nats, reference(given, 0.0).detach(), rtol=rtol, atol=atol)
+    found = torch.autograd.grad(fast.smoothed * 0.37, given.leaves())
+    expected = torch.autograd.grad(wanted * 0.37, given.leaves())
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+@pytest.mark.parametrize(
+    "positions",
+    [0, 1, CHUNK_POSITIONS - 1, CHUNK_POSITIONS, CHUNK_POSITIONS + 1, 2 * CHUNK_POSITIONS, 2 * CHUNK_POSITIONS + 7],
+)
+def test_it_equals_cross_entropy_around_the_edges_of_chunks(positions: int, smoothing: float) -> None:
+    same(problem(positions), smoothing, rtol=1e-10, atol=1e-10)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 12), st.integers(1, 5), st.floats(0.0, 0.99), st.integers(0, 1000))
+def test_it_equals_cross_entropy_whatever_the_chunk(positions: int, chunk: int, smoothing: float, seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loss_module, "CHUNK_POSITIONS", chunk)
+        same(problem(positions, seed=seed), smoothing, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_it_equals_cross_entropy_in_float32(smoothing: float) -> None:
+    same(problem(700, torch.float32), smoothing, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_under_autocast_it_is_near_and_its_sums_and_gradients_stay_float32(smoothing: float) -> None:
+    given = problem(700, torch.float32)
+    wanted = reference(given, smoothing)
+    expected = torch.autograd.grad(wanted, given.leaves())
+    with torch.autocast("cpu", torch.bfloat16):
+        fast = linear_cross_entropy(*given, smoothing)
+    found = torch.autograd.grad(fast.smoothed, given.leaves())
+    assert fast.smoothed.dtype == torch.float32
+    torch.testing.assert_close(fast.smoothed, wanted, rtol=5e-3, atol=0)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        assert float((one - other).norm() / other.norm()) < 0.02
+
+
+def test_logits_far_from_zero_stay_finite() -> None:
+    given = problem(4)
+    extreme = Problem(given.hidden.detach() * 1e4, given.weight.detach(), given.bias.detach(), given.targets)
+    for leaf in extreme.leaves():
+        leaf.requires_grad_()
+    same(extreme, 0.1, rtol=1e-9, atol=1e-8)
+
+
+def test_without_gradients_it_makes_none() -> None:
+    given = problem(9)
+    with torch.inference_mode():
+        fast = linear_cross_entropy(*given, 0.1)
+    assert not fast.smoothed.requires_grad
+    torch.testing.assert_close(fast.smoothed, reference(given, 0.1).detach())
+
+
+def test_a_shared_output_matrix_collects_the_gradients_of_both_uses() -> None:
+    given = problem(6)
+    hidden = given.weight[given.targets] + given.hidden
+    (found,) = torch.autograd.grad(linear_cross_entropy(hidden, *given[1:]).smoothed, given.weight)
+    logits = (given.weight[given.targets] + given.hidden) @ given.weight.T + given.bias
+    (expected,) = torch.autograd.grad(cross_entropy(logits, given.targets, reduction="sum"), given.weight)
+    torch.testing.assert_close(found, expected)
+
+
+def test_it_counts_its_tokens_and_only_the_smoothed_sum_has_a_gradient() -> None:
+    fast = linear_cross_entropy(*problem(13), 0.1)
+    assert isinstance(fast, Loss)
+    assert fast.tokens == 13
+    assert fast.smoothed.requires_grad
+    assert not fast.nats.requires_grad

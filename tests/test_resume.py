@@ -1,0 +1,251 @@
+"""Law 7 through the command line: stopped or killed at any moment and resumed, a training ends with the same bytes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+from click.testing import CliRunner, Result
+
+import s2s
+from s2s.cli import main
+
+RECIPE = """
+task = "translation"
+
+[data]
+source = "letters"
+target = "numbers"
+train.pairs = [
+    ["a b c d", "one two three four"],
+    ["b c d a", "two three four one"],
+    ["c d a b", "three four one two"],
+    ["d a b c", "four one two three"],
+    ["a c", "one three"],
+    ["b d", "two four"],
+]
+validation.pairs = [["a b c d", "one two three four"], ["a c", "one three"]]
+test.pairs = [["b c d a", "two three four one"]]
+
+[tokenizer]
+model = "bpe"
+vocabulary_size = 30
+joint = false
+byte_fallback = false
+sampling = 0.1
+
+[model]
+embedding_size = 8
+hidden_size = 8
+dropout.embedding = 0.2
+dropout.source_words = 0.1
+
+[training]
+steps = 20
+batch_tokens = 40
+learning_rate = 0.02
+schedule = "plateau"
+warmup_steps = 3
+moving_average = 0.9
+average_last = 2
+teacher_forcing.rate = 0.8
+teacher_forcing.feed = "sampled"
+precision = "float32"
+log_every = 3
+save_every = 2
+validate_every = 5
+"""
+DRIVER = '''
+"""Runs s2s again and again, in forks, so that torch is imported once; each is hit by a signal at a given call."""
+import contextlib, json, os, sys, torch
+import s2s.tasks.train
+from s2s.cli import main
+
+torch.set_num_threads(1)
+
+def hit(place, call, number):
+    seen = 0
+    def profile(frame, event, argument):
+        nonlocal seen
+        if event != "call":
+            return
+        module = frame.f_globals.get("__name__", "")
+        if place == f"{module}:{frame.f_code.co_name}" or (place == "any" and module.startswith("s2s.")):
+            seen += 1
+            if seen == call:
+                os.kill(os.getpid(), number)
+    return profile
+
+for plan in json.load(sys.stdin):
+    os.environ["S2S_CACHE"] = plan["cache"]
+    child = os.fork()
+    if child == 0:
+        with open(plan["log"], "ab") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        sys.argv = ["s2s", *plan["arguments"]]
+        sys.setprofile(hit(*plan["hit"]) if plan["hit"] else None)
+        main(plan["arguments"])
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+'''
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+
+
+class Hit(NamedTuple):
+    """A signal at the n-th call of a function, or of any function of s2s."""
+
+    place: str
+    call: int
+    signal: int = signal.SIGKILL
+
+
+def train(path: Path, name: str, hits: list[Hit | None]) -> list[int]:
+    """Exit codes of one training, begun and then resumed, that the signals hit one after another."""
+    plans: list[dict[str, Any]] = []
+    for hit in hits:
+        arguments = ["train", str(path / "recipe.toml"), "--out", str(path / name), "--resume", "--device", "cpu"]
+        plans.append({"cache": str(path / f"{name}-cache"), "log": str(path / f"{name}.log"),
+                      "arguments": arguments, "hit": hit})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER], input=json.dumps(plans), capture_output=True, text=True, env=ENVIRONMENT,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [int(code) for code in done.stdout.split()]
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (run / "best.safetensors", *run.glob("last/*.safetensors"))}
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    """metrics.jsonl without what differs from run to run: the times."""
+    times = ("elapsed_seconds", "target_tokens_per_second")
+    read = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key not in times} for row in read]
+
+
+def assert_like_undisturbed(path: Path, name: str) -> None:
+    undisturbed, killed = path / "undisturbed", path / name
+    assert weights(killed) == weights(undisturbed)
+    assert rows(killed) == rows(undisturbed)
+    assert {str(file.relative_to(killed)) for file in killed.rglob("*")} == {
+        str(file.relative_to(undisturbed)) for file in undisturbed.rglob("*")
+    }
+    scores = [json.loads((run / "scores.json").read_text()) for run in (undisturbed, killed)]
+    assert {**scores[0], "run": ""} == {**scores[1], "run": ""}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Has a recipe, and the folder of its undisturbed training."""
+    path = tmp_path_factory.mktemp("resume")
+    (path / "recipe.toml").write_text(RECIPE)
+    assert train(path, "undisturbed", [None]) == [0]
+    return path
+
+
+def test_killed_in_every_phase_it_ends_with_the_same_bytes(folder: Path) -> None:
+    hits = [
+        Hit("s2s.atomic:write_text", 1),
+        Hit("s2s.atomic:write_text", 2),
+        Hit("s2s.text.subword:train", 1),
+        Hit("s2s.text.tokenizer:_write", 2),
+        Hit("s2s.text.dataset:append", 3),
+        Hit("s2s.training.checkpoint:save_checkpoint", 1),
+        Hit("s2s.training.trainer:_step", 4),
+        Hit("s2s.run:write_json", 3),
+        Hit("s2s.training.trainer:_scores_of", 1),
+        Hit("s2s.training.checkpoint:save_checkpoint", 3),
+        Hit("s2s.training.trainer:_validate_average", 1),
+        Hit("s2s.evaluation.plots:_save", 1),
+        Hit("s2s.tasks.scoring:score", 1),
+    ]
+    codes = train(folder, "phases", [*hits, None])
+    assert codes == [-signal.SIGKILL] * len(hits) + [0]
+    assert_like_undisturbed(folder, "phases")
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(folder: Path) -> None:
+    moments = Random(7)
+    hits = [Hit("any", moments.randrange(100, 5000)) for _ in range(5)]
+    codes = train(folder, "random", [*hits, None])
+    assert codes.count(-signal.SIGKILL) >= 3, codes
+    assert codes[-1] == 0
+    assert_like_undisturbed(folder, "random")
+
+
+def test_stopped_by_ctrl_c_or_sigterm_it_saves_and_ends_with_130(folder: Path) -> None:
+    hits = [
+        Hit("s2s.text.tokenizer:train_tokenizers", 1, signal.SIGTERM),
+        Hit("s2s.training.trainer:_step", 3, signal.SIGINT),
+        Hit("s2s.training.trainer:_step", 4, signal.SIGTERM),
+        Hit("s2s.training.trainer:_scores_of", 1, signal.SIGTERM),
+        Hit("s2s.evaluation.plots:plot_curves", 1, signal.SIGINT),
+    ]
+    assert train(folder, "stopped", [*hits, None]) == [130] * len(hits) + [0]
+    assert_like_undisturbed(folder, "stopped")
+    said = (folder / "stopped.log").read_text()
+    assert said.count("s2s: interrupted\n") == 2
+    assert "s2s: stopped at step 3 of 20; everything is saved; go on with --resume\n" in said
+    assert "s2s: stopped at step 7 of 20; everything is saved; go on with --resume\n" in said
+    assert "resumed at step 7 of 20" in said
+    assert "Traceback" not in said
+
+
+# In this process: what may change, and what may not
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A finished training of 6 steps in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
+    Path("letters.toml").write_text(RECIPE.replace("average_last = 2\n", ""))
+    s2s_train("training.steps=6", "--out", "run")
+    return "run"
+
+
+def s2s_train(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, ["train", "letters.toml", *arguments], catch_exceptions=False)
+    assert result.exit_code == code, result.stderr
+    return result
+
+
+def test_a_raised_limit_goes_on_and_equals_one_training(run: str) -> None:
+    result = s2s_train("training.steps=12", "--out", run, "--resume")
+    assert "changed since: training.steps: 6 -> 12\n" in result.stderr
+    assert "resumed at step 6 of 12" in result.stderr
+    s2s_train("training.steps=12", "--out", "whole")
+    last = "last/state-12.safetensors"
+    assert Path(run, last).read_bytes() == Path("whole", last).read_bytes()
+    again = s2s_train("training.steps=12", "--out", run, "--resume")
+    assert "nothing to do: step 12" in again.stderr
+    assert "changed since" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["model.hidden_size=10", "seed=2", "tokenizer.sampling=0.2", "training.batch_tokens=30", "training.optimizer=adam",
+     "training.moving_average=0", "training.metric=chrf", "data.max_tokens=50"],
+)  # fmt: skip
+def test_what_cannot_change_is_refused_and_nothing_is_touched(run: str, override: str) -> None:
+    before = {path: path.stat().st_mtime_ns for path in Path(run).rglob("*")}
+    result = s2s_train("training.steps=6", override, "--out", run, "--resume", code=1)
+    key = override.split("=")[0]
+    assert f"a resumed training cannot change {key}: " in result.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in Path(run).rglob("*")}
+
+
+def test_training_pairs_that_changed_are_refused(tmp_path: Path, run: str) -> None:
+    table = tmp_path / "pairs.tsv"
+    table.write_text("letters\tnumbers\na b\tone two\nb a\ttwo one\n")
+    s2s_train("training.steps=2", "data.train=pairs.tsv", "--out", "table")
+    table.write_text("letters\tnumbers\na b\tone two\nb a\tTWO ONE\n")
+    changed = s2s_train("training.steps=4", "data.train=pairs.tsv", "--out", "table", "--resume", code=1)
+    assert "table: the pairs of data.train (pairs.tsv) have changed since the run began" in changed.stderr
