@@ -53,7 +53,7 @@ def arriving(stream: IO[bytes]) -> Iterator[list[str]]:
         if b"\n" in data:
             *whole, rest = bytes(unfinished).split(b"\n")
             unfinished = bytearray(rest)
-            yield from in_blocks(_decoded(whole, number))
+            yield from in_blocks(_decoded([line.removesuffix(b"\r") for line in whole], number))
             number += len(whole)
     if unfinished and not (number == 0 and unfinished == BYTE_ORDER_MARK):
         yield from in_blocks(_decoded([bytes(unfinished)], number))
@@ -136,7 +136,7 @@ def _decoded(lines: Sequence[bytes], before: int) -> Iterator[str]:
     for number, line in enumerate(lines, start=before + 1):
         raw = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
         try:
-            yield raw.decode("utf-8").removesuffix("\r")
+            yield raw.decode("utf-8")
         except UnicodeDecodeError as problem:
             raise DataError(
                 f"standard input, line {number:,}: byte 0x{raw[problem.start]:02x} is not UTF-8; convert the text"

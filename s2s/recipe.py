@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 class Section(BaseModel):
     """A part of a recipe: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class FileSplit(Section):
@@ -126,7 +126,7 @@ class Seq2SeqModel(Section):
     )
     attention_size: int | None = Field(default=None, ge=1, description="units of concat; default: hidden_size")
     location_positions: int = Field(
-        default=100, ge=1, description="source positions that location attention can point at; later ones are not seen"
+        default=128, ge=1, description="source positions that location attention can point at; later ones are not seen"
     )
     wiring: Literal["luong", "gnmt"] = Field(
         default="luong",
@@ -207,6 +207,12 @@ class TeacherForcing(Section):
     )
     feed: Literal["greedy", "sampled"] = Field(default="greedy", description="the model's own token: best or drawn")
 
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.floor > self.rate:
+            raise ValueError(f"floor: must be at most rate (given {self.floor}, rate is {self.rate})")
+        return self
+
 
 class Training(Section):
     """The optimisation: batches, steps, schedules, limits, and what is kept."""
@@ -257,6 +263,8 @@ class Training(Section):
             raise ValueError("epochs: give a limit: epochs, steps or minutes")
         if self.schedule == "cosine" and self.epochs is None and self.steps is None:
             raise ValueError("schedule: cosine falls to zero at the end, so it needs a limit in epochs or steps")
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f"momentum: is for sgd only (given {self.momentum} with {self.optimizer})")
         return self
 
 
@@ -288,9 +296,26 @@ class TranslationRecipe(Section):
     model: Seq2SeqModel = Seq2SeqModel()
     training: Training
     decoding: Decoding = Decoding()
+    variants: dict[
+        Annotated[str, Field(pattern=r"^[\w-]+$")], Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    ] = Field(default={}, description="trainings to compare: a name for each, and its overrides KEY=VALUE")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
+        if self.tokenizer.sampling and self.tokenizer.kind != "subword":
+            raise ValueError(f"tokenizer.sampling: is for subword only (kind is {self.tokenizer.kind})")
+        if self.model.attention == "location" and self.data.max_tokens >= self.model.location_positions:
+            raise ValueError(
+                f"model.location_positions: must be above data.max_tokens, since the end of a sentence takes a position"
+                f" (given {self.model.location_positions}, max_tokens is {self.data.max_tokens})"
+            )
+        if self.model.attention == "none" and self.decoding.coverage_penalty:
+            raise ValueError("decoding.coverage_penalty: needs attention, and model.attention is none; set it to 0")
+        if self.decoding.min_length_ratio > self.decoding.max_length_ratio:
+            raise ValueError(
+                f"decoding.min_length_ratio: must be at most max_length_ratio (given {self.decoding.min_length_ratio},"
+                f" max_length_ratio is {self.decoding.max_length_ratio})"
+            )
         if self.model.tied_embeddings == "all" and not self.tokenizer.joint:
             raise ValueError("model.tied_embeddings: all shares one embedding, which needs tokenizer.joint = true")
         return self

@@ -98,9 +98,9 @@ class Metrics:
                 continue
         return [row for row in rows if isinstance(row, dict)]
 
-    def forget_after(self, step: int) -> None:
-        """Drop the rows of steps that a resumed training will do again."""
-        kept = [row for row in self.read() if row.get("step", 0) <= step]
+    def forget_after(self, step: int, rows: int | None = None) -> None:
+        """Drop what a resumed training will do again: the rows after a step, and those after the first `rows`."""
+        kept = [row for row in self.read() if row.get("step", 0) <= step][:rows]
         write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import s2s
 from s2s.cli import main
 
 RECIPE = """
@@ -384,4 +385,5 @@ def test_help_and_recipe_errors_do_not_import_torch() -> None:
         "    except SystemExit: pass\n"
         "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environment)

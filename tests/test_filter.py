@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import s2s as s2s_package
 from s2s.cli import main
 from s2s.errors import DataError
 from s2s.filter import LINES_AT_ONCE, arriving, in_blocks
@@ -43,6 +45,7 @@ warmup_steps = 5
 label_smoothing = 0
 precision = "float32"
 """
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(s2s_package.__file__).parents[1])}
 FORWARD, ROTATED = "one two three four", "two three four one"
 
 
@@ -215,7 +218,7 @@ def test_an_error_in_a_file_comes_after_the_block_before_it() -> None:
 
 def test_a_line_is_answered_before_the_next_comes_and_a_closed_pipe_is_silent(runs: Runs) -> None:
     command = [sys.executable, "-m", "s2s", "translate", runs.first]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=ENVIRONMENT) as process:
         assert process.stdin
         assert process.stdout
         assert process.stderr
@@ -237,7 +240,7 @@ def test_a_full_device_is_one_message_and_is_still_a_device(runs: Runs) -> None:
     assert not Path("/dev/full").is_file()
     program = f"from s2s.cli import main; main({['recipes']!r})"
     with open("/dev/full", "wb") as full:
-        ended = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, check=False)
+        ended = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=PIPE, env=ENVIRONMENT, check=False)
     assert ended.returncode == 1
     assert ended.stderr.decode().startswith("s2s: No space left on device")
     assert ended.stderr.count(b"\n") == 1

@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from s2s.decoding.hypotheses import Hypothesis, SearchOptions
 from s2s.decoding.search import JointState, Step, StepOutput, beam_search, combine
@@ -105,11 +106,13 @@ class Translator:
         width = self.decoding.beam if beam is None else beam
         encoded = [self.source.encode(line) if line.strip() else [] for line in lines]
         results = [BLANK] * len(lines)
-        with torch.inference_mode(), self.compute.autocast():
+        bar = tqdm(total=len(lines), desc="translate", unit=" lines", disable=None, delay=2, leave=False)
+        with torch.inference_mode(), self.compute.autocast(), bar:
             for group in self._groups([len(tokens) for tokens in encoded]):
                 found = self._search([encoded[index] for index in group], max(width, nbest), nbest, attention)
                 for index, hypotheses in zip(group, found, strict=True):
                     results[index] = self._translation(encoded[index], hypotheses)
+                bar.update(len(group))
         return results
 
     def _groups(self, lengths: Sequence[int]) -> Iterator[list[int]]:

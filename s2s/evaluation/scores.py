@@ -14,6 +14,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from s2s.errors import DataError, S2SError
+from s2s.text.repetition import has_loop
 
 Metric: TypeAlias = BLEU | CHRF
 
@@ -180,17 +181,6 @@ def by_length(
             }
         )
     return rows
-
-
-def has_loop(words: Sequence[str]) -> bool:
-    """Whether one to four words stand three times or more in a row; a mere doubling ("very very") is no loop."""
-    for size in range(1, 5):
-        run = 0
-        for word, later in zip(words, words[size:], strict=False):
-            run = run + 1 if word == later else 0
-            if run == 2 * size:
-                return True
-    return False
 
 
 def rates(

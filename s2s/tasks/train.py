@@ -18,7 +18,7 @@ from s2s.errors import RunError, S2SError
 from s2s.evaluation.plots import plot_attention, plot_curves
 from s2s.nn.precision import Compute, choose_compute
 from s2s.recipe import TranslationRecipe
-from s2s.recipe_file import differences, recipe_toml
+from s2s.recipe_toml import differences, recipe_toml
 from s2s.run import Metrics, RunFolder, write_json
 from s2s.tasks.scoring import evaluate, without_text
 from s2s.tasks.splits import Splits, open_splits

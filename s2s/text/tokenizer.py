@@ -4,14 +4,12 @@ Three kinds share one protocol: SentencePiece subwords, words split at white spa
 mean the same in all of them: padding, unknown, start and end of a sequence.
 """
 
-import os
-import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
+from s2s.atomic import write_bytes
 from s2s.errors import RunError
 from s2s.text.entries import CharacterTokenizer, WordTokenizer, read_entries
 from s2s.text.special import END, PAD, START, UNKNOWN
@@ -113,7 +111,7 @@ def save_tokenizers(source: Tokenizer, target: Tokenizer, folder: Path) -> None:
     named = {"tokenizer": source} if source is target else {"tokenizer.source": source, "tokenizer.target": target}
     contents = {name + _suffix(tokenizer): tokenizer.serialize() for name, tokenizer in named.items()}
     for name, content in contents.items():
-        _write(folder / name, content)
+        write_bytes(folder / name, content)
     for stem in ("tokenizer", "tokenizer.source", "tokenizer.target"):
         for suffix in _SUFFIXES:
             if stem + suffix not in contents:
@@ -144,24 +142,6 @@ def _load(folder: Path, stem: str) -> Tokenizer:
         return SubwordTokenizer(content) if path.suffix == ".model" else read_entries(content)
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: the tokenizer cannot be read: {error}; copy the file back, or train again") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Puts a file in place as a whole: a name of its own, flushed, then renamed."""
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink()
-        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 class TextReport(NamedTuple):

@@ -23,7 +23,7 @@ def forcing_rate(
     if schedule == "constant":
         return rate
     if schedule == "linear":
-        return max(floor, rate - (rate - floor) * step / steps)
+        return max(floor, rate - (rate - floor) * min(step / steps, 1.0))
     if schedule == "exponential":
         return max(floor, rate * math.exp(-step / steps))
     # exp overflows where the rate is zero to machine precision

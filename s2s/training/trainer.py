@@ -79,6 +79,8 @@ class Progress:
     target_tokens: int = 0
     logged_nats: float = 0.0
     logged_tokens: int = 0
+    metrics_rows: int = 0
+    """lines of metrics.jsonl; those after them belong to steps or validations that a resumed training does again"""
     finished: str = ""
     """why the training ended; empty while it goes on"""
 
@@ -262,9 +264,13 @@ class Trainer(Generic[BatchT]):
             "target_tokens_per_second": round(speed, 1),
             "elapsed_seconds": round(progress.elapsed_seconds, 3),
         }
-        self.metrics.append(row)
+        self._record(row)
         bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} target tokens/s", refresh=False)
         progress.logged_nats, progress.logged_tokens = 0.0, 0
+
+    def _record(self, row: Mapping[str, Any]) -> None:
+        self.metrics.append(row)
+        self.progress.metrics_rows += 1
 
     def _validate(self, bar: "tqdm[Any] | None") -> None:
         """Score the weights that would be saved, keep them if they are the best, and save."""
@@ -289,7 +295,7 @@ class Trainer(Generic[BatchT]):
             save_tensors(self.run.last / name, weights)
             self.averaged = [*self.averaged, name][-settings.average_last :]
         progress.elapsed_seconds += time.perf_counter() - clock
-        self.metrics.append({"step": progress.step, "validation": dict(scores), "best": better})
+        self._record({"step": progress.step, "validation": dict(scores), "best": better})
         said = ", ".join(f"{name} {score:.4g}" for name, score in scores.items())
         log.info("step %s: %s%s", f"{progress.step:,}", said, " (best so far)" if better else "")
         self._save()
@@ -305,7 +311,7 @@ class Trainer(Generic[BatchT]):
             self.progress.best, self.progress.best_step = scores[self.settings.metric], self.progress.step
             save_tensors(self.run.best, weights)
         row = {"step": self.progress.step, "validation": dict(scores), "best": better, "averaged": len(names)}
-        self.metrics.append(row)
+        self._record(row)
         said = ", ".join(f"{name} {score:.4g}" for name, score in scores.items())
         log.info("average of the last %d validations: %s%s", len(names), said, " (best)" if better else "")
 
@@ -352,12 +358,15 @@ class Trainer(Generic[BatchT]):
             raise RunError(f"{origin}: damaged, checkpoint.json does not say where the training stands") from None
         put_weights(self.model, _under("model.", checkpoint.tensors), origin=origin)
         if self.moving is not None:
-            for name, weight in _under("moving.", checkpoint.tensors).items():
+            # an average that begins now, begins from the weights of now
+            moving = _under("moving.", checkpoint.tensors) or _under("model.", checkpoint.tensors)
+            for name, weight in moving.items():
                 self.moving[name].copy_(weight)
         put_optimizer_tensors(self.model, self.optimizer, checkpoint.tensors)
         put_random_tensors(checkpoint.tensors, self.compute.device)
         self.averaged = checkpoint.averaged
-        self.metrics.forget_after(self.progress.step)
+        self.metrics.forget_after(self.progress.step, checkpoint.progress.get("metrics_rows"))
+        self.progress.metrics_rows = len(self.metrics.read())
         self.progress.finished = ""
         if self.progress.step:
             self._check_limits()

@@ -37,7 +37,11 @@ class Shape(NamedTuple):
 
     def model(self, **values: Any) -> Seq2SeqModel:
         return small(
-            decoder_layers=2, location_positions=4, encoder_layers=2, initialization="uniform", **self._asdict() | values
+            decoder_layers=2,
+            location_positions=4,
+            encoder_layers=2,
+            initialization="uniform",
+            **self._asdict() | values,
         )
 
 
@@ -84,7 +88,7 @@ def widened(batch: Batch) -> Batch:
 def test_padding_changes_neither_loss_nor_gradients(shape: Shape) -> None:
     """A batch equals the sum of its rows alone, and more padding, filled with anything, equals less."""
     model = build(shape.model()).double()
-    pairs = drawn([(5, 3), (2, 6), (1, 1), (6, 2)])
+    pairs = drawn([(5, 2), (1, 4), (3, 1)])
     batch = batch_of(pairs)
     sums = [loss_of(model, batch), loss_of(model, widened(batch))]
     sums.append(torch.stack([loss_of(model, batch_of([pair])) for pair in pairs]).sum())
@@ -115,21 +119,27 @@ def greedy(model: Seq2Seq, source: list[int], longest: int) -> list[int]:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_beam_one_is_a_naive_greedy_loop_and_a_wide_beam_scores_as_forward_does(shape: Shape) -> None:
     model = build(shape.model(), seed=2, spread=0.8).eval()
-    sources = [source for source, _ in drawn([(5, 1), (2, 1), (1, 1), (4, 1)])]
+    sources = [source for source, _ in drawn([(5, 1), (1, 1), (3, 1)])]
     batch = batch_of([(source, []) for source in sources])
-    longest = torch.tensor([7, 4, 1, 6])
+    longest = torch.tensor([6, 1, 4])
 
     def search(beam: int) -> list[Any]:
         begin = model.begin(batch.source, batch.source_lengths)
         options = SearchOptions(forbidden=FORBIDDEN)
         return beam_search(
-            step_of(model), begin, options, beam=beam, nbest=beam, max_lengths=longest, source_lengths=batch.source_lengths
+            step_of(model),
+            begin,
+            options,
+            beam=beam,
+            nbest=beam,
+            max_lengths=longest,
+            source_lengths=batch.source_lengths,
         )
 
     for source, limit, (found,) in zip(sources, longest.tolist(), search(1), strict=True):
         assert found.tokens == greedy(model, source, limit)
-    for row, hypotheses in enumerate(search(4)):
-        assert len(hypotheses) == 4 or int(longest[row]) == 1
+    for row, hypotheses in enumerate(search(3)):
+        assert len(hypotheses) == 3
         for each in hypotheses:
             tokens = torch.tensor(each.tokens + ([] if each.truncated else [END]))
             inputs = torch.cat([torch.tensor([START]), tokens[:-1]])[None]
@@ -220,11 +230,14 @@ FACTORS: dict[str, tuple[Any, ...]] = {
     "initialization": ("uniform", "orthogonal"),
     "bfloat16": (False, True),
 }
-REFUSED = {  # hidden_size is 6, which one direction of 5 units, or two, do not make
-    (("wiring", "gnmt"), ("decoder_layers", 1)),
-    (("attention", "dot"), ("encoder_hidden_size", 5)),
-    (("attention", "scaled_dot"), ("encoder_hidden_size", 5)),
-    (("encoder_hidden_size", 5), ("bridge", "last")),
+REFUSED = {  # hidden_size is 6, which neither one direction of 5 units nor two make
+    (("wiring", "gnmt"), ("decoder_layers", 1)): r"wiring: gnmt .* decoder_layers must be at least 2 \(given 1\)",
+    (("attention", "dot"), ("encoder_hidden_size", 5)): r"attention: dot needs .* 10 units \(2 x 5\) .* has 6",
+    (
+        ("attention", "scaled_dot"),
+        ("encoder_hidden_size", 5),
+    ): r"attention: scaled_dot needs .* 10 units \(2 x 5\) .* 6",
+    (("encoder_hidden_size", 5), ("bridge", "last")): r"bridge: last copies .* 10 units \(2 x 5\) and the decoder 6",
 }
 Options = dict[str, Any]
 Pair = tuple[tuple[str, Any], tuple[str, Any]]
@@ -245,14 +258,14 @@ def all_pairs() -> Iterator[Options]:
     """Greedily: start from a pair that is missing, then let each factor take the value that adds most pairs."""
     chooser = random.Random(1)
     sides = itertools.combinations([[(name, value) for value in FACTORS[name]] for name in FACTORS], 2)
-    missing = {pair for one, two in sides for pair in itertools.product(one, two)} - REFUSED
+    missing = {pair for one, two in sides for pair in itertools.product(one, two)} - REFUSED.keys()
     while missing:
         options: Options = dict(min(missing, key=str))
         for name in chooser.sample(list(FACTORS), len(FACTORS)):
             gains: dict[Any, int] = {}
             for value in () if name in options else FACTORS[name]:
                 trial = {each: (options | {name: value})[each] for each in FACTORS if each in (*options, name)}
-                if not pairs_of(trial) & REFUSED:
+                if not pairs_of(trial) & REFUSED.keys():
                     gains[value] = len(pairs_of(trial) & missing)
             if gains:
                 options[name] = max(gains, key=gains.__getitem__)
@@ -271,13 +284,13 @@ def test_every_pair_of_options_that_a_recipe_accepts_is_in_a_combination() -> No
         for one, two in itertools.combinations(FACTORS, 2)
         for a, b in itertools.product(FACTORS[one], FACTORS[two])
     }
-    assert every - covered == REFUSED
+    assert every - covered == REFUSED.keys()
     assert len(COMBINATIONS) < 40
 
 
 @pytest.mark.parametrize("pair", sorted(REFUSED, key=str), ids=str)
 def test_a_pair_that_does_not_go_together_is_refused(pair: Pair) -> None:
-    with pytest.raises(ValidationError, match="needs|must be at least|choose"):
+    with pytest.raises(ValidationError, match=REFUSED[pair]):
         small(**dict(pair))
 
 
@@ -287,7 +300,9 @@ def unused(options: Options) -> set[str]:
         return set()
     if options["bridge"] == "zeros":
         return {"encoder."}
-    return {f"encoder.recurrent.layers.{layer}." for layer in range(options["decoder_layers"], options["encoder_layers"])}
+    return {
+        f"encoder.recurrent.layers.{layer}." for layer in range(options["decoder_layers"], options["encoder_layers"])
+    }
 
 
 @pytest.mark.parametrize("options", COMBINATIONS, ids=lambda options: "-".join(map(str, options.values())))
@@ -302,7 +317,7 @@ def test_options_in_pairs_train_a_step_and_decode(options: Options) -> None:
     for name, weight in model.named_parameters():
         tied = options["tied_embeddings"] == "all" and name == "encoder.embedding.weight"
         if not tied and any(name.startswith(prefix) for prefix in unused(options)):
-            assert weight.grad is None, name
+            assert weight.grad is None or not weight.grad.any(), name
         else:
             assert weight.grad is not None, name
             assert weight.grad.any(), name

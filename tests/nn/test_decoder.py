@@ -40,7 +40,11 @@ EVERY_DROPOUT = Dropout(embedding=0.3, layers=0.3, output=0.3, words=0.3)
 
 
 def build(
-    cell: Cell, score: Score | Literal["none"], wiring: Wiring, dropout: Dropout = Dropout(), tied: bool = True  # noqa: B008
+    cell: Cell,
+    score: Score | Literal["none"],
+    wiring: Wiring,
+    dropout: Dropout = Dropout(),
+    tied: bool = True,  # noqa: B008
 ) -> Decoder:
     torch.manual_seed(5)
     attention = None
@@ -136,9 +140,7 @@ def test_forward_equals_the_loop_over_step(cell: Cell, score: Score | Literal["n
 @pytest.mark.parametrize("wiring", WIRINGS, ids=str)
 @pytest.mark.parametrize("score", ATTENTIONS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_three_hypotheses_at_once_equal_three_alone(
-    cell: Cell, score: Score | Literal["none"], wiring: Wiring
-) -> None:
+def test_three_hypotheses_at_once_equal_three_alone(cell: Cell, score: Score | Literal["none"], wiring: Wiring) -> None:
     decoder, source = build(cell, score, wiring).eval(), encoded(cell)
     memory, start = source.memory(decoder), decoder.start(source.state)
     tokens = torch.randint(VOCABULARY, (STEPS, SENTENCES, 3))

@@ -142,9 +142,7 @@ def test_packed_equals_equal_length_equals_the_textbook_row_by_row(
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    st.sampled_from(CELLS), st.booleans(), st.integers(1, 3), st.lists(st.integers(1, 6), min_size=1, max_size=5)
-)
+@given(st.sampled_from(CELLS), st.booleans(), st.integers(1, 3), st.lists(st.integers(1, 6), min_size=1, max_size=5))
 def test_gradients_of_a_batch_are_the_sum_of_its_rows_and_padding_gets_none(
     cell: Cell, bidirectional: bool, layers: int, lengths: list[int]
 ) -> None:

@@ -1,0 +1,78 @@
+"""Recipes written as TOML, which the standard library only reads, and what differs between two of them."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+from pydantic import BaseModel
+
+_SHOWN_CHARACTERS = 80
+
+
+def recipe_toml(recipe: BaseModel) -> str:
+    """The recipe as TOML with every value written out, defaults too; what is not set (None) is left out.
+
+    `parse_recipe` reads it back to an equal recipe.
+    """
+    return "\n".join(toml_tables(recipe, ""))
+
+
+def differences(old: BaseModel, new: BaseModel) -> list[str]:
+    """One line "key: old value -> new value" for each value that differs, in the order of the recipe."""
+    return list(_walk(old, new, ""))
+
+
+def toml_tables(section: BaseModel, name: str) -> Iterator[str]:
+    """The lines of a section: its own values, then its tables."""
+    if name:
+        yield f"\n[{name}]"
+    values = [(key, value) for key, value in section if value is not None]
+    for key, value in values:
+        if isinstance(value, tuple) and any(isinstance(entry, tuple) for entry in value):
+            yield f"{key} = ["
+            yield from (f"    {toml_value(entry)}," for entry in value)
+            yield "]"
+        elif not isinstance(value, BaseModel):
+            yield f"{key} = {toml_value(value)}"
+    for key, value in values:
+        if isinstance(value, BaseModel):
+            yield from toml_tables(value, f"{name}.{key}" if name else key)
+    if not name:
+        yield ""
+
+
+def toml_value(value: object) -> str:
+    """A value in one line of TOML; "nothing" for None, which TOML lacks."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case list() | tuple():
+            return f"[{', '.join(toml_value(entry) for entry in value)}]"
+        case BaseModel():
+            return toml_value({key: entry for key, entry in value if entry is not None})
+        case Mapping():
+            return f"{{{', '.join(f'{key} = {toml_value(entry)}' for key, entry in value.items())}}}"
+        case _:
+            return str(value)
+
+
+def _walk(old: BaseModel, new: BaseModel, parent: str) -> Iterator[str]:
+    before, after = dict(old), dict(new)
+    for name in dict.fromkeys((*before, *after)):
+        was, now = before.get(name), after.get(name)
+        if isinstance(was, BaseModel) and isinstance(now, BaseModel) and type(was) is type(now):
+            yield from _walk(was, now, f"{parent}{name}.")
+        elif was != now:
+            values = [shown(was), shown(now)]
+            yield f"{parent}{name}: " + (" -> ".join(values) if values[0] != values[1] else f"{values[0]}, changed")
+
+
+def shown(value: object) -> str:
+    return shortened(toml_value(value))
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."

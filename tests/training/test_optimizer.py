@@ -1,0 +1,91 @@
+"""The update rules and the learning rate over the steps, recomputed from their papers."""
+
+import math
+from typing import Any, Literal, get_args
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from s2s.training.optimizer import build_optimizer, learning_rate_factor
+
+Schedule = Literal["constant", "inverse_square_root", "cosine", "plateau"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+
+
+@given(st.sampled_from(SCHEDULES), st.integers(1, 500))
+def test_the_warm_up_rises_in_equal_parts_to_one(schedule: Schedule, warmup: int) -> None:
+    rates = [
+        learning_rate_factor(step, schedule, warmup_steps=warmup, total_steps=2 * warmup) for step in range(warmup)
+    ]
+    assert rates[0] == pytest.approx(1 / warmup)
+    assert rates[-1] == 1.0
+    assert rates == pytest.approx([(step + 1) / warmup for step in range(warmup)])
+
+
+@given(st.sampled_from(SCHEDULES), st.integers(0, 50), st.integers(0, 6))
+def test_after_the_warm_up_the_rate_never_rises_and_stays_a_share(
+    schedule: Schedule, warmup: int, halvings: int
+) -> None:
+    rates = [
+        learning_rate_factor(step, schedule, warmup_steps=warmup, total_steps=warmup + 60, halvings=halvings)
+        for step in range(warmup, warmup + 80)
+    ]
+    assert rates == sorted(rates, reverse=True)
+    assert all(0.0 <= rate <= 1.0 for rate in rates)
+
+
+@given(st.integers(0, 100), st.integers(1, 1000), st.integers(0, 2000))
+def test_schedules_are_their_formulas(warmup: int, rest: int, after: int) -> None:
+    step, total = warmup + after, warmup + rest
+    at: dict[str, Any] = {"warmup_steps": warmup, "total_steps": total}
+    assert learning_rate_factor(step, "constant", **at) == 1.0
+    root = learning_rate_factor(step, "inverse_square_root", **at)
+    assert root == pytest.approx(((step + 1) / max(warmup, 1)) ** -0.5)
+    done = min(after / rest, 1.0)
+    assert learning_rate_factor(step, "cosine", **at) == pytest.approx((1 + math.cos(done * math.pi)) / 2)
+    for halvings in range(4):
+        assert learning_rate_factor(step, "plateau", halvings=halvings, **at) == 1 / 2**halvings
+
+
+def test_cosine_is_one_half_and_zero_at_its_beginning_middle_and_end() -> None:
+    at = [learning_rate_factor(step, "cosine", warmup_steps=10, total_steps=110) for step in (10, 60, 110, 111)]
+    assert at == pytest.approx([1.0, 0.5, 0.0, 0.0], abs=1e-12)
+
+
+def stepped(kind: Literal["adam", "adamw", "sgd"], slopes: list[float], **values: float) -> float:
+    """The one weight, 1 at first, after these gradients."""
+    weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = build_optimizer([weight], kind, learning_rate=0.1, **values)
+    for slope in slopes:
+        weight.grad = torch.full_like(weight, slope)
+        optimizer.step()
+    return weight.item()
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_adam_is_the_algorithm_of_its_paper_and_adamw_decays_apart_from_it(
+    kind: Literal["adam", "adamw"], decay: float
+) -> None:
+    """Kingma & Ba (2015, algorithm 1); Loshchilov & Hutter (2019, algorithm 2)."""
+    slopes = [0.5, -2.0, 0.1, 0.0]
+    weight, first, second = 1.0, 0.0, 0.0
+    for count, given_slope in enumerate(slopes, start=1):
+        slope = given_slope + (decay * weight if kind == "adam" else 0.0)
+        first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope**2
+        if kind == "adamw":
+            weight -= 0.1 * decay * weight
+        weight -= 0.1 * (first / (1 - 0.9**count)) / (math.sqrt(second / (1 - 0.999**count)) + 1e-8)
+    assert stepped(kind, slopes, weight_decay=decay) == pytest.approx(weight, rel=1e-9)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_steps_along_the_gradient_and_keeps_its_momentum(momentum: float) -> None:
+    slopes, weight, velocity = [0.5, -2.0, 0.1], 1.0, 0.0
+    for slope in slopes:
+        velocity = momentum * velocity + slope + 0.2 * weight
+        weight -= 0.1 * velocity
+    assert stepped("sgd", slopes, momentum=momentum, weight_decay=0.2) == pytest.approx(weight, rel=1e-9)
