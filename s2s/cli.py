@@ -109,7 +109,7 @@ def train(
 
 def _check_data(recipe: Any, corpora: Path | None) -> None:
     """Read every pair that the recipe names, and print the recipe with all its values."""
-    from s2s.recipe_file import recipe_toml
+    from s2s.recipe_toml import recipe_toml
     from s2s.tasks.splits import open_splits
 
     for name, pairs in open_splits(recipe.data, corpora)._asdict().items():

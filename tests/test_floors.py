@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).parents[1] / "s2s"
 FLOORS = [
     {"errors", "version"},
     {"atomic", "shipped"},
-    {"recipe"},
+    {"recipe", "recipe_toml"},
+    {"recipe_errors"},
     {"recipe_file"},
     {"download", "grammar", "holdout"},
     {"corpora", "run"},

@@ -22,20 +22,17 @@ def run_gru(layer: nn.GRU, inputs: Tensor, state: Tensor | None, valid: Tensor |
     Where a position is not valid the state passes through unchanged, so that neither direction sees padding.
     """
     timed = inputs.transpose(0, 1)
+    closed = None if valid is None else (~valid).t()[:, :, None]
     outputs, last = [], []
     for direction, suffix in enumerate(("_l0", "_l0_reverse")[: 2 if layer.bidirectional else 1]):
         weights = [getattr(layer, name + suffix) for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
-        gates = functional.linear(timed, weights[0], weights[1])
-        if valid is not None:
-            update = (~valid).t()[:, :, None]
-            size = layer.hidden_size
-            gates = torch.cat(
-                [gates[..., :size], gates[..., size : 2 * size].masked_fill(update, CLOSED), gates[..., 2 * size :]], 2
-            )
         if direction == 1:
-            gates = gates.flip(0)
+            timed, closed = timed.flip(0), None if closed is None else closed.flip(0)
+        gates = functional.linear(timed, weights[0], weights[1])
         begin = gates.new_zeros(inputs.shape[0], layer.hidden_size) if state is None else state[direction]
-        hidden = _Recurrence.apply(gates, begin.to(gates.dtype), weights[2].to(gates.dtype), weights[3].to(gates.dtype))
+        hidden = _Recurrence.apply(
+            gates, begin.to(gates.dtype), weights[2].to(gates.dtype), weights[3].to(gates.dtype), closed
+        )
         last.append(hidden[-1])
         outputs.append(hidden.flip(0) if direction == 1 else hidden)
     joined = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 2)
@@ -48,11 +45,19 @@ def run_gru(layer: nn.GRU, inputs: Tensor, state: Tensor | None, valid: Tensor |
 class _Recurrence(torch.autograd.Function):
     """gates of the inputs (T, B, 3H), first state (B, H), recurrent weight (3H, H) and bias (3H,) -> states (T, B, H).
 
+    Where `closed` (T, B, 1) is true the state passes through.
+
     Cho et al. (2014) in torch's order and form: r, z, n; n = tanh(x_n + r (W_n h + b_n)); h' = n + z (h - n).
     """
 
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, begin: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, gates: Tensor, begin: Tensor, weight: Tensor, bias: Tensor, closed: Tensor | None
+    ) -> Tensor:
+        if closed is not None:
+            # In place: the product before keeps its inputs for its gradient, not these. Where the update gate is
+            # one its own slope, and that of the candidate, is zero, so the gradient needs no mask.
+            gates[:, :, begin.shape[1] : 2 * begin.shape[1]].masked_fill_(closed, CLOSED)
         steps, rows, size = gates.shape[0], gates.shape[1], begin.shape[1]
         opened = gates.new_empty(steps, rows, 2 * size)
         candidate, inner = gates.new_empty(steps, rows, size), gates.new_empty(steps, rows, size)
@@ -72,7 +77,7 @@ class _Recurrence(torch.autograd.Function):
         return hidden[1:]
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         opened, candidate, inner, hidden, weight = ctx.saved_tensors
         steps, rows, size = candidate.shape
         reset, update = opened[:, :, :size], opened[:, :, size:]
@@ -99,4 +104,4 @@ class _Recurrence(torch.autograd.Function):
             into_weight = flat.t() @ hidden[:-1].reshape(steps * rows, size)
             into_bias = flat.sum(dim=0)
         into_gates[:, :, 2] = into_hidden * into_candidate
-        return into_gates.view(steps, rows, 3 * size), carried, into_weight, into_bias
+        return into_gates.view(steps, rows, 3 * size), carried, into_weight, into_bias, None

@@ -21,6 +21,9 @@ from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokeniz
 from s2s.training.teacher_forcing import ScheduledSampling, forcing_rate
 
 log = logging.getLogger("s2s")
+STEPS = 4
+"""A processor's batches have a multiple of so many time steps: its library prepares code for each shape of a matrix
+product that it meets, some megabyte and milliseconds each. Padding changes no number (law 1)."""
 INSPECTED_PAIRS = 10_000
 """Training pairs whose unknown rate and round trip are checked."""
 
@@ -47,6 +50,8 @@ class TranslationTask:
         self.sampler = BatchSampler(
             pairs.source_lengths, pairs.target_lengths, batch_tokens=training.batch_tokens, seed=recipe.seed
         )
+        # packing is how the other cells take unequal lengths, and it costs them more than new shapes do
+        self.multiple = STEPS if compute.device.type == "cpu" and recipe.model.cell == "gru" else 1
         self._planned: tuple[int, list[Indices]] | None = None
 
     def batches_in_epoch(self, epoch: int) -> int:
@@ -63,7 +68,7 @@ class TranslationTask:
                 seed = (self.recipe.seed * 1_000_003 + epoch * 10_007 + number) % 2**31
                 sources = self.source.encode_sampled([self.source.decode(list(row)) for row in sources], alpha, seed)
                 targets = self.target.encode_sampled([self.target.decode(list(row)) for row in targets], alpha, seed)
-            yield collate(sources, targets)
+            yield collate(sources, targets, multiple=self.multiple)
 
     def tokens(self, batch: Batch) -> int:
         """Target tokens of a batch, END counted."""
@@ -88,7 +93,7 @@ class TranslationTask:
         encoded.sort(key=lambda pair: len(pair[0]))
         rows = max(1, self.recipe.training.batch_tokens // (len(encoded[-1][0]) + 1))
         for begin in range(0, len(encoded), rows):
-            batch = collate(*zip(*encoded[begin : begin + rows], strict=True))
+            batch = collate(*zip(*encoded[begin : begin + rows], strict=True), multiple=self.multiple)
             with self.compute.autocast():
                 loss = self._loss(batch, 0.0, None)
             nats, tokens = nats + float(loss.nats), tokens + loss.tokens
@@ -102,8 +107,9 @@ class TranslationTask:
         }
 
     def translator(self) -> Translator:
-        """A translator with the model's present weights."""
-        return Translator([self.model], self.source, self.target, self.recipe.decoding, self.compute)
+        """A translator with the model's present weights, in float32 as `s2s translate` is."""
+        compute = self.compute._replace(dtype=torch.float32)
+        return Translator([self.model], self.source, self.target, self.recipe.decoding, compute)
 
     def decoder_path(self) -> str:
         """Which way the decoder runs in training, and why."""

@@ -31,7 +31,7 @@ def small(**values: Any) -> Seq2SeqModel:
     return Seq2SeqModel(**{"embedding_size": 8, "hidden_size": 12, "location_positions": 6} | values)
 
 
-def build(seed: int = 1, **values: Any) -> Seq2Seq:
+def build(seed: int = 21, **values: Any) -> Seq2Seq:
     """Weights drawn so widely that outputs differ from line to line and end by themselves."""
     torch.manual_seed(seed)
     size = TOKENIZER.vocabulary_size
@@ -71,19 +71,19 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("beam", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(map(str, shape.values())))
 def test_a_translation_does_not_depend_on_its_batch(shape: dict[str, Any], beam: int) -> None:
     """Alone, together, shuffled, in batches of one, three or a hundred."""
-    model, given_lines = build(**shape), lines(40)
+    model, given_lines = build(**shape), lines(24)
     nbest = min(beam, 2)
 
     def translate(some: list[str], batch_lines: int) -> list[Translation]:
-        return translator(model, batch_lines=batch_lines).translate(some, beam=beam, nbest=nbest)
+        return translator(model, batch_lines=batch_lines, max_length_ratio=1.0).translate(some, beam=beam, nbest=nbest)
 
     together = translate(given_lines, 100)
-    assert len({each.text for each in together}) > 10, "the toy must say different things"
-    shuffled = random.Random(1).sample(range(40), 40)
+    assert len({each.text for each in together}) > 5, "the toy must say different things"
+    shuffled = random.Random(1).sample(range(24), 24)
     for place, each in zip(shuffled, translate([given_lines[i] for i in shuffled], 100), strict=True):
         same(each, together[place])
     for batch_lines in (1, 3):
@@ -187,7 +187,7 @@ def test_an_ensemble_averages_probabilities() -> None:
     assert list(together.log_probabilities) == pytest.approx(wanted, abs=1e-4)
 
 
-def save(folder: Path, seed: int = 1, letters: str = LETTERS) -> Path:
+def save(folder: Path, seed: int = 21, letters: str = LETTERS) -> Path:
     """A run folder as training leaves it, as far as translating needs it."""
     folder.mkdir()
     tokenizer = CharacterTokenizer(list(letters))

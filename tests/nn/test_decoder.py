@@ -43,8 +43,8 @@ def build(
     cell: Cell,
     score: Score | Literal["none"],
     wiring: Wiring,
-    dropout: Dropout = Dropout(),
-    tied: bool = True,  # noqa: B008
+    dropout: Dropout = Dropout(),  # noqa: B008
+    tied: bool = True,
 ) -> Decoder:
     torch.manual_seed(5)
     attention = None

@@ -102,7 +102,7 @@ def train(folder: Path, values: dict[str, Any], before_loss: Callable[[int], Non
 
 
 class Outcome(NamedTuple):
-    """What a run folder holds, without clocks."""
+    """What a run folder holds, without clocks, and without what a kill left beside it."""
 
     best: bytes
     last: dict[str, bytes]
@@ -111,8 +111,9 @@ class Outcome(NamedTuple):
 
 
 def outcome(folder: Path) -> Outcome:
-    files = {path.name: path.read_bytes() for path in (folder / "last").iterdir()}
-    index = json.loads(files.pop("checkpoint.json"))
+    last = folder / "last"
+    index = json.loads((last / "checkpoint.json").read_text(encoding="utf-8"))
+    files = {name: (last / name).read_bytes() for name in (index["state"], *index["averaged"])}
     rows = Metrics(folder / "metrics.jsonl").read()
     kept = [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
     for row in kept:  # a stop between two rows splits a sum of floats
@@ -372,7 +373,7 @@ def test_progress_that_makes_no_sense_is_damage(tmp_path: Path) -> None:
     index = json.loads(path.read_text())
     index["progress"]["stepp"] = 1
     path.write_text(json.dumps(index))
-    with pytest.raises(RunError, match="damaged, checkpoint.json does not say where the training stands"):
+    with pytest.raises(RunError, match=r"damaged, checkpoint\.json does not say where the training stands"):
         train(tmp_path, {})
 
 
