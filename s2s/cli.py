@@ -91,11 +91,16 @@ def train(
         _check_data(loaded, corpora)
         return
     from s2s.tasks.train import train as run_training
+    from s2s.tasks.variants import train_variants
     from s2s.training.trainer import Interrupted
 
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
     try:
         place = out or Path("runs") / name
+        if loaded.variants:
+            train_variants(loaded, place, resume=resume, corpora=corpora, device=device, command=sys.argv)
+            click.echo((place / "results.md").read_text(encoding="utf-8"), nl=False)
+            return
         run = run_training(loaded, place, resume=resume, corpora=corpora, device=device, command=sys.argv)
     except Interrupted as stop:
         click.echo(f"s2s: {stop}; go on with --resume", err=True)

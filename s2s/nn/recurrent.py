@@ -83,9 +83,7 @@ class Recurrent(nn.Module):
         return tuple(part[rows].contiguous() for part in state)
 
 
-def run_layer(
-    layer: nn.RNNBase, inputs: Tensor, state: State | None, lengths: Tensor | None
-) -> tuple[Tensor, State]:
+def run_layer(layer: nn.RNNBase, inputs: Tensor, state: State | None, lengths: Tensor | None) -> tuple[Tensor, State]:
     """(B, T, I), (D, B, H), (B,) -> outputs (B, T, D x H), zero beyond each length, and the last state.
 
     A GRU on a processor takes the faster way of `s2s.nn.gru`; all others are torch's own, packed where
@@ -114,7 +112,7 @@ def initialize(module: nn.Module, kind: Literal["uniform", "orthogonal"]) -> Non
     """Fill all weights: `uniform` in +-0.1, or `orthogonal` recurrent and Xavier other matrices (Saxe et al. 2014).
 
     Biases are zero, the forget gate's is one (Jozefowicz et al. 2015); with `orthogonal`, embeddings
-    are normal with deviation 1 / sqrt(E).
+    are normal with deviation 1 / sqrt(E), and one that is the output layer's matrix is filled as that.
     """
     for part in module.modules():
         recurrent = isinstance(part, nn.RNNBase)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from s2s.errors import RunError, TrainingError
 from s2s.nn.loss import Loss
+from s2s.nn.memory import release_free_memory
 from s2s.nn.precision import Compute
 from s2s.nn.weights import average, load_tensors, put_weights, save_tensors, weights_of
 from s2s.recipe import Training
@@ -85,7 +86,7 @@ class Progress:
     """why the training ended; empty while it goes on"""
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked for it
+class Interrupted(Exception):  # not an error: somebody asked for it
     """The training was asked to stop, and everything is saved."""
 
 

@@ -208,6 +208,17 @@ def test_tying_leaves_so_many_vocabulary_matrices(tied: str, matrices: int) -> N
     assert sum(weight.shape == (VOCABULARY, 4) for weight in model.parameters()) == matrices
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("tied", "shared"), [("none", False), ("target", True), ("all", True)])
+def test_an_embedding_is_normal_and_one_that_is_the_output_matrix_is_filled_as_that(tied: str, shared: bool) -> None:
+    model = build(small(embedding_size=16, tied_embeddings=tied), vocabulary=400)
+    embedding, bound = model.decoder.embedding.weight, (6 / (400 + 16)) ** 0.5
+    assert float(model.decoder.output.weight.abs().max()) <= bound
+    assert (embedding is model.decoder.output.weight) == shared
+    if not shared:
+        assert float(embedding.std()) == pytest.approx(16**-0.5, rel=0.05)
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_seed_fixes_every_weight(seed: int) -> None:
     one, same, other = (build(small(), seed=each) for each in (seed, seed, seed + 1))

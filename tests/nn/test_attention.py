@@ -39,7 +39,7 @@ def naive_score(attention: Attention, query: Tensor, value: Tensor, position: in
     if attention.score == "scaled_dot":
         return float(query @ value) / math.sqrt(len(query))
     if attention.score == "general":
-        return float(query @ attention.key.weight @ value)
+        return float(query @ attention.key.weight @ value) / math.sqrt(len(query))  # W is stored times sqrt(H)
     if attention.score == "concat":
         hidden = attention.query.weight @ query + attention.key.weight @ value + attention.key.bias
         return float(attention.combine.weight[0] @ torch.tanh(hidden))

@@ -184,6 +184,22 @@ def _cut(extras: Extras, steps: slice) -> tuple[Tensor, list[Tensor]]:
     return extras.context[:, steps], [mask[:, steps] for mask in extras.masks]
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_under_autocast_values_and_gradients_are_near_those_in_float32(cell: Cell) -> None:
+    core = build(cell, 2, bidirectional=True).float()
+    inputs, extras = drawn(core, cell, 3, 6)
+    lengths = torch.tensor([6, 2, 4])
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            outputs, state = core(inputs.float(), None, lengths, context=extras.context.float())
+        total = outputs.float().square().sum() + sum(part.float().sum() for part in state)
+        found.append([outputs.float(), *torch.autograd.grad(total, list(core.parameters()))])
+    for exact, near in zip(*found, strict=True):
+        assert float((exact - near).detach().norm() / exact.detach().norm()) < 0.05
+    assert not found[1][0][1, 2:].any()
+
+
 def test_a_state_has_one_part_and_an_lstm_has_two() -> None:
     for cell in CELLS:
         _, state = Recurrent(INPUTS, HIDDEN, layers=3, cell=cell, bidirectional=True)(torch.zeros(2, 5, INPUTS))
@@ -226,6 +242,7 @@ def test_uniform_fills_every_matrix_in_a_tenth_around_zero(cell: Cell) -> None:
     assert float(everything.std()) == pytest.approx(0.1 / math.sqrt(3), rel=0.03)
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("cell", CELLS)
 def test_orthogonal_makes_each_recurrent_gate_a_rotation_and_each_input_gate_xavier(cell: Cell) -> None:
     torch.manual_seed(3)

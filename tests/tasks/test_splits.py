@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from s2s.corpora import SplitFiles
 from s2s.errors import CorpusError, DataError
 from s2s.recipe import FileSplit, PairSplit, TableSplit, TranslationData
+from s2s.tasks import splits
 from s2s.tasks.splits import open_split, open_splits
 
 PAIRS = (("a b", "one two"), ("c", "three"))
@@ -17,14 +19,14 @@ def test_files_tables_and_pairs_give_the_same_pairs(tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text("en\tid\tde\none two\t1\ta b\nthree\t2\tc\n")
     (tmp_path / "bare.tsv").write_text("a b\tone two\nc\tthree\n")
     table = str(tmp_path / "x.tsv")
-    splits = [
+    forms = [
         PairSplit(pairs=PAIRS),
         FileSplit(source=str(tmp_path / "x.de"), target=str(tmp_path / "x.en")),
         TableSplit(table=table),
         TableSplit(table=table, source_column="de", target_column="en"),
         TableSplit(table=str(tmp_path / "bare.tsv"), columns=("de", "en")),
     ]
-    for split in splits:
+    for split in forms:
         pairs = open_split(split, source="de", target="en", corpora=None)
         assert tuple(pairs.read()) == PAIRS
         assert tuple(pairs.read()) == PAIRS, "a split can be read again"
@@ -65,7 +67,13 @@ def test_an_error_says_which_key_named_what_is_missing(tmp_path: Path) -> None:
     assert open_splits(data.model_copy(update={"validation": good}), None).test is None
 
 
-def test_a_language_that_a_corpus_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("S2S_CACHE", str(tmp_path))
-    with pytest.raises(DataError, match=r"phrasebook-en-ko/test: has no language 'de'; it has en, ko"):
-        open_split("phrasebook-en-ko/test", source="en", target="de", corpora=None)
+def test_a_corpus_is_read_by_its_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"de": tmp_path / "train.de", "en": tmp_path / "train.en"}
+    files["de"].write_text("a b\nc\n")
+    files["en"].write_text("one two\nthree\n")
+    monkeypatch.setattr(splits, "split_files", lambda name, corpora: SplitFiles(files))
+    pairs = open_split("small/train", source="de", target="en", corpora=None)
+    assert tuple(pairs.read()) == PAIRS
+    assert pairs.description == "small/train"
+    with pytest.raises(DataError, match="small/train: has no language 'ko'; it has de, en"):
+        open_split("small/train", source="de", target="ko", corpora=None)

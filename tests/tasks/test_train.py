@@ -1,6 +1,7 @@
 """One training from Python: what it records, and that what could not begin leaves nothing."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from s2s.errors import DataError, RecipeError, RunError, S2SError, TrainingError
 from s2s.recipe import TranslationRecipe
 from s2s.recipe_file import parse_recipe
 from s2s.recipe_toml import differences
+from s2s.run import RunFolder
 from s2s.tasks.train import train
 
 RECIPE = """
@@ -31,6 +33,7 @@ hidden_size = 8
 [training]
 steps = 4
 batch_tokens = 20
+validate_every = 100
 precision = "float32"
 """
 
@@ -44,11 +47,24 @@ def recipe_with(*overrides: str) -> TranslationRecipe:
     return parse_recipe(RECIPE, origin="test", folder=Path("/"), overrides=overrides)
 
 
-def test_the_run_records_its_recipe_environment_and_scores(tmp_path: Path) -> None:
-    recipe = recipe_with()
-    run = train(recipe, tmp_path / "run", device="cpu", command=["s2s", "train", "x"])
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S2S_CACHE", str(path / "cache"))
+        train(recipe_with(), path / "run", device="cpu", command=["s2s", "train", "x"])
+    return path / "run"
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> RunFolder:
+    """A copy of a finished run."""
+    return RunFolder(Path(shutil.copytree(trained, tmp_path / "run")))
+
+
+def test_the_run_records_its_recipe_environment_and_scores(run: RunFolder) -> None:
     kept = parse_recipe(run.recipe.read_text(), origin="run", folder=Path("/elsewhere"))
-    assert differences(recipe, kept) == []
+    assert differences(recipe_with(), kept) == []
     environment = json.loads(run.environment.read_text())
     assert environment["command"] == ["s2s", "train", "x"]
     assert environment["data"].keys() == {"train", "validation", "test"}
@@ -79,8 +95,7 @@ def test_what_cannot_begin_leaves_no_folder(tmp_path: Path, override: str, error
     assert not (tmp_path / "runs" / "run").exists()
 
 
-def test_a_run_that_could_not_go_on_keeps_what_it_has(tmp_path: Path) -> None:
-    run = train(recipe_with(), tmp_path / "run", device="cpu")
+def test_a_run_that_could_not_go_on_keeps_what_it_has(run: RunFolder) -> None:
     before = sorted(path.name for path in run.path.rglob("*"))
     (run.path / "tokenizer.json").write_text("damaged")
     with pytest.raises(RunError, match=r"tokenizer\.json: the tokenizer cannot be read"):
@@ -95,8 +110,7 @@ def test_a_bad_device_is_refused_before_a_folder_is_made(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("lost", ["scores.json", "plots/curves.png"])
-def test_scores_and_plots_that_a_kill_prevented_are_made_by_resuming(tmp_path: Path, lost: str) -> None:
-    run = train(recipe_with(), tmp_path / "run", device="cpu")
+def test_scores_and_plots_that_a_kill_prevented_are_made_by_resuming(run: RunFolder, lost: str) -> None:
     best = run.best.stat().st_mtime_ns
     (run.path / lost).unlink()
     train(recipe_with(), run.path, resume=True, device="cpu")
@@ -104,8 +118,7 @@ def test_scores_and_plots_that_a_kill_prevented_are_made_by_resuming(tmp_path: P
     assert run.best.stat().st_mtime_ns == best
 
 
-def test_scores_of_earlier_weights_are_replaced(tmp_path: Path) -> None:
-    run = train(recipe_with(), tmp_path / "run", device="cpu")
+def test_scores_of_earlier_weights_are_replaced(run: RunFolder) -> None:
     scores = json.loads(run.scores.read_text())
     run.scores.write_text(json.dumps({**scores, "step": 1, "examples": -1}))
     train(recipe_with(), run.path, resume=True, device="cpu")
