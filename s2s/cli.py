@@ -92,7 +92,7 @@ def train(
         return
     from s2s.tasks.train import train as run_training
     from s2s.tasks.variants import train_variants
-    from s2s.training.trainer import Interrupted
+    from s2s.training.stopping import Interrupted
 
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
     try:

@@ -51,9 +51,7 @@ class _Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, gates: Tensor, begin: Tensor, weight: Tensor, bias: Tensor, closed: Tensor | None
-    ) -> Tensor:
+    def forward(ctx: Any, gates: Tensor, begin: Tensor, weight: Tensor, bias: Tensor, closed: Tensor | None) -> Tensor:
         if closed is not None:
             # In place: the product before keeps its inputs for its gradient, not these. Where the update gate is
             # one its own slope, and that of the candidate, is zero, so the gradient needs no mask.

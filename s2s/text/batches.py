@@ -131,9 +131,7 @@ def pad(rows: Sequence[Row], value: int = PAD) -> Tensor:
     return _framed(rows, [], [], value=value)
 
 
-def _framed(
-    rows: Sequence[Row], before: list[int], after: list[int], *, value: int = PAD, multiple: int = 1
-) -> Tensor:
+def _framed(rows: Sequence[Row], before: list[int], after: list[int], *, value: int = PAD, multiple: int = 1) -> Tensor:
     """(B, longest) int64: the rows with some tokens before and after each, filled up with a value."""
     first = len(before)
     width = first + max(map(len, rows), default=0) + len(after)

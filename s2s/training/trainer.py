@@ -2,20 +2,16 @@
 
 import logging
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from types import FrameType
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Generic
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from s2s.errors import RunError, TrainingError
-from s2s.nn.loss import Loss
 from s2s.nn.memory import release_free_memory
 from s2s.nn.precision import Compute
 from s2s.nn.weights import average, load_tensors, put_weights, save_tensors, weights_of
@@ -31,63 +27,11 @@ from s2s.training.checkpoint import (
     save_checkpoint,
 )
 from s2s.training.optimizer import build_optimizer, learning_rate_factor
+from s2s.training.progress import Progress
+from s2s.training.stopping import Interrupted, StopRequest
+from s2s.training.task import BatchT, Task
 
 log = logging.getLogger("s2s")
-BatchT = TypeVar("BatchT")
-
-
-class Task(Protocol[BatchT]):
-    """What a trainer asks of a task."""
-
-    @property
-    def model(self) -> nn.Module:
-        """The weights to train."""
-
-    def batches_in_epoch(self, epoch: int) -> int:
-        """Batches of an epoch, which counts from 0."""
-
-    def batches(self, epoch: int, skip: int) -> Iterator[BatchT]:
-        """The batches of an epoch in their order, without the first `skip`."""
-
-    def tokens(self, batch: BatchT) -> int:
-        """Target tokens that the loss of a batch is summed over."""
-
-    def loss(self, batch: BatchT, step: int) -> Loss:
-        """The summed loss of a batch at an optimizer step."""
-
-    def rates(self, step: int) -> Mapping[str, float]:
-        """Scheduled values worth a place in the log, by name."""
-
-    def validate(self) -> Mapping[str, float]:
-        """Scores of the model's present weights on validation data, by name; must draw no random numbers."""
-
-
-@dataclass
-class Progress:
-    """Where a training stands; all of it is saved."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    """batches of this epoch that are done"""
-    best: float | None = None
-    best_step: int = 0
-    validated_step: int = 0
-    validations_without_better: int = 0
-    halvings: int = 0
-    since_halving: int = 0
-    elapsed_seconds: float = 0.0
-    target_tokens: int = 0
-    logged_nats: float = 0.0
-    logged_tokens: int = 0
-    metrics_rows: int = 0
-    """lines of metrics.jsonl; those after them belong to steps or validations that a resumed training does again"""
-    finished: str = ""
-    """why the training ended; empty while it goes on"""
-
-
-class Interrupted(Exception):  # not an error: somebody asked for it
-    """The training was asked to stop, and everything is saved."""
 
 
 class Trainer(Generic[BatchT]):
@@ -114,7 +58,7 @@ class Trainer(Generic[BatchT]):
         self.averaged: list[str] = []
         self.was_complete = False
         """whether there was nothing left to train"""
-        self._stop_asked = False
+        self.stop = StopRequest()
         self._nats = torch.zeros((), device=compute.device)
 
     def train(self) -> Progress:
@@ -124,7 +68,7 @@ class Trainer(Generic[BatchT]):
             self.was_complete = True
             log.info("nothing to do: step %s, %s", f"{self.progress.step:,}", self.progress.finished)
             return self.progress
-        with self._asked_to_stop(), self._progress_bar() as bar:
+        with self.stop.listening(), self._progress_bar() as bar:
             if self.progress.step == 0:
                 self._save()
             while not self.progress.finished:
@@ -157,7 +101,7 @@ class Trainer(Generic[BatchT]):
         self.progress.epoch += 1
         self.progress.batch = 0
         if self.settings.validate_every is None:
-            self._validate(bar)
+            self._validate()
         self._check_limits()
 
     def _step(self, group: list[BatchT]) -> None:
@@ -182,7 +126,7 @@ class Trainer(Generic[BatchT]):
         if self.compute.device.type == "cpu" and not math.isfinite(float(norm)):
             raise TrainingError(
                 f"step {progress.step:,}: the gradient is not finite; lower training.learning_rate"
-                f" (now {settings.learning_rate}) or set training.precision = \"float32\""
+                f' (now {settings.learning_rate}) or set training.precision = "float32"'
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -202,11 +146,11 @@ class Trainer(Generic[BatchT]):
         if progress.step % settings.log_every == 0:
             self._log(bar)
         if settings.validate_every and progress.step % settings.validate_every == 0:
-            self._validate(bar)
+            self._validate()
         elif progress.step % settings.save_every == 0:
             self._save()
         self._check_limits()
-        if self._stop_asked:
+        if self.stop.asked:
             self._save()
             raise Interrupted(f"stopped at step {progress.step:,} of {self._goal()}; everything is saved")
 
@@ -222,7 +166,7 @@ class Trainer(Generic[BatchT]):
         elif settings.minutes is not None and progress.elapsed_seconds >= settings.minutes * 60:
             progress.finished = f"the limit of {settings.minutes:g} minutes is reached"
         if progress.finished and progress.validated_step != progress.step:
-            self._validate(None)
+            self._validate()
 
     def _epochs_done(self) -> float:
         return self.progress.epoch + self.progress.batch / max(self.task.batches_in_epoch(self.progress.epoch), 1)
@@ -266,6 +210,7 @@ class Trainer(Generic[BatchT]):
             "elapsed_seconds": round(progress.elapsed_seconds, 3),
         }
         self._record(row)
+        release_free_memory()
         bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} target tokens/s", refresh=False)
         progress.logged_nats, progress.logged_tokens = 0.0, 0
 
@@ -273,14 +218,14 @@ class Trainer(Generic[BatchT]):
         self.metrics.append(row)
         self.progress.metrics_rows += 1
 
-    def _validate(self, bar: "tqdm[Any] | None") -> None:
+    def _validate(self) -> None:
         """Score the weights that would be saved, keep them if they are the best, and save."""
         clock = time.perf_counter()
         progress, settings = self.progress, self.settings
         weights = self._weights_to_validate()
         scores = self._scores_of(weights)
-        value, first = scores[settings.metric], progress.best is None
-        better = first or self._better(value)
+        value = scores[settings.metric]
+        better = self._better(value)
         progress.validated_step = progress.step
         if better:
             progress.best, progress.best_step = value, progress.step
@@ -296,9 +241,7 @@ class Trainer(Generic[BatchT]):
             save_tensors(self.run.last / name, weights)
             self.averaged = [*self.averaged, name][-settings.average_last :]
         progress.elapsed_seconds += time.perf_counter() - clock
-        self._record({"step": progress.step, "validation": dict(scores), "best": better})
-        said = ", ".join(f"{name} {score:.4g}" for name, score in scores.items())
-        log.info("step %s: %s%s", f"{progress.step:,}", said, " (best so far)" if better else "")
+        self._record_validation(scores, better, f"step {progress.step:,}")
         self._save()
         self.model.train()
 
@@ -311,10 +254,12 @@ class Trainer(Generic[BatchT]):
         if better:
             self.progress.best, self.progress.best_step = scores[self.settings.metric], self.progress.step
             save_tensors(self.run.best, weights)
-        row = {"step": self.progress.step, "validation": dict(scores), "best": better, "averaged": len(names)}
-        self._record(row)
+        self._record_validation(scores, better, f"average of the last {len(names)} validations", averaged=len(names))
+
+    def _record_validation(self, scores: Mapping[str, float], better: bool, what: str, **more: int) -> None:
+        self._record({"step": self.progress.step, "validation": dict(scores), "best": better, **more})
         said = ", ".join(f"{name} {score:.4g}" for name, score in scores.items())
-        log.info("average of the last %d validations: %s%s", len(names), said, " (best)" if better else "")
+        log.info("%s: %s%s", what, said, " (best so far)" if better else "")
 
     def _weights_to_validate(self) -> dict[str, Tensor]:
         return self.moving if self.moving is not None else weights_of(self.model)
@@ -375,28 +320,6 @@ class Trainer(Generic[BatchT]):
 
     def _progress_bar(self) -> "tqdm[Any]":
         return tqdm(total=self.total_steps, initial=self.progress.step, unit="step", desc="train", disable=None)
-
-    @contextmanager
-    def _asked_to_stop(self) -> Iterator[None]:
-        """Inside, Ctrl-C and SIGTERM end the training after the step in hand; a second Ctrl-C ends it at once."""
-
-        def ask(number: int, frame: FrameType | None) -> None:
-            if self._stop_asked and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            self._stop_asked = True
-
-        def install(handler: Callable[[int, FrameType | None], None]) -> list[tuple[int, Any]]:
-            return [(number, signal.signal(number, handler)) for number in (signal.SIGINT, signal.SIGTERM)]
-
-        try:
-            before = install(ask)
-        except ValueError:  # only the main thread may take signals
-            before = []
-        try:
-            yield
-        finally:
-            for number, handler in before:
-                signal.signal(number, handler)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

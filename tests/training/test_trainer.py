@@ -20,7 +20,9 @@ from s2s.nn.weights import load_tensors, weights_of
 from s2s.recipe import Training
 from s2s.run import Metrics, RunFolder
 from s2s.training.checkpoint import load_checkpoint
-from s2s.training.trainer import Interrupted, Progress, Trainer
+from s2s.training.progress import Progress
+from s2s.training.stopping import Interrupted
+from s2s.training.trainer import Trainer
 
 COMPUTE = Compute(torch.device("cpu"), torch.float32, "as asked")
 TIMES = ("elapsed_seconds", "target_tokens_per_second")

@@ -1,0 +1,36 @@
+"""What a trainer asks of a task."""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol, TypeVar
+
+from torch import nn
+
+from s2s.nn.loss import Loss
+
+BatchT = TypeVar("BatchT")
+
+
+class Task(Protocol[BatchT]):
+    """What a trainer asks of a task."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The weights to train."""
+
+    def batches_in_epoch(self, epoch: int) -> int:
+        """Batches of an epoch, which counts from 0."""
+
+    def batches(self, epoch: int, skip: int) -> Iterator[BatchT]:
+        """The batches of an epoch in their order, without the first `skip`."""
+
+    def tokens(self, batch: BatchT) -> int:
+        """Target tokens that the loss of a batch is summed over."""
+
+    def loss(self, batch: BatchT, step: int) -> Loss:
+        """The summed loss of a batch at an optimizer step."""
+
+    def rates(self, step: int) -> Mapping[str, float]:
+        """Scheduled values worth a place in the log, by name."""
+
+    def validate(self) -> Mapping[str, float]:
+        """Scores of the model's present weights on validation data, by name; must draw no random numbers."""
