@@ -1,5 +1,6 @@
 """Which device computes, and in which precision; `training` and `decoding` both ask here."""
 
+import os
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple
 
@@ -29,6 +30,8 @@ class Compute(NamedTuple):
 
 def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compute:
     """Resolve `auto|cpu|cuda[:N]` and `auto|float32|bfloat16` on this machine."""
+    # Batches come in some hundred shapes: code that oneDNN prepared for one is kept until it comes again.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
     chosen = _device(device)
     if precision == "float32":
         return Compute(chosen, torch.float32, "as asked")
