@@ -118,6 +118,7 @@ def test_variational_output_dropout_drops_a_unit_at_every_position() -> None:
     assert torch.equal(dropped.all(dim=1), dropped.any(dim=1))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.integers(0, 6))
 def test_positions_are_valid_below_each_length(lengths: list[int], size: int) -> None:
     valid = positions_valid(torch.tensor(lengths), size, torch.device("cpu"))

@@ -122,6 +122,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     assert [file.name for file in tmp_path.iterdir()] == ["best.safetensors"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=6))
 def test_the_average_is_the_mean_of_each_weight(values: list[float]) -> None:
     sets: list[dict[str, Tensor]] = [{"a": torch.full((2,), value), "b": torch.tensor(-value)} for value in values]

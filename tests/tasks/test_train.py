@@ -122,7 +122,7 @@ def test_scores_of_earlier_weights_are_replaced(run: RunFolder) -> None:
     scores = json.loads(run.scores.read_text())
     run.scores.write_text(json.dumps({**scores, "step": 1, "examples": -1}))
     train(recipe_with(), run.path, resume=True, device="cpu")
-    assert json.loads(run.scores.read_text()) == scores
+    assert json.loads(run.scores.read_text()) == {**scores, "run": str(run)}
 
 
 def test_a_vocabulary_that_does_not_fit_is_a_recipe_error_and_leaves_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -15,6 +15,7 @@ Schedule = Literal["constant", "inverse_square_root", "cosine", "plateau"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(SCHEDULES), st.integers(1, 500))
 def test_the_warm_up_rises_in_equal_parts_to_one(schedule: Schedule, warmup: int) -> None:
     rates = [
@@ -25,6 +26,7 @@ def test_the_warm_up_rises_in_equal_parts_to_one(schedule: Schedule, warmup: int
     assert rates == pytest.approx([(step + 1) / warmup for step in range(warmup)])
 
 
+@settings(deadline=None)
 @given(st.sampled_from(SCHEDULES), st.integers(0, 50), st.integers(0, 6))
 def test_after_the_warm_up_the_rate_never_rises_and_stays_a_share(
     schedule: Schedule, warmup: int, halvings: int
@@ -37,6 +39,7 @@ def test_after_the_warm_up_the_rate_never_rises_and_stays_a_share(
     assert all(0.0 <= rate <= 1.0 for rate in rates)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 100), st.integers(1, 1000), st.integers(0, 2000))
 def test_schedules_are_their_formulas(warmup: int, rest: int, after: int) -> None:
     step, total = warmup + after, warmup + rest

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -24,6 +24,7 @@ VOCABULARY = 10
 shares = st.floats(0.0, 1.0)
 
 
+@settings(deadline=None)
 @given(shares, shares, st.integers(1, 10**5), st.integers(0, 10**6))
 def test_schedules_are_the_formulas_of_the_paper(rate: float, floor: float, steps: int, step: int) -> None:
     """Section 2.4 there: max(floor, k - c i), k^i and k / (k + exp(i / k)) at step i, here times the first rate."""
@@ -42,6 +43,7 @@ def test_schedules_are_the_formulas_of_the_paper(rate: float, floor: float, step
     assert forcing_rate(step, "constant", rate=rate, floor=floor, steps=steps) == rate
 
 
+@settings(deadline=None)
 @given(st.sampled_from(SCHEDULES[1:]), shares, shares, st.integers(1, 1000), st.lists(st.integers(0, 10**7)))
 def test_a_rate_is_a_probability_that_only_falls_and_not_below_its_floor(
     schedule: Schedule, rate: float, floor: float, steps: int, at: list[int]
