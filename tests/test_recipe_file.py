@@ -18,14 +18,13 @@ from pydantic.fields import FieldInfo
 from s2s.errors import RecipeError
 from s2s.recipe import FileSplit, PairSplit, TableSplit, TranslationRecipe
 from s2s.recipe_file import (
-    differences,
     load_recipe,
     parse_recipe,
     recipe_header,
     recipe_names,
     recipe_path,
-    recipe_toml,
 )
+from s2s.recipe_toml import differences, recipe_toml
 
 SMALL = """\
 # A recipe of a test.
@@ -602,7 +601,8 @@ def test_long_values_are_shortened_and_a_change_out_of_sight_is_still_said() -> 
 
 def test_loading_needs_no_torch() -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom s2s.recipe_file import parse_recipe, recipe_toml\n"
+        "import sys\nfrom pathlib import Path\nfrom s2s.recipe_file import parse_recipe\n"
+        "from s2s.recipe_toml import recipe_toml\n"
         f"recipe_toml(parse_recipe({SMALL!r}, origin='x', folder=Path()))\n"
         "print([name for name in ('torch', 'numpy', 'sentencepiece', 'matplotlib') if name in sys.modules])"
     )

@@ -161,7 +161,6 @@ def test_killed_in_every_phase_it_ends_with_the_same_bytes(folder: Path) -> None
         Hit("s2s.text.dataset:append", 3),
         Hit("s2s.training.checkpoint:save_checkpoint", 1),
         Hit("s2s.training.trainer:_step", 4),
-        Hit("s2s.run:write_json", 3),
         Hit("s2s.training.trainer:_scores_of", 1),
         Hit("s2s.training.trainer:_validate_average", 1),
         Hit("s2s.evaluation.plots:_save", 1),
@@ -174,9 +173,9 @@ def test_killed_in_every_phase_it_ends_with_the_same_bytes(folder: Path) -> None
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(folder: Path) -> None:
     moments = Random(7)
-    hits = [Hit("any", moments.randrange(100, 5000)) for _ in range(4)]
+    hits = [Hit("any", moments.randrange(100, 5000)) for _ in range(3)]
     codes = train(folder, "random", [*hits, None])
-    assert codes.count(-signal.SIGKILL) >= 3, codes
+    assert codes.count(-signal.SIGKILL) >= 2, codes
     assert codes[-1] == 0
     assert_like_undisturbed(folder, "random")
 

@@ -63,7 +63,8 @@ class Attention(nn.Module):
         """(B, Q, H) -> (B, Q, S)."""
         if self.score == "concat":
             hidden = torch.tanh(self.query(queries)[:, :, None, :] + memory.keys[:, None, :, :])
-            return self.combine(hidden).squeeze(3)
+            combined: Tensor = self.combine(hidden)
+            return combined.squeeze(3)
         if self.score == "location":
             scores: Tensor = self.position(queries)
             missing = memory.valid.shape[1] - scores.shape[2]

@@ -51,5 +51,5 @@ class Encoder(nn.Module):
 
     def _join_directions(self, part: Tensor) -> Tensor:
         """(L x D, B, H) -> (L, B, D x H)."""
-        layers = part.unflatten(0, (-1, self.recurrent.directions))
+        layers = part.reshape(-1, self.recurrent.directions, *part.shape[1:])
         return torch.cat(layers.unbind(1), dim=2)

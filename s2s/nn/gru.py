@@ -30,7 +30,7 @@ def run_gru(layer: nn.GRU, inputs: Tensor, state: Tensor | None, valid: Tensor |
             timed, closed = timed.flip(0), None if closed is None else closed.flip(0)
         gates = functional.linear(timed, weights[0], weights[1])
         begin = gates.new_zeros(inputs.shape[0], layer.hidden_size) if state is None else state[direction]
-        hidden = _Recurrence.apply(
+        hidden = _Recurrence.apply(  # type: ignore[no-untyped-call]
             gates, begin.to(gates.dtype), weights[2].to(gates.dtype), weights[3].to(gates.dtype), closed
         )
         last.append(hidden[-1])

@@ -28,7 +28,7 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: 
     reduction="sum")` in value and gradients; the gradients are made in the forward pass, chunk by chunk,
     so memory is chunk x V and not N x V. Under autocast its products are in the autocast type.
     """
-    smoothed, nats = _LinearCrossEntropy.apply(hidden, weight, bias, targets, smoothing)
+    smoothed, nats = _LinearCrossEntropy.apply(hidden, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]
     return Loss(smoothed, nats, targets.numel())
 
 

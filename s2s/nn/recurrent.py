@@ -18,7 +18,7 @@ Cell = Literal["elman", "gru", "lstm"]
 State = tuple[Tensor, ...]
 """(h,) for Elman and GRU, (h, c) for LSTM; each (L x D, B, H)."""
 
-CELLS: dict[Cell, type[nn.RNNBase]] = {"elman": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+CELLS: dict[Cell, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"elman": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class Recurrent(nn.Module):
@@ -71,6 +71,7 @@ class Recurrent(nn.Module):
             below = outputs
             inside = outputs if context is None else torch.cat([outputs, context], dim=2)
             begin = None if state is None else self._of_layer(state, index)
+            assert isinstance(layer, nn.RNNBase)
             outputs, end = run_layer(layer, inside, begin, lengths if ragged else None)
             if index >= self.residual_from:
                 outputs = outputs + below
@@ -115,7 +116,6 @@ def initialize(module: nn.Module, kind: Literal["uniform", "orthogonal"]) -> Non
     are normal with deviation 1 / sqrt(E), and one that is the output layer's matrix is filled as that.
     """
     for part in module.modules():
-        recurrent = isinstance(part, nn.RNNBase)
         for name, weight in part.named_parameters(recurse=False):
             if weight.dim() == 1:
                 nn.init.zeros_(weight)
@@ -123,7 +123,7 @@ def initialize(module: nn.Module, kind: Literal["uniform", "orthogonal"]) -> Non
                 nn.init.uniform_(weight, -0.1, 0.1)
             elif isinstance(part, nn.Embedding):
                 nn.init.normal_(weight, std=part.embedding_dim**-0.5)
-            elif recurrent:
+            elif isinstance(part, nn.RNNBase):
                 fill = nn.init.orthogonal_ if name.startswith("weight_hh") else nn.init.xavier_uniform_
                 for gate in weight.data.chunk(weight.shape[0] // part.hidden_size):
                     fill(gate)

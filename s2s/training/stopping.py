@@ -29,8 +29,8 @@ class StopRequest:
         try:
             yield
         finally:
-            for number, handler in before:
-                signal.signal(number, handler)
+            for taken, handler in before:
+                signal.signal(taken, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked and number == signal.SIGINT:

@@ -15,7 +15,7 @@ from s2s.nn.recurrent import Cell, initialize
 
 CELLS: tuple[Cell, ...] = get_args(Cell)
 ATTENTIONS: tuple[Score | Literal["none"], ...] = (*get_args(Score), "none")
-VOCABULARY, UNITS, HIDDEN, SENTENCES, SOURCE, STEPS = 7, 3, 4, 3, 5, 4
+VOCABULARY, UNITS, HIDDEN, SENTENCES, SOURCE, STEPS = 7, 3, 4, 3, 5, 3
 near = {"rtol": 1e-5, "atol": 1e-6}
 """attention computes its weights in float32 whatever the type of the model"""
 
