@@ -23,7 +23,7 @@ def writing(path: Path) -> Iterator[Path]:
         with _replacing(Path(os.path.realpath(path))) as temporary:
             yield temporary
     except OSError as problem:
-        if problem.filename is None or str(problem.filename).endswith(SUFFIX):
+        if problem.errno is not None and (problem.filename is None or str(problem.filename).endswith(SUFFIX)):
             problem.filename, problem.filename2 = str(path), None
         raise
 

@@ -31,11 +31,14 @@ def toml_tables(section: BaseModel, name: str) -> Iterator[str]:
             yield f"{key} = ["
             yield from (f"    {toml_value(entry)}," for entry in value)
             yield "]"
-        elif not isinstance(value, BaseModel):
+        elif not isinstance(value, BaseModel | Mapping):
             yield f"{key} = {toml_value(value)}"
     for key, value in values:
         if isinstance(value, BaseModel):
             yield from toml_tables(value, f"{name}.{key}" if name else key)
+        elif isinstance(value, Mapping) and value:
+            yield f"\n[{key}]"
+            yield from (f"{entry} = {toml_value(entries)}" for entry, entries in value.items())
     if not name:
         yield ""
 

@@ -23,6 +23,7 @@ from s2s.recipe_file import (
     recipe_header,
     recipe_names,
     recipe_path,
+    variants_of,
 )
 from s2s.recipe_toml import differences, recipe_toml
 
@@ -94,7 +95,7 @@ learning_rate = -1
         ("model.hidden_size=0", "model.hidden_size: must be at least 1 (given 0)"),
         ("training.learning_rate=fast", 'training.learning_rate: must be a number (given "fast")'),
         ("training.learning_rate=true", "training.learning_rate: must be a number (given true)"),
-        ("training.learning_rate=nan", "training.learning_rate: must be greater than 0 (given nan)"),
+        ("training.learning_rate=nan", "training.learning_rate: must be a finite number (given nan)"),
         ("tokenizer.sampling=1.5", "tokenizer.sampling: must be at most 1 (given 1.5)"),
         ("tokenizer.joint=1", "tokenizer.joint: must be true or false (given 1)"),
         ("tokenizer.joint=yes", 'tokenizer.joint: must be true or false (given "yes")'),
@@ -135,7 +136,10 @@ def test_a_rule_over_two_sections_names_its_field_once() -> None:
         ("hiden_size", "unknown key; did you mean model.hidden_size?"),
         ("model.beam", "unknown key; did you mean decoding.beam?"),
         ("schedule", "unknown key; did you mean training.schedule or training.teacher_forcing.schedule?"),
-        ("zzz", "unknown key; the keys here are task, title, seed, data, tokenizer, model, training, decoding"),
+        (
+            "zzz",
+            "unknown key; the keys here are task, title, seed, data, tokenizer, model, training, decoding, variants",
+        ),
         ("training.teacher_forcing.zzz", "unknown key; the keys here are schedule, rate, floor, steps, feed"),
     ],
 )
@@ -471,7 +475,7 @@ def leaves(section: type[BaseModel], parent: str = "") -> Iterator[tuple[str, Fi
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             if name != "data":
                 yield from leaves(kind, f"{parent}{name}.")
-        elif name != "task":
+        elif name not in ("task", "variants"):
             yield parent + name, field
 
 
@@ -569,6 +573,14 @@ def test_every_value_is_written_defaults_too_in_named_tables() -> None:
     for key in LEAVES:
         name = key.rpartition(".")[2]
         assert (f"\n{name} = " in text) or name in unset
+
+
+def test_variants_are_written_as_a_table_of_their_own() -> None:
+    recipe = parse(SMALL + '[variants]\ndot = ["model.attention=dot"]\nsmall = ["model.hidden_size=8", "seed=2"]\n')
+    text = recipe_toml(recipe)
+    assert '\n\n[variants]\ndot = ["model.attention=dot"]\nsmall = ["model.hidden_size=8", "seed=2"]\n' in text
+    assert parse(text) == recipe
+    assert {name: each.model.hidden_size for name, each in variants_of(recipe).items()} == {"dot": 384, "small": 8}
 
 
 def test_the_header_is_the_comment_at_the_top() -> None:
