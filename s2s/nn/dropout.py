@@ -9,8 +9,8 @@ from torch import Tensor
 def dropout_mask(like: Tensor, probability: float, *, shape: tuple[int, ...]) -> Tensor:
     """A mask of 0 and 1 / (1 - probability), of that shape, in the type and on the device of `like`.
 
-    Each 64-bit random number gives four draws of 16 bits, which costs a third of torch's dropout on a
-    CPU; the probability is exact to 1/65536.
+    Each 64-bit random number gives four draws of 16 bits, since drawing is what dropout costs on a CPU; the
+    probability is exact to 1/65536.
     """
     count = 1
     for size in shape:

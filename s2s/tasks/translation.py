@@ -23,7 +23,7 @@ from s2s.training.teacher_forcing import ScheduledSampling, forcing_rate
 log = logging.getLogger("s2s")
 STEPS = 4
 """A processor's batches have a multiple of so many time steps: its library prepares code for each shape of a matrix
-product that it meets, some megabyte and milliseconds each. Padding changes no number (law 1)."""
+product that it meets. Padding changes no number (law 1)."""
 INSPECTED_PAIRS = 10_000
 """Training pairs whose unknown rate and round trip are checked."""
 
