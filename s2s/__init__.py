@@ -1,4 +1,4 @@
-"""Recurrent sequence-to-sequence translators, trained and run from one recipe file.
+"""Recurrent translators and language models, trained and run from one recipe file.
 
     from s2s import Translator
     Translator.load("runs/multi30k-de-en").translate(["Ein Hund läuft am Strand ."])[0].text
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from s2s.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from s2s.decoding.generator import Continuation, Generator
     from s2s.decoding.translator import Translation, Translator
     from s2s.errors import CorpusError, DataError, RecipeError, RunError, S2SError, TrainingError
     from s2s.recipe_file import load_recipe
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from s2s.tasks.train import train
 
 __all__ = [
+    "Continuation",
     "CorpusError",
     "DataError",
+    "Generator",
     "RecipeError",
     "RunError",
     "S2SError",
@@ -34,6 +37,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Continuation": "s2s.decoding.generator",
+    "Generator": "s2s.decoding.generator",
     "Translation": "s2s.decoding.translator",
     "Translator": "s2s.decoding.translator",
     "evaluate": "s2s.tasks.scoring",

@@ -84,7 +84,7 @@ def train(
 
     KEY=VALUE puts another value in the recipe, for example model.hidden_size=256. Ctrl-C and SIGTERM save and exit.
     """
-    from s2s.recipe_file import load_recipe
+    from s2s.recipe_file import load_recipe, variants_of
 
     loaded = load_recipe(recipe, overrides)
     if dry_run:
@@ -97,7 +97,7 @@ def train(
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
     try:
         place = out or Path("runs") / name
-        if loaded.variants:
+        if variants_of(loaded):
             train_variants(loaded, place, resume=resume, corpora=corpora, device=device, command=sys.argv)
             click.echo((place / "results.md").read_text(encoding="utf-8"), nl=False)
             return
@@ -113,14 +113,19 @@ def train(
 
 
 def _check_data(recipe: Any, corpora: Path | None) -> None:
-    """Read every pair that the recipe names, and print the recipe with all its values."""
+    """Read all text that the recipe names, and print the recipe with all its values."""
     from s2s.recipe_toml import recipe_toml
     from s2s.tasks.splits import open_splits
+    from s2s.tasks.texts import open_texts
 
-    for name, pairs in open_splits(recipe.data, corpora)._asdict().items():
-        if pairs is not None:
-            bar = tqdm(pairs.read(), desc=f"data.{name}", unit=" pairs", disable=None, leave=False)
-            log.info("data.%s: %s, %s pairs", name, pairs.description, f"{sum(1 for _ in bar):,}")
+    language = recipe.task == "language"
+    opened = open_texts(recipe.data, corpora) if language else open_splits(recipe.data, corpora)
+    unit = "characters" if language else "pairs"
+    for name, source in opened._asdict().items():
+        if source is not None:
+            bar = tqdm(source.read(), desc=f"data.{name}", unit=" lines", disable=None, leave=False)
+            count = sum(len(piece) if language else 1 for piece in bar)
+            log.info("data.%s: %s, %s %s", name, source.description, f"{count:,}", unit)
     click.echo(recipe_toml(recipe), nl=False)
 
 
@@ -194,7 +199,7 @@ def _draw_attention(found: Any, path: Path) -> None:
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]", type=click.Path(path_type=Path))
 @click.option("--on", metavar="SPLIT", help="train, validation, test, or CORPUS/SPLIT. Default: test.")
-@click.option("--source", type=_FILE, help="Source lines; with --reference in place of --on.")
+@click.option("--source", type=_FILE, help="Source lines with --reference, or a language model's text; for --on.")
 @click.option("--reference", type=_FILE, help="Reference lines.")
 @click.option("--beam", type=click.IntRange(min=1), help="Default: the recipe's.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -212,18 +217,24 @@ def evaluate(
     precision: Any,
     device: str,
 ) -> None:
-    """Score each RUN with BLEU and chrF; several are compared with the first by paired bootstrap."""
-    if (source is None) != (reference is None):
-        raise click.UsageError("--source and --reference go together")
+    """Score each RUN: a translator with BLEU and chrF, a language model with its nats per token.
+
+    Several translators are compared with the first by paired bootstrap.
+    """
+    if source is None and reference is not None:
+        raise click.UsageError("--reference needs --source")
     if source is not None and on is not None:
         raise click.UsageError("--on and --source exclude each other")
-    from s2s.recipe import FileSplit
+    from s2s.recipe_language import TextFile
+    from s2s.recipe_translation import FileSplit
     from s2s.tasks.scoring import compare, without_text
     from s2s.tasks.scoring import evaluate as score_runs
 
-    files = FileSplit(source=str(source), target=str(reference)) if source else None
+    files: FileSplit | TextFile | None = None
+    if source is not None:
+        files = FileSplit(source=str(source), target=str(reference)) if reference else TextFile(file=str(source))
     options: dict[str, Any] = {"corpora": corpora, "device": device, "precision": precision, "beam": beam}
-    results = score_runs(runs, on=on or "test", files=files, **options)
+    results = score_runs(runs, on=on, files=files, **options)
     plain = [without_text(result) for result in results]
     comparisons = compare(results)
     if as_json:
@@ -233,6 +244,54 @@ def evaluate(
     from s2s.result_table import comparison_text, score_text
 
     click.echo("".join([*map(score_text, plain), *map(comparison_text, comparisons)]), nl=False)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--prompt", default="", help="The text to continue. Default: the beginning of a line.")
+@click.option("--length", type=click.IntRange(min=0), default=200, show_default=True, help="Tokens to write.")
+@click.option("--temperature", type=click.FloatRange(min=0), default=1.0, show_default=True, help="0 is --greedy.")
+@click.option("--top-k", type=click.IntRange(min=0), default=0, help="Draw from the K most likely tokens; 0 is off.")
+@click.option(
+    "--top-p", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Draw from the most likely ones."
+)
+@click.option("--greedy", is_flag=True, help="Always the most likely token.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("--n", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Samples, in one batch.")
+@click.option("--json", "as_json", is_flag=True, help="A list of objects: text, log_probability, tokens.")
+@_precision_option
+@_device_option
+def generate(
+    run: Path,
+    prompt: str,
+    length: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    greedy: bool,
+    seed: int,
+    samples: int,
+    as_json: bool,
+    precision: Any,
+    device: str,
+) -> None:
+    """Continue a text with the language model RUN."""
+    from s2s.decoding.generator import Generator
+
+    found = Generator.load(run, device=device, precision=precision).generate(
+        prompt,
+        length=length,
+        temperature=0.0 if greedy else temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        samples=samples,
+    )
+    if as_json:
+        click.echo(json.dumps([each._asdict() for each in found], indent=2, ensure_ascii=False))
+        return
+    for each in found:
+        click.echo(each.text)
 
 
 @main.group(invoke_without_command=True)

@@ -14,10 +14,11 @@ from pydantic_core import ErrorDetails
 from s2s.errors import RecipeError
 from s2s.recipe_toml import shown
 
-_SPLIT_RULE = (
+_PAIR_RULE = (
     'must be "CORPUS/SPLIT", a path ending in .tsv or .tsv.gz, or a table with source and target, with table, or with'
     " pairs"
 )
+_TEXT_RULE = 'must be "CORPUS/SPLIT", a path ending in .txt or .txt.gz, or a table with file, or with text'
 
 
 class _Place(NamedTuple):
@@ -79,6 +80,7 @@ def _find(tree: type[BaseModel], location: tuple[str | int, ...]) -> _Place:
 def error_line(tree: type[BaseModel], details: ErrorDetails) -> str | None:
     """One "key: rule (given value)" for an error of pydantic, or None where another error already says it."""
     place = _find(tree, details["loc"])
+    split_rule = _PAIR_RULE if "decoding" in tree.model_fields else _TEXT_RULE
     kind, value = details["type"], details["input"]
     if kind == "value_error":  # a rule of a section, which names its field itself
         section = ".".join(str(part) for part in details["loc"])
@@ -93,11 +95,11 @@ def error_line(tree: type[BaseModel], details: ErrorDetails) -> str | None:
         return f"{place.parent}: {_list_rule(place.name + 1)} (given {shown(value)})"
     if kind == "missing" and place.section and isinstance(value, dict):
         if place.alternatives and not place.section.model_fields.keys() & value.keys():
-            return None if value else f"{place.parent}: {_SPLIT_RULE} (given {{}})"
+            return None if value else f"{place.parent}: {split_rule} (given {{}})"
         description = place.section.model_fields[str(place.name)].description
         return f"{place.key}: missing ({description})" if description else f"{place.key}: missing"
     if place.is_split:
-        return f"{place.key}: {_SPLIT_RULE} (given {shown(value)})"
+        return f"{place.key}: {split_rule} (given {shown(value)})"
     return f"{place.key}: {_rule(details, place)}"
 
 

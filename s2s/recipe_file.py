@@ -5,21 +5,26 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
 from s2s.errors import RecipeError
-from s2s.recipe import FileSplit, PairSplit, TableSplit, TranslationRecipe
 from s2s.recipe_errors import broken_recipe, choice_rule, did_you_mean, error_line
+from s2s.recipe_language import LanguageRecipe, TextFile, WrittenText
 from s2s.recipe_toml import recipe_toml, shortened
+from s2s.recipe_translation import FileSplit, PairSplit, TableSplit, TranslationRecipe
 from s2s.shipped import shipped
 
 Table = dict[str, Any]
+Recipe: TypeAlias = TranslationRecipe | LanguageRecipe
 
-_TASKS = {"translation": TranslationRecipe}
+_TASKS: dict[str, type[TranslationRecipe] | type[LanguageRecipe]] = {
+    "translation": TranslationRecipe,
+    "language": LanguageRecipe,
+}
 _SPLITS = ("train", "validation", "test")
-_SPLIT_KINDS: tuple[type[BaseModel], ...] = (FileSplit, TableSplit, PairSplit)
+_SPLIT_KINDS: tuple[type[BaseModel], ...] = (FileSplit, TableSplit, PairSplit, TextFile, WrittenText)
 
 
 def recipe_names() -> list[str]:
@@ -50,7 +55,7 @@ def recipe_path(recipe: str) -> Path:
     raise RecipeError(f"{recipe}: there is no recipe of this name{near} ({known}; a path ends in .toml)")
 
 
-def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> TranslationRecipe:
+def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of a shipped name or a path, with each "KEY=VALUE" of `overrides` put in place of its value.
 
     Raises RecipeError for a file that is missing or not readable, and with every rule that the recipe breaks.
@@ -59,7 +64,7 @@ def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> TranslationRecipe
     return parse_recipe(_read(path), origin=str(path), folder=path.parent, overrides=overrides)
 
 
-def parse_recipe(text: str, *, origin: str, folder: Path, overrides: Sequence[str] = ()) -> TranslationRecipe:
+def parse_recipe(text: str, *, origin: str, folder: Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe written in `text`; `origin` names it in errors.
 
     Relative paths of data become absolute: those of the text start from `folder`, those of overrides from the working
@@ -86,15 +91,19 @@ def parse_recipe(text: str, *, origin: str, folder: Path, overrides: Sequence[st
     raise broken_recipe(origin, problems)
 
 
-def variants_of(recipe: TranslationRecipe) -> dict[str, TranslationRecipe]:
+def variants_of(recipe: Recipe) -> dict[str, Recipe]:
     """The trainings that a recipe compares, by name: the recipe itself with the overrides of each.
 
-    Raises RecipeError for a variant that breaks a rule.
+    Those of a sweep over several sizes are named for their sizes. Raises RecipeError for a variant that breaks a rule.
     """
     text = recipe_toml(recipe.model_copy(update={"variants": {}}))
+    named = dict(recipe.variants)
+    if isinstance(recipe, LanguageRecipe) and recipe.sweep and not named:
+        sizes = recipe.sweep.hidden_sizes
+        named = {f"hidden-{size}": (f"model.hidden_size={size}", "sweep.hidden_sizes=[]") for size in sizes}
     return {
         name: parse_recipe(text, origin=f"variant {name}", folder=Path.cwd(), overrides=overrides)
-        for name, overrides in recipe.variants.items()
+        for name, overrides in named.items()
     }
 
 
@@ -153,8 +162,10 @@ def _settle_splits(table: Table, folder: Path) -> None:
         split = data.get(name)
         if isinstance(split, str) and split.endswith((".tsv", ".tsv.gz")):
             split = data[name] = {"table": split}
+        elif isinstance(split, str) and split.endswith((".txt", ".txt.gz")):
+            split = data[name] = {"file": split}
         if isinstance(split, dict):
-            for key in ("source", "target", "table"):
+            for key in ("source", "target", "table", "file"):
                 if isinstance(split.get(key), str) and split[key]:
                     split[key] = _absolute(split[key], folder)
 

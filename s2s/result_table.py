@@ -7,27 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from s2s.errors import RunError
-from s2s.recipe import TranslationRecipe
-from s2s.recipe_file import parse_recipe
-from s2s.run import Metrics, RunFolder
+from s2s.recipe_translation import TranslationRecipe
+from s2s.run import Metrics, RunFolder, recipe_of
 
-HEADINGS = (
-    "run",
-    "what it shows",
-    "scored on",
-    "examples",
-    "BLEU (95 % interval)",
-    "chrF",
-    "weights",
-    "minutes",
-    "seed",
-    "machine",
-)
-RIGHT_ALIGNED = ("examples", "weights", "minutes", "seed")
+TRANSLATION_SCORES = ("examples", "BLEU (95 % interval)", "chrF")
+LANGUAGE_SCORES = ("tokens", "nats per token", "perplexity", "bits per character", "accuracy")
+LEFT_ALIGNED = ("run", "what it shows", "scored on", "BLEU (95 % interval)", "machine")
 
 
 def score_text(result: Mapping[str, Any]) -> str:
-    """The scores of one run on one split, with the table by source length and the rates of failures."""
+    """The scores of one run on one split; of a translator with the table by source length and the rates of failures."""
+    if result["task"] == "language":
+        lines = [f"{result['run']} on {result['split']}, {result['examples']:,} tokens"]
+        lines += [f"  {name.replace('_', ' '):18} {score['value']:.4f}" for name, score in result["scores"].items()]
+        return "\n".join(lines) + "\n"
     lines = [f"{result['run']} on {result['split']}, {result['examples']:,} examples, beam {result['beam']}"]
     for name, score in result["scores"].items():
         interval = f" [{score['low']:.2f}, {score['high']:.2f}]" if "low" in score else ""
@@ -49,32 +42,37 @@ def comparison_text(comparison: Mapping[str, Any]) -> str:
 
 
 def result_table(runs: Sequence[Path]) -> str:
-    """The scores of run folders as a Markdown table, a row each in their order, and below it their signatures.
+    """The scores of run folders as Markdown tables, one for each task, a row each in their order.
 
-    Minutes are those of the training; weights count a shared matrix once. Raises RunError for a folder that is no
-    run, or has no readable scores.json.
+    Below them stand the signatures. Minutes are those of the training; weights count a shared matrix once. Raises
+    RunError for a folder that is no run, or has no readable scores.json.
     """
     folders = [RunFolder(path) for path in runs]
     results = [_read(run.scores, "the run has not been scored: it needs data.test, and to be trained to its end")
                for run in folders]  # fmt: skip
-    rows = [_row(run, result) for run, result in zip(folders, results, strict=True)]
-    rule = [("---:" if heading in RIGHT_ALIGNED else "---") for heading in HEADINGS]
-    table = [_line(HEADINGS), _line(rule), *(_line(row) for row in rows)]
-    return "\n".join([*table, "", *_signatures(results)]) + "\n"
+    lines: list[str] = []
+    for task, scores in (("translation", TRANSLATION_SCORES), ("language", LANGUAGE_SCORES)):
+        rows = [_row(run, each) for run, each in zip(folders, results, strict=True) if recipe_of(run).task == task]
+        if rows:
+            headings = ("run", "what it shows", "scored on", *scores, "weights", "minutes", "seed", "machine")
+            rule = ["---" if heading in LEFT_ALIGNED else "---:" for heading in headings]
+            lines += [_line(headings), _line(rule), *(_line(row) for row in rows), ""]
+    return "\n".join([*lines, *_signatures(results)]).rstrip("\n") + "\n"
 
 
 def _row(run: RunFolder, result: dict[str, Any]) -> list[str]:
-    recipe: TranslationRecipe = parse_recipe(run.require_recipe(), origin=str(run.recipe), folder=run.path)
+    recipe = recipe_of(run)
     environment = _read(run.environment, "it is written by s2s train")
     try:
-        bleu, chrf = result["scores"]["bleu"], result["scores"]["chrf"]
+        scores, on = _scores(result["scores"]), result["split"]
+        if isinstance(recipe, TranslationRecipe):
+            on += f" ({recipe.data.source} to {recipe.data.target}, beam {result['beam']})"
         return [
             run.path.resolve().name,
             recipe.title,
-            f"{result['split']} ({recipe.data.source} to {recipe.data.target}, beam {result['beam']})",
+            on,
             f"{result['examples']:,}",
-            f"**{bleu['value']:.1f}** ({bleu['low']:.1f} to {bleu['high']:.1f})",
-            f"{chrf['value']:.1f}",
+            *scores,
             _weights(run),
             _minutes(run),
             str(recipe.seed),
@@ -84,6 +82,15 @@ def _row(run: RunFolder, result: dict[str, Any]) -> list[str]:
         raise RunError(
             f"{run}: scores.json or environment.json lacks {problem}; train or score the run again"
         ) from None
+
+
+def _scores(scores: dict[str, Any]) -> list[str]:
+    if "nats_per_token" in scores:
+        keys = ("nats_per_token", "perplexity", "bits_per_character", "accuracy")
+        nats, perplexity, bits, accuracy = (scores[key]["value"] for key in keys)
+        return [f"**{nats:.4f}**", f"{perplexity:.4g}", f"{bits:.4f}", f"{accuracy:.4f}"]
+    bleu = scores["bleu"]
+    return [f"**{bleu['value']:.1f}** ({bleu['low']:.1f} to {bleu['high']:.1f})", f"{scores['chrf']['value']:.1f}"]
 
 
 def _weights(run: RunFolder) -> str:
@@ -110,7 +117,10 @@ def _signatures(results: Iterable[dict[str, Any]]) -> list[str]:
     """Each signature once, in the order of the rows."""
     names = {"bleu": "BLEU", "chrf": "chrF"}
     found = {
-        f"- {name}: `{result['scores'][key]['signature']}`": None for result in results for key, name in names.items()
+        f"- {name}: `{result['scores'][key]['signature']}`": None
+        for result in results
+        for key, name in names.items()
+        if key in result["scores"]
     }
     return sorted(found, key=lambda line: line.startswith("- chrF"))
 

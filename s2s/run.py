@@ -9,6 +9,7 @@ from typing import Any
 
 from s2s.atomic import is_unfinished, write_text
 from s2s.errors import RunError
+from s2s.recipe_file import Recipe, parse_recipe
 
 
 class RunFolder:
@@ -23,6 +24,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.scores = path / "scores.json"
         self.plots = path / "plots"
+        self.sweep = path / "sweep.json"
 
     def __str__(self) -> str:
         return str(self.path)
@@ -67,6 +69,11 @@ class RunFolder:
         if not self.best.exists():
             raise RunError(f"{self}: no weights yet (best.safetensors); the training has not reached a validation")
         return self.best
+
+
+def recipe_of(run: RunFolder) -> Recipe:
+    """The recipe that a run folder was trained with."""
+    return parse_recipe(run.require_recipe(), origin=str(run.recipe), folder=run.path)
 
 
 class Metrics:

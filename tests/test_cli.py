@@ -199,7 +199,7 @@ def test_a_wrong_recipe_is_one_clear_message(place: Place, arguments: list[str],
 
 
 WRONG = ["", "nothing", "train", "train a --resum", "translate a --beam 0", "translate a --device tpu",
-         "translate a --tokens", "evaluate a --source b", "evaluate a --on b --source c --reference d"]  # fmt: skip
+         "translate a --tokens", "evaluate a --reference b", "generate", "generate a --temperature -1", "generate a --top-p 0", "evaluate a --on b --source c --reference d"]  # fmt: skip
 
 
 @pytest.mark.parametrize("words", WRONG)

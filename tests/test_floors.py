@@ -11,7 +11,7 @@ FLOORS = [
     {"errors", "version"},
     {"atomic", "shipped"},
     {"recipe", "recipe_toml"},
-    {"recipe_errors"},
+    {"recipe_errors", "recipe_language", "recipe_translation"},
     {"recipe_file"},
     {"download", "grammar", "holdout"},
     {"corpora", "run"},

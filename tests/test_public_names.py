@@ -13,8 +13,10 @@ import s2s
 from s2s import errors
 
 NAMES = {
+    "Continuation",
     "CorpusError",
     "DataError",
+    "Generator",
     "RecipeError",
     "RunError",
     "S2SError",

@@ -10,8 +10,9 @@ import click
 import pytest
 
 from s2s.cli import main
-from s2s.recipe import TranslationRecipe
 from s2s.recipe_file import recipe_names
+from s2s.recipe_language import LanguageRecipe
+from s2s.recipe_translation import TranslationRecipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,8 +49,10 @@ def test_ci_runs_the_readme_test_command() -> None:
 
 
 def test_sections_of_the_table_are_those_of_a_recipe() -> None:
-    sections = re.findall(r"^\| `(\w+)` \|", README[README.index("| section |") :], flags=re.MULTILINE)
-    assert set(sections) == TranslationRecipe.model_fields.keys() - {"task", "title", "seed"}
+    tables = README.split("| section |")[1:]
+    translation, language = (set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) for table in tables)
+    assert translation == TranslationRecipe.model_fields.keys() - {"task", "title", "seed"}
+    assert language == LanguageRecipe.model_fields.keys() - {"task", "title", "seed", "variants"}
 
 
 def test_the_first_example_of_the_tour_learns_its_sentences_by_heart(tmp_path: Path) -> None:

@@ -11,7 +11,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 import s2s.recipe
-from s2s.recipe import (
+import s2s.recipe_language
+import s2s.recipe_translation
+from s2s.recipe import Optimization
+from s2s.recipe_language import LanguageData, LanguageRecipe, Sweep
+from s2s.recipe_translation import (
     FileSplit,
     PairSplit,
     Seq2SeqModel,
@@ -25,9 +29,10 @@ from s2s.recipe import (
 
 
 def sections() -> list[type[BaseModel]]:
-    """Every section class that the module defines."""
-    kinds = vars(s2s.recipe).values()
-    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not BaseModel]
+    """Every section class that the trees are made of."""
+    modules = (s2s.recipe, s2s.recipe_translation, s2s.recipe_language)
+    kinds = dict.fromkeys(kind for module in modules for kind in vars(module).values() if isinstance(kind, type))
+    return [kind for kind in kinds if issubclass(kind, BaseModel) and kind is not BaseModel]
 
 
 def fields() -> Iterator[tuple[type[BaseModel], str, FieldInfo]]:
@@ -103,7 +108,7 @@ def defaults(function: ast.FunctionDef) -> Iterator[tuple[str, ast.expr]]:
 def test_defaults_are_valid_by_their_own_rules() -> None:
     for section, name, field in fields():
         if not field.is_required():
-            limits = {"epochs": 1, "steps": 1} if section is Training else {}
+            limits = {"epochs": 1, "steps": 1} if issubclass(section, Optimization) else {}
             section.model_validate({**limits, **required(section), name: field.default})
 
 
@@ -111,8 +116,14 @@ def required(section: type[BaseModel]) -> dict[str, Any]:
     """Values for the fields of a section that have no default."""
     if section is TranslationRecipe:
         return {"task": "translation", "data": required(TranslationData), "training": {"epochs": 1}}
+    if section is LanguageRecipe:
+        return {"task": "language", "data": {"train": "a/b"}, "training": {"epochs": 1}}
     if section is PairSplit:
         return {"pairs": [["a", "b"]]}
+    if section is LanguageData:
+        return {"train": "a/b"}
+    if section is Sweep:
+        return {"seeds": 3}
     split = {"train": "a/b", "validation": "a/c"} if section is TranslationData else {}
     return {n: "x" for n, field in section.model_fields.items() if field.is_required() and n not in split} | split
 

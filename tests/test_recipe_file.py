@@ -16,7 +16,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from s2s.errors import RecipeError
-from s2s.recipe import FileSplit, PairSplit, TableSplit, TranslationRecipe
 from s2s.recipe_file import (
     load_recipe,
     parse_recipe,
@@ -26,6 +25,7 @@ from s2s.recipe_file import (
     variants_of,
 )
 from s2s.recipe_toml import differences, recipe_toml
+from s2s.recipe_translation import FileSplit, PairSplit, TableSplit, TranslationRecipe
 
 SMALL = """\
 # A recipe of a test.
@@ -106,9 +106,9 @@ learning_rate = -1
         ("model=3", "model: must be a table of keys (given 3)"),
         ("model.hidden_size.units=3", "model.hidden_size: must be a whole number (given {units = 3})"),
         ("seed=", "seed: must be a whole number (given nothing)"),
-        ("task=forecasting", 'task: must be one of translation (given "forecasting")'),
-        ("task=translate", 'task: must be one of translation (given "translate"); did you mean translation?'),
-        ("task=3", "task: must be one of translation (given 3)"),
+        ("task=forecasting", 'task: must be one of translation, language (given "forecasting")'),
+        ("task=translate", 'task: must be one of translation, language (given "translate"); did you mean translation?'),
+        ("task=3", "task: must be one of translation, language (given 3)"),
         ("training.epochs=", "training.epochs: give a limit: epochs, steps or minutes"),
         (
             "model.hidden_size=255",
@@ -151,7 +151,9 @@ def test_a_missing_key_is_said_with_what_it_is() -> None:
     assert complaints(SMALL.replace('source = "de"\n', "")) == [
         "data.source: missing (source language: a column or file of the corpus, for example de)"
     ]
-    assert complaints(SMALL.replace('task = "translation"\n', "")) == ["task: missing; must be one of translation"]
+    assert complaints(SMALL.replace('task = "translation"\n', "")) == [
+        "task: missing; must be one of translation, language"
+    ]
 
 
 FORMS = (

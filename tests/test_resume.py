@@ -158,12 +158,12 @@ def test_killed_in_every_phase_it_ends_with_the_same_bytes(folder: Path) -> None
         Hit("s2s.atomic:write_text", 1),
         Hit("s2s.text.subword:train", 1),
         Hit("s2s.atomic:write_bytes", 4),
-        Hit("s2s.text.dataset:append", 3),
+        Hit("s2s.text.cache:append", 3),
         Hit("s2s.training.checkpoint:save_checkpoint", 1),
         Hit("s2s.training.trainer:_step", 4),
         Hit("s2s.training.trainer:_scores_of", 1),
         Hit("s2s.training.trainer:_validate_average", 1),
-        Hit("s2s.evaluation.plots:_save", 1),
+        Hit("s2s.evaluation.plots:save", 1),
         Hit("s2s.tasks.scoring:score", 1),
     ]
     codes = train(folder, "phases", [*hits, None])
@@ -260,4 +260,4 @@ def test_training_pairs_that_changed_are_refused(tmp_path: Path, run: str) -> No
     s2s_train("training.steps=2", "data.train=pairs.tsv", "--out", "table")
     table.write_text("letters\tnumbers\na b\tone two\nb a\tTWO ONE\n")
     changed = s2s_train("training.steps=4", "data.train=pairs.tsv", "--out", "table", "--resume", code=1)
-    assert "table: the pairs of data.train (pairs.tsv) have changed since the run began" in changed.stderr
+    assert "table: the text of data.train (pairs.tsv) has changed since the run began" in changed.stderr

@@ -15,9 +15,8 @@ from s2s.errors import RunError
 from s2s.models.seq2seq import Hypotheses, Seq2Seq, build_seq2seq
 from s2s.nn.precision import Compute, Precision, choose_compute
 from s2s.nn.weights import load_tensors, put_weights
-from s2s.recipe import Decoding, TranslationRecipe
-from s2s.recipe_file import parse_recipe
-from s2s.run import RunFolder
+from s2s.recipe_translation import Decoding, TranslationRecipe
+from s2s.run import RunFolder, recipe_of
 from s2s.text.batches import pad
 from s2s.text.repetition import has_loop
 from s2s.text.tokenizer import END, PAD, START, UNKNOWN, Tokenizer, load_tokenizers
@@ -82,6 +81,10 @@ class Translator:
         models, tokenizers, recipes = [], [], []
         for run in (RunFolder(Path(path)) for path in runs):
             recipe = recipe_of(run)
+            if not isinstance(recipe, TranslationRecipe):
+                raise RunError(
+                    f"{run}: holds a language model, which does not translate; continue texts with s2s generate"
+                )
             source, target = load_tokenizers(run.path)
             model = build_seq2seq(
                 recipe.model, source_vocabulary=source.vocabulary_size, target_vocabulary=target.vocabulary_size
@@ -174,11 +177,6 @@ class Translator:
     def _text(self, hypothesis: Hypothesis) -> str:
         """One line: a line end that was spelled out byte by byte becomes a space."""
         return self.target.decode(hypothesis.tokens).replace("\r", " ").replace("\n", " ")
-
-
-def recipe_of(run: RunFolder) -> TranslationRecipe:
-    """The recipe that a run folder was trained with."""
-    return parse_recipe(run.require_recipe(), origin=str(run.recipe), folder=run.path)
 
 
 def step_of(model: Seq2Seq) -> Step[Hypotheses]:

@@ -71,7 +71,7 @@ def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
         _curve(scores, curves["chrf"], "chrF", "C4", marked=True, best=True)
         _finish(scores, "Validation translations", "score (0 to 100)")
     figure.axes[-1].set_xlabel("optimizer steps")
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_attention(
@@ -86,7 +86,7 @@ def plot_attention(
     Where no installed font has the letters of the tokens, a warning names their script and a package that brings one.
     """
     assert attention.shape == (len(target), len(source)), (attention.shape, len(target), len(source))
-    font = _font_for([*source, *target, title or ""])
+    font = font_for([*source, *target, title or ""])
     width, height = (_inches(len(tokens)) for tokens in (source, target))
     figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
     axes = figure.add_subplot()
@@ -109,7 +109,7 @@ def plot_attention(
             _label(title, 200), int(width * 9)
         )  # matplotlib's own wrapping would read $ as mathematics
         axes.set_title(lines, fontproperties=font, parse_math=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _inches(tokens: int) -> float:
@@ -179,7 +179,7 @@ def _add_new_fonts() -> None:
             continue
 
 
-def _font_for(texts: Iterable[str]) -> FontProperties:
+def font_for(texts: Iterable[str]) -> FontProperties:
     """A list of installed fonts that together have every letter of the texts; warns where there is none."""
     missing = {ord(letter) for text in texts for letter in _label(text, 10_000)}
     families = [BUNDLED_FONT]
@@ -230,7 +230,7 @@ def _warn_of(missing: set[int]) -> None:
         )
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     with writing(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of missing glyphs, which _warn_of has told in better words
         figure.savefig(temporary, format="png")

@@ -12,7 +12,7 @@ from s2s.nn.embedding import Embedding
 from s2s.nn.encoder import Encoder
 from s2s.nn.loss import Loss, linear_cross_entropy
 from s2s.nn.recurrent import State, initialize, positions_valid
-from s2s.recipe import Seq2SeqModel
+from s2s.recipe_translation import Seq2SeqModel
 
 
 class Hypotheses(NamedTuple):

@@ -6,6 +6,7 @@ and each weight's gradient is one product over all time steps at the end. Equals
 and gradients.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,16 +17,20 @@ CLOSED = 1e4
 """An update gate's input that keeps the state exactly: sigmoid(CLOSED) is 1, and its slope 0, in every float type."""
 
 
-def run_gru(layer: nn.GRU, inputs: Tensor, state: Tensor | None, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+def run_gru(
+    layer: nn.GRU, given: Mapping[str, Tensor] | None, inputs: Tensor, state: Tensor | None, valid: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """(B, T, I), (D, B, H), valid (B, T) -> outputs (B, T, D x H), zero where not valid, and the last state (D, B, H).
 
-    Where a position is not valid the state passes through unchanged, so that neither direction sees padding.
+    The weights are the layer's own, or those `given` by name. Where a position is not valid the state passes through
+    unchanged, so that neither direction sees padding.
     """
     timed = inputs.transpose(0, 1)
     closed = None if valid is None else (~valid).t()[:, :, None]
     outputs, last = [], []
     for direction, suffix in enumerate(("_l0", "_l0_reverse")[: 2 if layer.bidirectional else 1]):
-        weights = [getattr(layer, name + suffix) for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
+        names = [name + suffix for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
+        weights = [getattr(layer, name) if given is None else given[name] for name in names]
         if direction == 1:
             timed, closed = timed.flip(0), None if closed is None else closed.flip(0)
         gates = functional.linear(timed, weights[0], weights[1])

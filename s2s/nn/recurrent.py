@@ -6,12 +6,14 @@ encoder's memory (D x H of the encoder), A attention units, V vocabulary entries
 in a State, which is (L x D, B, H).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from s2s.nn.dropout import dropout_mask
 from s2s.nn.gru import run_gru
 
 Cell = Literal["elman", "gru", "lstm"]
@@ -25,7 +27,9 @@ class Recurrent(nn.Module):
     """A stack of Elman (tanh), GRU or LSTM layers, run over whole sequences.
 
     Layers from `residual_from` on add their input to their output. Every layer can receive a
-    `context` beside its input, as the upper layers of GNMT do (Wu et al. 2016, section 3).
+    `context` beside its input, as the upper layers of GNMT do (Wu et al. 2016, section 3). In training
+    `weight_drop` sets entries of the recurrent matrices to zero, the same ones at all steps of a call
+    (Merity et al. 2018, section 2), so that a layer stays one call.
     """
 
     def __init__(
@@ -38,8 +42,10 @@ class Recurrent(nn.Module):
         bidirectional: bool = False,
         context_size: int = 0,
         residual_from: int = 2,
+        weight_drop: float = 0.0,
     ) -> None:
         super().__init__()
+        self.weight_drop = weight_drop
         self.directions = 2 if bidirectional else 1
         self.output_size = hidden_size * self.directions
         self.residual_from = residual_from
@@ -72,11 +78,21 @@ class Recurrent(nn.Module):
             inside = outputs if context is None else torch.cat([outputs, context], dim=2)
             begin = None if state is None else self._of_layer(state, index)
             assert isinstance(layer, nn.RNNBase)
-            outputs, end = run_layer(layer, inside, begin, lengths if ragged else None)
+            dropped = self._dropped(layer) if self.training and self.weight_drop else None
+            outputs, end = run_layer(layer, dropped, inside, begin, lengths if ragged else None)
             if index >= self.residual_from:
                 outputs = outputs + below
             last.append(end)
         return outputs, tuple(torch.cat(parts) for parts in zip(*last, strict=True))
+
+    def _dropped(self, layer: nn.RNNBase) -> dict[str, Tensor]:
+        """The weights of a layer by name, with entries of the recurrent matrices set to zero."""
+        return {
+            name: weight * dropout_mask(weight, self.weight_drop, shape=tuple(weight.shape))
+            if name.startswith("weight_hh")
+            else weight
+            for name, weight in layer.named_parameters()
+        }
 
     def _of_layer(self, state: State, index: int) -> State:
         """The part of a state that one layer starts from."""
@@ -84,24 +100,32 @@ class Recurrent(nn.Module):
         return tuple(part[rows].contiguous() for part in state)
 
 
-def run_layer(layer: nn.RNNBase, inputs: Tensor, state: State | None, lengths: Tensor | None) -> tuple[Tensor, State]:
+def run_layer(
+    layer: nn.RNNBase, weights: dict[str, Tensor] | None, inputs: Tensor, state: State | None, lengths: Tensor | None
+) -> tuple[Tensor, State]:
     """(B, T, I), (D, B, H), (B,) -> outputs (B, T, D x H), zero beyond each length, and the last state.
 
-    A GRU on a processor takes the faster way of `s2s.nn.gru`; all others are torch's own, packed where
-    the lengths differ.
+    `weights` stand in for the layer's own, by name, where they are given. A GRU on a processor takes the faster way of
+    `s2s.nn.gru`; all others are torch's own, packed where the lengths differ.
     """
     if isinstance(layer, nn.GRU) and inputs.device.type == "cpu" and inputs.shape[1] > 1:
         valid = None if lengths is None else positions_valid(lengths, inputs.shape[1], inputs.device)
-        outputs, last = run_gru(layer, inputs, None if state is None else state[0], valid)
+        outputs, last = run_gru(layer, weights, inputs, None if state is None else state[0], valid)
         return outputs, (last,)
     begin = state if state is None or isinstance(layer, nn.LSTM) else state[0]
     if lengths is None:
-        outputs, end = layer(inputs, begin)
+        outputs, end = _call(layer, weights, inputs, begin)
     else:
         packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-        produced, end = layer(packed, begin)
+        produced, end = _call(layer, weights, packed, begin)
         outputs, _ = pad_packed_sequence(produced, batch_first=True, total_length=inputs.shape[1])
     return outputs, end if isinstance(layer, nn.LSTM) else (end,)
+
+
+def _call(layer: nn.RNNBase, weights: dict[str, Tensor] | None, inputs: object, begin: object) -> tuple[Any, Any]:
+    given: tuple[Any, Any]
+    given = layer(inputs, begin) if weights is None else functional_call(layer, weights, (inputs, begin))
+    return given
 
 
 def positions_valid(lengths: Tensor, size: int, device: torch.device) -> Tensor:
@@ -109,13 +133,14 @@ def positions_valid(lengths: Tensor, size: int, device: torch.device) -> Tensor:
     return torch.arange(size, device=device)[None, :] < lengths.to(device)[:, None]
 
 
-def initialize(module: nn.Module, kind: Literal["uniform", "orthogonal"]) -> None:
+def initialize(module: nn.Module, kind: Literal["uniform", "orthogonal", "torch"]) -> None:
     """Fill all weights: `uniform` in +-0.1, or `orthogonal` recurrent and Xavier other matrices (Saxe et al. 2014).
 
-    Biases are zero, the forget gate's is one (Jozefowicz et al. 2015); with `orthogonal`, embeddings
-    are normal with deviation 1 / sqrt(E), and one that is the output layer's matrix is filled as that.
+    `torch` leaves what torch.nn has drawn. In the others biases are zero, the forget gate's is one (Jozefowicz et
+    al. 2015); with `orthogonal`, embeddings are normal with deviation 1 / sqrt(E), and one that is the output layer's
+    matrix is filled as that.
     """
-    for part in module.modules():
+    for part in module.modules() if kind != "torch" else ():
         for name, weight in part.named_parameters(recurse=False):
             if weight.dim() == 1:
                 nn.init.zeros_(weight)

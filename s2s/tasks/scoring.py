@@ -1,54 +1,103 @@
-"""Scores of translators on test data, as `s2s evaluate` prints them and scores.json keeps them."""
+"""Scores of runs on test data, as `s2s evaluate` prints them and scores.json keeps them."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from s2s.decoding.translator import Translator, recipe_of
+import torch
+
+from s2s.decoding.generator import Generator
+from s2s.decoding.translator import Translator
 from s2s.errors import DataError
 from s2s.evaluation.scores import bleu, by_length, chrf, paired_bootstrap, rates, tokenization_for
 from s2s.nn.precision import Precision
-from s2s.recipe import Split, TranslationRecipe
-from s2s.run import RunFolder
+from s2s.recipe_file import Recipe
+from s2s.recipe_language import LanguageRecipe, TextFile
+from s2s.recipe_translation import FileSplit, Split
+from s2s.run import RunFolder, recipe_of
+from s2s.tasks.language import encoded, score_text
 from s2s.tasks.splits import open_split
+from s2s.tasks.texts import Source, open_text, open_texts
 
 
-def split_of(recipe: TranslationRecipe, on: str) -> Split:
+def split_of(recipe: Recipe, on: str) -> Any:
     """The split that `--on` names: train, validation or test of the recipe, or CORPUS/SPLIT."""
     if "/" in on:
         return on
     if on not in ("train", "validation", "test"):
         raise DataError(f"--on {on}: give train, validation, test, or CORPUS/SPLIT")
-    split: Split | None = getattr(recipe.data, on)
+    split = getattr(recipe.data, on)
     if split is None:
-        raise DataError(f"--on {on}: the recipe has no data.{on}; give CORPUS/SPLIT, or --source and --reference")
+        files = "--source" if isinstance(recipe, LanguageRecipe) else "--source and --reference"
+        raise DataError(f"--on {on}: the recipe has no data.{on}; give CORPUS/SPLIT, or {files}")
     return split
 
 
 def evaluate(
     runs: Sequence[str | Path],
     *,
-    on: str = "test",
-    files: Split | None = None,
+    on: str | None = None,
+    files: FileSplit | TextFile | None = None,
     corpora: Path | None = None,
     device: str = "auto",
     precision: Precision = "float32",
     beam: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Score each run on one split; beside the contract's keys each has its `hypotheses` and `references`."""
+    """Score each run on one split, by default its test; a language model without one is scored on its validation.
+
+    Beside the contract's keys each translator's result has its `hypotheses` and `references`.
+    """
     results = []
     for path in runs:
-        run = RunFolder(Path(path))
-        recipe = recipe_of(run)
-        split = files or split_of(recipe, on)
+        recipe = recipe_of(RunFolder(Path(path)))
+        if isinstance(recipe, LanguageRecipe):
+            if isinstance(files, FileSplit):
+                raise DataError(f"{path}: a language model is scored on one text; leave out --reference")
+            generator = Generator.load(path, device=device, precision=precision)
+            name, source = _text_of(recipe, on, files, corpora)
+            results.append(score_language(generator, source, run=str(path), split=name))
+            continue
+        if isinstance(files, TextFile):
+            raise DataError(f"{path}: a translator is scored on pairs; give --reference beside --source")
+        split: Split = files or split_of(recipe, on or "test")
         data = recipe.data
         pairs = list(open_split(split, source=data.source, target=data.target, corpora=corpora).read())
         if not pairs:
-            raise DataError(f"{on}: has no pairs to score")
+            raise DataError(f"{on or 'test'}: has no pairs to score")
         translator = Translator.load(path, device=device, precision=precision)
-        name = split if isinstance(split, str) else "files" if files else on
-        results.append(score(translator, pairs, run=str(run), split=name, language=data.target, beam=beam))
+        name = split if isinstance(split, str) else "files" if files else on or "test"
+        results.append(score(translator, pairs, run=str(path), split=name, language=data.target, beam=beam))
     return results
+
+
+def _text_of(
+    recipe: LanguageRecipe, on: str | None, files: TextFile | None, corpora: Path | None
+) -> tuple[str, Source]:
+    """The text to score a language model on, and its name."""
+    if files is not None:
+        return files.file, open_text(files, corpora)
+    wanted = on or ("validation" if recipe.data.test is None else "test")
+    if wanted in ("train", "validation"):  # one may be held out of the other
+        return wanted, getattr(open_texts(recipe.data, corpora), wanted)
+    split = split_of(recipe, wanted)
+    return split if isinstance(split, str) else wanted, open_text(split, corpora)
+
+
+def score_language(generator: Generator, source: Source, *, run: str, split: str) -> dict[str, Any]:
+    """Run a language model over a text, and say what its tokens have cost it."""
+    recipe = generator.recipe
+    text = encoded(source, generator.tokenizer, recipe.data)
+    with torch.inference_mode(), generator.compute.autocast():
+        predicted = score_text(generator.model, text, recipe, generator.compute)
+    return {
+        "task": "language",
+        "run": run,
+        "split": split,
+        "examples": predicted.tokens,
+        "unit": "tokens",
+        "unknown_tokens": text.unknown,
+        "scores": {name: {"value": value} for name, value in predicted.scores(text).items()},
+    }
 
 
 def score(
@@ -81,8 +130,10 @@ def score(
 def compare(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each run after the first against the first, by paired bootstrap (Koehn 2004)."""
     first = results[0]
-    comparisons = []
+    comparisons: list[dict[str, Any]] = []
     for other in results[1:]:
+        if "language" in (other["task"], first["task"]):
+            continue
         if other["references"] != first["references"]:
             raise DataError(
                 f"{other['run']} and {first['run']}: scored on different references, so they do not compare"

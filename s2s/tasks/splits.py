@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from s2s.corpora import split_files
 from s2s.errors import DataError, S2SError
-from s2s.recipe import FileSplit, PairSplit, Split, TableSplit, TranslationData
-from s2s.text.dataset import identity_of
+from s2s.recipe_translation import FileSplit, PairSplit, Split, TableSplit, TranslationData
+from s2s.text.cache import identity_of
 from s2s.text.lines import Lines, PairFiles, Table, read_pairs
 
 

@@ -13,16 +13,21 @@ import torch
 
 from s2s.atomic import write_text
 from s2s.corpora import checksums
-from s2s.decoding.translator import Translator, recipe_of
 from s2s.errors import RunError, S2SError
-from s2s.evaluation.plots import plot_attention, plot_curves
 from s2s.nn.precision import Compute, choose_compute
-from s2s.recipe import TranslationRecipe
+from s2s.recipe_file import Recipe
+from s2s.recipe_language import LanguageRecipe
 from s2s.recipe_toml import differences, recipe_toml
-from s2s.run import Metrics, RunFolder, write_json
+from s2s.run import RunFolder, recipe_of, write_json
+from s2s.tasks.language import LanguageTask
+from s2s.tasks.language import prepare as prepare_language
+from s2s.tasks.pictures import draw
 from s2s.tasks.scoring import evaluate, without_text
 from s2s.tasks.splits import Splits, open_splits
-from s2s.tasks.translation import prepare
+from s2s.tasks.sweeps import finish_sweep
+from s2s.tasks.texts import Texts, open_texts
+from s2s.tasks.translation import TranslationTask
+from s2s.tasks.translation import prepare as prepare_translation
 from s2s.training.trainer import Trainer
 from s2s.version import VERSION
 
@@ -36,6 +41,11 @@ FIXED = (
     "data.target",
     "data.train",
     "data.max_",
+    "data.validation_share",
+    "data.cut",
+    "data.window",
+    "data.rows",
+    "sweep",
     "training.batch_tokens",
     "training.optimizer",
     "training.moving_average",
@@ -45,7 +55,7 @@ FIXED = (
 
 
 def train(
-    recipe: TranslationRecipe,
+    recipe: Recipe,
     out: str | Path,
     *,
     resume: bool = False,
@@ -63,7 +73,7 @@ def train(
     goes_on = resume and run.exists()
     if goes_on:
         _check_changes(recipe_of(run), recipe)
-    splits = open_splits(recipe.data, corpora)
+    splits = open_data(recipe, corpora)
     if goes_on:
         _check_data(run, splits)
         run.remove_unfinished()
@@ -72,25 +82,41 @@ def train(
     try:
         write_text(run.recipe, recipe_toml(recipe))
         write_json(run.environment, _environment(recipe, compute, splits, corpora, command))
-        task = prepare(recipe, run, compute, splits)
-        trainer = Trainer(task, recipe.training, run, compute)
+        task = _prepare(recipe, run, compute, splits)
+        trainer: Trainer[Any] = Trainer(task, recipe.training, run, compute)
     except (S2SError, OSError):
         if not goes_on:
             run.discard()
         raise
     weights = sum(weight.numel() for weight in task.model.parameters())
-    log.info("%s weights on %s; decoder: %s", f"{weights:,}", compute, task.decoder_path())
+    log.info("%s weights on %s; %s", f"{weights:,}", compute, task.path())
     progress = trainer.train()
     log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
     if not (trainer.was_complete and _is_scored(run, recipe, progress.best_step)):
-        _draw(run, task.validation, device)
-        if recipe.data.test is not None:
+        draw(run, task, device)
+        if isinstance(task, LanguageTask) and task.recipe.sweep is not None:
+            assert isinstance(splits, Texts)
+            finish_sweep(run, task, splits.test)
+        if recipe.data.test is not None or isinstance(recipe, LanguageRecipe):
             result = evaluate([run.path], corpora=corpora, device=device)[0]
             write_json(run.scores, {**without_text(result), "step": progress.best_step})
     return run
 
 
-def _check_changes(old: TranslationRecipe, new: TranslationRecipe) -> None:
+def open_data(recipe: Recipe, corpora: Path | None) -> Splits | Texts:
+    """Find all data that a recipe names; an error says which key named what is not there."""
+    return open_texts(recipe.data, corpora) if isinstance(recipe, LanguageRecipe) else open_splits(recipe.data, corpora)
+
+
+def _prepare(recipe: Recipe, run: RunFolder, compute: Compute, data: Splits | Texts) -> LanguageTask | TranslationTask:
+    if isinstance(recipe, LanguageRecipe):
+        assert isinstance(data, Texts)
+        return prepare_language(recipe, run, compute, data)
+    assert isinstance(data, Splits)
+    return prepare_translation(recipe, run, compute, data)
+
+
+def _check_changes(old: Recipe, new: Recipe) -> None:
     """Say what changed in the recipe since, and refuse what a resumed training cannot take."""
     changes = differences(old, new)
     for change in changes:
@@ -102,7 +128,7 @@ def _check_changes(old: TranslationRecipe, new: TranslationRecipe) -> None:
         )
 
 
-def _check_data(run: RunFolder, splits: Splits) -> None:
+def _check_data(run: RunFolder, splits: Splits | Texts) -> None:
     """Refuse training pairs that are no longer those that the run began with."""
     try:
         before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]["train"]
@@ -110,16 +136,16 @@ def _check_data(run: RunFolder, splits: Splits) -> None:
         return  # killed before it was written, or damaged: it is only a record
     if before != splits.train.identity:
         raise RunError(
-            f"{run}: the pairs of data.train ({splits.train.description}) have changed since the run began, so it"
-            " cannot go on; put the old ones back, or start a new run with --out"
+            f"{run}: the text of data.train ({splits.train.description}) has changed since the run began, so it"
+            " cannot go on; put the old one back, or start a new run with --out"
         )
 
 
-def _is_scored(run: RunFolder, recipe: TranslationRecipe, best_step: int) -> bool:
+def _is_scored(run: RunFolder, recipe: Recipe, best_step: int) -> bool:
     """Whether the run has its plots, and the scores of its present best weights."""
     if not (run.plots / "curves.png").exists():
         return False
-    if recipe.data.test is None:
+    if recipe.data.test is None and not isinstance(recipe, LanguageRecipe):
         return True
     try:
         return bool(json.loads(run.scores.read_text(encoding="utf-8"))["step"] == best_step)
@@ -128,7 +154,7 @@ def _is_scored(run: RunFolder, recipe: TranslationRecipe, best_step: int) -> boo
 
 
 def _environment(
-    recipe: TranslationRecipe, compute: Compute, splits: Splits, corpora: Path | None, command: Sequence[str]
+    recipe: Recipe, compute: Compute, splits: Splits | Texts, corpora: Path | None, command: Sequence[str]
 ) -> dict[str, Any]:
     named = (recipe.data.train, recipe.data.validation, recipe.data.test)
     names = sorted({split.split("/")[0] for split in named if isinstance(split, str)})
@@ -144,13 +170,3 @@ def _environment(
         "corpora": {name: checksums(name, corpora) for name in names},
         "data": {name: pairs.identity for name, pairs in splits._asdict().items() if pairs is not None},
     }
-
-
-def _draw(run: RunFolder, validation: Sequence[tuple[str, str]], device: str) -> None:
-    """The attention of one validation sentence, and the curves."""
-    run.plots.mkdir(exist_ok=True)
-    source = next((source for source, _ in validation if 4 <= len(source.split()) <= 12), validation[0][0])
-    found = Translator.load(run.path, device=device).translate([source], attention=True)[0]
-    if found.attention is not None:
-        plot_attention(found.attention, found.source_tokens, found.tokens, run.plots / "attention.png")
-    plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")

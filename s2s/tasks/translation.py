@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 import torch
+from torch import Tensor
 
 from s2s.decoding.translator import Translator
 from s2s.errors import DataError
@@ -12,11 +13,12 @@ from s2s.evaluation.scores import quick_bleu, quick_chrf, tokenization_for
 from s2s.models.seq2seq import Seq2Seq, build_seq2seq
 from s2s.nn.loss import Loss
 from s2s.nn.precision import Compute
-from s2s.recipe import TranslationRecipe
+from s2s.recipe_translation import TranslationRecipe
 from s2s.run import RunFolder
 from s2s.tasks.splits import Pairs, Splits
 from s2s.text.batches import Batch, BatchSampler, Indices, Row, collate
-from s2s.text.dataset import EncodedPairs, cache_folder, encode_pairs
+from s2s.text.cache import cache_folder
+from s2s.text.dataset import EncodedPairs, encode_pairs
 from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
 from s2s.training.teacher_forcing import ScheduledSampling, forcing_rate
 
@@ -48,7 +50,7 @@ class TranslationTask:
         self.compute = compute
         training = recipe.training
         self.sampler = BatchSampler(
-            pairs.source_lengths, pairs.target_lengths, batch_tokens=training.batch_tokens, seed=recipe.seed
+            pairs.source.lengths, pairs.target.lengths, batch_tokens=training.batch_tokens, seed=recipe.seed
         )
         # packing is how the other cells take unequal lengths, and it costs them more than new shapes do
         self.multiple = STEPS if compute.device.type == "cpu" and recipe.model.cell == "gru" else 1
@@ -62,8 +64,8 @@ class TranslationTask:
         """The batches of an epoch in their order, without the first `skip`."""
         alpha = self.recipe.tokenizer.sampling
         for number, rows in enumerate(self._plan(epoch)[skip:], start=skip):
-            sources: Sequence[Row] = [self.pairs.source(row) for row in rows]
-            targets: Sequence[Row] = [self.pairs.target(row) for row in rows]
+            sources: Sequence[Row] = [self.pairs.source[row] for row in rows]
+            targets: Sequence[Row] = [self.pairs.target[row] for row in rows]
             if alpha:
                 seed = (self.recipe.seed * 1_000_003 + epoch * 10_007 + number) % 2**31
                 sources = self.source.encode_sampled([self.source.decode(list(row)) for row in sources], alpha, seed)
@@ -106,19 +108,30 @@ class TranslationTask:
             "chrf": quick_chrf(hypotheses, references),
         }
 
+    def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """All of them."""
+        return weights
+
+    def carried(self) -> dict[str, Tensor]:
+        """Nothing: each batch stands alone."""
+        return {}
+
+    def put_carried(self, tensors: dict[str, Tensor]) -> None:
+        """Nothing to take up."""
+
     def translator(self) -> Translator:
         """A translator with the model's present weights, in float32 as `s2s translate` is."""
         compute = self.compute._replace(dtype=torch.float32)
         return Translator([self.model], self.source, self.target, self.recipe.decoding, compute)
 
-    def decoder_path(self) -> str:
+    def path(self) -> str:
         """Which way the decoder runs in training, and why."""
         if self.recipe.model.input_feeding:
-            return "step by step (input feeding returns each readout to the next step)"
+            return "decoder: step by step (input feeding returns each readout to the next step)"
         forcing = self.recipe.training.teacher_forcing
         if forcing.rate < 1.0 or forcing.schedule != "constant":
-            return "step by step where the forcing rate is below 1 (the model's own tokens are fed back)"
-        return "whole sentences (nothing feeds back)"
+            return "decoder: step by step where the forcing rate is below 1 (the model's own tokens are fed back)"
+        return "decoder: whole sentences (nothing feeds back)"
 
     def _loss(self, batch: Batch, smoothing: float, choose: ScheduledSampling | None) -> Loss:
         device = self.compute.device
@@ -180,15 +193,6 @@ def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tupl
     """The run's tokenizers; until it has a checkpoint they are trained, on the training pairs."""
     if (run.last / "checkpoint.json").exists():
         return load_tokenizers(run.path)
-    chosen = recipe.tokenizer
-    trained = train_tokenizers(
-        chosen.kind,
-        chosen.model,
-        chosen.vocabulary_size,
-        chosen.joint,
-        chosen.byte_fallback,
-        chosen.minimum_count,
-        train.read,
-    )
+    trained = train_tokenizers(recipe.tokenizer, recipe.tokenizer.joint, train.read)
     save_tokenizers(*trained, run.path)
     return trained

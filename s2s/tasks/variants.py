@@ -6,17 +6,20 @@ from pathlib import Path
 
 from s2s.atomic import write_text
 from s2s.errors import RecipeError
-from s2s.recipe import TranslationRecipe
-from s2s.recipe_file import variants_of
+from s2s.evaluation.state_plots import join_pictures
+from s2s.recipe_file import Recipe, variants_of
+from s2s.recipe_language import LanguageRecipe
+from s2s.recipe_translation import TranslationRecipe
 from s2s.result_table import result_table
 from s2s.run import RunFolder
+from s2s.tasks.sweeps import sweep_table
 from s2s.tasks.train import train
 
 log = logging.getLogger("s2s")
 
 
 def train_variants(
-    recipe: TranslationRecipe,
+    recipe: Recipe,
     out: Path,
     *,
     resume: bool = False,
@@ -24,15 +27,22 @@ def train_variants(
     device: str = "auto",
     command: Sequence[str] = (),
 ) -> list[RunFolder]:
-    """Train each variant of a recipe into the run folder out/NAME, and write their scores to out/results.md.
+    """Train each variant of a recipe into the run folder out/NAME; out/results.md and out/*.png lay them side by side.
 
     With `resume` variants that are done are left alone, and the one that was stopped goes on.
     """
-    if recipe.data.test is None:
+    if isinstance(recipe, TranslationRecipe) and recipe.data.test is None:
         raise RecipeError("data.test: missing; variants are compared on a test split")
     runs = []
-    for number, (name, variant) in enumerate(variants_of(recipe).items(), start=1):
-        log.info("variant %d of %d: %s (%s)", number, len(recipe.variants), name, ", ".join(recipe.variants[name]))
+    variants = variants_of(recipe)
+    for number, (name, variant) in enumerate(variants.items(), start=1):
+        log.info("variant %d of %d: %s", number, len(variants), name)
         runs.append(train(variant, out / name, resume=resume, corpora=corpora, device=device, command=command))
-    write_text(out / "results.md", result_table([run.path for run in runs]))
+    sweeps = isinstance(recipe, LanguageRecipe) and recipe.sweep is not None
+    table = sweep_table(runs) if sweeps else result_table([run.path for run in runs])
+    for name in ("sweep.png", "accuracies.png", "predictions.png"):
+        pictures = [run.plots / name for run in runs if (run.plots / name).exists()]
+        if pictures:
+            join_pictures(pictures, out / name)
+    write_text(out / "results.md", table)
     return runs

@@ -125,6 +125,16 @@ def collate(sources: Sequence[Row], targets: Sequence[Row], *, multiple: int = 1
     )
 
 
+def collate_lines(lines: Sequence[Row], *, framed: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs (B, T), targets (B, T) and lengths (B,) on the CPU of lines side by side.
+
+    Framed ones begin with START and close with END; of others the first token is only fed, the last only predicted.
+    """
+    if framed:
+        return _framed(lines, [START], []), _framed(lines, [], [END]), _lengths(lines) + 1
+    return pad([line[:-1] for line in lines]), pad([line[1:] for line in lines]), _lengths(lines) - 1
+
+
 def pad(rows: Sequence[Row], value: int = PAD) -> Tensor:
     """(B, longest) int64: the rows, filled up with a value."""
     return _framed(rows, [], [], value=value)

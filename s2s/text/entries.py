@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -13,15 +14,20 @@ from s2s.errors import DataError
 from s2s.text.special import END, PAD, SPECIAL_LABELS, START, UNKNOWN, UNKNOWN_SURFACE
 
 
-class _ListTokenizer:
-    """Entries in a list, most frequent first, after the four special ids."""
+class ListTokenizer:
+    """Entries in a list, most frequent first, after the four special ids.
+
+    A `closed` one has its entries alone, from id 0 on, in an order that somebody chose.
+    """
 
     kind: ClassVar[str]
 
-    def __init__(self, entries: Sequence[str]) -> None:
-        """Takes the entries of ids 4 and above; ValueError when one is repeated or is no unit of this tokenizer."""
+    def __init__(self, entries: Sequence[str], *, closed: bool = False) -> None:
+        """Takes the entries that ids stand for; ValueError when one is repeated or is no unit of this tokenizer."""
+        self.closed = closed
         self._entries = list(entries)
-        self._ids = {entry: token for token, entry in enumerate(self._entries, start=len(SPECIAL_LABELS))}
+        self._specials = () if closed else SPECIAL_LABELS
+        self._ids = {entry: token for token, entry in enumerate(self._entries, start=len(self._specials))}
         if len(self._ids) != len(self._entries):
             raise ValueError("it lists an entry twice")
         wrong = [entry for entry in self._entries if self.units(entry) != [entry]]
@@ -57,8 +63,8 @@ class _ListTokenizer:
 
     @property
     def vocabulary_size(self) -> int:
-        """V: the entries and the four special ids."""
-        return len(self._entries) + len(SPECIAL_LABELS)
+        """V: the entries, and the four special ids unless it is closed."""
+        return len(self._entries) + len(self._specials)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -66,8 +72,19 @@ class _ListTokenizer:
         return hashlib.sha256(self.serialize()).hexdigest()
 
     def encode(self, line: str) -> list[int]:
-        """Ids of the units of a line."""
-        return [self._ids.get(unit, UNKNOWN) for unit in self.units(line)]
+        """Ids of the units of a line; DataError names one that a closed vocabulary lacks."""
+        if not self.closed:
+            return [self._ids.get(unit, UNKNOWN) for unit in self.units(line)]
+        lacking = self.lacking(line)
+        if lacking:
+            raise DataError(
+                f"tokenizer.symbols: {lacking[0]!r} stands in the text, but not among them ({', '.join(self._entries)})"
+            )
+        return [self._ids[unit] for unit in self.units(line)]
+
+    def lacking(self, line: str) -> list[str]:
+        """The units of a line that the vocabulary lacks, each once."""
+        return list(dict.fromkeys(unit for unit in self.units(line) if unit not in self._ids))
 
     def encode_sampled(self, lines: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
         """The same as `encode`: there is one segmentation only."""
@@ -75,6 +92,8 @@ class _ListTokenizer:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The units of some ids, joined."""
+        if self.closed:
+            return self.join(self.token(int(token)) for token in tokens)
         shown = (int(token) for token in tokens if token not in (PAD, START, END))
         return self.join(UNKNOWN_SURFACE if token == UNKNOWN else self.token(token) for token in shown)
 
@@ -82,7 +101,8 @@ class _ListTokenizer:
         """The unit itself, or the name of a special id; IndexError beyond the vocabulary."""
         if not 0 <= token < self.vocabulary_size:
             raise IndexError(f"token {token} is not in a vocabulary of {self.vocabulary_size}")
-        return SPECIAL_LABELS[token] if token < len(SPECIAL_LABELS) else self._entries[token - len(SPECIAL_LABELS)]
+        specials = len(self._specials)
+        return self._specials[token] if token < specials else self._entries[token - specials]
 
     def normalize(self, line: str) -> str:
         """The line, joined again from its units."""
@@ -90,11 +110,13 @@ class _ListTokenizer:
 
     def serialize(self) -> bytes:
         """UTF-8 JSON that says its kind and lists the entries in the order of their ids."""
-        content = {"kind": self.kind, "entries": self._entries}
+        content: dict[str, object] = {"kind": self.kind, "entries": self._entries}
+        if self.closed:
+            content["closed"] = True
         return (json.dumps(content, ensure_ascii=False, indent=0) + "\n").encode()
 
 
-class WordTokenizer(_ListTokenizer):
+class WordTokenizer(ListTokenizer):
     """Words between white space; runs of white space become one space."""
 
     kind = "words"
@@ -110,7 +132,29 @@ class WordTokenizer(_ListTokenizer):
         return " ".join(units)
 
 
-class CharacterTokenizer(_ListTokenizer):
+class PunctuationTokenizer(WordTokenizer):
+    """Words and marks of punctuation, which stand without a space where writing puts none."""
+
+    kind = "words and punctuation"
+    _UNIT = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
+    _CLOSING, _OPENING = frozenset(",.;:!?)]}…%"), frozenset("([{")
+
+    @staticmethod
+    def units(line: str) -> list[str]:
+        """The words and marks of a line."""
+        return PunctuationTokenizer._UNIT.findall(line)
+
+    @staticmethod
+    def join(units: Iterable[str]) -> str:
+        """Units with a space between them, but not before a closing mark or after an opening one."""
+        text, opened = "", True
+        for unit in units:
+            text += unit if opened or unit in PunctuationTokenizer._CLOSING else f" {unit}"
+            opened = unit in PunctuationTokenizer._OPENING
+        return text
+
+
+class CharacterTokenizer(ListTokenizer):
     """Characters (Unicode code points), white space among them; a line comes back exactly."""
 
     kind = "characters"
@@ -126,16 +170,15 @@ class CharacterTokenizer(_ListTokenizer):
         return "".join(units)
 
 
-def read_entries(content: bytes) -> WordTokenizer | CharacterTokenizer:
+def read_entries(content: bytes) -> ListTokenizer:
     """The tokenizer of a JSON that `serialize` made; ValueError says what is wrong with another."""
     read = json.loads(content)
-    if not isinstance(read, dict) or set(read) != {"kind", "entries"}:
+    if not isinstance(read, dict) or set(read) - {"closed"} != {"kind", "entries"}:
         raise ValueError('it is no JSON object of "kind" and "entries"')
     entries = read["entries"]
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
         raise ValueError("its entries are no list of strings")
-    if read["kind"] == WordTokenizer.kind:
-        return WordTokenizer(entries)
-    if read["kind"] == CharacterTokenizer.kind:
-        return CharacterTokenizer(entries)
-    raise ValueError(f"its kind is {read['kind']!r}, not words or characters")
+    kinds = {kind.kind: kind for kind in (WordTokenizer, PunctuationTokenizer, CharacterTokenizer)}
+    if read["kind"] not in kinds:
+        raise ValueError(f"its kind is {read['kind']!r}, not one of {', '.join(kinds)}")
+    return kinds[read["kind"]](entries, closed=read.get("closed") is True)

@@ -2,7 +2,9 @@
 
 import gzip
 import zlib
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeAlias
@@ -42,14 +44,52 @@ def read_lines(path: Path) -> Iterator[str]:
     counts, and a file whose name ends in `.gz` is unpacked while it is read.
     Raises DataError, when reading gets there, for a file that is missing, unreadable, not UTF-8, or a damaged `.gz`.
     """
+    with _opened(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            if number == 1 and line.startswith(BYTE_ORDER_MARK):
+                line = line.removeprefix(BYTE_ORDER_MARK)
+                if not line:
+                    return
+            yield _decoded(_without_end(line), path, number)
+
+
+def read_text(path: Path, *, longest: int = 1 << 20) -> Iterator[str]:
+    r"""The text of a UTF-8 file in pieces: its lines, each with `\n` at its end, and a long line in several pieces.
+
+    A piece holds at most `longest` bytes; for the rest, as read_lines reads.
+    """
+    decoder = getincrementaldecoder("utf-8")()
+    number, held = 1, ""
+    with _opened(path) as stream:
+        while data := stream.readline(longest):
+            if number == 1 and not held and data.startswith(BYTE_ORDER_MARK) and stream.tell() == len(data):
+                data = data.removeprefix(BYTE_ORDER_MARK)
+            ended = data.endswith(b"\n")
+            try:
+                piece = held + decoder.decode(data, final=ended)
+            except UnicodeDecodeError as error:
+                raise _not_text(path, number, error.object[error.start], error.start) from None
+            held = "\r" if piece.endswith("\r") else ""  # it may be half of an end
+            piece = piece.removesuffix(held)
+            if ended:
+                piece = piece.removesuffix("\n").removesuffix("\r") + "\n"
+                number += 1
+            if piece:
+                yield piece
+        try:
+            held += decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            raise _not_text(path, number, error.object[error.start], error.start) from None
+        if held:
+            yield held
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, unpacked; inside, what goes wrong with them is a DataError."""
     try:
         with _open(path) as stream:
-            for number, line in enumerate(stream, start=1):
-                if number == 1 and line.startswith(BYTE_ORDER_MARK):
-                    line = line.removeprefix(BYTE_ORDER_MARK)
-                    if not line:
-                        return
-                yield _decoded(_without_end(line), path, number)
+            yield stream
     except EOFError:
         raise DataError(f"{path}: the gzip file is cut off before its end; copy or download it again") from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -141,7 +181,11 @@ def _decoded(line: bytes, path: Path, number: int) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}, line {number:,}: byte 0x{line[error.start]:02x} at position {error.start + 1:,} of the line is "
-            "not valid UTF-8; save the file as UTF-8 (for a Latin-1 file: iconv -f latin1 -t utf-8)"
-        ) from None
+        raise _not_text(path, number, line[error.start], error.start) from None
+
+
+def _not_text(path: Path, number: int, byte: int, place: int) -> DataError:
+    return DataError(
+        f"{path}, line {number:,}: byte 0x{byte:02x} at position {place + 1:,} of the line is "
+        "not valid UTF-8; save the file as UTF-8 (for a Latin-1 file: iconv -f latin1 -t utf-8)"
+    )

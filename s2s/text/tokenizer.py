@@ -1,17 +1,18 @@
 """Tokenizers: how a line of text becomes token ids, and how token ids become a line again.
 
 Three kinds share one protocol: SentencePiece subwords, words split at white space, and characters. The ids 0 to 3
-mean the same in all of them: padding, unknown, start and end of a sequence.
+mean the same in all of them: padding, unknown, start and end of a sequence; only a closed list has none of these.
 """
 
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from s2s.atomic import write_bytes
 from s2s.errors import RunError
-from s2s.text.entries import CharacterTokenizer, WordTokenizer, read_entries
+from s2s.recipe import Tokenizer as Settings
+from s2s.text.entries import CharacterTokenizer, ListTokenizer, PunctuationTokenizer, WordTokenizer, read_entries
 from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.text.subword import SubwordTokenizer
 
@@ -21,6 +22,8 @@ __all__ = [
     "START",
     "UNKNOWN",
     "CharacterTokenizer",
+    "ListTokenizer",
+    "PunctuationTokenizer",
     "SubwordTokenizer",
     "TextReport",
     "Tokenizer",
@@ -28,6 +31,7 @@ __all__ = [
     "inspect",
     "load_tokenizers",
     "save_tokenizers",
+    "train_tokenizer",
     "train_tokenizers",
     "warnings_of",
 ]
@@ -71,33 +75,40 @@ class Tokenizer(Protocol):
         ...
 
 
+def train_tokenizer(settings: Settings, lines: Iterable[str]) -> Tokenizer:
+    """Learns the tokenizer that a recipe asks for.
+
+    DataError when there is no text, RecipeError when the values do not fit it.
+    """
+    if settings.kind == "subword":
+        return SubwordTokenizer.train(
+            lines,
+            model=settings.model,
+            vocabulary_size=settings.vocabulary_size,
+            byte_fallback=settings.byte_fallback,
+        )
+    return listed(settings).train(lines, vocabulary_size=settings.vocabulary_size, minimum_count=settings.minimum_count)
+
+
+def listed(settings: Settings) -> type[ListTokenizer]:
+    """The kind of tokenizer that words or characters ask for."""
+    if settings.kind == "characters":
+        return CharacterTokenizer
+    return PunctuationTokenizer if settings.punctuation else WordTokenizer
+
+
 def train_tokenizers(
-    kind: Literal["subword", "words", "characters"],
-    model: Literal["unigram", "bpe"],
-    vocabulary_size: int,
-    joint: bool,
-    byte_fallback: bool,
-    minimum_count: int,
-    pairs: Callable[[], Iterator[tuple[str, str]]],
+    settings: Settings, joint: bool, pairs: Callable[[], Iterator[tuple[str, str]]]
 ) -> tuple[Tokenizer, Tokenizer]:
     """Learns the tokenizers of source and target; `joint` gives one for both, the same object twice.
 
-    `pairs` is called once when joint, else once for each side. DataError when there is no text, RecipeError when the
-    values do not fit it.
+    `pairs` is called once when joint, else once for each side.
     """
-
-    def train(lines: Iterable[str]) -> Tokenizer:
-        if kind == "subword":
-            return SubwordTokenizer.train(
-                lines, model=model, vocabulary_size=vocabulary_size, byte_fallback=byte_fallback
-            )
-        listed = WordTokenizer if kind == "words" else CharacterTokenizer
-        return listed.train(lines, vocabulary_size=vocabulary_size, minimum_count=minimum_count)
-
     if joint:
-        both = train(line for pair in pairs() for line in pair)
+        both = train_tokenizer(settings, (line for pair in pairs() for line in pair))
         return both, both
-    return train(source for source, _ in pairs()), train(target for _, target in pairs())
+    source = train_tokenizer(settings, (source for source, _ in pairs()))
+    return source, train_tokenizer(settings, (target for _, target in pairs()))
 
 
 _SUFFIXES = (".model", ".json")

@@ -10,14 +10,17 @@ from torch import nn
 
 def build_optimizer(
     parameters: Iterable[nn.Parameter],
-    kind: Literal["adam", "adamw", "sgd"],
+    kind: Literal["adam", "adamw", "sgd", "asgd"],
     *,
     learning_rate: float,
     weight_decay: float = 0.0,
     momentum: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015) with betas 0.9 and 0.999, AdamW (Loshchilov & Hutter 2019), or SGD."""
-    if kind == "sgd":
+    """Adam (Kingma & Ba 2015) with betas 0.9 and 0.999, AdamW (Loshchilov & Hutter 2019), or SGD.
+
+    The averaging of asgd is the trainer's, which knows the validations; its steps are those of SGD.
+    """
+    if kind in ("sgd", "asgd"):
         return torch.optim.SGD(parameters, lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
     rule = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
     return rule(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)

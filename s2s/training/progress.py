@@ -1,6 +1,6 @@
 """Where a training stands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -17,6 +17,10 @@ class Progress:
     validations_without_better: int = 0
     halvings: int = 0
     since_halving: int = 0
+    validated: list[float] = field(default_factory=list)
+    """values of the metric so far, with asgd until it averages"""
+    averaged_from: int | None = None
+    """the step from which asgd averages"""
     elapsed_seconds: float = 0.0
     target_tokens: int = 0
     logged_nats: float = 0.0

@@ -1,9 +1,9 @@
 """What a trainer asks of a task."""
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from s2s.nn.loss import Loss
 
@@ -32,5 +32,14 @@ class Task(Protocol[BatchT]):
     def rates(self, step: int) -> Mapping[str, float]:
         """Scheduled values worth a place in the log, by name."""
 
-    def validate(self) -> Mapping[str, float]:
+    def validate(self) -> Mapping[str, Any]:
         """Scores of the model's present weights on validation data, by name; must draw no random numbers."""
+
+    def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What to keep of the weights that were validated last, when they are the best."""
+
+    def carried(self) -> dict[str, Tensor]:
+        """What goes over from one batch to the next, to be saved with a checkpoint."""
+
+    def put_carried(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what `carried` gave."""

@@ -15,7 +15,7 @@ from s2s.errors import RunError, TrainingError
 from s2s.nn.memory import release_free_memory
 from s2s.nn.precision import Compute
 from s2s.nn.weights import average, load_tensors, put_weights, save_tensors, weights_of
-from s2s.recipe import Training
+from s2s.recipe import Optimization
 from s2s.run import Metrics, RunFolder
 from s2s.training.checkpoint import (
     Checkpoint,
@@ -37,7 +37,7 @@ log = logging.getLogger("s2s")
 class Trainer(Generic[BatchT]):
     """Trains a task's model into a run folder; stopped at any instant, it can be resumed exactly."""
 
-    def __init__(self, task: Task[BatchT], settings: Training, run: RunFolder, compute: Compute) -> None:
+    def __init__(self, task: Task[BatchT], settings: Optimization, run: RunFolder, compute: Compute) -> None:
         self.task = task
         self.settings = settings
         self.run = run
@@ -53,8 +53,8 @@ class Trainer(Generic[BatchT]):
             momentum=settings.momentum,
         )
         self.total_steps = self._total_steps()
-        decay = settings.moving_average
-        self.moving = {name: weight.clone() for name, weight in weights_of(self.model).items()} if decay else None
+        averages = settings.moving_average or settings.optimizer == "asgd"
+        self.moving = {name: weight.clone() for name, weight in weights_of(self.model).items()} if averages else None
         self.averaged: list[str] = []
         self.was_complete = False
         """whether there was nothing left to train"""
@@ -122,7 +122,7 @@ class Trainer(Generic[BatchT]):
                 loss = self.task.loss(batch, progress.step)
             (loss.smoothed / tokens).backward()  # type: ignore[no-untyped-call]
             self._nats += loss.nats
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm or math.inf)
         if self.compute.device.type == "cpu" and not math.isfinite(float(norm)):
             raise TrainingError(
                 f"step {progress.step:,}: the gradient is not finite; lower training.learning_rate"
@@ -135,10 +135,16 @@ class Trainer(Generic[BatchT]):
         progress.target_tokens += tokens
         progress.logged_tokens += tokens
         if self.moving is not None:
-            # a young average forgets faster, so that it does not remember the first weights
-            decay = min(settings.moving_average, (1 + progress.step) / (10 + progress.step))
             mine = list(weights_of(self.model).values())
-            torch._foreach_lerp_(list(self.moving.values()), mine, 1.0 - decay)
+            torch._foreach_lerp_(list(self.moving.values()), mine, self._share_of_new())
+
+    def _share_of_new(self) -> float:
+        """How much the weights of a step weigh in the average over steps."""
+        progress = self.progress
+        if self.settings.optimizer == "asgd":  # the plain mean since the trigger
+            return 1.0 if progress.averaged_from is None else 1.0 / (progress.step - progress.averaged_from + 1)
+        # a young average forgets faster, so that it does not remember the first weights
+        return 1.0 - min(self.settings.moving_average, (1 + progress.step) / (10 + progress.step))
 
     def _after_step(self, bar: "tqdm[Any]") -> None:
         """Log, validate, save and stop where it is time to."""
@@ -225,12 +231,13 @@ class Trainer(Generic[BatchT]):
         weights = self._weights_to_validate()
         scores = self._scores_of(weights)
         value = scores[settings.metric]
-        better = self._better(value)
+        better = self._better(value, progress.best)
         progress.validated_step = progress.step
+        self._trigger_averaging(value)
         if better:
             progress.best, progress.best_step = value, progress.step
             progress.validations_without_better = progress.since_halving = 0
-            save_tensors(self.run.best, weights)
+            save_tensors(self.run.best, self.task.kept(weights))
         else:
             progress.validations_without_better += 1
             progress.since_halving += 1
@@ -245,26 +252,36 @@ class Trainer(Generic[BatchT]):
         self._save()
         self.model.train()
 
+    def _trigger_averaging(self, value: float) -> None:
+        """NT-ASGD begins to average once a validation is worse than the best but the last few (Merity et al. 2018)."""
+        progress, few = self.progress, self.settings.averaging_validations
+        if self.settings.optimizer != "asgd" or progress.averaged_from is not None:
+            return
+        if any(self._better(old, value) for old in progress.validated[:-few]):
+            progress.averaged_from = progress.step
+            log.info("step %s: validation stalls, from here on the weights are averaged", f"{progress.step:,}")
+        progress.validated = [*progress.validated, value]
+
     def _validate_average(self) -> None:
         """Score the mean of the last validations' weights and keep it if it is the best."""
         names, self.averaged = self.averaged, []
         weights = average([load_tensors(self.run.last / name) for name in names])
         scores = self._scores_of(weights)
-        better = self._better(scores[self.settings.metric])
+        better = self._better(scores[self.settings.metric], self.progress.best)
         if better:
             self.progress.best, self.progress.best_step = scores[self.settings.metric], self.progress.step
-            save_tensors(self.run.best, weights)
+            save_tensors(self.run.best, self.task.kept(weights))
         self._record_validation(scores, better, f"average of the last {len(names)} validations", averaged=len(names))
 
-    def _record_validation(self, scores: Mapping[str, float], better: bool, what: str, **more: int) -> None:
+    def _record_validation(self, scores: Mapping[str, Any], better: bool, what: str, **more: int) -> None:
         self._record({"step": self.progress.step, "validation": dict(scores), "best": better, **more})
-        said = ", ".join(f"{name} {score:.4g}" for name, score in scores.items())
+        said = ", ".join(f"{name} {score:.4g}" for name, score in scores.items() if isinstance(score, int | float))
         log.info("%s: %s%s", what, said, " (best so far)" if better else "")
 
     def _weights_to_validate(self) -> dict[str, Tensor]:
         return self.moving if self.moving is not None else weights_of(self.model)
 
-    def _scores_of(self, weights: dict[str, Tensor]) -> Mapping[str, float]:
+    def _scores_of(self, weights: dict[str, Tensor]) -> Mapping[str, Any]:
         """Validate other weights in the model's place, then put its own back."""
         own = {name: weight.clone() for name, weight in weights_of(self.model).items()}
         put_weights(self.model, weights, origin="validation")
@@ -274,11 +291,10 @@ class Trainer(Generic[BatchT]):
         put_weights(self.model, own, origin="validation")
         return scores
 
-    def _better(self, value: float) -> bool:
-        best = self.progress.best
-        if best is None:
+    def _better(self, value: float, than: float | None) -> bool:
+        if than is None:
             return True
-        return value < best if self.settings.metric == "nats_per_token" else value > best
+        return value < than if self.settings.metric == "nats_per_token" else value > than
 
     def _save(self) -> None:
         """Write `last/`; weights that are not finite are never written over good ones."""
@@ -289,6 +305,7 @@ class Trainer(Generic[BatchT]):
         tensors = {f"model.{name}": weight for name, weight in weights_of(self.model).items()}
         tensors.update({f"moving.{name}": weight for name, weight in (self.moving or {}).items()})
         tensors.update(optimizer_tensors(self.model, self.optimizer))
+        tensors.update({f"carried.{name}": tensor for name, tensor in self.task.carried().items()})
         tensors.update(random_tensors(self.compute.device))
         save_checkpoint(self.run.last, Checkpoint(tensors, asdict(self.progress), self.averaged))
 
@@ -310,6 +327,7 @@ class Trainer(Generic[BatchT]):
                 self.moving[name].copy_(weight)
         put_optimizer_tensors(self.model, self.optimizer, checkpoint.tensors)
         put_random_tensors(checkpoint.tensors, self.compute.device)
+        self.task.put_carried(_under("carried.", checkpoint.tensors))
         self.averaged = checkpoint.averaged
         self.metrics.forget_after(self.progress.step, checkpoint.progress.get("metrics_rows"))
         self.progress.metrics_rows = len(self.metrics.read())

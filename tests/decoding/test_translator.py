@@ -16,8 +16,8 @@ from s2s.errors import RunError
 from s2s.models.seq2seq import Seq2Seq, build_seq2seq
 from s2s.nn.precision import choose_compute
 from s2s.nn.weights import save_tensors, weights_of
-from s2s.recipe import Decoding, PairSplit, Seq2SeqModel, Training, TranslationData, TranslationRecipe
 from s2s.recipe_file import recipe_toml
+from s2s.recipe_translation import Decoding, PairSplit, Seq2SeqModel, Training, TranslationData, TranslationRecipe
 from s2s.text.entries import CharacterTokenizer
 from s2s.text.special import SPECIAL_LABELS
 from s2s.text.tokenizer import save_tokenizers

@@ -14,7 +14,7 @@ from s2s.decoding.hypotheses import SearchOptions
 from s2s.decoding.search import beam_search
 from s2s.decoding.translator import step_of
 from s2s.models.seq2seq import Seq2Seq, build_seq2seq
-from s2s.recipe import Dropout, Seq2SeqModel
+from s2s.recipe_translation import Dropout, Seq2SeqModel
 from s2s.text.batches import Batch, collate
 from s2s.text.special import END, PAD, START
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from s2s.errors import DataError
-from s2s.recipe import TranslationRecipe
 from s2s.recipe_file import parse_recipe
+from s2s.recipe_translation import TranslationRecipe
 from s2s.tasks.scoring import compare, evaluate, score, split_of, without_text
 
 REFERENCES = ["a cat sat on the mat", "the dog ran in the park", "two birds sang a song"]

@@ -6,7 +6,7 @@ import pytest
 
 from s2s.corpora import SplitFiles
 from s2s.errors import CorpusError, DataError
-from s2s.recipe import FileSplit, PairSplit, TableSplit, TranslationData
+from s2s.recipe_translation import FileSplit, PairSplit, TableSplit, TranslationData
 from s2s.tasks import splits
 from s2s.tasks.splits import open_split, open_splits
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from s2s.errors import DataError, RecipeError, RunError, S2SError, TrainingError
-from s2s.recipe import TranslationRecipe
 from s2s.recipe_file import parse_recipe
 from s2s.recipe_toml import differences
+from s2s.recipe_translation import TranslationRecipe
 from s2s.run import RunFolder
 from s2s.tasks.train import train
 

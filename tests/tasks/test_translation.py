@@ -10,8 +10,8 @@ import torch
 from s2s.errors import DataError, RunError
 from s2s.nn.precision import choose_compute
 from s2s.nn.weights import weights_of
-from s2s.recipe import TranslationRecipe
 from s2s.recipe_file import parse_recipe
+from s2s.recipe_translation import TranslationRecipe
 from s2s.run import RunFolder
 from s2s.tasks.splits import open_splits
 from s2s.tasks.translation import TranslationTask, prepare
@@ -139,10 +139,10 @@ def test_tokenizers_are_trained_anew_until_there_is_a_checkpoint(prepared: Prepa
 
 
 def test_the_decoder_path_is_said_with_its_reason(prepared: Prepare) -> None:
-    assert prepared().decoder_path() == "whole sentences (nothing feeds back)"
-    assert "input feeding" in prepared("model.input_feeding=true").decoder_path()
-    assert "forcing rate" in prepared("training.teacher_forcing.rate=0.9").decoder_path()
-    assert "forcing rate" in prepared("training.teacher_forcing.schedule=linear").decoder_path()
+    assert prepared().path() == "decoder: whole sentences (nothing feeds back)"
+    assert "input feeding" in prepared("model.input_feeding=true").path()
+    assert "forcing rate" in prepared("training.teacher_forcing.rate=0.9").path()
+    assert "forcing rate" in prepared("training.teacher_forcing.schedule=linear").path()
 
 
 def test_the_forcing_rate_follows_its_schedule(prepared: Prepare) -> None:

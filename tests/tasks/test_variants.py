@@ -6,8 +6,8 @@ import pytest
 
 from s2s.decoding.translator import recipe_of
 from s2s.errors import RecipeError
-from s2s.recipe import TranslationRecipe
 from s2s.recipe_file import parse_recipe
+from s2s.recipe_translation import TranslationRecipe
 from s2s.run import RunFolder
 from s2s.tasks.variants import train_variants
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from s2s.errors import DataError
-from s2s.text import dataset
-from s2s.text.dataset import EncodedPairs, cache_folder, encode_pairs, identity_of
+from s2s.text import cache
+from s2s.text.cache import cache_folder, identity_of
+from s2s.text.dataset import EncodedPairs, encode_pairs
 from s2s.text.tokenizer import CharacterTokenizer, Tokenizer, WordTokenizer
 
 WORDS = WordTokenizer([f"w{number}" for number in range(50)])
@@ -60,28 +61,28 @@ def test_pairs_come_back_as_their_tokens_in_order(tmp_path: Path) -> None:
     encoded = encode(Source(PAIRS), tmp_path)
     assert len(encoded) == len(PAIRS)
     for index, (source, target) in enumerate(PAIRS):
-        assert encoded.source(index).tolist() == WORDS.encode(source)
-        assert encoded.target(index).tolist() == WORDS.encode(target)
-    assert encoded.source_lengths.tolist() == [len(source.split()) for source, _ in PAIRS]
-    assert encoded.target_lengths.tolist() == [len(target.split()) for _, target in PAIRS]
-    assert encoded.source_lengths.dtype == np.int32
+        assert encoded.source[index].tolist() == WORDS.encode(source)
+        assert encoded.target[index].tolist() == WORDS.encode(target)
+    assert encoded.source.lengths.tolist() == [len(source.split()) for source, _ in PAIRS]
+    assert encoded.target.lengths.tolist() == [len(target.split()) for _, target in PAIRS]
+    assert encoded.source.lengths.dtype == np.int32
     assert encoded.dropped == {}
     for index in (-1, len(PAIRS)):
         with pytest.raises(IndexError):
-            encoded.source(index)
+            encoded.source[index]
 
 
 def test_more_sentences_than_the_buffer_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "_BUFFERED_SENTENCES", 4)
+    monkeypatch.setattr(cache, "_BUFFERED_SEQUENCES", 4)
     encoded = encode(Source(PAIRS), tmp_path)
-    assert [encoded.target(index).tolist() for index in range(len(PAIRS))] == [WORDS.encode(t) for _, t in PAIRS]
+    assert [encoded.target[index].tolist() for index in range(len(PAIRS))] == [WORDS.encode(t) for _, t in PAIRS]
 
 
 def test_filters_count_each_dropped_pair_once_and_by_its_reason(tmp_path: Path) -> None:
     pairs = [("", "w1"), ("w1", "  "), ("w1", "w1 " * 11), ("w1 " * 11, "w1"), ("w1", "w1 " * 7), ("w1", "w1 " * 8)]
     encoded = encode(Source(pairs), tmp_path, max_tokens=10, max_length_ratio=2.0)
     assert encoded.dropped == {"empty side": 2, "longer than 10 tokens": 2, "length ratio above 2": 1}
-    assert [encoded.target(index).size for index in range(len(encoded))] == [7]
+    assert [encoded.target[index].size for index in range(len(encoded))] == [7]
     assert encode(Source(pairs), tmp_path, max_tokens=10, max_length_ratio=2.0).dropped == encoded.dropped
 
 
@@ -90,7 +91,7 @@ def test_a_second_call_reads_nothing_and_another_key_reads_again(tmp_path: Path)
     first = encode(pairs, tmp_path)
     again = encode(pairs, tmp_path)
     assert pairs.reads == 1
-    assert again.source(3).tolist() == first.source(3).tolist()
+    assert again.source[3].tolist() == first.source[3].tolist()
     encode(pairs, tmp_path, identity="other pairs")
     encode(pairs, tmp_path, tokenizer=CharacterTokenizer(list("w0123456789 ")), max_tokens=1000)
     encode(pairs, tmp_path, max_tokens=99)
@@ -103,12 +104,12 @@ def test_a_second_call_reads_nothing_and_another_key_reads_again(tmp_path: Path)
 def test_tokens_take_two_bytes_while_the_vocabulary_allows(entries: int, size: int, tmp_path: Path) -> None:
     tokenizer = WordTokenizer([f"w{number}" for number in range(entries)])
     encoded = encode(Source([(f"w{entries - 1}", "w0")]), tmp_path, tokenizer=tokenizer)
-    assert encoded.source(0).tolist() == [entries + 3]
-    assert encoded.source(0).itemsize == size
+    assert encoded.source[0].tolist() == [entries + 3]
+    assert encoded.source[0].itemsize == size
 
 
 def test_sentences_are_mapped_and_read_only(tmp_path: Path) -> None:
-    sentence = encode(Source(PAIRS), tmp_path).source(5)
+    sentence = encode(Source(PAIRS), tmp_path).source[5]
     assert not sentence.flags.writeable
     assert not sentence.flags.owndata
 
@@ -126,7 +127,7 @@ def test_a_damaged_cache_is_built_again(name: str, damage: str, tmp_path: Path) 
         path.write_bytes(path.read_bytes()[:-3])
     encoded = encode(pairs, tmp_path)
     assert pairs.reads == 2
-    assert [encoded.source(index).tolist() for index in range(len(PAIRS))] == [WORDS.encode(s) for s, _ in PAIRS]
+    assert [encoded.source[index].tolist() for index in range(len(PAIRS))] == [WORDS.encode(s) for s, _ in PAIRS]
     assert names(tmp_path) == [folder.name]
 
 
@@ -148,7 +149,7 @@ def test_builders_at_the_same_time_share_one_result(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [encoded.source(28).tolist() for encoded in results] == [WORDS.encode(PAIRS[28][0])] * 4
+    assert [encoded.source[28].tolist() for encoded in results] == [WORDS.encode(PAIRS[28][0])] * 4
     assert len(names(tmp_path)) == 1
 
 
@@ -170,8 +171,8 @@ def test_what_a_dead_process_left_is_removed_and_a_living_one_is_let_be(tmp_path
     left, living, other = (
         tmp_path / "encoded" / name
         for name in (
-            dataset._temporary_prefix(dead.pid) + "x",
-            dataset._temporary_prefix(os.getpid()) + "x",
+            cache._temporary_prefix(dead.pid) + "x",
+            cache._temporary_prefix(os.getpid()) + "x",
             ".partial-another.machine-1-x",
         )
     )
@@ -194,7 +195,7 @@ def test_nothing_left_says_why(tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match=r"phrases/train: the encoded pairs cannot be kept in .*S2S_CACHE"):
+    with pytest.raises(DataError, match=r"phrases/train: the encoded text cannot be kept in .*S2S_CACHE"):
         encode(Source(PAIRS), tmp_path / "file")
 
 
@@ -202,7 +203,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(dataset.os, "fsync", full)
+    monkeypatch.setattr(cache.os, "fsync", full)
     with pytest.raises(DataError, match="No space left on device; free some space"):
         encode(Source(PAIRS), tmp_path)
     assert names(tmp_path) == []

@@ -4,12 +4,14 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s.errors import DataError, RunError
+from s2s.recipe import Tokenizer as Settings
 from s2s.text.tokenizer import (
     END,
     PAD,
@@ -55,16 +57,8 @@ def pairs() -> Iterator[tuple[str, str]]:
 
 
 def trained(kind: str, joint: bool = True, size: int = 620) -> tuple[Tokenizer, Tokenizer]:
-    model = kind if kind in ("unigram", "bpe") else "unigram"
-    return train_tokenizers(
-        "subword" if kind == model else kind,
-        model,
-        vocabulary_size=size,
-        joint=joint,
-        byte_fallback=True,
-        minimum_count=1,
-        pairs=pairs,
-    )
+    chosen: dict[str, Any] = {"kind": kind} if kind not in ("unigram", "bpe") else {"model": kind}
+    return train_tokenizers(Settings(vocabulary_size=size, **chosen), joint, pairs)
 
 
 ALL = {kind: trained(kind)[0] for kind in ("unigram", "bpe", "words", "characters")}
@@ -196,7 +190,7 @@ def test_a_damaged_tokenizer_is_named(name: str, content: bytes, tmp_path: Path)
         ({"kind": "words", "entries": ["a b"]}, "its entry 'a b' is not one of words"),
         ({"kind": "characters", "entries": ["ab"]}, "its entry 'ab' is not one of characters"),
         ({"kind": "words", "entries": [1]}, "its entries are no list of strings"),
-        ({"kind": "syllables", "entries": []}, "its kind is 'syllables', not words or characters"),
+        ({"kind": "syllables", "entries": []}, "its kind is 'syllables', not one of words"),
         ({"kind": "words"}, "it is no JSON object of"),
     ],
 )

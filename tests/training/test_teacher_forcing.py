@@ -1,18 +1,19 @@
 """Teacher forcing: the schedules of Bengio et al. (2015), and what the decoder is fed."""
 
 import math
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
 
 from s2s.models.seq2seq import Seq2Seq, build_seq2seq
 from s2s.nn.precision import choose_compute
-from s2s.recipe import PairSplit, Seq2SeqModel, TeacherForcing, Training, TranslationData, TranslationRecipe
+from s2s.recipe_translation import PairSplit, Seq2SeqModel, TeacherForcing, Training, TranslationData, TranslationRecipe
 from s2s.tasks.translation import TranslationTask
 from s2s.text.batches import Batch, collate
 from s2s.text.entries import CharacterTokenizer
@@ -148,10 +149,16 @@ def test_no_gradient_passes_through_the_choice_of_a_token() -> None:
     assert chosen.dtype == torch.long
 
 
+class Lengths(NamedTuple):
+    """A side of pairs of which only the lengths are asked for."""
+
+    lengths: NDArray[np.int64] = np.array([3, 2])
+
+
 class NoPairs:
     """A task's pairs where only the loss is asked for."""
 
-    source_lengths = target_lengths = np.array([3, 2])
+    source = target = Lengths()
 
 
 @pytest.mark.parametrize(("schedule", "whole"), [("constant", True), ("linear", False)])

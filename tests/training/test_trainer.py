@@ -17,7 +17,7 @@ from s2s.errors import RunError, TrainingError
 from s2s.nn.loss import Loss, linear_cross_entropy
 from s2s.nn.precision import Compute
 from s2s.nn.weights import load_tensors, weights_of
-from s2s.recipe import Training
+from s2s.recipe_translation import Training
 from s2s.run import Metrics, RunFolder
 from s2s.training.checkpoint import load_checkpoint
 from s2s.training.progress import Progress
@@ -73,6 +73,15 @@ class Toy:
     def validate(self) -> Mapping[str, float]:
         nats = float(self._loss(self.held_out).nats) / 3
         return {"nats_per_token": nats, "bleu": -nats}
+
+    def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        return weights
+
+    def carried(self) -> dict[str, Tensor]:
+        return {}
+
+    def put_carried(self, tensors: dict[str, Tensor]) -> None:
+        assert tensors == {}
 
     def _loss(self, batch: Pairs) -> Loss:
         hidden = torch.tanh(self.model[1](self.model[0](batch.inputs)))

@@ -1,0 +1,68 @@
+"""What a run folder shows when a training has ended."""
+
+import torch
+
+from s2s.decoding.generator import Generator
+from s2s.decoding.translator import Translator
+from s2s.evaluation.plots import plot_attention, plot_curves
+from s2s.evaluation.state_plots import Episode, plot_packing, plot_predictions
+from s2s.models.language_model import LanguageModel
+from s2s.run import Metrics, RunFolder
+from s2s.tasks.language import LanguageTask
+from s2s.tasks.translation import TranslationTask
+from s2s.text.tokenizer import Tokenizer
+
+SHOWN_TOKENS = 18
+"""Tokens of the validation text whose predictions are drawn."""
+SHOWN_ENTRIES = 40
+"""Of a larger vocabulary nothing is drawn token by token."""
+
+
+def draw(run: RunFolder, task: TranslationTask | LanguageTask, device: str) -> None:
+    """The curves, and what a task has to show: an alignment, predictions, a packed batch."""
+    run.plots.mkdir(exist_ok=True)
+    if isinstance(task, TranslationTask):
+        _draw_alignment(run, task, device)
+    else:
+        if task.tokenizer.vocabulary_size <= SHOWN_ENTRIES:
+            plot_predictions([best_episode(run, task, device)], run.plots / "predictions.png")
+        if task.recipe.data.cut == "lines":
+            batch = next(task.batches(0, 0))
+            assert batch.lengths is not None
+            rows = [
+                [task.tokenizer.token(int(token)) for token in row[:length]]
+                for row, length in zip(batch.inputs, batch.lengths, strict=True)
+            ]
+            plot_packing(rows, run.plots / "packing.png")
+    plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
+
+
+def _draw_alignment(run: RunFolder, task: TranslationTask, device: str) -> None:
+    """The attention of one validation sentence."""
+    sources = [source for source, _ in task.validation]
+    source = next((source for source in sources if 4 <= len(source.split()) <= 12), sources[0])
+    found = Translator.load(run.path, device=device).translate([source], attention=True)[0]
+    if found.attention is not None:
+        plot_attention(found.attention, found.source_tokens, found.tokens, run.plots / "attention.png")
+
+
+def best_episode(run: RunFolder, task: LanguageTask, device: str) -> Episode:
+    """What a run's best weights make of the first tokens of the validation text."""
+    model = Generator.load(run.path, device=device).model
+    return episodes(model, task.validation.tokens[:SHOWN_TOKENS].tolist(), task.tokenizer, [run.path.name])[0]
+
+
+def episodes(model: LanguageModel, tokens: list[int], tokenizer: Tokenizer, titles: list[str]) -> list[Episode]:
+    """Hidden states and probabilities after each token, of each member of a model; the text begins in state zero."""
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        model.eval()
+        readout, hidden, _ = model(torch.tensor([tokens], device=device))
+        probabilities = model.logits(readout)[0].float().softmax(dim=-1).view(len(tokens), model.members, -1)
+        states = hidden[0].float().view(len(tokens), model.members, -1)
+    symbols = [tokenizer.token(token) for token in tokens]
+    entries = [tokenizer.token(token) for token in range(tokenizer.vocabulary_size)]
+    return [
+        Episode(title, symbols, entries, states[:, number].cpu().numpy(), probabilities[:, number].cpu().numpy())
+        for number, title in enumerate(titles)
+    ]

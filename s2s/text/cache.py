@@ -1,0 +1,216 @@
+"""Sequences of token ids in memory-mapped files, encoded once and kept in a cache.
+
+A cache folder holds, for each side (source and target, or text), `tokens` (ids one after another), `offsets` (int64,
+where each sequence begins, and the end) and `lengths` (int32), and `meta.json`, which says how large each file must be.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+from s2s.errors import DataError
+from s2s.text.tokenizer import Tokenizer
+
+_FORMAT = 1
+_PARTS = ("tokens", "offsets", "lengths")
+_BUFFERED_SEQUENCES = 8192
+_BUFFERED_TOKENS = 1 << 20  # with the sequences, some MB
+
+
+class Sequences:
+    """The sequences of one side, mapped from files and not held in memory."""
+
+    def __init__(self, folder: Path, side: str, token_type: str) -> None:
+        """Maps the three files of a side; OSError when one is missing."""
+        self.tokens: NDArray[np.integer] = _mapped(folder / f"{side}.tokens", token_type)
+        """(all tokens,) of the sequences, one after another"""
+        self._offsets = _mapped(folder / f"{side}.offsets", "int64")
+        self.lengths: NDArray[np.int32] = _mapped(folder / f"{side}.lengths", "int32")
+        """(N,) tokens of each sequence"""
+
+    def __len__(self) -> int:
+        """N, the sequences."""
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> NDArray[np.integer]:
+        """(its length,) token ids of a sequence; read-only."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"sequence {index} of {len(self)}")
+        return self.tokens[self._offsets[index] : self._offsets[index + 1]]
+
+
+class SequenceWriter:
+    """Appends sequences to the three files of a side, through a buffer."""
+
+    def __init__(self, folder: Path, side: str, token_type: str, stack: ExitStack) -> None:
+        """Opens the files; `stack` closes them."""
+        self._type = token_type
+        self._files = [stack.enter_context((folder / f"{side}.{part}").open("wb")) for part in _PARTS]
+        self._end = 0
+        self._tokens: list[int] = []
+        self._lengths: list[int] = []
+        self._files[1].write(np.zeros(1, np.int64).tobytes())
+
+    def append(self, tokens: Sequence[int]) -> None:
+        """Takes one sequence."""
+        self._tokens.extend(tokens)
+        self._lengths.append(len(tokens))
+        if len(self._lengths) == _BUFFERED_SEQUENCES or len(self._tokens) > _BUFFERED_TOKENS:
+            self._write()
+
+    def finish(self) -> None:
+        """Writes what is left, down to the disk."""
+        self._write()
+        for file in self._files:
+            sync(file)
+
+    def _write(self) -> None:
+        lengths = np.asarray(self._lengths, np.int32)
+        ends = self._end + np.cumsum(lengths, dtype=np.int64)
+        for file, part in zip(self._files, (np.asarray(self._tokens, self._type), ends, lengths), strict=True):
+            file.write(part.tobytes())
+        self._end += len(self._tokens)
+        self._tokens.clear()
+        self._lengths.clear()
+
+
+def encoded_folder(
+    cache: Path, key: Sequence[object], encode: Callable[[Path], dict[str, Any]], description: str
+) -> tuple[Path, dict[str, Any]]:
+    """The cache folder of a key and its meta; if there is none, or a damaged one, `encode` fills a new one.
+
+    `encode` writes files and returns what meta.json shall say beside their sizes. DataError when the cache cannot be
+    written.
+    """
+    folder = cache / "encoded" / hashlib.sha256(json.dumps([_FORMAT, *key]).encode()).hexdigest()
+    meta = _meta(folder)
+    if meta is not None:
+        return folder, meta
+    temporary = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(folder.parent)
+        temporary = Path(tempfile.mkdtemp(prefix=_temporary_prefix(os.getpid()), dir=folder.parent))
+        more = encode(temporary)
+        sizes = {path.name: path.stat().st_size for path in temporary.iterdir()}
+        with (temporary / "meta.json").open("wb") as file:
+            file.write((json.dumps({"description": description, **more, "bytes": sizes}, indent=1) + "\n").encode())
+            sync(file)
+        _install(temporary, folder)
+    except OSError as error:
+        raise DataError(
+            f"{description}: the encoded text cannot be kept in {folder.parent}: {error.strerror or error};"
+            " free some space, or name another folder in S2S_CACHE"
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    meta = _meta(folder)
+    assert meta is not None, folder
+    return folder, meta
+
+
+def token_type(tokenizer: Tokenizer) -> str:
+    """The numpy type that its ids fit into."""
+    return "uint16" if tokenizer.vocabulary_size <= 2**16 else "int32"
+
+
+def _meta(folder: Path) -> dict[str, Any] | None:
+    """What meta.json says; None where it is missing or damaged, or a file is not as large as it was."""
+    try:
+        meta = json.loads((folder / "meta.json").read_bytes())
+        if {name: (folder / name).stat().st_size for name in meta["bytes"]} == meta["bytes"]:
+            return dict(meta)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return None
+
+
+def identity_of(paths: Sequence[Path]) -> str:
+    """SHA-256 over the contents of files, in their order; DataError names one that cannot be read."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where s2s keeps what it can make again: the environment's S2S_CACHE, else the user's cache."""
+    named = os.environ.get("S2S_CACHE")
+    return Path(named) if named else user_cache_path("s2s")
+
+
+def _install(temporary: Path, folder: Path) -> None:
+    """Renames a finished folder into place, unless another process was first; what is damaged there makes way."""
+    _sync_folder(temporary)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if _meta(folder) is not None:
+            return
+        if not folder.exists():
+            raise
+        damaged = temporary.with_name(temporary.name + ".damaged")
+        folder.rename(damaged)
+        temporary.rename(folder)
+        shutil.rmtree(damaged, ignore_errors=True)
+    _sync_folder(folder.parent)
+
+
+def _mapped(path: Path, kind: str) -> NDArray[Any]:
+    if path.stat().st_size == 0:
+        return np.zeros(0, kind)  # an empty file cannot be mapped
+    return np.memmap(path, dtype=kind, mode="r").view(np.ndarray)
+
+
+def _temporary_prefix(process: int) -> str:
+    return f".partial-{platform.node()}-{process}-"
+
+
+def _remove_stale(parent: Path) -> None:
+    """Removes what builders of this machine left behind that no longer run."""
+    for folder in parent.glob(f".partial-{platform.node()}-*"):
+        process = folder.name.removeprefix(f".partial-{platform.node()}-").partition("-")[0]
+        if process.isdigit() and not _runs(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":
+        return True  # signal 0 would end the process there
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
