@@ -199,7 +199,8 @@ def test_a_wrong_recipe_is_one_clear_message(place: Place, arguments: list[str],
 
 
 WRONG = ["", "nothing", "train", "train a --resum", "translate a --beam 0", "translate a --device tpu",
-         "translate a --tokens", "evaluate a --reference b", "generate", "generate a --temperature -1", "generate a --top-p 0", "evaluate a --on b --source c --reference d"]  # fmt: skip
+         "translate a --tokens", "generate", "generate a --temperature -1",
+         "evaluate a --reference b", "generate a --top-p 0", "evaluate a --on b --source c --reference d"]  # fmt: skip
 
 
 @pytest.mark.parametrize("words", WRONG)
@@ -387,3 +388,76 @@ def test_help_and_recipe_errors_do_not_import_torch() -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1])}
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environment)
+
+
+LANGUAGE = """
+task = "language"
+
+[data]
+train = {text = "to be or not to be\\n", repeat = 8}
+
+[model]
+hidden_size = 16
+embedding_size = 8
+
+[training]
+steps = 30
+learning_rate = 0.02
+warmup_steps = 3
+precision = "float32"
+"""
+
+
+@pytest.fixture(scope="module")
+def language_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("language")
+    (path / "small.toml").write_text(LANGUAGE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S2S_CACHE", str(path / "cache"))
+        result = call("train", str(path / "small.toml"), "--out", str(path / "run"))
+    assert "nats per token" in result.stdout
+    return path / "run"
+
+
+class TestLanguage:
+    @pytest.fixture
+    def run(self, language_run: Path) -> Path:
+        return language_run
+
+    def test_generate_prints_samples_or_json(self, run: Path) -> None:
+        result = call("generate", str(run), "--prompt", "to ", "--length", "9", "--n", "2", "--temperature", "0")
+        assert len(result.stdout.replace("\n", "")) <= 24
+        assert result.stdout.startswith("to ")
+        found = json.loads(call("generate", str(run), "--prompt", "to", "--greedy", "--json").stdout)
+        assert found[0]["text"].startswith("to")
+        assert len(found[0]["tokens"]) == 200
+        assert found[0]["log_probability"] <= 0
+
+    def test_an_unknown_character_is_one_clear_message(self, run: Path) -> None:
+        result = call("generate", str(run), "--prompt", "Ü", code=1)
+        assert result.stderr.strip().endswith(
+            "the prompt has the character 'Ü', which the training text had not; leave it out"
+        )
+
+    def test_evaluate_takes_a_text_and_says_the_contract(self, run: Path, tmp_path: Path) -> None:
+        (tmp_path / "other.txt").write_text("not to be\n")
+        found = json.loads(call("evaluate", str(run), "--source", str(tmp_path / "other.txt"), "--json").stdout)
+        assert found["task"] == "language"
+        assert set(found["scores"]) == {"nats_per_token", "perplexity", "bits_per_character", "accuracy"}
+        assert found["examples"] == 9
+        result = call("evaluate", str(run), "--source", "a", "--reference", "b", code=1)
+        assert "a language model is scored on one text" in result.stderr
+
+    def test_a_language_model_does_not_translate(self, run: Path) -> None:
+        assert "holds a language model" in call("translate", str(run), code=1).stderr
+
+    def test_a_dry_run_counts_characters(self, run: Path) -> None:
+        result = call("train", str(run.parent / "small.toml"), "--dry-run")
+        assert "data.train: the first 90% of the text in the recipe, 8 times, 136 characters" in result.stderr
+        assert 'task = "language"' in result.stdout
+
+
+def call(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == code, (result.stdout, result.stderr)
+    return result

@@ -78,7 +78,8 @@ class LanguageTask:
 
     def validate(self) -> Mapping[str, Any]:
         """Scores of the validation text; of a sweep those of the best member, and what each has reached."""
-        predicted = score_text(self.model, self.validation, self.recipe, self.compute)
+        with self.compute.autocast():
+            predicted = score_text(self.model, self.validation, self.recipe, self.compute)
         each = [predicted.scores(self.validation, member) for member in range(self.model.members)]
         order = ("accuracy", "nats_per_token") if self.recipe.training.metric == "accuracy" else ("nats_per_token",)
         signs = {"accuracy": -1, "nats_per_token": 1}
@@ -158,7 +159,7 @@ def cut(text: EncodedText, recipe: LanguageRecipe, rows: int, window: int) -> St
 
 
 def score_text(model: LanguageModel, text: EncodedText, recipe: LanguageRecipe, compute: Compute) -> Predicted:
-    """Run a model over a whole text in float32: one state from its beginning to its end, or line by line."""
+    """Run a model over a whole text: one state from its beginning to its end, or line by line."""
     if recipe.data.cut == "lines":
         batches = cut(text, recipe, recipe.data.rows, recipe.data.window).batches(0, 0)
     else:
