@@ -57,7 +57,11 @@ class DecoderMasks(NamedTuple):
 
 
 class Bridge(nn.Module):
-    """The decoder's first state from the encoder's last; layer l starts from encoder layer l, or from its top one."""
+    """The decoder's first state from the encoder's last.
+
+    Layers are paired from the bottom; where the encoder is deeper, from the top, and where the decoder is, its upper
+    layers start from the encoder's top one.
+    """
 
     def __init__(
         self, kind: Literal["learned", "last", "zeros"], *, memory_size: int, hidden_size: int, layers: int, cell: Cell
@@ -75,8 +79,8 @@ class Bridge(nn.Module):
         return tuple(self._part(part, index) for index, part in enumerate(state))
 
     def _part(self, part: Tensor, index: int) -> Tensor:
-        top = part.shape[0] - 1
-        chosen = [part[min(layer, top)] for layer in range(self.layers)]
+        top, left_out = part.shape[0] - 1, max(part.shape[0] - self.layers, 0)
+        chosen = [part[min(left_out + layer, top)] for layer in range(self.layers)]
         if self.kind == "zeros":
             return part.new_zeros(self.layers, part.shape[1], self.hidden_size)
         if self.kind == "learned":

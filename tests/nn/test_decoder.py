@@ -228,16 +228,17 @@ def test_gnmt_asks_with_the_first_layer_and_gives_the_context_to_those_above() -
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("kind", ["learned", "last", "zeros"])
-def test_a_bridge_starts_each_layer_from_the_encoder_layer_beside_it_or_the_top_one(
-    kind: Literal["learned", "last", "zeros"], cell: Cell
+@pytest.mark.parametrize(("below", "pairs"), [(2, (0, 1, 1)), (3, (0, 1, 2)), (5, (2, 3, 4)), (1, (0, 0, 0))])
+def test_a_bridge_pairs_layers_and_leaves_out_the_lowest_of_a_deeper_encoder(
+    below: int, pairs: tuple[int, ...], kind: Literal["learned", "last", "zeros"], cell: Cell
 ) -> None:
     memory_size = HIDDEN if kind == "last" else 6
     bridge = Bridge(kind, memory_size=memory_size, hidden_size=HIDDEN, layers=3, cell=cell)
-    state = tuple(torch.randn(2, SENTENCES, memory_size) for _ in range(2 if cell == "lstm" else 1))
+    state = tuple(torch.randn(below, SENTENCES, memory_size) for _ in range(2 if cell == "lstm" else 1))
     begun = bridge(state)
     assert [part.shape for part in begun] == [(3, SENTENCES, HIDDEN)] * len(state)
     for index, (part, own) in enumerate(zip(begun, state, strict=True)):
-        for layer, beside in enumerate((0, 1, 1)):
+        for layer, beside in enumerate(pairs):
             if kind == "zeros":
                 assert not part[layer].any()
             elif kind == "last":
