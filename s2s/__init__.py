@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from s2s.recipe_file import load_recipe
     from s2s.tasks.scoring import evaluate
     from s2s.tasks.train import train
+    from s2s.tasks.variants import train_variants
 
 __all__ = [
     "Continuation",
@@ -34,6 +35,7 @@ __all__ = [
     "evaluate",
     "load_recipe",
     "train",
+    "train_variants",
 ]
 
 _MODULES = {
@@ -44,6 +46,7 @@ _MODULES = {
     "evaluate": "s2s.tasks.scoring",
     "load_recipe": "s2s.recipe_file",
     "train": "s2s.tasks.train",
+    "train_variants": "s2s.tasks.variants",
 }
 
 

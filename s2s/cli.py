@@ -35,7 +35,7 @@ def main(context: click.Context) -> None:
     context.with_resource(messages())
 
 
-class _Device(click.ParamType[str, str]):
+class _Device(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
     name = "DEVICE"
 
     def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
@@ -119,7 +119,7 @@ def _check_data(recipe: Any, corpora: Path | None) -> None:
     from s2s.tasks.texts import open_texts
 
     language = recipe.task == "language"
-    opened = open_texts(recipe.data, corpora) if language else open_splits(recipe.data, corpora)
+    opened = open_texts(recipe, corpora) if language else open_splits(recipe.data, corpora)
     unit = "characters" if language else "pairs"
     for name, source in opened._asdict().items():
         if source is not None:
@@ -250,13 +250,13 @@ def evaluate(
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--prompt", default="", help="The text to continue. Default: the beginning of a line.")
 @click.option("--length", type=click.IntRange(min=0), default=200, show_default=True, help="Tokens to write.")
-@click.option("--temperature", type=click.FloatRange(min=0), default=1.0, show_default=True, help="0 is --greedy.")
+@click.option("--temperature", type=click.FloatRange(0, 1e6), default=1.0, show_default=True, help="0 is --greedy.")
 @click.option("--top-k", type=click.IntRange(min=0), default=0, help="Draw from the K most likely tokens; 0 is off.")
 @click.option(
     "--top-p", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Draw from the most likely ones."
 )
 @click.option("--greedy", is_flag=True, help="Always the most likely token.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True)
 @click.option("--n", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Samples, in one batch.")
 @click.option("--json", "as_json", is_flag=True, help="A list of objects: text, log_probability, tokens.")
 @_precision_option
@@ -322,7 +322,7 @@ def copy(name: str, destination: Path) -> None:
     from s2s.atomic import write_bytes
     from s2s.recipe_file import recipe_path
 
-    place = destination / f"{name}.toml" if destination.is_dir() else destination
+    place = destination / recipe_path(name).name if destination.is_dir() else destination
     if place.exists():
         raise S2SError(f"{place}: exists already; choose another name")
     write_bytes(place, recipe_path(name).read_bytes())

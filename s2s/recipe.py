@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+LARGEST_SEED = 2**63 - 1
+
 
 class Section(BaseModel):
     """A part of a recipe: frozen, and an unknown key is an error."""
@@ -34,7 +36,7 @@ class Optimization(Section):
     """Steps, schedules, limits, and what is kept."""
 
     accumulate: int = Field(default=1, ge=1, description="batches whose gradients are summed for one step")
-    epochs: float | None = Field(default=None, gt=0, description="limit: passes over the training pairs")
+    epochs: float | None = Field(default=None, gt=0, description="limit: passes over the training text")
     steps: int | None = Field(default=None, ge=1, description="limit: optimizer steps")
     minutes: float | None = Field(default=None, gt=0, description="limit: minutes of training")
     optimizer: Literal["adam", "adamw", "sgd", "asgd"] = Field(
@@ -91,4 +93,4 @@ class Optimization(Section):
 
 
 Overrides = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
-VariantName = Annotated[str, Field(pattern=r"^[\w-]+$")]
+VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]

@@ -127,6 +127,10 @@ def _rule(details: ErrorDetails, place: _Place) -> str:
     if kind in ("too_short", "too_long"):
         at_least = "at least " if kind == "too_short" else ""
         return _list_rule(context["min_length" if at_least else "max_length"], at_least) + given
+    if kind == "string_too_short":
+        return f"must not be empty{given}"
+    if kind == "string_pattern_mismatch" and not place.is_split:
+        return f"may hold letters of a to z, digits, _ and - only{given}"
     return _RULES.get(kind.split("_")[0], "does not fit here") + given
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from s2s.errors import RecipeError
 from s2s.recipe_errors import broken_recipe, choice_rule, did_you_mean, error_line
 from s2s.recipe_language import LanguageRecipe, TextFile, WrittenText
-from s2s.recipe_toml import recipe_toml, shortened
+from s2s.recipe_toml import recipe_toml, shortened, toml_value
 from s2s.recipe_translation import FileSplit, PairSplit, TableSplit, TranslationRecipe
 from s2s.shipped import shipped
 
@@ -73,11 +73,12 @@ def parse_recipe(text: str, *, origin: str, folder: Path, overrides: Sequence[st
     if not text.strip():
         raise RecipeError(f'{origin}: the file is empty; a recipe begins with task = "translation"')
     table = _parsetoml_value(text, origin)
-    _settle_splits(table, folder)
-    _override(table, overrides)
+    task = _task_of(table, overrides)
+    _settle_splits(table, folder, task)
+    _settle_variants(table, folder, task)
+    _override(table, overrides, task)
     if "task" not in table:
         raise broken_recipe(origin, [f"task: missing; must be one of {', '.join(_TASKS)}"])
-    task = table["task"]
     tree = _TASKS.get(task) if isinstance(task, str) else None
     if tree is None:
         raise broken_recipe(origin, [f"task: {choice_rule(task, list(_TASKS))}"])
@@ -105,16 +106,6 @@ def variants_of(recipe: Recipe) -> dict[str, Recipe]:
         name: parse_recipe(text, origin=f"variant {name}", folder=Path.cwd(), overrides=overrides)
         for name, overrides in named.items()
     }
-
-
-def recipe_header(text: str) -> str:
-    """The comment at the top of a recipe file, without its number signs."""
-    lines = []
-    for line in text.removeprefix("\ufeff").lstrip().splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.removeprefix("#").removeprefix(" ").rstrip())
-    return "\n".join(lines).strip("\n")
 
 
 # Reading
@@ -153,17 +144,44 @@ def _parsetoml_value(text: str, origin: str) -> Table:
     raise RecipeError(f"{origin}, line {number}, column {column}: not TOML: {what}{hint}: {line}")
 
 
-def _settle_splits(table: Table, folder: Path) -> None:
-    """Makes the paths of the splits absolute, and a table of a path to a TSV file."""
+def _task_of(table: Table, overrides: Sequence[str]) -> object:
+    """The task that chooses the tree, before anything else is read."""
+    given = [override.partition("=") for override in overrides]
+    return next((_override_value("task", text) for key, _, text in reversed(given) if key == "task"), table.get("task"))
+
+
+def _settle_variants(table: Table, folder: Path, task: object) -> None:
+    """Makes the paths in the overrides of variants absolute: those too start from the folder of the file."""
+    variants = table.get("variants")
+    if not isinstance(variants, dict):
+        return
+    for name, overrides in variants.items():
+        if isinstance(overrides, list) and all(isinstance(override, str) for override in overrides):
+            variants[name] = [_settled(override, folder, task) for override in overrides]
+
+
+def _settled(override: str, folder: Path, task: object) -> str:
+    key, equals, text = (part.strip() for part in override.partition("="))
+    if not equals or not re.fullmatch(r"data\.(train|validation|test)(\.\w+)?", key):
+        return override
+    branch = _branch(key, text)
+    _settle_splits(branch, folder, task)
+    value: Any = branch
+    for part in key.split("."):
+        value = value[part]
+    return override if value is None else f"{key}={toml_value(value)}"
+
+
+def _settle_splits(table: Table, folder: Path, task: object) -> None:
+    """Makes the paths of the splits absolute, and a table of a path to a TSV or text file."""
     data = table.get("data")
     if not isinstance(data, dict):
         return
     for name in _SPLITS:
         split = data.get(name)
-        if isinstance(split, str) and split.endswith((".tsv", ".tsv.gz")):
-            split = data[name] = {"table": split}
-        elif isinstance(split, str) and split.endswith((".txt", ".txt.gz")):
-            split = data[name] = {"file": split}
+        key, endings = ("file", (".txt", ".txt.gz")) if task == "language" else ("table", (".tsv", ".tsv.gz"))
+        if isinstance(split, str) and split.endswith(endings):
+            split = data[name] = {key: split}
         if isinstance(split, dict):
             for key in ("source", "target", "table", "file"):
                 if isinstance(split.get(key), str) and split[key]:
@@ -179,17 +197,24 @@ def _absolute(path: str, folder: Path) -> str:
 # Overriding
 
 
-def _override(table: Table, overrides: Sequence[str]) -> None:
+def _branch(key: str, text: str) -> Table:
+    """The value of an override in the tables that its key names."""
+    *parents, last = key.split(".")
+    branch: Table = {last: _override_value(key, text)}
+    for parent in reversed(parents):
+        branch = {parent: branch}
+    return branch
+
+
+def _override(table: Table, overrides: Sequence[str], task: object) -> None:
     touched: set[str] = set()
     for override in overrides:
         key, equals, text = (part.strip() for part in override.partition("="))
         if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
             raise RecipeError(f"{override!a}: an override has the form KEY=VALUE, for example model.hidden_size=256")
         *parents, last = key.split(".")
-        branch: Table = {last: _override_value(key, text)}
-        for parent in reversed(parents):
-            branch = {parent: branch}
-        _settle_splits(branch, Path.cwd())
+        branch = _branch(key, text)
+        _settle_splits(branch, Path.cwd(), task)
         if len(parents) == 2 and parents[0] == "data" and parents[1] in _SPLITS and parents[1] not in touched:
             _drop_other_kind(table, parents[1], last)
         if parents[:1] == ["data"]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from s2s.recipe import Optimization, Overrides, Section, Tokenizer, VariantName
+from s2s.recipe import LARGEST_SEED, Optimization, Overrides, Section, Tokenizer, VariantName
 
 
 class TextFile(Section):
@@ -80,6 +80,11 @@ class TextTokenizer(Tokenizer):
             raise ValueError("symbols: lists one twice; each stands once")
         if len(self.symbols) == 1:
             raise ValueError("symbols: must be at least 2 (given 1); with one there is nothing to predict")
+        for symbol in self.symbols:
+            if len(symbol) != 1 if self.kind == "characters" else symbol.split() != [symbol]:
+                raise ValueError(f'symbols: "{symbol}" is not one of {self.kind}')
+        if self.punctuation and self.kind != "words":
+            raise ValueError(f"punctuation: is for words only (kind is {self.kind})")
         return self
 
 
@@ -165,7 +170,7 @@ class LanguageRecipe(Section):
 
     task: Literal["language"] = Field(description="what is trained; chooses this tree")
     title: str = Field(default="", description="one line on what the recipe shows")
-    seed: int = Field(default=1, ge=0, description="seed of every random draw")
+    seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="seed of every random draw")
     data: LanguageData
     tokenizer: TextTokenizer = TextTokenizer()
     model: LanguageModel = LanguageModel()
@@ -188,6 +193,14 @@ class LanguageRecipe(Section):
                 )
         if self.sweep and (model.input != "one_hot" or any(value for _, value in model.dropout if value is not True)):
             raise ValueError('sweep: runs small plain networks together: it needs model.input = "one_hot", no dropout')
+        if self.sweep and self.sweep.hidden_sizes and self.variants:
+            raise ValueError("sweep.hidden_sizes: cannot stand beside variants; name the sizes there")
+        coupled = self.training.optimizer == "asgd" or self.training.schedule == "plateau"
+        if self.sweep and (coupled or self.training.patience_validations):
+            raise ValueError(
+                "sweep: asgd, plateau and patience_validations follow one validation score, but its trainings have one"
+                " each; leave them out"
+            )
         if self.sweep and self.training.clip_norm:
             raise ValueError(
                 "sweep: clipping would couple the trainings that run together; set training.clip_norm = 0"

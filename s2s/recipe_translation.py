@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from s2s.recipe import Optimization, Overrides, Section, Tokenizer, VariantName
+from s2s.recipe import LARGEST_SEED, Optimization, Overrides, Section, Tokenizer, VariantName
 
 
 class FileSplit(Section):
@@ -97,8 +97,14 @@ class Seq2SeqModel(Section):
     cell: Literal["elman", "gru", "lstm"] = Field(default="gru", description="recurrent cell")
     embedding_size: int = Field(default=256, ge=1, description="units of an embedded token and of the readout")
     hidden_size: int = Field(default=384, ge=1, description="units of the decoder's state")
-    encoder_layers: int = Field(default=1, ge=1, description="recurrent layers of the encoder")
-    decoder_layers: int = Field(default=1, ge=1, description="recurrent layers of the decoder")
+    encoder_layers: int = Field(
+        default=1,
+        ge=1,
+        description="recurrent layers of the encoder; from the third on they are residual",
+    )
+    decoder_layers: int = Field(
+        default=1, ge=1, description="recurrent layers of the decoder, residual as the encoder's"
+    )
     bidirectional: bool = Field(default=True, description="read the source in both directions")
     encoder_hidden_size: int | None = Field(
         default=None,
@@ -231,7 +237,7 @@ class TranslationRecipe(Section):
 
     task: Literal["translation"] = Field(description="what is trained; chooses this tree")
     title: str = Field(default="", description="one line on what the recipe shows")
-    seed: int = Field(default=1, ge=0, description="seed of every random draw")
+    seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="seed of every random draw")
     data: TranslationData
     tokenizer: PairTokenizer = PairTokenizer()
     model: Seq2SeqModel = Seq2SeqModel()
@@ -243,6 +249,8 @@ class TranslationRecipe(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
+        if self.tokenizer.punctuation and self.tokenizer.kind != "words":
+            raise ValueError(f"tokenizer.punctuation: is for words only (kind is {self.tokenizer.kind})")
         if self.tokenizer.sampling and self.tokenizer.kind != "subword":
             raise ValueError(f"tokenizer.sampling: is for subword only (kind is {self.tokenizer.kind})")
         if self.model.attention == "location" and self.data.max_tokens >= self.model.location_positions:

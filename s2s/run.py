@@ -52,7 +52,7 @@ class RunFolder:
     def remove_unfinished(self) -> None:
         """Remove the files that a killed process was writing."""
         for path in (*self.path.iterdir(), *self.plots.glob(".*")):
-            if is_unfinished(path) or path.name.startswith(".tokenizer."):
+            if is_unfinished(path):
                 path.unlink(missing_ok=True)
 
     def require_recipe(self) -> str:

@@ -28,6 +28,8 @@ class Commands(click.Group):
         try:
             return super().main(*arguments, **options)
         except OSError as problem:  # help that cannot be written
+            if os.environ.get("S2S_DEBUG") == "1":
+                raise
             _report(problem)
             sys.exit(1)
 

@@ -27,6 +27,7 @@ NAMES = {
     "evaluate",
     "load_recipe",
     "train",
+    "train_variants",
 }
 
 

@@ -19,7 +19,6 @@ from s2s.errors import RecipeError
 from s2s.recipe_file import (
     load_recipe,
     parse_recipe,
-    recipe_header,
     recipe_names,
     recipe_path,
     variants_of,
@@ -154,6 +153,21 @@ def test_a_missing_key_is_said_with_what_it_is() -> None:
     assert complaints(SMALL.replace('task = "translation"\n', "")) == [
         "task: missing; must be one of translation, language"
     ]
+
+
+def test_paths_in_variants_start_from_the_folder_of_the_recipe(tmp_path: Path) -> None:
+    variants = '\n[variants]\nother = ["data.train=b.tsv", "data.test.table=c.tsv", "seed=3"]\n'
+    recipe = parse(SMALL + variants, folder=tmp_path)
+    other = variants_of(recipe)["other"]
+    assert isinstance(other.data.train, TableSplit)
+    assert other.data.train.table == str(tmp_path / "b.tsv")
+    assert isinstance(other.data.test, TableSplit)
+    assert other.data.test.table == str(tmp_path / "c.tsv")
+    assert other.seed == 3
+
+
+def test_a_path_of_another_task_keeps_the_rule() -> None:
+    assert complaints(SMALL, "data.train=pairs.txt") == [f'data.train: {FORMS} (given "pairs.txt")']
 
 
 FORMS = (
@@ -583,15 +597,6 @@ def test_variants_are_written_as_a_table_of_their_own() -> None:
     assert '\n\n[variants]\ndot = ["model.attention=dot"]\nsmall = ["model.hidden_size=8", "seed=2"]\n' in text
     assert parse(text) == recipe
     assert {name: each.model.hidden_size for name, each in variants_of(recipe).items()} == {"dot": 384, "small": 8}
-
-
-def test_the_header_is_the_comment_at_the_top() -> None:
-    assert recipe_header("# One.\n#\n#  Two, indented.\n#Three.\n\n# not this\ntask = 1\n# nor this\n") == (
-        "One.\n\n Two, indented.\nThree."
-    )
-    assert recipe_header("\ufeff\n# After a blank line.\ntask = 1") == "After a blank line."
-    assert recipe_header('task = "translation"  # no header') == ""
-    assert recipe_header("") == ""
 
 
 def test_differences_name_key_old_and_new() -> None:

@@ -26,7 +26,7 @@ def test_a_folder_with_something_in_it_is_not_taken(tmp_path: Path) -> None:
 
 def test_what_a_kill_left_unfinished_is_nothing_and_is_removed(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    leftovers = [tmp_path / ".recipe.toml.123.tmp", tmp_path / ".tokenizer.model.x1y2"]
+    leftovers = [tmp_path / ".recipe.toml.123.tmp", tmp_path / ".tokenizer.model.9.tmp"]
     leftovers[0].touch()
     assert not run.exists()
     run.plots.mkdir()

@@ -24,7 +24,7 @@ class Continuation(NamedTuple):
 
     text: str
     log_probability: float
-    """of what was written, under the model at temperature 1, in nats"""
+    """of what was written, with the end of the line that ended it, at temperature 1, in nats"""
     tokens: tuple[str, ...]
     """what was written, token by token"""
 
@@ -79,8 +79,9 @@ class Generator:
         with torch.inference_mode(), self.compute.autocast(), bar:
             for _ in range(length):
                 readout, _, state = self.model(tokens, state)
-                logits = self.model.logits(readout[:, -1]).float().masked_fill(forbidden, -torch.inf)
-                chosen = draw(logits, generator, temperature=temperature, top_k=top_k, top_p=top_p)
+                logits = self.model.logits(readout[:, -1]).float()
+                allowed = logits.masked_fill(forbidden, -torch.inf)
+                chosen = draw(allowed, generator, temperature=temperature, top_k=top_k, top_p=top_p)
                 each = logits.log_softmax(dim=1).gather(1, chosen[:, None])[:, 0]
                 log_probabilities += each.where(~over, 0.0)
                 written.append(chosen.where(~over, PAD))

@@ -104,7 +104,7 @@ class Translator:
     ) -> list[Translation]:
         """Translate lines of raw text, in their order; a blank line stays blank.
 
-        `beam` is the recipe's unless given; `nbest` translations are returned, at most `beam`.
+        `beam` is the recipe's unless given; it is widened to `nbest`, the translations returned of each line.
         """
         width = self.decoding.beam if beam is None else beam
         encoded = [self.source.encode(line) if line.strip() else [] for line in lines]

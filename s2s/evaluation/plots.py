@@ -98,7 +98,7 @@ def plot_attention(
     axes.set_ylabel("target")
     for axis, tokens in ((axes.xaxis, source), (axes.yaxis, target)):
         if len(tokens) <= LABELLED_TOKENS:
-            axis.set_ticks(range(len(tokens)), [_label(token) for token in tokens])
+            axis.set_ticks(range(len(tokens)), [label_of(token) for token in tokens])
             for label in axis.get_ticklabels():
                 label.set(fontproperties=font, parse_math=False)
     axes.tick_params(axis="x", labelrotation=60 if len(source) <= LABELLED_TOKENS else 0)
@@ -106,7 +106,7 @@ def plot_attention(
         label.set(ha="left", va="bottom", rotation_mode="anchor")
     if title:
         lines = textwrap.fill(
-            _label(title, 200), int(width * 9)
+            label_of(title, 200), int(width * 9)
         )  # matplotlib's own wrapping would read $ as mathematics
         axes.set_title(lines, fontproperties=font, parse_math=False)
     save(figure, path)
@@ -144,7 +144,7 @@ def _finish(axes: Axes, title: str, unit: str) -> None:
         axes.legend(frameon=False)
 
 
-def _label(token: str, characters: int = LABEL_CHARACTERS) -> str:
+def label_of(token: str, characters: int = LABEL_CHARACTERS) -> str:
     """The token as one short printable line."""
     shown = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in token)
     return shown if len(shown) <= characters else shown[: characters - 1] + "…"
@@ -181,7 +181,7 @@ def _add_new_fonts() -> None:
 
 def font_for(texts: Iterable[str]) -> FontProperties:
     """A list of installed fonts that together have every letter of the texts; warns where there is none."""
-    missing = {ord(letter) for text in texts for letter in _label(text, 10_000)}
+    missing = {ord(letter) for text in texts for letter in label_of(text, 10_000)}
     families = [BUNDLED_FONT]
     missing -= _charmap(_path_of(BUNDLED_FONT))
     if missing:

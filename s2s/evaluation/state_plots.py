@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from s2s.evaluation.plots import font_for, save
+from s2s.evaluation.plots import font_for, label_of, save
 
 DOTS_PER_INCH = 130
 JOINED_PIXELS = 2000
@@ -41,14 +42,17 @@ def plot_states(episodes: Sequence[Episode], path: Path, title: str) -> None:
     side = math.ceil(math.sqrt(len(episodes)))
     wide = (episodes[0].states.shape[1] + len(episodes[0].entries)) * 0.13 + 0.5
     rows = math.ceil(len(episodes) / side)
+    font = font_for([*episodes[0].symbols, *episodes[0].entries])
     figure = Figure(figsize=(side * max(wide, 1.6), rows * 2.3 + 0.5), dpi=DOTS_PER_INCH, layout="constrained")
-    figure.suptitle(f"{title}: hidden units | probability of the next symbol (blue -1, white 0, red 1)", fontsize=9)
+    heading = f"{title}: hidden units | probability of the next symbol (blue -1, white 0, red 1)"
+    figure.suptitle(heading, fontsize=9, parse_math=False)
     for number, episode in enumerate(episodes):
         axes = figure.add_subplot(rows, side, number + 1)
         _panel(axes, np.hstack([episode.states, episode.probabilities]), episode)
         axes.axvline(episode.states.shape[1] - 0.5, color="black", linewidth=1.2)
         units = episode.states.shape[1]
         axes.set_xticks(range(units, units + len(episode.entries)), [_shown(entry) for entry in episode.entries])
+        _name(axes, font, 5)
         axes.set_title(episode.title, fontsize=6, color="C2" if "learned" in episode.title else "black", pad=2)
     save(figure, path)
 
@@ -63,11 +67,10 @@ def plot_predictions(episodes: Sequence[Episode], path: Path) -> None:
         axes = figure.add_subplot(1, len(episodes), number + 1)
         _panel(axes, episode.probabilities, episode)
         axes.set_xticks(range(len(episode.entries)), [_shown(entry) for entry in episode.entries])
-        for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-            label.set(fontproperties=font, parse_math=False, fontsize=8)
+        _name(axes, font, 8)
         if max(map(len, episode.entries)) > 2:
             axes.tick_params(axis="x", labelrotation=90)
-        axes.set_title(episode.title, fontsize=8)
+        axes.set_title(episode.title, fontsize=8, parse_math=False)
         axes.set_ylabel("after reading" if number == 0 else "")
         axes.set_xlabel("probability of the next")
     save(figure, path)
@@ -147,5 +150,11 @@ def _panel(axes: Axes, values: NDArray[np.float32], episode: Episode) -> None:
     axes.tick_params(labelsize=5, length=0, top=False, bottom=False, labeltop=False, labelbottom=True)
 
 
+def _name(axes: Axes, font: FontProperties, size: int) -> None:
+    """Set what stands at the ticks in letters that there are."""
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set(fontproperties=font, parse_math=False, fontsize=size)
+
+
 def _shown(token: str) -> str:
-    return {"\n": "\\n", " ": "␣", "\t": "\\t"}.get(token, token)
+    return {"\n": "\\n", " ": "␣", "\t": "\\t"}.get(token) or label_of(token)

@@ -55,7 +55,12 @@ class LanguageModel(nn.Module):
         self.vocabulary_dropout = vocabulary_dropout
         self.embedding = None if embedding_size is None else Embedding(vocabulary, embedding_size)
         self.recurrent = Recurrent(
-            embedding_size or vocabulary, hidden_size * members, layers=layers, cell=cell, weight_drop=weight_drop
+            embedding_size or vocabulary,
+            hidden_size * members,
+            layers=layers,
+            cell=cell,
+            residual_from=layers,
+            weight_drop=weight_drop,
         )
         self.output = None if output == "state" else nn.Linear(hidden_size * members, vocabulary * members)
         if output == "tied":
@@ -93,10 +98,10 @@ class LanguageModel(nn.Module):
         (Merity et al. 2017), for each token. Of several members the losses are added, and `nats` is their mean.
         """
         readout, hidden, last = self(tokens, state, lengths)
-        kept, wanted = readout.flatten(0, 1), targets.flatten()
+        kept, wanted, change = readout.flatten(0, 1), targets.flatten(), hidden.float().diff(dim=1)
         if lengths is not None:
-            valid = positions_valid(lengths, tokens.shape[1], tokens.device).flatten()
-            kept, wanted = kept[valid], wanted[valid]
+            valid = positions_valid(lengths, tokens.shape[1], tokens.device)
+            kept, wanted, change = kept[valid.flatten()], wanted[valid.flatten()], change[valid[:, 1:]]
         if self.output is not None and self.members == 1:
             loss = linear_cross_entropy(kept, self.output.weight, self.output.bias, wanted)
         else:
@@ -108,8 +113,8 @@ class LanguageModel(nn.Module):
         penalty = torch.zeros((), device=tokens.device)
         if activation_penalty:
             penalty = penalty + activation_penalty * kept.float().square().mean()
-        if temporal_activation_penalty and hidden.shape[1] > 1:
-            penalty = penalty + temporal_activation_penalty * hidden.float().diff(dim=1).square().mean()
+        if temporal_activation_penalty and change.numel():
+            penalty = penalty + temporal_activation_penalty * change.square().mean()
         return loss._replace(smoothed=loss.smoothed + penalty * loss.tokens), last
 
     def _read(self, tokens: Tensor) -> Tensor:
@@ -165,7 +170,7 @@ def build_members(settings: Settings, vocabulary: int, seeds: Sequence[int]) -> 
             for number in range(len(seeds)):
                 _block(name, mask, together, number).fill_(1.0)
             # what is zero between members has no gradient, so every update rule keeps it zero
-            weight.register_hook(partial(torch.mul, mask))  # type: ignore[no-untyped-call]
+            weight.register_hook(partial(_inside, mask))  # type: ignore[no-untyped-call]
         for number, seed in enumerate(seeds):
             torch.manual_seed(seed)
             single = dict(build_language_model(settings, vocabulary).named_parameters())
@@ -173,6 +178,10 @@ def build_members(settings: Settings, vocabulary: int, seeds: Sequence[int]) -> 
                 block = _block(name, weight, together, number)
                 block.copy_(single[name].view_as(block))
     return together
+
+
+def _inside(mask: Tensor, slope: Tensor) -> Tensor:
+    return slope * mask.to(slope.device)
 
 
 def member_weights(model: LanguageModel, weights: dict[str, Tensor], number: int) -> dict[str, Tensor]:

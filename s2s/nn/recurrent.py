@@ -136,11 +136,16 @@ def positions_valid(lengths: Tensor, size: int, device: torch.device) -> Tensor:
 def initialize(module: nn.Module, kind: Literal["uniform", "orthogonal", "torch"]) -> None:
     """Fill all weights: `uniform` in +-0.1, or `orthogonal` recurrent and Xavier other matrices (Saxe et al. 2014).
 
-    `torch` leaves what torch.nn has drawn. In the others biases are zero, the forget gate's is one (Jozefowicz et
-    al. 2015); with `orthogonal`, embeddings are normal with deviation 1 / sqrt(E), and one that is the output layer's
-    matrix is filled as that.
+    `torch` leaves what torch.nn has drawn, embeddings divided by sqrt(E), which they are read out times. In the others
+    biases are zero, the forget gate's is one (Jozefowicz et al. 2015); with `orthogonal`, embeddings are normal with
+    deviation 1 / sqrt(E), and one that is the output layer's matrix is filled as that.
     """
-    for part in module.modules() if kind != "torch" else ():
+    if kind == "torch":
+        for part in module.modules():
+            if isinstance(part, nn.Embedding):
+                part.weight.data.mul_(part.embedding_dim**-0.5)
+        return
+    for part in module.modules():
         for name, weight in part.named_parameters(recurse=False):
             if weight.dim() == 1:
                 nn.init.zeros_(weight)

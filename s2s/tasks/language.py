@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from s2s.corpora import cache_root
 from s2s.errors import DataError
 from s2s.evaluation.predictions import Predicted, predict
 from s2s.models.language_model import LanguageModel, build_language_model, build_members, member_weights
@@ -16,13 +17,14 @@ from s2s.nn.recurrent import State
 from s2s.recipe_language import LanguageData, LanguageRecipe
 from s2s.run import RunFolder
 from s2s.tasks.texts import Source, Texts
-from s2s.text.cache import cache_folder
-from s2s.text.running import Chunks, EncodedText, SeparateLines, Stream, TextBatch, encode_text
+from s2s.text.running import Chunks, EncodedText, SeparateLines, Stream, TextBatch, encode_text, whole_words
 from s2s.text.tokenizer import ListTokenizer, Tokenizer, listed, load_tokenizers, save_tokenizers, train_tokenizer
 
 log = logging.getLogger("s2s")
 SCORED_WINDOW = 2048
 """Tokens of a text that are scored in one pass, before the state is carried on."""
+LEARNED_CHARACTERS = 1000
+"""Subwords are learned from pieces of a text that are no longer than this."""
 
 
 class LanguageTask:
@@ -42,7 +44,7 @@ class LanguageTask:
         self.compute = compute
         self.validation = validation
         self.tokenizer = tokenizer
-        self.batches_of = cut(text, recipe, recipe.data.rows, recipe.data.window)
+        self.batches_of = cut(text, recipe)
         self._state: State | None = None
         self._kept_member = 0
 
@@ -136,32 +138,32 @@ def encoded(source: Source, tokenizer: Tokenizer, data: LanguageData) -> Encoded
         source.identity,
         tokenizer,
         lines=data.cut == "lines",
-        cache=cache_folder(),
+        cache=cache_root(),
         description=source.description,
     )
-    if data.cut != "lines" and len(text.tokens) < 2:
-        raise DataError(
-            f"{source.description}: has {len(text.tokens)} token, and nothing follows it; give a longer text"
-        )
+    framed = data.cut == "lines" and not (isinstance(tokenizer, ListTokenizer) and tokenizer.closed)
+    longest = int(text.lines.lengths.max()) if data.cut == "lines" else len(text.tokens)
+    if longest < 2 and not framed:
+        what = "no line of more than 1 symbol" if data.cut == "lines" else "1 token, and nothing follows it"
+        raise DataError(f"{source.description}: has {what}; give a longer text")
     return text
 
 
-def cut(text: EncodedText, recipe: LanguageRecipe, rows: int, window: int) -> Stream | Chunks | SeparateLines:
+def cut(text: EncodedText, recipe: LanguageRecipe) -> Stream | Chunks | SeparateLines:
     """The text in batches, as the recipe says."""
+    rows, window = recipe.data.rows, recipe.data.window
     if recipe.data.cut == "stream":
         return Stream(text, rows=rows, window=window)
     if recipe.data.cut == "chunks":
         return Chunks(text, rows=rows, window=window, seed=recipe.seed)
     framed = not recipe.tokenizer.symbols
-    if not framed and int(text.lines.lengths.max(initial=0)) < 2:
-        raise DataError("data.train: no line has two symbols, so there is nothing to predict; give longer lines")
     return SeparateLines(text, rows=rows, window=window, seed=recipe.seed, framed=framed)
 
 
 def score_text(model: LanguageModel, text: EncodedText, recipe: LanguageRecipe, compute: Compute) -> Predicted:
     """Run a model over a whole text: one state from its beginning to its end, or line by line."""
     if recipe.data.cut == "lines":
-        batches = cut(text, recipe, recipe.data.rows, recipe.data.window).batches(0, 0)
+        batches = cut(text, recipe).batches(0, 0)
     else:
         batches = Stream(text, rows=1, window=SCORED_WINDOW).batches(0, 0)
     return predict(model, batches, compute.device)
@@ -177,9 +179,8 @@ def _tokenizer(recipe: LanguageRecipe, train: Source, run: RunFolder) -> Tokeniz
         tokenizer = _closed(recipe)
     else:
         keep_ends = settings.kind == "characters" and recipe.data.cut != "lines"
-        tokenizer = train_tokenizer(
-            settings, (piece if keep_ends else piece.removesuffix("\n") for piece in train.read())
-        )
+        pieces = train.read() if settings.kind == "characters" else whole_words(train.read(), LEARNED_CHARACTERS)
+        tokenizer = train_tokenizer(settings, (piece if keep_ends else piece.removesuffix("\n") for piece in pieces))
     save_tokenizers(tokenizer, tokenizer, run.path)
     return tokenizer
 

@@ -10,25 +10,26 @@ from s2s.models.language_model import LanguageModel
 from s2s.run import Metrics, RunFolder
 from s2s.tasks.language import LanguageTask
 from s2s.tasks.translation import TranslationTask
+from s2s.text.special import START
 from s2s.text.tokenizer import Tokenizer
 
 SHOWN_TOKENS = 18
 """Tokens of the validation text whose predictions are drawn."""
 SHOWN_ENTRIES = 40
 """Of a larger vocabulary nothing is drawn token by token."""
+SHOWN_POSITIONS = 400
+"""A larger batch is not drawn."""
 
 
 def draw(run: RunFolder, task: TranslationTask | LanguageTask, device: str) -> None:
     """The curves, and what a task has to show: an alignment, predictions, a packed batch."""
-    run.plots.mkdir(exist_ok=True)
     if isinstance(task, TranslationTask):
         _draw_alignment(run, task, device)
     else:
         if task.tokenizer.vocabulary_size <= SHOWN_ENTRIES:
             plot_predictions([best_episode(run, task, device)], run.plots / "predictions.png")
-        if task.recipe.data.cut == "lines":
-            batch = next(task.batches(0, 0))
-            assert batch.lengths is not None
+        batch = next(task.batches(0, 0))
+        if batch.lengths is not None and batch.inputs.numel() <= SHOWN_POSITIONS:
             rows = [
                 [task.tokenizer.token(int(token)) for token in row[:length]]
                 for row, length in zip(batch.inputs, batch.lengths, strict=True)
@@ -49,7 +50,16 @@ def _draw_alignment(run: RunFolder, task: TranslationTask, device: str) -> None:
 def best_episode(run: RunFolder, task: LanguageTask, device: str) -> Episode:
     """What a run's best weights make of the first tokens of the validation text."""
     model = Generator.load(run.path, device=device).model
-    return episodes(model, task.validation.tokens[:SHOWN_TOKENS].tolist(), task.tokenizer, [run.path.name])[0]
+    return episodes(model, shown_tokens(task), task.tokenizer, [run.path.name])[0]
+
+
+def shown_tokens(task: LanguageTask) -> list[int]:
+    """The beginning of the validation text, or its first line, as the model was trained to read it."""
+    if task.recipe.data.cut != "lines":
+        tokens: list[int] = task.validation.tokens[:SHOWN_TOKENS].tolist()
+        return tokens
+    begin = [] if task.recipe.tokenizer.symbols else [START]
+    return [*begin, *task.validation.lines[0][:SHOWN_TOKENS].tolist()]
 
 
 def episodes(model: LanguageModel, tokens: list[int], tokenizer: Tokenizer, titles: list[str]) -> list[Episode]:

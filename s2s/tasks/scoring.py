@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from s2s.decoding.generator import Generator
 from s2s.decoding.translator import Translator
 from s2s.errors import DataError
@@ -53,6 +51,8 @@ def evaluate(
         if isinstance(recipe, LanguageRecipe):
             if isinstance(files, FileSplit):
                 raise DataError(f"{path}: a language model is scored on one text; leave out --reference")
+            if beam is not None:
+                raise DataError(f"{path}: a language model translates nothing; leave out --beam")
             generator = Generator.load(path, device=device, precision=precision)
             name, source = _text_of(recipe, on, files, corpora)
             results.append(score_language(generator, source, run=str(path), split=name))
@@ -78,7 +78,7 @@ def _text_of(
         return files.file, open_text(files, corpora)
     wanted = on or ("validation" if recipe.data.test is None else "test")
     if wanted in ("train", "validation"):  # one may be held out of the other
-        return wanted, getattr(open_texts(recipe.data, corpora), wanted)
+        return wanted, getattr(open_texts(recipe, corpora), wanted)
     split = split_of(recipe, wanted)
     return split if isinstance(split, str) else wanted, open_text(split, corpora)
 
@@ -87,7 +87,7 @@ def score_language(generator: Generator, source: Source, *, run: str, split: str
     """Run a language model over a text, and say what its tokens have cost it."""
     recipe = generator.recipe
     text = encoded(source, generator.tokenizer, recipe.data)
-    with torch.inference_mode(), generator.compute.autocast():
+    with generator.compute.autocast():
         predicted = score_text(generator.model, text, recipe, generator.compute)
     return {
         "task": "language",

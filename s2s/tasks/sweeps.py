@@ -10,7 +10,7 @@ from s2s.evaluation.state_plots import plot_accuracies, plot_states
 from s2s.recipe_language import LanguageRecipe
 from s2s.run import Metrics, RunFolder, write_json
 from s2s.tasks.language import LanguageTask, encoded, score_text
-from s2s.tasks.pictures import SHOWN_TOKENS, episodes
+from s2s.tasks.pictures import SHOWN_ENTRIES, episodes, shown_tokens
 from s2s.tasks.texts import Source
 
 PICTURED = 25
@@ -27,7 +27,7 @@ def finish_sweep(run: RunFolder, task: LanguageTask, fresh: Source | None) -> No
         texts["test"] = encoded(fresh, task.tokenizer, recipe.data)
     scores = {name: score_text(model, text, recipe, task.compute) for name, text in texts.items()}
     seeds = range(recipe.seed, recipe.seed + recipe.sweep.seeds)
-    learned = _learned_epochs(run, recipe, task.batches_in_epoch(0))
+    learned = _learned_epochs(run, recipe, task.batches_in_epoch(0) // recipe.training.accumulate)
     rows = []
     for member, seed in enumerate(seeds):
         each = {name: scores[name].scores(text, member) for name, text in texts.items()}
@@ -36,13 +36,18 @@ def finish_sweep(run: RunFolder, task: LanguageTask, fresh: Source | None) -> No
         rows.append(row)
     kept = next((row["validation"]["seed"] for row in reversed(Metrics(run.metrics).read()) if row.get("best")), None)
     write_json(run.sweep, {"hidden_size": recipe.model.hidden_size, "kept_seed": kept, "trainings": rows})
-    titles = [f"seed {row['seed']}{'' if row['learned_epoch'] is None else ', learned'}" for row in rows]
-    tokens = task.validation.tokens[:SHOWN_TOKENS].tolist()
-    shown = episodes(model, tokens, task.tokenizer, titles)[:PICTURED]
-    plot_states(shown, run.plots / "sweep.png", f"{run.path.name}: {recipe.model.hidden_size} hidden units")
+    if task.tokenizer.vocabulary_size + recipe.model.hidden_size <= 2 * SHOWN_ENTRIES:
+        _draw(run, task, rows)
     if fresh is not None:
         accuracies = [(row["validation_accuracy"], row["test_accuracy"]) for row in rows]
         plot_accuracies(accuracies, recipe.sweep.best_accuracy, run.plots / "accuracies.png")
+
+
+def _draw(run: RunFolder, task: LanguageTask, rows: list[dict[str, Any]]) -> None:
+    """The states of each training, in a square."""
+    titles = [f"seed {row['seed']}{'' if row['learned_epoch'] is None else ', learned'}" for row in rows]
+    shown = episodes(task.model, shown_tokens(task), task.tokenizer, titles)[:PICTURED]
+    plot_states(shown, run.plots / "sweep.png", f"{run.path.name}: {task.recipe.model.hidden_size} units")
 
 
 def sweep_table(runs: Sequence[RunFolder]) -> str:

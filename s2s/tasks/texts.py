@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
 from s2s.corpora import split_files
 from s2s.errors import DataError, S2SError
-from s2s.recipe_language import LanguageData, Text, WrittenText
+from s2s.recipe_language import LanguageRecipe, Text, WrittenText
 from s2s.text.cache import identity_of
 from s2s.text.lines import read_text
 
@@ -35,8 +36,13 @@ class Texts(NamedTuple):
     test: Source | None
 
 
-def open_texts(data: LanguageData, corpora: Path | None) -> Texts:
-    """Find all texts that a recipe names; an error says which key named what is not there."""
+def open_texts(recipe: LanguageRecipe, corpora: Path | None) -> Texts:
+    """Find all texts that a recipe names; an error says which key named what is not there.
+
+    What is held out of the training text for validation begins at the given share of its characters; where words or
+    lines must stay whole, at the next line.
+    """
+    data = recipe.data
 
     def found(name: str, text: Text) -> Source:
         try:
@@ -50,6 +56,9 @@ def open_texts(data: LanguageData, corpora: Path | None) -> Texts:
         return Texts(train, found("validation", data.validation), test)
     share = data.validation_share
     kept = int((1 - share) * sum(len(piece) for piece in train.read()))
+    if data.cut == "lines" or recipe.tokenizer.kind != "characters":
+        ends = accumulate(len(piece) for piece in train.read())
+        kept = next((end for end in ends if end >= kept), kept)
     held_out = train.part(kept, None, f"the last {share:.0%}")
     return Texts(train.part(0, kept, f"the first {1 - share:.0%}"), held_out, test)
 

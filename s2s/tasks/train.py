@@ -13,9 +13,9 @@ import torch
 
 from s2s.atomic import write_text
 from s2s.corpora import checksums
-from s2s.errors import RunError, S2SError
+from s2s.errors import RecipeError, RunError, S2SError
 from s2s.nn.precision import Compute, choose_compute
-from s2s.recipe_file import Recipe
+from s2s.recipe_file import Recipe, variants_of
 from s2s.recipe_language import LanguageRecipe
 from s2s.recipe_toml import differences, recipe_toml
 from s2s.run import RunFolder, recipe_of, write_json
@@ -40,8 +40,8 @@ FIXED = (
     "data.source",
     "data.target",
     "data.train",
+    "data.validation",
     "data.max_",
-    "data.validation_share",
     "data.cut",
     "data.window",
     "data.rows",
@@ -68,6 +68,8 @@ def train(
     With `resume` a run that was stopped, or killed, goes on exactly where its last checkpoint was; one
     that was not begun is begun. Raises RunError for a folder in use, Interrupted when asked to stop.
     """
+    if variants_of(recipe):
+        raise RecipeError("variants: the recipe names trainings to compare; train_variants runs them all")
     run = RunFolder(Path(out))
     compute = choose_compute(device, recipe.training.precision)
     goes_on = resume and run.exists()
@@ -93,19 +95,20 @@ def train(
     progress = trainer.train()
     log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
     if not (trainer.was_complete and _is_scored(run, recipe, progress.best_step)):
-        draw(run, task, device)
-        if isinstance(task, LanguageTask) and task.recipe.sweep is not None:
-            assert isinstance(splits, Texts)
-            finish_sweep(run, task, splits.test)
         if recipe.data.test is not None or isinstance(recipe, LanguageRecipe):
             result = evaluate([run.path], corpora=corpora, device=device)[0]
             write_json(run.scores, {**without_text(result), "step": progress.best_step})
+        run.plots.mkdir(exist_ok=True)
+        if isinstance(task, LanguageTask) and task.recipe.sweep is not None:
+            assert isinstance(splits, Texts)
+            finish_sweep(run, task, splits.test)
+        draw(run, task, device)
     return run
 
 
 def open_data(recipe: Recipe, corpora: Path | None) -> Splits | Texts:
     """Find all data that a recipe names; an error says which key named what is not there."""
-    return open_texts(recipe.data, corpora) if isinstance(recipe, LanguageRecipe) else open_splits(recipe.data, corpora)
+    return open_texts(recipe, corpora) if isinstance(recipe, LanguageRecipe) else open_splits(recipe.data, corpora)
 
 
 def _prepare(recipe: Recipe, run: RunFolder, compute: Compute, data: Splits | Texts) -> LanguageTask | TranslationTask:
@@ -131,13 +134,14 @@ def _check_changes(old: Recipe, new: Recipe) -> None:
 def _check_data(run: RunFolder, splits: Splits | Texts) -> None:
     """Refuse training pairs that are no longer those that the run began with."""
     try:
-        before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]["train"]
+        before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]
+        changed = [name for name in ("train", "validation") if before[name] != getattr(splits, name).identity]
     except (OSError, ValueError, KeyError, TypeError):
         return  # killed before it was written, or damaged: it is only a record
-    if before != splits.train.identity:
+    for name in changed:
         raise RunError(
-            f"{run}: the text of data.train ({splits.train.description}) has changed since the run began, so it"
-            " cannot go on; put the old one back, or start a new run with --out"
+            f"{run}: the text of data.{name} ({getattr(splits, name).description}) has changed since the run began, so"
+            " it cannot go on; put the old one back, or start a new run with --out"
         )
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from s2s.corpora import cache_root
 from s2s.decoding.translator import Translator
 from s2s.errors import DataError
 from s2s.evaluation.scores import quick_bleu, quick_chrf, tokenization_for
@@ -17,7 +18,6 @@ from s2s.recipe_translation import TranslationRecipe
 from s2s.run import RunFolder
 from s2s.tasks.splits import Pairs, Splits
 from s2s.text.batches import Batch, BatchSampler, Indices, Row, collate
-from s2s.text.cache import cache_folder
 from s2s.text.dataset import EncodedPairs, encode_pairs
 from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
 from s2s.training.teacher_forcing import ScheduledSampling, forcing_rate
@@ -162,7 +162,7 @@ def prepare(recipe: TranslationRecipe, run: RunFolder, compute: Compute, splits:
         *tokenizers,
         max_tokens=data.max_tokens,
         max_length_ratio=data.max_length_ratio,
-        cache=cache_folder(),
+        cache=cache_root(),
         description=train.description,
     )
     for reason, count in pairs.dropped.items():

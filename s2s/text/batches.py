@@ -32,11 +32,6 @@ class Batch(NamedTuple):
     target_tokens: int
     """Positions of all target rows, END included: what a loss is divided by."""
 
-    @property
-    def sentences(self) -> int:
-        """B, the pairs of the batch."""
-        return len(self.source)
-
 
 class BatchSampler:
     """Plans the batches of each epoch from lengths alone.

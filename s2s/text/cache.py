@@ -17,7 +17,6 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
 from s2s.errors import DataError
 from s2s.text.tokenizer import Tokenizer
@@ -149,12 +148,6 @@ def identity_of(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def cache_folder() -> Path:
-    """Where s2s keeps what it can make again: the environment's S2S_CACHE, else the user's cache."""
-    named = os.environ.get("S2S_CACHE")
-    return Path(named) if named else user_cache_path("s2s")
-
-
 def _install(temporary: Path, folder: Path) -> None:
     """Renames a finished folder into place, unless another process was first; what is damaged there makes way."""
     _sync_folder(temporary)
@@ -179,13 +172,13 @@ def _mapped(path: Path, kind: str) -> NDArray[Any]:
 
 
 def _temporary_prefix(process: int) -> str:
-    return f".partial-{platform.node()}-{process}-"
+    return f".partial-{platform.node()}@{process}-"
 
 
 def _remove_stale(parent: Path) -> None:
     """Removes what builders of this machine left behind that no longer run."""
-    for folder in parent.glob(f".partial-{platform.node()}-*"):
-        process = folder.name.removeprefix(f".partial-{platform.node()}-").partition("-")[0]
+    for folder in parent.glob(f".partial-{platform.node()}@*"):
+        process = folder.name.removeprefix(f".partial-{platform.node()}@").partition("-")[0]
         if process.isdigit() and not _runs(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
 

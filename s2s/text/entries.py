@@ -133,7 +133,10 @@ class WordTokenizer(ListTokenizer):
 
 
 class PunctuationTokenizer(WordTokenizer):
-    """Words and marks of punctuation, which stand without a space where writing puts none."""
+    """Words and marks of punctuation: no space stands before a closing mark, and none after an opening one.
+
+    Straight quotation marks and slashes, which can be either, stand with spaces on both sides.
+    """
 
     kind = "words and punctuation"
     _UNIT = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")

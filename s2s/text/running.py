@@ -51,9 +51,12 @@ def encode_text(
         with ExitStack() as stack:
             writer = SequenceWriter(folder, "text", token_type(tokenizer), stack)
             bar = tqdm(desc=description, unit=" characters", unit_scale=True, disable=None, leave=False)
-            for piece in _whole_lines(pieces()) if lines else pieces():
+            stack.enter_context(bar)
+            apart = isinstance(tokenizer, CharacterTokenizer)
+            for piece in _whole_lines(pieces()) if lines else pieces() if apart else whole_words(pieces()):
                 tokens = _encoded(piece, tokenizer, lines=lines)
-                characters += len(piece)
+                # the end of a line is predicted as a character or as END, but not with a closed list of symbols
+                characters += len(piece) - (lines and _closed(tokenizer) and piece.endswith("\n"))
                 count += len(tokens)
                 unknown += 0 if _closed(tokenizer) else tokens.count(UNKNOWN)
                 writer.append(tokens)
@@ -75,6 +78,27 @@ def _encoded(piece: str, tokenizer: Tokenizer, *, lines: bool) -> list[int]:
 
 def _closed(tokenizer: Tokenizer) -> bool:
     return isinstance(tokenizer, ListTokenizer) and tokenizer.closed
+
+
+def whole_words(pieces: Iterator[str], longest: int | None = None) -> Iterator[str]:
+    """The text in pieces that end between words, none longer than `longest` characters where words allow it."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        while longest is not None and len(held) > longest:
+            end = max(held.rfind(space, 0, longest) for space in " \t\n") + 1
+            if end <= 0:
+                break
+            yield held[:end]
+            held = held[end:]
+        if held.endswith("\n"):
+            yield held
+            held = ""
+        elif end := max(held.rfind(space) for space in " \t\n") + 1:
+            yield held[:end]
+            held = held[end:]
+    if held:
+        yield held
 
 
 def _whole_lines(pieces: Iterator[str]) -> Iterator[str]:

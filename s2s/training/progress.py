@@ -22,6 +22,8 @@ class Progress:
     averaged_from: int | None = None
     """the step from which asgd averages"""
     elapsed_seconds: float = 0.0
+    validation_seconds: float = 0.0
+    """the part of elapsed_seconds that went into validations"""
     target_tokens: int = 0
     logged_nats: float = 0.0
     logged_tokens: int = 0

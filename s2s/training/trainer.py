@@ -76,6 +76,8 @@ class Trainer(Generic[BatchT]):
         if self.averaged and self.settings.average_last:
             self._validate_average()
         self._save()
+        if self.stop.asked:
+            raise Interrupted(f"stopped at step {self.progress.step:,}, the end of the training; everything is saved")
         return self.progress
 
     def _train_epoch(self, bar: "tqdm[Any]") -> None:
@@ -100,7 +102,7 @@ class Trainer(Generic[BatchT]):
         # what is left of an epoch is too little for a step and is left out
         self.progress.epoch += 1
         self.progress.batch = 0
-        if self.settings.validate_every is None:
+        if self.settings.validate_every is None and self.progress.validated_step != self.progress.step:
             self._validate()
         self._check_limits()
 
@@ -205,7 +207,7 @@ class Trainer(Generic[BatchT]):
                 f"step {progress.step:,}: the loss is not finite; lower training.learning_rate"
                 f" (now {self.settings.learning_rate})"
             )
-        speed = progress.target_tokens / max(progress.elapsed_seconds, 1e-9)
+        speed = progress.target_tokens / max(progress.elapsed_seconds - progress.validation_seconds, 1e-9)
         row = {
             "step": progress.step,
             "epoch": round(self._epochs_done(), 4),
@@ -247,7 +249,9 @@ class Trainer(Generic[BatchT]):
             name = f"validated-{progress.step}.safetensors"
             save_tensors(self.run.last / name, weights)
             self.averaged = [*self.averaged, name][-settings.average_last :]
-        progress.elapsed_seconds += time.perf_counter() - clock
+        seconds = time.perf_counter() - clock
+        progress.elapsed_seconds += seconds
+        progress.validation_seconds += seconds
         self._record_validation(scores, better, f"step {progress.step:,}")
         self._save()
         self.model.train()
@@ -292,7 +296,7 @@ class Trainer(Generic[BatchT]):
         return scores
 
     def _better(self, value: float, than: float | None) -> bool:
-        if than is None:
+        if than is None or math.isnan(than):
             return True
         return value < than if self.settings.metric == "nats_per_token" else value > than
 

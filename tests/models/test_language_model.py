@@ -51,6 +51,11 @@ def test_a_run_from_a_carried_state_is_a_run_over_the_whole(model: LanguageModel
 def test_a_packed_batch_is_its_sequences_one_at_a_time(model: LanguageModel, tokens: Tensor) -> None:
     lengths, targets = torch.tensor([12, 3, 1, 7]), tokens.roll(-1, 1)
     together, _ = model.loss(tokens, targets, lengths=lengths)
+    # what lies in the padding, or how much of it there is, changes nothing, the penalties included
+    penalties = {"activation_penalty": 2.0, "temporal_activation_penalty": 1.0}
+    wider = functional.pad(tokens, (0, 3), value=5), functional.pad(targets, (0, 3), value=5)
+    narrow = model.loss(tokens, targets, lengths=lengths, **penalties)[0]
+    torch.testing.assert_close(model.loss(*wider, lengths=lengths, **penalties)[0].smoothed, narrow.smoothed)
     gradient = torch.autograd.grad(together.smoothed, list(model.parameters()))
     alone = [model.loss(tokens[row : row + 1, :n], targets[row : row + 1, :n])[0] for row, n in enumerate(lengths)]
     torch.testing.assert_close(together.smoothed, torch.stack([loss.smoothed for loss in alone]).sum())
@@ -139,6 +144,13 @@ def test_every_dropout_works_in_training_only(tokens: Tensor) -> None:
         assert not torch.equal(first, second), name
         model.eval()
         assert torch.equal(model(tokens).readout, model(tokens).readout), name
+
+
+def test_torch_initialization_reads_out_what_torch_draws() -> None:
+    torch.manual_seed(6)
+    model = build_language_model(Settings(initialization="torch", embedding_size=64, hidden_size=8), 500)
+    assert model.embedding is not None
+    assert float(model.embedding(torch.arange(500)).detach().std()) == pytest.approx(1.0, abs=0.02)
 
 
 def test_vocabulary_dropout_drops_an_entry_wherever_it_stands() -> None:

@@ -79,7 +79,7 @@ def loss_of(model: Seq2Seq, batch: Batch, **values: Any) -> Tensor:
 
 def widened(batch: Batch) -> Batch:
     """The same sentences with two more columns of whatever."""
-    more = torch.randint(VOCABULARY, (batch.sentences, 2))
+    more = torch.randint(VOCABULARY, (len(batch.source), 2))
     widen = {name: torch.cat([getattr(batch, name), more], dim=1) for name in ("source", "inputs", "targets")}
     return batch._replace(**widen)
 

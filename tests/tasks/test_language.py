@@ -82,7 +82,7 @@ def test_the_scores_are_those_of_one_pass_over_the_whole_text(tmp_path: Path) ->
     run = train(recipe_with(), tmp_path / "run", device="cpu")
     result = evaluate([run.path], device="cpu")[0]
     generator = Generator.load(run.path, device="cpu")
-    text = "".join(open_texts(generator.recipe.data, None).validation.read())
+    text = "".join(open_texts(generator.recipe, None).validation.read())
     tokens = torch.tensor([generator.tokenizer.encode(text)])
     logits = generator.model.logits(generator.model(tokens[:, :-1]).readout)
     nats = nn.functional.cross_entropy(logits[0], tokens[0, 1:]).detach()
@@ -100,11 +100,19 @@ def test_the_scores_are_those_of_one_pass_over_the_whole_text(tmp_path: Path) ->
 
 
 def test_the_end_of_the_text_is_held_out_and_never_seen(tmp_path: Path) -> None:
-    texts = open_texts(recipe_with("data.validation_share=0.25").data, None)
+    texts = open_texts(recipe_with("data.validation_share=0.25"), None)
     whole = "the cat sat on the mat\nthe dog sat on the log\n" * 6
     kept, held = ("".join(part.read()) for part in texts[:2])
     assert kept + held == whole
     assert len(kept) == int(0.75 * len(whole))
+
+
+def test_words_and_lines_are_held_out_whole(tmp_path: Path) -> None:
+    for overrides in (["tokenizer.kind=words"], ["data.cut=lines"]):
+        texts = open_texts(recipe_with(*overrides, "data.validation_share=0.27"), None)
+        parts = ["".join(part.read()) for part in texts[:2]]
+        assert all(part.endswith("\n") for part in parts)
+        assert "".join(parts) == "the cat sat on the mat\nthe dog sat on the log\n" * 6
 
 
 def test_nt_asgd_averages_once_validation_stalls(tmp_path: Path) -> None:
@@ -153,6 +161,11 @@ def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
         ("data.train=3", r'data.train: must be "CORPUS/SPLIT", a path ending in .txt'),
         ("data.train.file=a.txt", "does not go together|missing|unknown"),
         ("training.moving_average=0.9", ""),
+        ("tokenizer.symbols=['ab','c']", r'tokenizer.symbols: "ab" is not one of characters'),
+        ("tokenizer.symbols=['','c']", r'must not be empty \(given ""\)'),
+        ("tokenizer.punctuation=true", r"tokenizer.punctuation: is for words only \(kind is characters\)"),
+        ("seed=99999999999999999999999", "seed: must be"),
+        ("data.train=pairs.tsv", r'data.train: must be "CORPUS/SPLIT", a path ending in .txt'),
     ],
 )
 def test_a_broken_recipe_says_the_rule(override: str, message: str) -> None:
@@ -199,6 +212,25 @@ def test_a_sweep_keeps_its_best_member_and_lists_them_all(tmp_path: Path) -> Non
     assert len(table.splitlines()) == 3 + 1 + 2 + 5
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.clip_norm=1", "clipping would couple"),
+        ("training.schedule=plateau", "follow one validation score"),
+        ("training.optimizer=asgd", "follow one validation score"),
+        ("training.patience_validations=2", "follow one validation score"),
+    ],
+)
+def test_a_sweep_refuses_what_would_couple_its_trainings(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe_with(*SWEEP, override)
+
+
+def test_a_recipe_of_several_trainings_is_not_trained_as_one(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="train_variants runs them all"):
+        train(recipe_with(*SWEEP, "sweep.hidden_sizes=[2, 3]"), tmp_path / "run")
+
+
 def test_a_sweep_over_sizes_is_a_run_for_each(tmp_path: Path) -> None:
     recipe = recipe_with(*SWEEP, "sweep.hidden_sizes=[2, 3]")
     assert [variant.model.hidden_size for variant in variants_of(recipe).values()] == [2, 3]  # type: ignore[union-attr]
@@ -226,8 +258,8 @@ class TestGenerator:
         found = generator.generate("the ", length=12, temperature=0.0)[0]
         tokens = torch.tensor([generator.tokenizer.encode(found.text)])
         logits = generator.model.logits(generator.model(tokens[:, :-1]).readout)[0, 3:]
-        logits[:, :4] = -torch.inf  # special tokens are never written
         own = logits.log_softmax(1).gather(1, tokens[0, 4:, None]).sum().detach()
+        logits[:, :4] = -torch.inf  # special tokens are never written
         assert logits.argmax(1).tolist() == tokens[0, 4:].tolist()
         assert found.log_probability == pytest.approx(float(own), abs=1e-3)
 

@@ -76,7 +76,7 @@ def test_batches_can_be_taken_up_anywhere(prepared: Prepare, sampling: float) ->
     assert count > 2
     whole = list(task.batches(1, 0))
     assert len(whole) == count
-    assert sum(batch.sentences for batch in whole) == 8
+    assert sum(len(batch.source) for batch in whole) == 8
     for skip in range(count + 1):
         rest = list(task.batches(1, skip))
         assert len(rest) == count - skip

@@ -108,7 +108,7 @@ def test_a_batch_closes_its_rows_and_shifts_the_inputs() -> None:
     assert batch.targets.tolist() == [[8, END, PAD, PAD], [9, 10, 11, END]]
     assert batch.source_lengths.tolist() == [3, 2]
     assert batch.target_lengths.tolist() == [2, 4]
-    assert (batch.target_tokens, batch.sentences) == (6, 2)
+    assert (batch.target_tokens, len(batch.source)) == (6, 2)
     assert {tensor.dtype for tensor in batch[:5]} == {torch.int64}
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from s2s.errors import DataError
 from s2s.text.entries import CharacterTokenizer, PunctuationTokenizer, WordTokenizer
-from s2s.text.running import Chunks, EncodedText, SeparateLines, Stream, encode_text
+from s2s.text.running import Chunks, EncodedText, SeparateLines, Stream, encode_text, whole_words
 from s2s.text.special import END, START
 from s2s.text.tokenizer import Tokenizer
 
@@ -103,6 +103,14 @@ def test_framed_lines_begin_and_end_and_closed_ones_give_their_first_symbol(tmp_
     assert batch.lengths is not None
     rows = {tuple(row[:n].tolist()) for row, n in zip(batch.inputs, batch.lengths, strict=True)}
     assert rows == {(a,), (c, d)}
+
+
+@given(st.lists(st.text("ab \n", max_size=12), max_size=8), st.integers(3, 20) | st.none())
+def test_whole_words_are_the_text_cut_between_words(pieces: list[str], longest: int | None) -> None:
+    cut = list(whole_words(iter(pieces), longest))
+    assert "".join(cut) == "".join(pieces)
+    assert all(piece[-1] in " \n" for piece in cut[:-1])
+    assert [word for piece in cut for word in piece.split()] == "".join(pieces).split()
 
 
 def test_punctuation_stands_apart_and_comes_back_in_its_place() -> None:

@@ -25,7 +25,7 @@ from s2s.training.stopping import Interrupted
 from s2s.training.trainer import Trainer
 
 COMPUTE = Compute(torch.device("cpu"), torch.float32, "as asked")
-TIMES = ("elapsed_seconds", "target_tokens_per_second")
+TIMES = ("elapsed_seconds", "validation_seconds", "target_tokens_per_second")
 STEPS = 12
 
 
