@@ -115,6 +115,10 @@ def train(
 def _check_data(recipe: Any, corpora: Path | None) -> None:
     """Read all text that the recipe names, and print the recipe with all its values."""
     from s2s.recipe_toml import recipe_toml
+
+    if recipe.task == "forecast":
+        _check_series(recipe, corpora)
+        return
     from s2s.tasks.splits import open_splits
     from s2s.tasks.texts import open_texts
 
@@ -126,6 +130,18 @@ def _check_data(recipe: Any, corpora: Path | None) -> None:
             bar = tqdm(source.read(), desc=f"data.{name}", unit=" lines", disable=None, leave=False)
             count = sum(len(piece) if language else 1 for piece in bar)
             log.info("data.%s: %s, %s %s", name, source.description, f"{count:,}", unit)
+    click.echo(recipe_toml(recipe), nl=False)
+
+
+def _check_series(recipe: Any, corpora: Path | None) -> None:
+    """Read the series that the recipe names, and print the recipe with all its values."""
+    from s2s.recipe_toml import recipe_toml
+    from s2s.tasks.forecasting import find_series, prepare_series, read_series
+
+    source = find_series(recipe.data, corpora).series
+    parts = prepare_series(recipe.data, read_series(recipe.data, source.path)).parts
+    counts = parts.validation, parts.test - parts.validation, parts.end - parts.test
+    log.info("data.series: %s, %d rows to train on, %d to validate, %d to test", source.description, *counts)
     click.echo(recipe_toml(recipe), nl=False)
 
 
@@ -292,6 +308,25 @@ def generate(
         return
     for each in found:
         click.echo(each.text)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--input", "source", type=_FILE, help="CSV with the run's columns. Default: the rows it was trained on.")
+@click.option("--plot", type=_FILE, help="Draw the last rows and the forecast of the first target to this PNG.")
+@click.option("--json", "as_json", is_flag=True, help="A list of objects, one for each step.")
+@_device_option
+def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, device: str) -> None:
+    """Forecast what comes after the last row, with the forecaster RUN: CSV, or JSON."""
+    from s2s.tasks.forecasting import forecast_rows
+
+    rows = forecast_rows(run, source, plot, device)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    click.echo(",".join(rows[0]))
+    for row in rows:
+        click.echo(",".join(f"{value:.10g}" for value in row.values()))
 
 
 @main.group(invoke_without_command=True)

@@ -54,6 +54,7 @@ class Manifest(BaseModel):
         default={},
         description="Each split: its files by language, or the name of a table; of a generated one, its pairs.",
     )
+    shipped: tuple[str, ...] = Field(default=(), description="Files that lie beside the manifest and come with s2s.")
     generate: Literal["grammar"] | None = Field(default=None, description="What makes the corpus, if not files.")
 
     @property
@@ -74,7 +75,7 @@ class Manifest(BaseModel):
                     f"splits.{split}: has {', '.join(content)}, but languages are {', '.join(self.languages)}"
                 )
         for file in self._files_of_splits():
-            if file not in self.files:
+            if file not in self.files and file not in self.shipped:
                 raise ValueError(f"{file} belongs to a split, but is not among the files")
         if self.table and not set(self.languages) <= set(self.table.columns):
             raise ValueError(f"table.columns: {', '.join(self.table.columns)} must hold {', '.join(self.languages)}")
@@ -182,7 +183,9 @@ def checksums(name: str, root: Path | None = None) -> dict[str, str]:
 
 
 def _present(name: str, manifest: Manifest, file: str, root: Path | None) -> Path:
-    """The path of a fetched file, which must have the size that the manifest says."""
+    """The path of a fetched file, which must have the size that the manifest says, or of one that comes with s2s."""
+    if file in manifest.shipped:
+        return manifests_folder() / name / file
     path = folder(name, root) / file
     get_it = f"s2s corpora fetch {name}" + (f" --corpora {root}" if root else "")
     if not path.is_file():

@@ -70,7 +70,7 @@ class Optimization(Section):
     validate_every: int | None = Field(default=None, ge=1, description="steps between validations; default: an epoch")
     log_every: int = Field(default=50, ge=1, description="steps between lines of metrics.jsonl")
     save_every: int = Field(default=500, ge=1, description="steps between checkpoints, besides those of validations")
-    metric: Literal["nats_per_token", "accuracy", "bleu", "chrf"] = Field(
+    metric: Literal["nats_per_token", "accuracy", "bleu", "chrf", "mae", "loss"] = Field(
         default="nats_per_token", description="validation score whose best weights are kept"
     )
     patience_validations: int | None = Field(
@@ -89,6 +89,29 @@ class Optimization(Section):
             raise ValueError(
                 f"moving_average: asgd has an average of its own (given {self.moving_average}); set it to 0"
             )
+        return self
+
+
+class TeacherForcing(Section):
+    """How often the decoder is fed the gold token instead of its own (Bengio et al. 2015)."""
+
+    schedule: Literal["constant", "linear", "exponential", "inverse_sigmoid"] = Field(
+        default="constant", description="how the rate falls from `rate` towards `floor` over the steps"
+    )
+    rate: float = Field(default=1.0, ge=0, le=1, description="probability of the gold token at step 0")
+    floor: float = Field(default=0.0, ge=0, le=1, description="the rate never falls below this probability")
+    steps: int = Field(
+        default=1000,
+        ge=1,
+        description="optimizer steps: linear reaches the floor after them; exponential falls by a"
+        " factor e in them; inverse_sigmoid is k of k / (k + exp(step / k))",
+    )
+    feed: Literal["greedy", "sampled"] = Field(default="greedy", description="the model's own token: best or drawn")
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.floor > self.rate:
+            raise ValueError(f"floor: must be at most rate (given {self.floor}, rate is {self.rate})")
         return self
 
 

@@ -18,6 +18,7 @@ _PAIR_RULE = (
     'must be "CORPUS/SPLIT", a path ending in .tsv or .tsv.gz, or a table with source and target, with table, or with'
     " pairs"
 )
+_SERIES_RULE = 'must be "CORPUS/SPLIT", a path ending in .csv or .csv.gz, or a table with file'
 _TEXT_RULE = 'must be "CORPUS/SPLIT", a path ending in .txt or .txt.gz, or a table with file, or with text'
 
 
@@ -80,7 +81,8 @@ def _find(tree: type[BaseModel], location: tuple[str | int, ...]) -> _Place:
 def error_line(tree: type[BaseModel], details: ErrorDetails) -> str | None:
     """One "key: rule (given value)" for an error of pydantic, or None where another error already says it."""
     place = _find(tree, details["loc"])
-    split_rule = _PAIR_RULE if "decoding" in tree.model_fields else _TEXT_RULE
+    rules = {"decoding": _PAIR_RULE, "tokenizer": _TEXT_RULE}
+    split_rule = next((rule for name, rule in rules.items() if name in tree.model_fields), _SERIES_RULE)
     kind, value = details["type"], details["input"]
     if kind == "value_error":  # a rule of a section, which names its field itself
         section = ".".join(str(part) for part in details["loc"])

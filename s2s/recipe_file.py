@@ -11,19 +11,27 @@ from pydantic import BaseModel, ValidationError
 
 from s2s.errors import RecipeError
 from s2s.recipe_errors import broken_recipe, choice_rule, did_you_mean, error_line
+from s2s.recipe_forecast import ForecastRecipe
 from s2s.recipe_language import LanguageRecipe, TextFile, WrittenText
 from s2s.recipe_toml import recipe_toml, shortened, toml_value
 from s2s.recipe_translation import FileSplit, PairSplit, TableSplit, TranslationRecipe
 from s2s.shipped import shipped
 
 Table = dict[str, Any]
-Recipe: TypeAlias = TranslationRecipe | LanguageRecipe
+Recipe: TypeAlias = TranslationRecipe | LanguageRecipe | ForecastRecipe
 
-_TASKS: dict[str, type[TranslationRecipe] | type[LanguageRecipe]] = {
+_TASKS: dict[str, type[TranslationRecipe] | type[LanguageRecipe] | type[ForecastRecipe]] = {
     "translation": TranslationRecipe,
     "language": LanguageRecipe,
+    "forecast": ForecastRecipe,
 }
-_SPLITS = ("train", "validation", "test")
+_SPLITS = ("train", "validation", "test", "series")
+_PATHS = {
+    "translation": ("table", (".tsv", ".tsv.gz")),
+    "language": ("file", (".txt", ".txt.gz")),
+    "forecast": ("file", (".csv", ".csv.gz")),
+}
+"""What a bare path in place of a split becomes: the key that names it, by its endings."""
 _SPLIT_KINDS: tuple[type[BaseModel], ...] = (FileSplit, TableSplit, PairSplit, TextFile, WrittenText)
 
 
@@ -162,7 +170,7 @@ def _settle_variants(table: Table, folder: Path, task: object) -> None:
 
 def _settled(override: str, folder: Path, task: object) -> str:
     key, equals, text = (part.strip() for part in override.partition("="))
-    if not equals or not re.fullmatch(r"data\.(train|validation|test)(\.\w+)?", key):
+    if not equals or not re.fullmatch(r"data\.(train|validation|test|series)(\.\w+)?", key):
         return override
     branch = _branch(key, text)
     _settle_splits(branch, folder, task)
@@ -179,7 +187,7 @@ def _settle_splits(table: Table, folder: Path, task: object) -> None:
         return
     for name in _SPLITS:
         split = data.get(name)
-        key, endings = ("file", (".txt", ".txt.gz")) if task == "language" else ("table", (".tsv", ".tsv.gz"))
+        key, endings = _PATHS.get(str(task), _PATHS["translation"])
         if isinstance(split, str) and split.endswith(endings):
             split = data[name] = {key: split}
         if isinstance(split, dict):

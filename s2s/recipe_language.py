@@ -161,7 +161,10 @@ class Sweep(Section):
         default=1.0, gt=0, le=1, description="a training has learned its text when it predicts this share of it rightly"
     )
     best_accuracy: float | None = Field(
-        default=None, gt=0, le=1, description="the share that any predictor can reach on a fresh text, for the picture"
+        default=None,
+        gt=0,
+        le=1,
+        description="the share to be expected at best on a fresh text, for the picture",
     )
 
 

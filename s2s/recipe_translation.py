@@ -4,7 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from s2s.recipe import LARGEST_SEED, Optimization, Overrides, Section, Tokenizer, VariantName
+from s2s.recipe import (
+    LARGEST_SEED,
+    Optimization,
+    Overrides,
+    Section,
+    TeacherForcing,
+    Tokenizer,
+    VariantName,
+)
 
 
 class FileSplit(Section):
@@ -178,29 +186,6 @@ class Seq2SeqModel(Section):
                 f"wiring: gnmt gives the context to the layers above the first, so decoder_layers must be at least 2"
                 f" (given {self.decoder_layers})"
             )
-        return self
-
-
-class TeacherForcing(Section):
-    """How often the decoder is fed the gold token instead of its own (Bengio et al. 2015)."""
-
-    schedule: Literal["constant", "linear", "exponential", "inverse_sigmoid"] = Field(
-        default="constant", description="how the rate falls from `rate` towards `floor` over the steps"
-    )
-    rate: float = Field(default=1.0, ge=0, le=1, description="probability of the gold token at step 0")
-    floor: float = Field(default=0.0, ge=0, le=1, description="the rate never falls below this probability")
-    steps: int = Field(
-        default=1000,
-        ge=1,
-        description="optimizer steps: linear reaches the floor after them; exponential falls by a"
-        " factor e in them; inverse_sigmoid is k of k / (k + exp(step / k))",
-    )
-    feed: Literal["greedy", "sampled"] = Field(default="greedy", description="the model's own token: best or drawn")
-
-    @model_validator(mode="after")
-    def _falls(self) -> Self:
-        if self.floor > self.rate:
-            raise ValueError(f"floor: must be at most rate (given {self.floor}, rate is {self.rate})")
         return self
 
 

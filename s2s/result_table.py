@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from s2s.errors import RunError
+from s2s.recipe_forecast import ForecastRecipe
 from s2s.recipe_translation import TranslationRecipe
 from s2s.run import Metrics, RunFolder, recipe_of
 
 TRANSLATION_SCORES = ("examples", "BLEU (95 % interval)", "chrF")
 LANGUAGE_SCORES = ("tokens", "nats per token", "perplexity", "bits per character", "accuracy")
+FORECAST_SCORES = ("forecasts", "MAE", "of persistence", "ratio", "best baseline", "coverage")
 LEFT_ALIGNED = ("run", "what it shows", "scored on", "BLEU (95 % interval)", "machine")
 
 
 def score_text(result: Mapping[str, Any]) -> str:
     """The scores of one run on one split; of a translator with the table by source length and the rates of failures."""
+    if result["task"] == "forecast":
+        return "".join(_forecast_text(result, name) for name in result["targets"])
     if result["task"] == "language":
         lines = [f"{result['run']} on {result['split']}, {result['examples']:,} tokens"]
         lines += [f"  {name.replace('_', ' '):18} {score['value']:.4f}" for name, score in result["scores"].items()]
@@ -30,6 +34,24 @@ def score_text(result: Mapping[str, Any]) -> str:
         counts = f"{row['source_tokens']:>13} {row['examples']:>10,}"
         lines.append(f"  {counts} {row['bleu']:>7.2f} {row['length_ratio']:>14.3f}")
     lines.append("  " + ", ".join(f"{name} {share:.2%}" for name, share in result["rates"].items()))
+    return "\n".join(lines) + "\n"
+
+
+def _forecast_text(result: Mapping[str, Any], target: str) -> str:
+    """The scores of one target, the ratio to persistence first, and what it means."""
+    found = result["targets"][target]
+    scores, ahead = found["scores"], result["horizon"]
+    steps = f"{ahead} steps ahead" if ahead > 1 else "one step ahead"
+    lines = [f"{result['run']}, {target} on {result['split']}, {result['examples']:,} forecasts, {steps}"]
+    lines.append(f"  MAE / MAE of persistence  {scores['mae']['ratio']:.3f}: {found['meaning']}")
+    for name, score in scores.items():
+        beside = f"  (persistence {score['persistence']:.4g})" if "persistence" in score else ""
+        beside = f"  (asked {score['asked']:.2f})" if "asked" in score else beside
+        lines.append(f"  {name:10} {score['value']:10.4g}{beside}")
+    lines.append("  MAE of " + ", ".join(f"{name} {mae:.4g}" for name, mae in found["baselines"].items()))
+    if ahead > 1:
+        lines.append("  step        MAE   persistence")
+        lines += [f"  {row['step']:4} {row['mae']:10.4g} {row['persistence']:13.4g}" for row in found["by_step"]]
     return "\n".join(lines) + "\n"
 
 
@@ -51,20 +73,23 @@ def result_table(runs: Sequence[Path]) -> str:
     results = [_read(run.scores, "the run has not been scored: it needs data.test, and to be trained to its end")
                for run in folders]  # fmt: skip
     lines: list[str] = []
-    for task, scores in (("translation", TRANSLATION_SCORES), ("language", LANGUAGE_SCORES)):
+    kinds = {"translation": TRANSLATION_SCORES, "language": LANGUAGE_SCORES, "forecast": FORECAST_SCORES}
+    for task, scores in kinds.items():
         rows = [_row(run, each) for run, each in zip(folders, results, strict=True) if recipe_of(run).task == task]
         if rows:
             headings = ("run", "what it shows", "scored on", *scores, "weights", "minutes", "seed", "machine")
             rule = ["---" if heading in LEFT_ALIGNED else "---:" for heading in headings]
             lines += [_line(headings), _line(rule), *(_line(row) for row in rows), ""]
-    return "\n".join([*lines, *_signatures(results)]).rstrip("\n") + "\n"
+    return "\n".join([*lines, *_signatures(folders, results)]).rstrip("\n") + "\n"
 
 
 def _row(run: RunFolder, result: dict[str, Any]) -> list[str]:
     recipe = recipe_of(run)
     environment = _read(run.environment, "it is written by s2s train")
     try:
-        scores, on = _scores(result["scores"]), result["split"]
+        scores, on = _scores(result), result["split"]
+        if isinstance(recipe, ForecastRecipe):
+            on = f"{result['target']}, {on} ({result['horizon']} ahead)"
         if isinstance(recipe, TranslationRecipe):
             on += f" ({recipe.data.source} to {recipe.data.target}, beam {result['beam']})"
         return [
@@ -84,7 +109,13 @@ def _row(run: RunFolder, result: dict[str, Any]) -> list[str]:
         ) from None
 
 
-def _scores(scores: dict[str, Any]) -> list[str]:
+def _scores(result: dict[str, Any]) -> list[str]:
+    scores = result["scores"]
+    if "mae" in scores:
+        mae, (name, best) = scores["mae"], min(result["baselines"].items(), key=lambda item: item[1])
+        coverage = f"{scores['coverage']['value']:.2f}" if "coverage" in scores else ""
+        numbers = (f"**{mae['value']:.4g}**", f"{mae['persistence']:.4g}", f"{mae['ratio']:.3f}")
+        return [*numbers, f"{best:.4g} ({name})", coverage]
     if "nats_per_token" in scores:
         keys = ("nats_per_token", "perplexity", "bits_per_character", "accuracy")
         nats, perplexity, bits, accuracy = (scores[key]["value"] for key in keys)
@@ -113,16 +144,17 @@ def _minutes(run: RunFolder) -> str:
     return f"{seconds / 60:.1f}"
 
 
-def _signatures(results: Iterable[dict[str, Any]]) -> list[str]:
-    """Each signature once, in the order of the rows."""
-    names = {"bleu": "BLEU", "chrf": "chrF"}
-    found = {
-        f"- {name}: `{result['scores'][key]['signature']}`": None
-        for result in results
-        for key, name in names.items()
-        if key in result["scores"]
-    }
-    return sorted(found, key=lambda line: line.startswith("- chrF"))
+def _signatures(runs: Sequence[RunFolder], results: Sequence[dict[str, Any]]) -> list[str]:
+    """Each signature once, in the order of the rows; where a score has several, with the runs that it belongs to."""
+    lines = []
+    for key, name in (("bleu", "BLEU"), ("chrf", "chrF")):
+        found: dict[str, list[str]] = {}
+        for run, result in zip(runs, results, strict=True):
+            if key in result["scores"]:
+                found.setdefault(result["scores"][key]["signature"], []).append(run.path.resolve().name)
+        for signature, names in found.items():
+            lines.append(f"- {name}: `{signature}`" + (f" ({', '.join(names)})" if len(found) > 1 else ""))
+    return lines
 
 
 def _read(path: Path, hint: str) -> dict[str, Any]:

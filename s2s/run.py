@@ -25,6 +25,7 @@ class RunFolder:
         self.scores = path / "scores.json"
         self.plots = path / "plots"
         self.sweep = path / "sweep.json"
+        self.series = path / "series.json"
 
     def __str__(self) -> str:
         return str(self.path)
@@ -43,7 +44,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Take back a folder in which no training began."""
-        for path in (self.recipe, self.environment, *self.path.glob("tokenizer.*")):
+        for path in (self.recipe, self.environment, self.series, *self.path.glob("tokenizer.*")):
             path.unlink(missing_ok=True)
         self.remove_unfinished()
         with suppress(OSError):

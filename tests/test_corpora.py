@@ -62,7 +62,9 @@ def contents(name_and_split: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", corpora.names())
 def test_a_shipped_manifest_loads_and_its_files_on_this_machine_are_right(name: str) -> None:
     manifest = load_manifest(name)
-    assert (manifest.generate is None) == bool(manifest.files)
+    assert [manifest.generate is not None, bool(manifest.shipped), bool(manifest.files)].count(True) == 1
+    for file in manifest.shipped:
+        assert (corpora.manifests_folder() / name / file).is_file()
     for file, item in manifest.files.items():
         assert Path(file).name == file
         assert re.match(r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/\S+$", item.url), "not pinned"

@@ -11,6 +11,7 @@ import pytest
 
 from s2s.cli import main
 from s2s.recipe_file import recipe_names
+from s2s.recipe_forecast import ForecastRecipe
 from s2s.recipe_language import LanguageRecipe
 from s2s.recipe_translation import TranslationRecipe
 
@@ -50,9 +51,12 @@ def test_ci_runs_the_readme_test_command() -> None:
 
 def test_sections_of_the_table_are_those_of_a_recipe() -> None:
     tables = README.split("| section |")[1:]
-    translation, language = (set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) for table in tables)
+    translation, language, forecast = (
+        set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) for table in tables
+    )
     assert translation == TranslationRecipe.model_fields.keys() - {"task", "title", "seed"}
     assert language == LanguageRecipe.model_fields.keys() - {"task", "title", "seed", "variants"}
+    assert forecast == ForecastRecipe.model_fields.keys() - {"task", "title", "seed", "variants"}
 
 
 def test_the_first_example_of_the_tour_learns_its_sentences_by_heart(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 import s2s.recipe
+import s2s.recipe_forecast
 import s2s.recipe_language
 import s2s.recipe_translation
 from s2s.recipe import Optimization
+from s2s.recipe_forecast import ForecastRecipe, SeriesData
 from s2s.recipe_language import LanguageData, LanguageRecipe, Sweep
 from s2s.recipe_translation import (
     FileSplit,
@@ -30,7 +32,7 @@ from s2s.recipe_translation import (
 
 def sections() -> list[type[BaseModel]]:
     """Every section class that the trees are made of."""
-    modules = (s2s.recipe, s2s.recipe_translation, s2s.recipe_language)
+    modules = (s2s.recipe, s2s.recipe_translation, s2s.recipe_language, s2s.recipe_forecast)
     kinds = dict.fromkeys(kind for module in modules for kind in vars(module).values() if isinstance(kind, type))
     return [kind for kind in kinds if issubclass(kind, BaseModel) and kind is not BaseModel]
 
@@ -120,6 +122,10 @@ def required(section: type[BaseModel]) -> dict[str, Any]:
         return {"task": "language", "data": {"train": "a/b"}, "training": {"epochs": 1}}
     if section is PairSplit:
         return {"pairs": [["a", "b"]]}
+    if section is ForecastRecipe:
+        return {"task": "forecast", "data": required(SeriesData), "training": {"epochs": 1}}
+    if section is SeriesData:
+        return {"series": "a/b", "targets": ["x"]}
     if section is LanguageData:
         return {"train": "a/b"}
     if section is Sweep:

@@ -105,9 +105,12 @@ learning_rate = -1
         ("model=3", "model: must be a table of keys (given 3)"),
         ("model.hidden_size.units=3", "model.hidden_size: must be a whole number (given {units = 3})"),
         ("seed=", "seed: must be a whole number (given nothing)"),
-        ("task=forecasting", 'task: must be one of translation, language (given "forecasting")'),
-        ("task=translate", 'task: must be one of translation, language (given "translate"); did you mean translation?'),
-        ("task=3", "task: must be one of translation, language (given 3)"),
+        ("task=weather", 'task: must be one of translation, language, forecast (given "weather")'),
+        (
+            "task=translate",
+            'task: must be one of translation, language, forecast (given "translate"); did you mean translation?',
+        ),
+        ("task=3", "task: must be one of translation, language, forecast (given 3)"),
         ("training.epochs=", "training.epochs: give a limit: epochs, steps or minutes"),
         (
             "model.hidden_size=255",
@@ -151,7 +154,7 @@ def test_a_missing_key_is_said_with_what_it_is() -> None:
         "data.source: missing (source language: a column or file of the corpus, for example de)"
     ]
     assert complaints(SMALL.replace('task = "translation"\n', "")) == [
-        "task: missing; must be one of translation, language"
+        "task: missing; must be one of translation, language, forecast"
     ]
 
 

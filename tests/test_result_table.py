@@ -75,7 +75,11 @@ def test_rows_keep_their_order_and_signatures_stand_once(tmp_path: Path) -> None
     runs = [make_run(tmp_path / "b"), make_run(tmp_path / "a"), make_run(tmp_path / "c", scores=other)]
     lines = result_table(runs).splitlines()
     assert [cells(line)[0] for line in lines[2:5]] == ["b", "a", "c"]
-    assert lines[6:] == ["- BLEU: `tok:13a|version:2`", "- BLEU: `tok:char`", "- chrF: `nc:6|version:2`"]
+    assert lines[6:] == [
+        "- BLEU: `tok:13a|version:2` (b, a)",
+        "- BLEU: `tok:char` (c)",
+        "- chrF: `nc:6|version:2`",
+    ]
 
 
 def test_minutes_come_from_the_log_when_the_checkpoint_is_gone(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def plot_accuracies(pairs: Sequence[tuple[float, float]], best: float | None, pa
     axes.plot([pairs[i][0] for i in order], "o-", color="C0", label="text learned", markersize=3.5)
     axes.plot([pairs[i][1] for i in order], "o-", color="C3", label="fresh text", markersize=3.5)
     if best is not None:
-        axes.axhline(best, color="black", linestyle="--", label=f"best that anybody can on fresh text ({best:.3f})")
+        axes.axhline(best, color="black", linestyle="--", label=f"best to be expected on fresh text ({best:.3f})")
     axes.set_title(path.parent.parent.name, loc="left")
     axes.set_xlabel("trainings, in the order of what they learned")
     axes.set_ylabel("predicted rightly")

@@ -1,13 +1,19 @@
 """What a run folder shows when a training has ended."""
 
+from typing import TypeAlias
+
 import torch
 
+from s2s.decoding.forecasts import SeriesForecaster
 from s2s.decoding.generator import Generator
 from s2s.decoding.translator import Translator
+from s2s.evaluation.baselines import persistence
+from s2s.evaluation.forecast_plots import plot_forecast
 from s2s.evaluation.plots import plot_attention, plot_curves
 from s2s.evaluation.state_plots import Episode, plot_packing, plot_predictions
 from s2s.models.language_model import LanguageModel
 from s2s.run import Metrics, RunFolder
+from s2s.tasks.forecasting import ForecastTask
 from s2s.tasks.language import LanguageTask
 from s2s.tasks.translation import TranslationTask
 from s2s.text.special import START
@@ -21,10 +27,15 @@ SHOWN_POSITIONS = 400
 """A larger batch is not drawn."""
 
 
-def draw(run: RunFolder, task: TranslationTask | LanguageTask, device: str) -> None:
-    """The curves, and what a task has to show: an alignment, predictions, a packed batch."""
+AnyTask: TypeAlias = TranslationTask | LanguageTask | ForecastTask
+
+
+def draw(run: RunFolder, task: AnyTask, device: str) -> None:
+    """The curves, and what a task has to show: an alignment, predictions, a packed batch, a forecast."""
     if isinstance(task, TranslationTask):
         _draw_alignment(run, task, device)
+    elif isinstance(task, ForecastTask):
+        _draw_forecast(run, task, device)
     else:
         if task.tokenizer.vocabulary_size <= SHOWN_ENTRIES:
             plot_predictions([best_episode(run, task, device)], run.plots / "predictions.png")
@@ -36,6 +47,24 @@ def draw(run: RunFolder, task: TranslationTask | LanguageTask, device: str) -> N
             ]
             plot_packing(rows, run.plots / "packing.png")
     plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
+
+
+def _draw_forecast(run: RunFolder, task: ForecastTask, device: str) -> None:
+    """The test part of the first target: truth, forecast, interval, and what persistence says."""
+    series, data = task.series, task.recipe.data
+    windows = series.windows(data, series.parts.test, series.parts.end)
+    found = SeriesForecaster.load(run.path, device=device).after(series.read, series.targets, windows.origins)
+    ahead = data.horizon - 1
+    interval = None if found.quantiles is None else (found.quantiles[0][:, ahead, 0], found.quantiles[-1][:, ahead, 0])
+    plot_forecast(
+        series.truth(windows)[:, ahead, 0],
+        found.points[:, ahead, 0],
+        persistence(series.targets[:, 0], windows.origins, data.horizon)[:, ahead],
+        interval,
+        run.plots / "forecast.png",
+        title=f"{run.path.name}: {data.targets[0]}",
+        step=data.horizon,
+    )
 
 
 def _draw_alignment(run: RunFolder, task: TranslationTask, device: str) -> None:

@@ -4,15 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from s2s.decoding.forecasts import SeriesForecaster
 from s2s.decoding.generator import Generator
 from s2s.decoding.translator import Translator
 from s2s.errors import DataError
+from s2s.evaluation.baselines import baselines
+from s2s.evaluation.forecast_scores import Interval, pinball_loss, score_forecast
 from s2s.evaluation.scores import bleu, by_length, chrf, paired_bootstrap, rates, tokenization_for
 from s2s.nn.precision import Precision
 from s2s.recipe_file import Recipe
+from s2s.recipe_forecast import ForecastRecipe
 from s2s.recipe_language import LanguageRecipe, TextFile
 from s2s.recipe_translation import FileSplit, Split
 from s2s.run import RunFolder, recipe_of
+from s2s.tasks.forecasting import SeriesSource, find_series, prepare_series, read_series
 from s2s.tasks.language import encoded, score_text
 from s2s.tasks.splits import open_split
 from s2s.tasks.texts import Source, open_text, open_texts
@@ -57,6 +64,13 @@ def evaluate(
             name, source = _text_of(recipe, on, files, corpora)
             results.append(score_language(generator, source, run=str(path), split=name))
             continue
+        if isinstance(recipe, ForecastRecipe):
+            if files is not None or on not in (None, "test", "validation"):
+                raise DataError(f"{path}: a forecaster is scored on the test or validation part of its own series")
+            series = find_series(recipe.data, corpora)
+            forecaster = SeriesForecaster.load(path, device=device)
+            results.append(score_series(forecaster, series, run=str(path), split=on or "test"))
+            continue
         if isinstance(files, TextFile):
             raise DataError(f"{path}: a translator is scored on pairs; give --reference beside --source")
         split: Split = files or split_of(recipe, on or "test")
@@ -100,6 +114,36 @@ def score_language(generator: Generator, source: Source, *, run: str, split: str
     }
 
 
+def score_series(forecaster: SeriesForecaster, source: SeriesSource, *, run: str, split: str) -> dict[str, Any]:
+    """Forecast from every row of a part of the series, and hold it against what came and against the baselines."""
+    recipe = forecaster.recipe
+    data = recipe.data
+    series = prepare_series(data, read_series(data, source.series.path))
+    parts = series.parts
+    first, end = (parts.test, parts.end) if split == "test" else (parts.validation, parts.test)
+    windows = series.windows(data, first, end)
+    found = forecaster.after(series.read, series.targets, windows.origins)
+    truth = series.truth(windows)
+    levels = recipe.model.quantiles
+    targets = {}
+    for place, name in enumerate(data.targets):
+        own = series.targets[:, place]
+        # what is fitted, and what MASE is scaled by, comes from before the part that is scored
+        known = own[:first]
+        others = baselines(own, windows.origins, data.horizon, train_end=len(known), season=data.season)
+        interval = pinball = None
+        if found.quantiles is not None:
+            quantiles = found.quantiles[..., place]
+            interval = Interval(quantiles[0], quantiles[-1], levels[-1] - levels[0])
+            pinball = pinball_loss(truth[..., place], quantiles, levels)
+        naive = float(np.abs(np.diff(known)).mean())
+        targets[name] = score_forecast(
+            truth[..., place], found.points[..., place], others, naive_error=naive, interval=interval, pinball=pinball
+        )
+    result = {"task": "forecast", "run": run, "split": split, "examples": len(windows), "horizon": data.horizon}
+    return {**result, "target": data.targets[0], **targets[data.targets[0]], "targets": targets}
+
+
 def score(
     translator: Translator, pairs: Sequence[tuple[str, str]], *, run: str, split: str, language: str, beam: int | None
 ) -> dict[str, Any]:
@@ -132,7 +176,7 @@ def compare(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     first = results[0]
     comparisons: list[dict[str, Any]] = []
     for other in results[1:]:
-        if "language" in (other["task"], first["task"]):
+        if {other["task"], first["task"]} != {"translation"}:
             continue
         if other["references"] != first["references"]:
             raise DataError(

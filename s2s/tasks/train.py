@@ -7,31 +7,36 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from s2s.atomic import write_text
 from s2s.corpora import checksums
 from s2s.errors import RecipeError, RunError, S2SError
+from s2s.evaluation.forecast_scores import SUSPICION
 from s2s.nn.precision import Compute, choose_compute
 from s2s.recipe_file import Recipe, variants_of
+from s2s.recipe_forecast import ForecastRecipe
 from s2s.recipe_language import LanguageRecipe
 from s2s.recipe_toml import differences, recipe_toml
+from s2s.recipe_translation import TranslationRecipe
 from s2s.run import RunFolder, recipe_of, write_json
+from s2s.tasks.forecasting import SeriesSource, find_series
+from s2s.tasks.forecasting import prepare as prepare_forecast
 from s2s.tasks.language import LanguageTask
 from s2s.tasks.language import prepare as prepare_language
-from s2s.tasks.pictures import draw
+from s2s.tasks.pictures import AnyTask, draw
 from s2s.tasks.scoring import evaluate, without_text
 from s2s.tasks.splits import Splits, open_splits
 from s2s.tasks.sweeps import finish_sweep
 from s2s.tasks.texts import Texts, open_texts
-from s2s.tasks.translation import TranslationTask
 from s2s.tasks.translation import prepare as prepare_translation
 from s2s.training.trainer import Trainer
 from s2s.version import VERSION
 
 log = logging.getLogger("s2s")
+Data: TypeAlias = Splits | Texts | SeriesSource
 FIXED = (
     "task",
     "seed",
@@ -39,6 +44,13 @@ FIXED = (
     "model.",
     "data.source",
     "data.target",
+    "data.series",
+    "data.time",
+    "data.newest_first",
+    "data.inputs",
+    "data.horizon",
+    "data.test_share",
+    "data.scaling",
     "data.train",
     "data.validation",
     "data.max_",
@@ -46,7 +58,7 @@ FIXED = (
     "data.window",
     "data.rows",
     "sweep",
-    "training.batch_tokens",
+    "training.batch_",
     "training.optimizer",
     "training.moving_average",
     "training.metric",
@@ -95,9 +107,12 @@ def train(
     progress = trainer.train()
     log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
     if not (trainer.was_complete and _is_scored(run, recipe, progress.best_step)):
-        if recipe.data.test is not None or isinstance(recipe, LanguageRecipe):
+        if _has_test(recipe):
             result = evaluate([run.path], corpora=corpora, device=device)[0]
             write_json(run.scores, {**without_text(result), "step": progress.best_step})
+            for name, found in result.get("targets", {}).items():
+                if found["meaning"].startswith(SUSPICION):
+                    log.warning("%s: %s is %s", run, name, found["meaning"])
         run.plots.mkdir(exist_ok=True)
         if isinstance(task, LanguageTask) and task.recipe.sweep is not None:
             assert isinstance(splits, Texts)
@@ -106,15 +121,22 @@ def train(
     return run
 
 
-def open_data(recipe: Recipe, corpora: Path | None) -> Splits | Texts:
+def open_data(recipe: Recipe, corpora: Path | None) -> Data:
     """Find all data that a recipe names; an error says which key named what is not there."""
-    return open_texts(recipe, corpora) if isinstance(recipe, LanguageRecipe) else open_splits(recipe.data, corpora)
+    if isinstance(recipe, LanguageRecipe):
+        return open_texts(recipe, corpora)
+    return (
+        find_series(recipe.data, corpora) if isinstance(recipe, ForecastRecipe) else open_splits(recipe.data, corpora)
+    )
 
 
-def _prepare(recipe: Recipe, run: RunFolder, compute: Compute, data: Splits | Texts) -> LanguageTask | TranslationTask:
+def _prepare(recipe: Recipe, run: RunFolder, compute: Compute, data: Data) -> AnyTask:
     if isinstance(recipe, LanguageRecipe):
         assert isinstance(data, Texts)
         return prepare_language(recipe, run, compute, data)
+    if isinstance(recipe, ForecastRecipe):
+        assert isinstance(data, SeriesSource)
+        return prepare_forecast(recipe, run, compute, data)
     assert isinstance(data, Splits)
     return prepare_translation(recipe, run, compute, data)
 
@@ -131,11 +153,12 @@ def _check_changes(old: Recipe, new: Recipe) -> None:
         )
 
 
-def _check_data(run: RunFolder, splits: Splits | Texts) -> None:
+def _check_data(run: RunFolder, splits: Data) -> None:
     """Refuse training pairs that are no longer those that the run began with."""
     try:
         before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]
-        changed = [name for name in ("train", "validation") if before[name] != getattr(splits, name).identity]
+        fitted = [name for name in ("train", "validation", "series") if name in splits._fields]
+        changed = [name for name in fitted if before[name] != getattr(splits, name).identity]
     except (OSError, ValueError, KeyError, TypeError):
         return  # killed before it was written, or damaged: it is only a record
     for name in changed:
@@ -145,11 +168,16 @@ def _check_data(run: RunFolder, splits: Splits | Texts) -> None:
         )
 
 
+def _has_test(recipe: Recipe) -> bool:
+    """Whether there is something to score the run on in the end."""
+    return not (isinstance(recipe, TranslationRecipe) and recipe.data.test is None)
+
+
 def _is_scored(run: RunFolder, recipe: Recipe, best_step: int) -> bool:
     """Whether the run has its plots, and the scores of its present best weights."""
     if not (run.plots / "curves.png").exists():
         return False
-    if recipe.data.test is None and not isinstance(recipe, LanguageRecipe):
+    if not _has_test(recipe):
         return True
     try:
         return bool(json.loads(run.scores.read_text(encoding="utf-8"))["step"] == best_step)
@@ -158,9 +186,9 @@ def _is_scored(run: RunFolder, recipe: Recipe, best_step: int) -> bool:
 
 
 def _environment(
-    recipe: Recipe, compute: Compute, splits: Splits | Texts, corpora: Path | None, command: Sequence[str]
+    recipe: Recipe, compute: Compute, splits: Data, corpora: Path | None, command: Sequence[str]
 ) -> dict[str, Any]:
-    named = (recipe.data.train, recipe.data.validation, recipe.data.test)
+    named = [getattr(recipe.data, name, None) for name in ("train", "validation", "test", "series")]
     names = sorted({split.split("/")[0] for split in named if isinstance(split, str)})
     packages = ("torch", "sentencepiece", "sacrebleu", "numpy")
     return {

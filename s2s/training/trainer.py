@@ -298,7 +298,8 @@ class Trainer(Generic[BatchT]):
     def _better(self, value: float, than: float | None) -> bool:
         if than is None or math.isnan(than):
             return True
-        return value < than if self.settings.metric == "nats_per_token" else value > than
+        lower_is_better = self.settings.metric in ("nats_per_token", "mae", "loss")
+        return value < than if lower_is_better else value > than
 
     def _save(self) -> None:
         """Write `last/`; weights that are not finite are never written over good ones."""

@@ -1,0 +1,175 @@
+"""A CSV file as columns of numbers in the order of time; what cannot be read exactly is an error with its line."""
+
+import csv
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2s.errors import DataError
+from s2s.text.lines import read_lines
+
+log = logging.getLogger("s2s")
+Floats = NDArray[np.float64]
+MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "-", "?"))
+"""How files write that a value is not there, in lower case."""
+GAP_FACTOR = 1.5
+"""A step in time that is longer than so many usual ones is a gap."""
+
+
+class SeriesTable(NamedTuple):
+    """Columns of a file, oldest row first."""
+
+    path: Path
+    columns: dict[str, Floats]
+    """(N,) each, by name"""
+    times: tuple[str, ...]
+    """(N,) what the time column says, or the rows' numbers"""
+
+    def __len__(self) -> int:
+        """N, the rows."""
+        return len(self.times)
+
+
+class _Row(NamedTuple):
+    line: int
+    cells: list[str]
+
+
+def read_table(path: Path, wanted: Sequence[str], *, time: str | None, newest_first: bool = False) -> SeriesTable:
+    """The wanted columns of a CSV file, sorted by the time column, if there is one.
+
+    Lines that begin with # are comments; where no header stands above the numbers, the last of them is the header.
+    Raises DataError, with file and line, for a column that is not there, a row of another length, a value that is
+    missing or no number, a time that cannot be read, and two rows of one time that differ.
+    """
+    header, rows = _read(path)
+    names = [*wanted, *([time] if time else [])]
+    for name in names:
+        if header.count(name) != 1:
+            fault = "no column is named" if name not in header else f"{header.count(name)} columns are named"
+            raise DataError(f"{path}: {fault} {name!r}; there are: {', '.join(header)}")
+    if not rows:
+        raise DataError(f"{path}: there are no rows below the header")
+    order = list(range(len(rows)))
+    if newest_first:
+        order.reverse()
+    times = tuple(str(number) for number in range(len(rows)))
+    if time is not None:
+        place = header.index(time)
+        moments = [_moment(path, row, row.cells[place].strip(), time) for row in rows]
+        order.sort(key=lambda index: moments[index])
+        order = _without_repeats(path, rows, moments, order)
+        _report_gaps(path, [moments[index] for index in order], [rows[index].cells[place] for index in order])
+        times = tuple(rows[index].cells[place].strip() for index in order)
+    columns = {
+        name: np.array([_number(path, rows[index], header.index(name), name) for index in order]) for name in wanted
+    }
+    return SeriesTable(path, columns, times)
+
+
+def _read(path: Path) -> tuple[list[str], list[_Row]]:
+    """The names of the columns, and the rows with the numbers of their lines."""
+    header: list[str] | None = None
+    comment: list[str] = []
+    rows: list[_Row] = []
+    for line, cells in _cells(path):
+        if cells[0].lstrip().startswith("#"):
+            if header is None:
+                comment = [cell.strip() for cell in [cells[0].lstrip().lstrip("#"), *cells[1:]]]
+            continue
+        if header is None:
+            numeric = any(_is_number(cell) for cell in cells)
+            header = comment if numeric else [cell.strip() for cell in cells]
+            if numeric and len(comment) != len(cells):
+                raise DataError(f"{path}, line {line:,}: the first row must name the columns, but it holds numbers")
+            if not numeric:
+                continue
+        if len(cells) != len(header):
+            raise DataError(
+                f"{path}, line {line:,}: has {len(cells)} cells, but there are {len(header)} columns"
+                f" ({', '.join(header)})"
+            )
+        rows.append(_Row(line, cells))
+    if header is None:
+        raise DataError(f"{path}: the file is empty; its first line must name the columns")
+    return header, rows
+
+
+def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(read_lines(path), start=1):
+        if line.strip():
+            yield number, next(csv.reader([line]))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(path: Path, row: _Row, place: int, name: str) -> float:
+    cell = row.cells[place].strip()
+    if cell.lower() in MISSING:
+        raise DataError(
+            f"{path}, line {row.line:,}: column {name} has no value ({cell!r}); fill it in, or leave the row out"
+        )
+    try:
+        value = float(cell)
+    except ValueError:
+        raise DataError(f"{path}, line {row.line:,}: column {name} has {cell!r}, which is no number") from None
+    if not math.isfinite(value):
+        raise DataError(f"{path}, line {row.line:,}: column {name} has {cell}, which is not finite")
+    return value
+
+
+def _moment(path: Path, row: _Row, cell: str, name: str) -> float:
+    """A time as a number that sorts: a number as it is (a year), a date in days, YYYYMMDD too."""
+    for form in (None, "%Y%m%d", "%Y-%m", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y"):
+        try:
+            if form == "%Y%m%d" and len(cell) != 8:
+                continue
+            moment = datetime.fromisoformat(cell) if form is None else datetime.strptime(cell, form)
+            return (moment.replace(tzinfo=None) - datetime(1, 1, 1)).total_seconds() / 86400
+        except ValueError:
+            continue
+    if _is_number(cell):
+        return float(cell)
+    raise DataError(f"{path}, line {row.line:,}: column {name} has {cell!r}, which is no date and no number")
+
+
+def _without_repeats(path: Path, rows: Sequence[_Row], moments: Sequence[float], order: Sequence[int]) -> list[int]:
+    """The order without rows that stand there twice; two rows of one time that differ are an error."""
+    kept: list[int] = []
+    for index in order:
+        if kept and moments[kept[-1]] == moments[index]:
+            first, second = rows[kept[-1]], rows[index]
+            if first.cells != second.cells:
+                raise DataError(
+                    f"{path}, lines {first.line:,} and {second.line:,}: have one time, but other values; keep one"
+                )
+            log.warning("%s, line %s: the same row as line %s, left out", path, second.line, first.line)
+            continue
+        kept.append(index)
+    return kept
+
+
+def _report_gaps(path: Path, moments: Sequence[float], names: Sequence[str]) -> None:
+    steps = np.diff(moments)
+    if not len(steps):
+        return
+    gaps = np.flatnonzero(steps > GAP_FACTOR * np.median(steps))
+    weekends = len(gaps) > len(steps) / 10  # a working week has a gap every five days
+    if len(gaps) and not weekends:
+        first = int(gaps[0])
+        log.warning(
+            "%s: %d gaps in time, the first between %s and %s; rows are taken one after another all the same",
+            path, len(gaps), names[first], names[first + 1],
+        )  # fmt: skip

@@ -1,0 +1,76 @@
+"""Parts of a series in time order, and the windows that end in them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from s2s.errors import DataError
+
+Floats = NDArray[np.float64]
+
+
+class Parts(NamedTuple):
+    """Where the training, validation and test parts of N rows begin and end."""
+
+    validation: int
+    """the first row that is validated on"""
+    test: int
+    """the first row that is tested on"""
+    end: int
+    """N"""
+
+
+def divide(rows: int, *, validation_share: float, test_share: float, window: int, horizon: int) -> Parts:
+    """Cut rows in time order; DataError where a part is too short for a window and what it forecasts."""
+    test = int(rows * (1 - test_share) + 1e-9)
+    validation = int(rows * (1 - test_share - validation_share) + 1e-9)
+    shortest = window + horizon
+    if validation < shortest + 1:
+        raise DataError(
+            f"the training part has {max(validation, 0)} of {rows} rows, but a window of {window} and {horizon} to"
+            f" forecast need at least {shortest + 1}; give more rows or a shorter data.window"
+        )
+    if test - validation < horizon or rows - test < horizon:
+        raise DataError(
+            f"{rows} rows leave {test - validation} to validate and {rows - test} to test on, but {horizon} are"
+            " forecast at once; give more rows, or larger data.validation_share and data.test_share"
+        )
+    return Parts(validation, test, rows)
+
+
+class WindowBatch(NamedTuple):
+    """Windows side by side, and what came after each."""
+
+    inputs: Tensor
+    """(B, W, F) scaled"""
+    last: Tensor
+    """(B, K) scaled: the targets' last values in the windows"""
+    targets: Tensor
+    """(B, H, K) scaled: the K targets at the H steps after the window"""
+
+
+class Windows:
+    """The windows whose forecasts begin in a range of rows; they may reach back before it."""
+
+    def __init__(self, inputs: Floats, targets: Floats, *, first: int, end: int, window: int, horizon: int) -> None:
+        """(N, F) and (N, K) scaled rows; forecasts begin at rows `first` to `end` - `horizon`."""
+        self.inputs = torch.from_numpy(inputs).float()
+        self.targets = torch.from_numpy(targets).float()
+        self.window = window
+        self.horizon = horizon
+        self.origins = np.arange(max(first, window), end - horizon + 1)
+        """rows of the first value that is forecast"""
+
+    def __len__(self) -> int:
+        """How many windows there are."""
+        return len(self.origins)
+
+    def batch(self, which: NDArray[np.integer]) -> WindowBatch:
+        """Some of the windows, by number."""
+        origins = torch.from_numpy(self.origins[which])
+        back = origins[:, None] + torch.arange(-self.window, 0)
+        ahead = origins[:, None] + torch.arange(self.horizon)
+        return WindowBatch(self.inputs[back], self.targets[origins - 1], self.targets[ahead])

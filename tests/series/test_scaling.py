@@ -1,0 +1,75 @@
+"""Scaling and windows: fitted on the training part alone, undone exactly, and each forecast after its window."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from s2s.errors import DataError
+from s2s.series.scaling import Kind, fit_scaler
+from s2s.series.windows import Windows, divide
+
+KINDS: tuple[Kind, ...] = ("minmax", "standard", "log_return", "none")
+
+
+def values(rows: int = 40, columns: int = 2, seed: int = 1) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).uniform(1, 9, (rows, columns))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_restoring_undoes_scaling(kind: Kind) -> None:
+    known = values()
+    scaler = fit_scaler(kind, known[:30], ["a", "b"])
+    scaled = scaler.scale(known)
+    steps = scaled[10:16]
+    np.testing.assert_allclose(scaler.restore(steps, known[9]), known[10:16])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_comes_later_changes_no_scaled_training_value(kind: Kind) -> None:
+    first, second = values(), values()
+    second[30:] = values(seed=2)[30:] * 50
+    scaled = [fit_scaler(kind, each[:30], ["a", "b"]).scale(each)[:30] for each in (first, second)]
+    assert np.array_equal(*scaled)
+
+
+def test_the_training_part_is_scaled_as_said() -> None:
+    known = values()
+    minmax = fit_scaler("minmax", known, ["a", "b"]).scale(known)
+    assert minmax.min(axis=0).tolist() == pytest.approx([0, 0], abs=1e-12)
+    assert minmax.max(axis=0).tolist() == pytest.approx([1, 1])
+    standard = fit_scaler("standard", known, ["a", "b"]).scale(known)
+    assert standard.mean(axis=0).tolist() == pytest.approx([0, 0], abs=1e-12)
+    assert standard.std(axis=0).tolist() == pytest.approx([1, 1])
+
+
+def test_a_column_that_cannot_be_scaled_is_named() -> None:
+    with pytest.raises(DataError, match="column b: is 3 in all of the training part"):
+        fit_scaler("standard", np.array([[1.0, 3.0], [2.0, 3.0]]), ["a", "b"])
+    with pytest.raises(DataError, match="column a: has -1, and a log return needs values above zero"):
+        fit_scaler("log_return", np.array([[1.0], [-1.0]]), ["a"])
+
+
+@given(st.integers(1, 6), st.integers(1, 4), st.integers(30, 60))
+def test_a_window_ends_before_what_it_forecasts_and_parts_do_not_overlap(window: int, horizon: int, rows: int) -> None:
+    series = np.arange(rows, dtype=float)[:, None]
+    parts = divide(rows, validation_share=0.2, test_share=0.2, window=window, horizon=horizon)
+    seen: list[int] = []
+    for first, end in ((0, parts.validation), (parts.validation, parts.test), (parts.test, parts.end)):
+        windows = Windows(series, series, first=first, end=end, window=window, horizon=horizon)
+        batch = windows.batch(np.arange(len(windows)))
+        assert (batch.inputs[:, -1, 0] + 1 == batch.targets[:, 0, 0]).all()
+        assert (batch.last[:, 0] == batch.inputs[:, -1, 0]).all()
+        assert int(batch.targets.min()) >= max(first, window)
+        assert int(batch.targets.max()) == end - 1
+        assert len(windows) == end - max(first, window) - horizon + 1
+        seen += batch.targets[:, 0, 0].int().tolist()
+    assert len(seen) == len(set(seen))
+
+
+def test_parts_that_are_too_short_are_said() -> None:
+    with pytest.raises(DataError, match="the training part has 7 of 10 rows, but a window of 7 and 1 to forecast need"):
+        divide(10, validation_share=0.1, test_share=0.2, window=7, horizon=1)
+    with pytest.raises(DataError, match="leave 1 to validate and 2 to test on, but 3 are forecast at once"):
+        divide(20, validation_share=0.05, test_share=0.1, window=2, horizon=3)

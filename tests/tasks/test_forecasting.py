@@ -1,0 +1,182 @@
+"""Forecasters from a recipe: trained, resumed to the same bytes, scored without a leak, asked for the next steps."""
+
+import json
+import logging
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from s2s.cli import main
+from s2s.decoding.forecasts import SeriesForecaster
+from s2s.errors import DataError, RecipeError, RunError
+from s2s.nn.weights import load_tensors
+from s2s.recipe_file import parse_recipe
+from s2s.recipe_forecast import ForecastRecipe
+from s2s.run import RunFolder
+from s2s.tasks.scoring import evaluate
+from s2s.tasks.train import train
+
+RECIPE = """
+task = "forecast"
+
+[data]
+series = "x.csv"
+targets = ["b"]
+window = 6
+validation_share = 0.2
+
+[model]
+hidden_size = 8
+output = "quantiles"
+dropout = 0.1
+
+[training]
+steps = 14
+learning_rate = 0.01
+schedule = "constant"
+warmup_steps = 0
+precision = "float32"
+validate_every = 7
+log_every = 5
+batch_windows = 8
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
+    write(tmp_path / "x.csv", 90)
+    return tmp_path
+
+
+def write(path: Path, rows: int, *, changed_from: int | None = None) -> None:
+    """A wave with a trend, and what comes next day beside it."""
+    values = [10 + row / 20 + 3 * np.sin(row / 3) for row in range(rows)]
+    if changed_from is not None:
+        values[changed_from:] = [value * 7 for value in values[changed_from:]]
+    lines = [f"{row},{value:.6f},{np.cos(row):.6f}" for row, value in enumerate(values)]
+    path.write_text("a,b,c\n" + "\n".join(lines) + "\n")
+
+
+def recipe_with(folder: Path, *overrides: str) -> ForecastRecipe:
+    recipe = parse_recipe(RECIPE, origin="test", folder=folder, overrides=overrides)
+    assert isinstance(recipe, ForecastRecipe)
+    return recipe
+
+
+def last_state(run: RunFolder) -> dict[str, torch.Tensor]:
+    index = json.loads((run.last / "checkpoint.json").read_text())
+    return load_tensors(run.last / index["state"])
+
+
+@pytest.mark.parametrize("form", [[], ["model.steps=fed_back", "data.horizon=3", "training.teacher_forcing.rate=0.5"]])
+def test_a_resumed_training_ends_in_the_same_bytes(form: list[str], folder: Path) -> None:
+    whole = train(recipe_with(folder, *form), folder / "whole", device="cpu")
+    train(recipe_with(folder, *form, "training.steps=7"), folder / "parts", device="cpu")
+    parts = train(recipe_with(folder, *form), folder / "parts", resume=True, device="cpu")
+    one, other = last_state(whole), last_state(parts)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert whole.best.read_bytes() == parts.best.read_bytes()
+
+
+def test_the_test_part_changes_no_weight_and_no_scaling(folder: Path) -> None:
+    first = train(recipe_with(folder), folder / "first", device="cpu")
+    write(folder / "x.csv", 90, changed_from=72)
+    second = train(recipe_with(folder), folder / "second", device="cpu")
+    assert first.best.read_bytes() == second.best.read_bytes()
+    scalings = [json.loads(run.series.read_text()) for run in (first, second)]
+    assert scalings[0]["reader"] == scalings[1]["reader"]
+    assert scalings[0]["read"] != scalings[1]["read"]
+
+
+def test_the_scores_are_in_the_units_of_the_file_and_beside_baselines(folder: Path) -> None:
+    run = train(recipe_with(folder), folder / "run", device="cpu")
+    result = evaluate([run.path], device="cpu")[0]
+    values = np.array([float(line.split(",")[1]) for line in (folder / "x.csv").read_text().split()[1:]])
+    naive = np.abs(values[72:] - values[71:-1]).mean()
+    assert result["examples"] == 18
+    assert result["scores"]["mae"]["persistence"] == pytest.approx(naive)
+    assert result["scores"]["mase"]["value"] == pytest.approx(
+        result["scores"]["mae"]["value"] / np.abs(np.diff(values[:72])).mean()
+    )
+    assert {"persistence", "drift"} <= set(result["baselines"])
+    assert 0 <= result["scores"]["coverage"]["value"] <= 1
+    assert json.loads(run.scores.read_text())["scores"] == result["scores"]
+    for name in ("forecast.png", "curves.png"):
+        assert (run.plots / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_leak_is_suspected(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    generator = np.random.default_rng(3)
+    values = 50 + 5 * generator.standard_normal(400)
+    rows = [f"{today:.6f},{tomorrow:.6f}" for today, tomorrow in pairwise(values)]
+    (folder / "x.csv").write_text("b,leak\n" + "\n".join(rows) + "\n")
+    overrides = ['data.inputs=["b", "leak"]', "model.output=point", "model.dropout=0", "training.steps=400"]
+    with caplog.at_level(logging.WARNING, "s2s"):
+        train(recipe_with(folder, *overrides, "training.validate_every=100"), folder / "run", device="cpu")
+    assert "b is too good: less than half the error of" in caplog.text
+
+
+def call(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == code, (result.stdout, result.stderr)
+    return result
+
+
+def test_the_command_forecasts_the_next_steps(folder: Path) -> None:
+    run = train(recipe_with(folder, "data.horizon=3"), folder / "run", device="cpu")
+    lines = call("forecast", str(run.path)).stdout.splitlines()
+    assert lines[0] == "step,b,b_0.1,b_0.5,b_0.9"
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
+    arguments = ["--input", str(folder / "x.csv"), "--plot", str(folder / "next.png"), "--json"]
+    rows = json.loads(call("forecast", str(run.path), *arguments).stdout)
+    assert [f"{row['b']:.6g}" for row in rows] == [f"{float(line.split(',')[1]):.6g}" for line in lines[1:]]
+    assert all(row["b_0.1"] <= row["b_0.5"] <= row["b_0.9"] for row in rows)
+    assert (folder / "next.png").read_bytes().startswith(b"\x89PNG")
+    assert "MAE / MAE of persistence" in call("evaluate", str(run.path)).stdout
+    (folder / "short.csv").write_text("a,b\n1,2\n3,4\n")
+    short = call("forecast", str(run.path), "--input", str(folder / "short.csv"), code=1)
+    assert "the table has 2 rows, but the model reads 6" in short.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.attention=dot"], "model.attention: unknown key"),
+        (["data.scaling=log_return"], "model.residual: a log return is the change already"),
+        (['data.inputs=["a","b"]', "model.steps=fed_back"], "fed_back reads its own forecasts"),
+        (["model.quantiles=[0.9, 0.5]"], "quantiles: must rise"),
+        (["model.quantiles=[0.1, 0.9]"], "quantiles: must hold 0.5"),
+        (["data.test_share=0.9"], "validation_share: leaves nothing to train on"),
+        (["data.series=3"], r'data.series: must be "CORPUS/SPLIT", a path ending in .csv'),
+        (["data.newest_first=true", "data.time=a"], "newest_first: rows are sorted by data.time already"),
+    ],
+)
+def test_a_broken_recipe_says_the_rule(overrides: list[str], message: str, folder: Path) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe_with(folder, *overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n" + "1,5\n" * 40, r"x.csv: column b: is 5 in all of the training part"),
+        ("a,b\n1,2\n3,4\n", r"the training part has 1 of 2 rows"),
+        ("a,c\n1,2\n", "no column is named 'b'"),
+    ],
+)
+def test_a_series_that_cannot_be_trained_on_leaves_nothing(text: str, message: str, folder: Path) -> None:
+    (folder / "x.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        train(recipe_with(folder), folder / "run", device="cpu")
+    assert not (folder / "run").exists()
+
+
+def test_other_runs_are_no_forecasters(folder: Path) -> None:
+    with pytest.raises(RunError, match="no such run folder"):
+        SeriesForecaster.load(folder / "nowhere")
