@@ -71,6 +71,9 @@ class ForecastModel(Section):
         description="direct: the last state forecasts all steps; fed_back: one step, which is read for the next",
     )
     residual: bool = Field(default=True, description="forecast the change since the last value")
+    autoregression: bool = Field(
+        default=False, description="add a linear function of the window to the forecast (Lai et al. 2018, section 3.6)"
+    )
     output: Literal["point", "quantiles", "gaussian", "student_t"] = Field(
         default="point", description="a number, quantiles, or the parameters of a distribution (Salinas et al. 2020)"
     )

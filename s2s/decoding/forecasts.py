@@ -78,7 +78,9 @@ class SeriesForecaster:
             scaling = SavedScaling.of_json(json.loads(folder.series.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise RunError(f"{folder.series}: cannot be read ({problem}); train the run again") from None
-        model = build_forecaster(recipe.model, features=len(data.read), targets=len(data.targets), horizon=data.horizon)
+        model = build_forecaster(
+            recipe.model, features=len(data.read), targets=len(data.targets), window=data.window, horizon=data.horizon
+        )
         put_weights(model, load_tensors(folder.require_best()), origin=str(folder.best))
         return cls(model, recipe, scaling, choose_compute(device, "float32"))
 

@@ -39,13 +39,18 @@ class Forecaster(nn.Module):
         cell: Cell = "gru",
         fed_back: bool = False,
         residual: bool = True,
+        autoregression_rows: int = 0,
         dropout: float = 0.0,
     ) -> None:
+        """`autoregression_rows` are those that a linear function of the window reads; 0 is without one."""
         super().__init__()
         self.targets, self.horizon, self.output, self.quantiles = targets, horizon, output, quantiles
         self.fed_back, self.residual, self.dropout = fed_back, residual, dropout
         self.parameters_each = len(quantiles) if output == "quantiles" else PARAMETERS[output]
         self.recurrent = Recurrent(features, hidden_size, layers=layers, cell=cell)
+        self.linear = None
+        if autoregression_rows:
+            self.linear = nn.Linear(features * autoregression_rows, targets * (1 if fed_back else horizon))
         self.head = nn.Linear(hidden_size, targets * self.parameters_each * (1 if fed_back else horizon))
 
     def forward(self, inputs: Tensor, last: Tensor, gold: Tensor | None = None, rate: float = 0.0) -> Tensor:
@@ -55,14 +60,15 @@ class Forecaster(nn.Module):
         """
         masks = self._masks(inputs)
         hidden, state = self.recurrent(inputs, masks=masks)
-        steps = [self._head(hidden[:, -1], last)]
+        steps = [self._head(hidden[:, -1], last, inputs)]
         for step in range(1, self.horizon if self.fed_back else 1):
             fed = self.point(steps[-1])[:, 0]
             if gold is not None and rate > 0.0:
                 forced = torch.rand(fed.shape, device=fed.device) < rate
                 fed = torch.where(forced, gold[:, step - 1], fed)
             hidden, state = self.recurrent(fed[:, None], state, masks=masks)
-            steps.append(self._head(hidden[:, -1], fed))
+            inputs = torch.cat([inputs[:, 1:], fed[:, None]], dim=1)
+            steps.append(self._head(hidden[:, -1], fed, inputs))
         return torch.cat(steps, dim=1)
 
     def sample(self, inputs: Tensor, last: Tensor, paths: int, generator: torch.Generator) -> Tensor:
@@ -72,10 +78,12 @@ class Forecaster(nn.Module):
             drawn = self._draw(self(inputs, last), generator)
             return drawn.view(paths, -1, *drawn.shape[1:])
         hidden, state = self.recurrent(inputs)
-        steps = [self._draw(self._head(hidden[:, -1], last), generator)[:, 0]]
+        steps = [self._draw(self._head(hidden[:, -1], last, inputs), generator)[:, 0]]
         for _ in range(1, self.horizon):
-            hidden, state = self.recurrent(steps[-1][:, None], state)
-            steps.append(self._draw(self._head(hidden[:, -1], steps[-1]), generator)[:, 0])
+            fed = steps[-1]
+            hidden, state = self.recurrent(fed[:, None], state)
+            inputs = torch.cat([inputs[:, 1:], fed[:, None]], dim=1)
+            steps.append(self._draw(self._head(hidden[:, -1], fed, inputs), generator)[:, 0])
         return torch.stack(steps, dim=1).view(paths, -1, self.horizon, self.targets)
 
     def point(self, forecast: Tensor) -> Tensor:
@@ -84,12 +92,14 @@ class Forecaster(nn.Module):
         chosen: Tensor = forecast[..., middle]
         return chosen
 
-    def _head(self, hidden: Tensor, last: Tensor) -> Tensor:
-        """(B, H units), (B, K) -> (B, steps, K, P)."""
+    def _head(self, hidden: Tensor, last: Tensor, window: Tensor) -> Tensor:
+        """(B, H units), (B, K), (B, W, F) -> (B, steps, K, P)."""
         if self.training and self.dropout:
             hidden = hidden * dropout_mask(hidden, self.dropout, shape=tuple(hidden.shape))
         raw: Tensor = self.head(hidden).float().view(len(hidden), -1, self.targets, self.parameters_each)
         located = raw + last[:, None, :, None] if self.residual else raw
+        if self.linear is not None:
+            located = located + self.linear(window.flatten(1)).float().view(*raw.shape[:3], 1)
         if self.output in ("point", "quantiles"):
             return located
         scale = functional.softplus(raw[..., 1:2]) + SMALLEST_SCALE
@@ -148,8 +158,8 @@ def forecast_loss(model: Forecaster, forecast: Tensor, truth: Tensor, kind: Lite
     return loss(point, truth, reduction="sum")
 
 
-def build_forecaster(settings: Settings, *, features: int, targets: int, horizon: int) -> Forecaster:
-    """The model that a recipe describes, with fresh weights from torch's global generator."""
+def build_forecaster(settings: Settings, *, features: int, targets: int, window: int, horizon: int) -> Forecaster:
+    """The model that a recipe describes, with fresh weights from torch's global generator; the linear part is zero."""
     model = Forecaster(
         features,
         targets,
@@ -161,7 +171,11 @@ def build_forecaster(settings: Settings, *, features: int, targets: int, horizon
         cell=settings.cell,
         fed_back=settings.steps == "fed_back",
         residual=settings.residual,
+        autoregression_rows=window if settings.autoregression else 0,
         dropout=settings.dropout,
     )
     initialize(model, settings.initialization)
+    if model.linear is not None:
+        nn.init.zeros_(model.linear.weight)
+        nn.init.zeros_(model.linear.bias)
     return model

