@@ -6,6 +6,7 @@ commands that compute, so that help and recipe errors answer at once.
 
 import json
 import logging
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -292,6 +293,8 @@ def generate(
     device: str,
 ) -> None:
     """Continue a text with the language model RUN."""
+    if not math.isfinite(temperature + top_p):
+        raise click.UsageError("--temperature and --top-p must be numbers")
     from s2s.decoding.generator import Generator
 
     found = Generator.load(run, device=device, precision=precision).generate(
@@ -317,16 +320,21 @@ def generate(
 @click.option("--json", "as_json", is_flag=True, help="A list of objects, one for each step.")
 @_device_option
 def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, device: str) -> None:
-    """Forecast what comes after the last row, with the forecaster RUN: CSV, or JSON."""
+    """Forecast what comes after the last row, with the forecaster RUN: CSV, or JSON.
+
+    A column for each target, and one for each of its quantiles where the model gives them.
+    """
     from s2s.tasks.forecasting import forecast_rows
 
-    rows = forecast_rows(run, source, plot, device)
+    rows, draw = forecast_rows(run, source, device)
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    click.echo(",".join(rows[0]))
-    for row in rows:
-        click.echo(",".join(f"{value:.10g}" for value in row.values()))
+    else:
+        click.echo(",".join(rows[0]))
+        for row in rows:
+            click.echo(",".join(f"{value:.10g}" for value in row.values()))
+    if plot is not None:
+        draw(plot)
 
 
 @main.group(invoke_without_command=True)

@@ -125,7 +125,8 @@ def _rule(details: ErrorDetails, place: _Place) -> str:
         return choice_rule(value, literals)
     bound = next((name for name in _BOUNDS if name in context), None)
     if bound:
-        return f"must be {_BOUNDS[bound]} {context[bound]:g}{given}"
+        limit = context[bound]
+        return f"must be {_BOUNDS[bound]} {limit if isinstance(limit, int) else f'{limit:g}'}{given}"
     if kind in ("too_short", "too_long"):
         at_least = "at least " if kind == "too_short" else ""
         return _list_rule(context["min_length" if at_least else "max_length"], at_least) + given

@@ -55,6 +55,8 @@ def recipe_path(recipe: str) -> Path:
             near = f"; did you mean {path.stem}, the recipe that ships with s2s?"
         raise RecipeError(f"{recipe}: there is no such file{near}")
     names = recipe_names()
+    if recipe not in names and os.path.exists(recipe) and not os.path.isdir(recipe):
+        raise RecipeError(f"{recipe}: is no recipe by its name, which must end in .toml")
     if recipe in names:
         return shipped("recipes") / f"{recipe}.toml"
     files = (f"{recipe}.toml", os.path.join(recipe, "recipe.toml"))
@@ -69,7 +71,8 @@ def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises RecipeError for a file that is missing or not readable, and with every rule that the recipe breaks.
     """
     path = recipe_path(recipe)
-    return parse_recipe(_read(path), origin=str(path), folder=path.parent, overrides=overrides)
+    named = recipe + (f" with {' '.join(overrides)}" if overrides else "")
+    return parse_recipe(_read(path), origin=named, folder=path.parent, overrides=overrides)
 
 
 def parse_recipe(text: str, *, origin: str, folder: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -164,7 +164,9 @@ def _read(path: Path, hint: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise RunError(f"{path}: there is no such file; {hint}") from None
     except ValueError as problem:
-        raise RunError(f"{path}: damaged, it cannot be read as JSON ({problem})") from None
+        raise RunError(
+            f"{path}: damaged, it cannot be read as JSON ({problem}); remove it and go on with s2s train --resume"
+        ) from None
     if not isinstance(content, dict):
         raise RunError(f"{path}: damaged, it holds no JSON object")
     return content

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from s2s.atomic import is_unfinished, write_text
-from s2s.errors import RunError
+from s2s.errors import RecipeError, RunError
 from s2s.recipe_file import Recipe, parse_recipe
 
 
@@ -39,7 +39,8 @@ class RunFolder:
     def create(self) -> None:
         """Make the folder; one that is in use already is refused."""
         if self.exists():
-            raise RunError(f"{self}: exists already; go on with --resume, or choose another folder with --out")
+            resume = "go on with --resume, or " if self.recipe.exists() else "it is no run folder; "
+            raise RunError(f"{self}: exists already; {resume}choose another folder with --out")
         self.path.mkdir(parents=True, exist_ok=True)
 
     def discard(self) -> None:
@@ -63,7 +64,9 @@ class RunFolder:
         try:
             return self.recipe.read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise RunError(f"{self}: not a run folder (it has no recipe.toml)") from None
+            runs = sorted(path.parent.name for path in self.path.glob("*/recipe.toml"))
+            inside = f"; the runs in it are {', '.join(str(self.path / name) for name in runs)}" if runs else ""
+            raise RunError(f"{self}: not a run folder (it has no recipe.toml){inside}") from None
 
     def require_best(self) -> Path:
         """The path of the best weights, or an error that says what to do."""
@@ -74,7 +77,10 @@ class RunFolder:
 
 def recipe_of(run: RunFolder) -> Recipe:
     """The recipe that a run folder was trained with."""
-    return parse_recipe(run.require_recipe(), origin=str(run.recipe), folder=run.path)
+    try:
+        return parse_recipe(run.require_recipe(), origin=str(run.recipe), folder=run.path)
+    except RecipeError as problem:
+        raise RunError(f"{problem}\n  a run is opened by its recipe: put back a copy, or train again") from None
 
 
 class Metrics:

@@ -41,19 +41,19 @@ class Commands(click.Group):
         except (S2SError, OSError) as problem:
             if os.environ.get("S2S_DEBUG") == "1":
                 raise
-            _report(problem)
+            _report(problem, context.invoked_subcommand)
             context.exit(1)
         except KeyboardInterrupt:
             click.echo("s2s: interrupted", err=True)
             context.exit(130)
 
 
-def _report(problem: Exception) -> None:
+def _report(problem: Exception, command: str | None = None) -> None:
     message = str(problem)
     if isinstance(problem, OSError) and problem.strerror:
         message = f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            message += "; free some space and run the command again, a training with --resume"
+            message += "; free some space and run the command again" + " with --resume" * (command == "train")
     click.echo(f"s2s: {message}", err=True)
     try:
         sys.stdout.flush()

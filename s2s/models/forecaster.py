@@ -89,6 +89,8 @@ class Forecaster(nn.Module):
     def point(self, forecast: Tensor) -> Tensor:
         """(..., P) -> (...), the number that is reported: the mean, or the median of quantiles."""
         middle = self.quantiles.index(0.5) if self.output == "quantiles" else 0
+        if self.output == "quantiles":  # those that crossed change places
+            forecast = forecast.sort(dim=-1).values
         chosen: Tensor = forecast[..., middle]
         return chosen
 

@@ -42,7 +42,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise RunError(f"{path}: no such file") from None
     except (safetensors.SafetensorError, ValueError, KeyError) as problem:
-        raise RunError(f"{path}: damaged, it cannot be read as safetensors ({problem})") from None
+        raise RunError(
+            f"{path}: damaged, it cannot be read as safetensors ({problem}); put back a copy, or train again"
+        ) from None
 
 
 def average(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -90,6 +90,8 @@ def _read(path: Path) -> tuple[list[str], list[_Row]]:
                 raise DataError(f"{path}, line {line:,}: the first row must name the columns, but it holds numbers")
             if not numeric:
                 continue
+        if len(header) == 1 and ";" in header[0]:
+            raise DataError(f"{path}, line {line:,}: columns are separated by semicolons; separate them by commas")
         if len(cells) != len(header):
             raise DataError(
                 f"{path}, line {line:,}: has {len(cells)} cells, but there are {len(header)} columns"

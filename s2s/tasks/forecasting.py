@@ -1,7 +1,7 @@
 """Forecasting: from a recipe to a series, model, loss and validation."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -202,10 +202,10 @@ def prepare(recipe: ForecastRecipe, run: RunFolder, compute: Compute, source: Se
     return ForecastTask(recipe, model, series, compute)
 
 
-def forecast_rows(run: Path, source: Path | None, plot: Path | None, device: str) -> list[dict[str, float]]:
-    """The next steps after a table, or after the run's own: a row for each, with intervals where the model has them.
+def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dict[str, float]], Callable[[Path], None]]:
+    """The next steps after a table, or after the run's own: a row for each, with quantiles where the model has them.
 
-    With `plot` the last rows and the forecast of the first target are drawn.
+    And what draws the last rows and the forecast of the first target to a path.
     """
     forecaster = SeriesForecaster.load(run, device=device)
     data, levels = forecaster.recipe.data, forecaster.recipe.model.quantiles
@@ -223,7 +223,6 @@ def forecast_rows(run: Path, source: Path | None, plot: Path | None, device: str
                 for level, value in zip(levels, found.quantiles[:, 0, step, place], strict=True):
                     row[f"{name}_{level:g}"] = float(value)
         rows.append(row)
-    if plot is not None:
-        ends = None if found.quantiles is None else (found.quantiles[0, 0, :, 0], found.quantiles[-1, 0, :, 0])
-        plot_next(known[:, 0], found.points[0, :, 0], ends, plot, f"{data.targets[0]}, the next {data.horizon}")
-    return rows
+    ends = None if found.quantiles is None else (found.quantiles[0, 0, :, 0], found.quantiles[-1, 0, :, 0])
+    title = f"{data.targets[0]}, the next {data.horizon}"
+    return rows, lambda path: plot_next(known[:, 0], found.points[0, :, 0], ends, path, title)

@@ -4,7 +4,8 @@ import json
 import logging
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,7 +14,7 @@ import torch
 
 from s2s.atomic import write_text
 from s2s.corpora import checksums
-from s2s.errors import RecipeError, RunError, S2SError
+from s2s.errors import RecipeError, RunError, S2SError, TrainingError
 from s2s.evaluation.forecast_scores import SUSPICION
 from s2s.nn.precision import Compute, choose_compute
 from s2s.recipe_file import Recipe, variants_of
@@ -85,26 +86,31 @@ def train(
     run = RunFolder(Path(out))
     compute = choose_compute(device, recipe.training.precision)
     goes_on = resume and run.exists()
-    if goes_on:
+    if resume and not goes_on:
+        log.info("%s: nothing to resume, a new training begins", run)
+    begun = (run.last / "checkpoint.json").exists()
+    if goes_on and begun:
         _check_changes(recipe_of(run), recipe)
     splits = open_data(recipe, corpora)
     if goes_on:
-        _check_data(run, splits)
+        if begun:
+            _check_data(run, splits)
+        else:
+            run.require_recipe()
         run.remove_unfinished()
     else:
         run.create()
     try:
-        write_text(run.recipe, recipe_toml(recipe))
-        write_json(run.environment, _environment(recipe, compute, splits, corpora, command))
-        task = _prepare(recipe, run, compute, splits)
-        trainer: Trainer[Any] = Trainer(task, recipe.training, run, compute)
+        with _enough_memory("build the model", "make the model smaller"):
+            task, trainer = _begin(run, recipe, compute, splits, corpora, command)
     except (S2SError, OSError):
         if not goes_on:
             run.discard()
         raise
     weights = sum(weight.numel() for weight in task.model.parameters())
     log.info("%s weights on %s; %s", f"{weights:,}", compute, task.path())
-    progress = trainer.train()
+    with _enough_memory("train a batch", "make batches smaller and go on with --resume"):
+        progress = trainer.train()
     log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
     if not (trainer.was_complete and _is_scored(run, recipe, progress.best_step)):
         if _has_test(recipe):
@@ -119,6 +125,28 @@ def train(
             finish_sweep(run, task, splits.test)
         draw(run, task, device)
     return run
+
+
+def _begin(
+    run: RunFolder, recipe: Recipe, compute: Compute, splits: Data, corpora: Path | None, command: Sequence[str]
+) -> tuple[AnyTask, Trainer[Any]]:
+    """Write what a run is, and make ready what trains it."""
+    write_text(run.recipe, recipe_toml(recipe))
+    write_json(run.environment, _environment(recipe, compute, splits, corpora, command))
+    task = _prepare(recipe, run, compute, splits)
+    return task, Trainer(task, recipe.training, run, compute)
+
+
+@contextmanager
+def _enough_memory(what: str, remedy: str) -> Iterator[None]:
+    """Inside, memory that cannot be had is an error for people."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as problem:
+        said = str(problem)
+        if isinstance(problem, MemoryError) or "allocate memory" in said or "out of memory" in said:
+            raise TrainingError(f"there is not enough memory to {what}; {remedy}") from None
+        raise
 
 
 def open_data(recipe: Recipe, corpora: Path | None) -> Data:

@@ -333,6 +333,8 @@ class Trainer(Generic[BatchT]):
         put_optimizer_tensors(self.model, self.optimizer, checkpoint.tensors)
         put_random_tensors(checkpoint.tensors, self.compute.device)
         self.task.put_carried(_under("carried.", checkpoint.tensors))
+        if self.progress.best is not None:
+            load_tensors(self.run.require_best())  # damaged ones are to be known before hours of training
         self.averaged = checkpoint.averaged
         self.metrics.forget_after(self.progress.step, checkpoint.progress.get("metrics_rows"))
         self.progress.metrics_rows = len(self.metrics.read())

@@ -26,11 +26,11 @@ def window(features: int = 2, targets: int = 2) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("cell", "output", "steps", "layers"),
-    list(itertools.product(("elman", "gru", "lstm"), OUTPUTS, ("direct", "fed_back"), (1, 2))),
+    ("cell", "output", "steps"),
+    list(itertools.product(("elman", "gru", "lstm"), OUTPUTS, ("direct", "fed_back"))),
 )
-def test_every_form_forecasts_all_steps_and_learns(cell: str, output: str, steps: str, layers: int) -> None:
-    model = build(cell=cell, output=output, steps=steps, layers=layers, dropout=0.2)
+def test_every_form_forecasts_all_steps_and_learns(cell: str, output: str, steps: str) -> None:
+    model = build(cell=cell, output=output, steps=steps, layers=2 if output == "quantiles" else 1, dropout=0.2)
     inputs, last = window()
     truth = last[:, None, :] + torch.tensor([0.1, 0.2, 0.3])[None, :, None]
     forecast = model(inputs, last)
@@ -38,7 +38,7 @@ def test_every_form_forecasts_all_steps_and_learns(cell: str, output: str, steps
     assert model.point(forecast).shape == truth.shape
     before = forecast_loss(model, forecast, truth, "mse").detach()
     rule = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(30):
+    for _ in range(15):
         rule.zero_grad()
         forecast_loss(model, model.train()(inputs, last), truth, "mse").backward()
         rule.step()
