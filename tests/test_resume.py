@@ -63,7 +63,7 @@ validate_every = 5
 """
 DRIVER = '''
 """Runs s2s again and again, in forks, so that torch is imported once; each is hit by a signal at a given call."""
-import gc, json, os, sys, torch
+import gc, json, os, signal, sys, threading, torch
 import s2s.tasks.train, torch._dynamo  # the first step of an optimizer would import the latter, for a second
 from s2s.cli import main
 
@@ -79,7 +79,8 @@ def hit(place, call, number):
         if place == f"{module}:{frame.f_code.co_name}" or (place == "any" and module.startswith("s2s.")):
             seen += 1
             if seen == call:
-                os.kill(os.getpid(), number)
+                # to this very thread, or the handler would run at some later moment, in a finalizer perhaps
+                signal.pthread_kill(threading.main_thread().ident, number)
     return profile
 
 gc.collect()
