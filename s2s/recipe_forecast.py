@@ -38,8 +38,9 @@ class SeriesData(Section):
     season: int | None = Field(default=None, ge=2, description="rows of a season, for the seasonal naive forecast")
     validation_share: float = Field(default=0.1, gt=0, lt=1, description="share of the rows before the test part")
     test_share: float = Field(default=0.2, gt=0, lt=1, description="share of the rows at the end, for the test")
-    scaling: Literal["minmax", "standard", "log_return", "none"] = Field(
-        default="standard", description="of each column, fitted on the training part alone"
+    scaling: Literal["minmax", "standard", "square_root", "log_return", "none"] = Field(
+        default="standard",
+        description="of each column, fitted on the training part alone; square_root, standardised, suits counts",
     )
 
     @property

@@ -63,11 +63,12 @@ validate_every = 5
 """
 DRIVER = '''
 """Runs s2s again and again, in forks, so that torch is imported once; each is hit by a signal at a given call."""
-import gc, json, os, signal, sys, threading, torch
+import gc, json, os, signal, sys, torch
 import s2s.tasks.train, torch._dynamo  # the first step of an optimizer would import the latter, for a second
 from s2s.cli import main
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it
 
 def hit(place, call, number):
     seen = 0
@@ -79,8 +80,7 @@ def hit(place, call, number):
         if place == f"{module}:{frame.f_code.co_name}" or (place == "any" and module.startswith("s2s.")):
             seen += 1
             if seen == call:
-                # to this very thread, or the handler would run at some later moment, in a finalizer perhaps
-                signal.pthread_kill(threading.main_thread().ident, number)
+                os.kill(os.getpid(), number)
     return profile
 
 gc.collect()

@@ -10,7 +10,7 @@ from s2s.errors import DataError
 from s2s.series.scaling import Kind, fit_scaler
 from s2s.series.windows import Windows, divide
 
-KINDS: tuple[Kind, ...] = ("minmax", "standard", "log_return", "none")
+KINDS: tuple[Kind, ...] = ("minmax", "standard", "square_root", "log_return", "none")
 
 
 def values(rows: int = 40, columns: int = 2, seed: int = 1) -> NDArray[np.float64]:
@@ -49,6 +49,8 @@ def test_a_column_that_cannot_be_scaled_is_named() -> None:
         fit_scaler("standard", np.array([[1.0, 3.0], [2.0, 3.0]]), ["a", "b"])
     with pytest.raises(DataError, match="column a: has -1, and a log return needs values above zero"):
         fit_scaler("log_return", np.array([[1.0], [-1.0]]), ["a"])
+    with pytest.raises(DataError, match="column a: has -1, and a square root needs values of at least zero"):
+        fit_scaler("square_root", np.array([[1.0], [-1.0]]), ["a"])
 
 
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(30, 60))
