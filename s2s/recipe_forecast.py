@@ -71,6 +71,10 @@ class ForecastModel(Section):
         default="direct",
         description="direct: the last state forecasts all steps; fed_back: one step, which is read for the next",
     )
+    trained_rows: Literal["last", "each"] = Field(
+        default="last",
+        description="rows of a window whose state forecasts in training: its last alone, or each what came after it",
+    )
     residual: bool = Field(default=True, description="forecast the change since the last value")
     autoregression: bool = Field(
         default=False, description="add a linear function of the window to the forecast (Lai et al. 2018, section 3.6)"
@@ -88,7 +92,11 @@ class ForecastModel(Section):
     )
 
     @model_validator(mode="after")
-    def _quantiles_fit(self) -> Self:
+    def _forms_fit(self) -> Self:
+        if self.autoregression and self.trained_rows == "each":
+            raise ValueError(
+                "trained_rows: each row has no whole window for the autoregression to read; set it to last"
+            )
         if list(self.quantiles) != sorted(set(self.quantiles)):
             raise ValueError("quantiles: must rise")
         if 0.5 not in self.quantiles:

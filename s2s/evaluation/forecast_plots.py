@@ -1,5 +1,6 @@
 """Pictures of forecasts: truth, forecast, interval, and what persistence says."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from s2s.evaluation.plots import save
 Floats = NDArray[np.float64]
 SHOWN_ROWS = 200
 """Of a longer test part the last rows are drawn."""
+SHOWN_TIMES = 8
+"""Times that are written below the rows."""
 
 
 def plot_forecast(
@@ -20,10 +23,11 @@ def plot_forecast(
     interval: tuple[Floats, Floats] | None,
     path: Path,
     *,
+    times: Sequence[str],
     title: str,
     step: int,
 ) -> None:
-    """Draw (N,) each: what came, what was forecast so many steps ahead, and between which bounds."""
+    """Draw (N,) each: what came, what was forecast so many steps ahead, and between which bounds; N times below."""
     shown = slice(max(len(truth) - SHOWN_ROWS, 0), None)
     rows = np.arange(len(truth))[shown]
     figure = Figure(figsize=(9, 4), dpi=130, layout="constrained")
@@ -34,7 +38,9 @@ def plot_forecast(
     axes.plot(rows, truth[shown], color="black", linewidth=1.1, label="truth")
     axes.plot(rows, forecast[shown], color="C1", linewidth=1.1, label=f"forecast, {step} step{'s' * (step > 1)} ahead")
     axes.set_title(title, loc="left", parse_math=False)
-    axes.set_xlabel("rows of the test part")
+    axes.set_xlabel(f"the last {len(rows)} rows" if len(rows) < len(truth) else "rows of the test part")
+    named = rows[:: -(-len(rows) // SHOWN_TIMES)]
+    axes.set_xticks(named, [times[row] for row in named])
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     save(figure, path)

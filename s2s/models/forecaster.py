@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2s.nn.dropout import dropout_mask
-from s2s.nn.recurrent import Cell, Recurrent, initialize
+from s2s.nn.recurrent import Cell, Recurrent, State, initialize
 from s2s.recipe_forecast import ForecastModel as Settings
 
 SMALLEST_SCALE = 1e-4
@@ -60,15 +60,40 @@ class Forecaster(nn.Module):
         """
         masks = self._masks(inputs)
         hidden, state = self.recurrent(inputs, masks=masks)
-        steps = [self._head(hidden[:, -1], last, inputs)]
+        return self._continue(inputs, hidden[:, -1], state, masks, last, gold, rate)
+
+    def at_each_row(self, inputs: Tensor, known: Tensor, gold: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+        """(B, W, F), the targets in the window (B, W, K) -> what each row but the last forecasts, and `forward`.
+
+        The first is (B, W - 1, H, K, P), with one step in place of H where the forecast is fed back. Only a model
+        without a linear part, which reads whole windows, has it.
+        """
+        masks = self._masks(inputs)
+        hidden, state = self.recurrent(inputs, masks=masks)
+        rows = self._head(hidden[:, :-1].flatten(0, 1), known[:, :-1].flatten(0, 1), None)
+        after = self._continue(inputs, hidden[:, -1], state, masks, known[:, -1], gold, rate)
+        return rows.view(len(inputs), -1, *rows.shape[1:]), after
+
+    def _continue(
+        self,
+        inputs: Tensor,
+        hidden: Tensor,
+        state: State,
+        masks: list[Tensor] | None,
+        last: Tensor,
+        gold: Tensor | None,
+        rate: float,
+    ) -> Tensor:
+        """What is forecast from the last state on: (B, W, F), (B, H units), ... -> (B, H, K, P)."""
+        steps = [self._head(hidden, last, inputs)]
         for step in range(1, self.horizon if self.fed_back else 1):
             fed = self.point(steps[-1])[:, 0]
             if gold is not None and rate > 0.0:
                 forced = torch.rand(fed.shape, device=fed.device) < rate
                 fed = torch.where(forced, gold[:, step - 1], fed)
-            hidden, state = self.recurrent(fed[:, None], state, masks=masks)
+            outputs, state = self.recurrent(fed[:, None], state, masks=masks)
             inputs = torch.cat([inputs[:, 1:], fed[:, None]], dim=1)
-            steps.append(self._head(hidden[:, -1], fed, inputs))
+            steps.append(self._head(outputs[:, -1], fed, inputs))
         return torch.cat(steps, dim=1)
 
     def sample(self, inputs: Tensor, last: Tensor, paths: int, generator: torch.Generator) -> Tensor:
@@ -94,13 +119,13 @@ class Forecaster(nn.Module):
         chosen: Tensor = forecast[..., middle]
         return chosen
 
-    def _head(self, hidden: Tensor, last: Tensor, window: Tensor) -> Tensor:
+    def _head(self, hidden: Tensor, last: Tensor, window: Tensor | None) -> Tensor:
         """(B, H units), (B, K), (B, W, F) -> (B, steps, K, P)."""
         if self.training and self.dropout:
             hidden = hidden * dropout_mask(hidden, self.dropout, shape=tuple(hidden.shape))
         raw: Tensor = self.head(hidden).float().view(len(hidden), -1, self.targets, self.parameters_each)
         located = raw + last[:, None, :, None] if self.residual else raw
-        if self.linear is not None:
+        if self.linear is not None and window is not None:
             located = located + self.linear(window.flatten(1)).float().view(*raw.shape[:3], 1)
         if self.output in ("point", "quantiles"):
             return located

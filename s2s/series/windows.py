@@ -46,10 +46,20 @@ class WindowBatch(NamedTuple):
 
     inputs: Tensor
     """(B, W, F) scaled"""
-    last: Tensor
-    """(B, K) scaled: the targets' last values in the windows"""
+    known: Tensor
+    """(B, W, K) scaled: the targets in the windows"""
     targets: Tensor
     """(B, H, K) scaled: the K targets at the H steps after the window"""
+
+    @property
+    def last(self) -> Tensor:
+        """(B, K), the targets' last values in the windows."""
+        return self.known[:, -1]
+
+    def after_each_row(self, steps: int) -> Tensor:
+        """(B, W - 1, steps, K), the targets after each row of the window but its last."""
+        rows = torch.cat([self.known, self.targets], dim=1)[:, 1:]
+        return rows.unfold(1, steps, 1)[:, : self.known.shape[1] - 1].transpose(2, 3)
 
 
 class Windows:
@@ -73,4 +83,4 @@ class Windows:
         origins = torch.from_numpy(self.origins[which])
         back = origins[:, None] + torch.arange(-self.window, 0)
         ahead = origins[:, None] + torch.arange(self.horizon)
-        return WindowBatch(self.inputs[back], self.targets[origins - 1], self.targets[ahead])
+        return WindowBatch(self.inputs[back], self.targets[back], self.targets[ahead])

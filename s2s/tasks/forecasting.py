@@ -137,12 +137,16 @@ class ForecastTask:
 
     def loss(self, batch: NDArray[np.integer], step: int) -> Loss:
         """The summed loss of some windows, with the forcing rate of the step."""
-        windows = self.train.batch(batch)
-        truth = windows.targets.to(self.compute.device)
-        rate = self.rates(step)["forcing_rate"]
-        forecast = self.model(windows.inputs.to(truth.device), windows.last.to(truth.device), truth, rate)
-        total = forecast_loss(self.model, forecast, truth, self.recipe.model.loss)
-        return Loss(total, total.detach(), truth.numel())
+        windows, device = self.train.batch(batch), self.compute.device
+        inputs, known, truth = (part.to(device) for part in (windows.inputs, windows.known, windows.targets))
+        rate, kind = self.rates(step)["forcing_rate"], self.recipe.model.loss
+        if self.recipe.model.trained_rows == "last":
+            total = forecast_loss(self.model, self.model(inputs, known[:, -1], truth, rate), truth, kind)
+            return Loss(total, total.detach(), truth.numel())
+        rows, forecast = self.model.at_each_row(inputs, known, truth, rate)
+        rows_truth = windows.after_each_row(rows.shape[2]).to(device)
+        total = forecast_loss(self.model, forecast, truth, kind) + forecast_loss(self.model, rows, rows_truth, kind)
+        return Loss(total, total.detach(), truth.numel() + rows_truth.numel())
 
     def rates(self, step: int) -> Mapping[str, float]:
         """The forcing rate at a step."""

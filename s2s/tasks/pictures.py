@@ -62,6 +62,7 @@ def _draw_forecast(run: RunFolder, task: ForecastTask, device: str) -> None:
         persistence(series.targets[:, 0], windows.origins, data.horizon)[:, ahead],
         interval,
         run.plots / "forecast.png",
+        times=[series.table.times[row + ahead] for row in windows.origins],
         title=f"{run.path.name}: {data.targets[0]}",
         step=data.horizon,
     )

@@ -86,6 +86,19 @@ def test_a_fed_back_model_reads_its_own_forecast_or_the_gold_value() -> None:
     assert torch.equal(model(inputs, last, gold, 0.0), own)
 
 
+@pytest.mark.parametrize(("output", "steps"), list(itertools.product(OUTPUTS, ("direct", "fed_back"))))
+def test_each_row_forecasts_what_a_window_that_ends_there_does(output: str, steps: str) -> None:
+    model = build(output=output, steps=steps)
+    inputs, last = window()
+    gold = torch.randn(5, 3, 2)
+    rows, after = model.at_each_row(inputs, inputs, gold, 1.0)
+    torch.testing.assert_close(after, model(inputs, last, gold, 1.0))
+    assert rows.shape == (5, 7, 1 if steps == "fed_back" else 3, 2, model.parameters_each)
+    for row in range(7):
+        shorter = model(inputs[:, : row + 1], inputs[:, row])
+        torch.testing.assert_close(rows[:, row], shorter[:, : rows.shape[2]])
+
+
 def test_losses_are_the_formulas() -> None:
     inputs, last = window()
     truth = torch.randn(5, 3, 2)

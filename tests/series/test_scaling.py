@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -68,6 +69,17 @@ def test_a_window_ends_before_what_it_forecasts_and_parts_do_not_overlap(window:
         assert len(windows) == end - max(first, window) - horizon + 1
         seen += batch.targets[:, 0, 0].int().tolist()
     assert len(seen) == len(set(seen))
+
+
+def test_what_comes_after_each_row_of_a_window_is_what_the_series_says() -> None:
+    series = np.stack([np.arange(30.0), 100 + np.arange(30.0)], axis=1)
+    batch = Windows(series, series, first=0, end=30, window=5, horizon=3).batch(np.arange(4))
+    for steps in (1, 3):
+        after = batch.after_each_row(steps)
+        assert after.shape == (4, 4, steps, 2)
+        for row in range(4):
+            expected = batch.inputs[:, row, None, :] + torch.arange(1, steps + 1)[:, None]
+            assert torch.equal(after[:, row], expected)
 
 
 def test_parts_that_are_too_short_are_said() -> None:

@@ -73,7 +73,14 @@ def last_state(run: RunFolder) -> dict[str, torch.Tensor]:
     return load_tensors(run.last / index["state"])
 
 
-@pytest.mark.parametrize("form", [[], ["model.steps=fed_back", "data.horizon=3", "training.teacher_forcing.rate=0.5"]])
+FORMS = [
+    [],
+    ["model.steps=fed_back", "data.horizon=3", "training.teacher_forcing.rate=0.5"],
+    ["model.trained_rows=each", "data.horizon=2"],
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_a_resumed_training_ends_in_the_same_bytes(form: list[str], folder: Path) -> None:
     whole = train(recipe_with(folder, *form), folder / "whole", device="cpu")
     train(recipe_with(folder, *form, "training.steps=7"), folder / "parts", device="cpu")
@@ -148,6 +155,7 @@ def test_the_command_forecasts_the_next_steps(folder: Path) -> None:
     ("overrides", "message"),
     [
         (["model.attention=dot"], "model.attention: unknown key"),
+        (["model.trained_rows=each", "model.autoregression=true"], "each row has no whole window for the"),
         (["data.scaling=log_return"], "model.residual: a log return is the change already"),
         (['data.inputs=["a","b"]', "model.steps=fed_back"], "fed_back reads its own forecasts"),
         (["model.quantiles=[0.9, 0.5]"], "quantiles: must rise"),
