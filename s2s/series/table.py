@@ -3,8 +3,8 @@
 import csv
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,10 +30,16 @@ class SeriesTable(NamedTuple):
     """(N,) each, by name"""
     times: tuple[str, ...]
     """(N,) what the time column says, or the rows' numbers"""
+    lines: tuple[int, ...]
+    """(N,) where the rows stand in the file"""
 
     def __len__(self) -> int:
         """N, the rows."""
         return len(self.times)
+
+    def place(self, row: int) -> str:
+        """A row by its file and line, for messages."""
+        return f"{self.path}, line {self.lines[row]:,}"
 
 
 class _Row(NamedTuple):
@@ -45,8 +51,9 @@ def read_table(path: Path, wanted: Sequence[str], *, time: str | None, newest_fi
     """The wanted columns of a CSV file, sorted by the time column, if there is one.
 
     Lines that begin with # are comments; where no header stands above the numbers, the last of them is the header.
-    Raises DataError, with file and line, for a column that is not there, a row of another length, a value that is
-    missing or no number, a time that cannot be read, and two rows of one time that differ.
+    Below the header such a line with as many cells as there are columns is a row, whose first cell begins with #.
+    Raises DataError, with file and line, for a line that is no CSV, a column that is not there, a row of another
+    length, a value that is missing or no number, a time that cannot be read, and two rows of one time that differ.
     """
     header, rows = _read(path)
     names = [*wanted, *([time] if time else [])]
@@ -62,7 +69,7 @@ def read_table(path: Path, wanted: Sequence[str], *, time: str | None, newest_fi
     times = tuple(str(number) for number in range(len(rows)))
     if time is not None:
         place = header.index(time)
-        moments = [_moment(path, row, row.cells[place].strip(), time) for row in rows]
+        moments = _moments(path, rows, place, time)
         order.sort(key=lambda index: moments[index])
         order = _without_repeats(path, rows, moments, order)
         _report_gaps(path, [moments[index] for index in order], [rows[index].cells[place] for index in order])
@@ -70,7 +77,7 @@ def read_table(path: Path, wanted: Sequence[str], *, time: str | None, newest_fi
     columns = {
         name: np.array([_number(path, rows[index], header.index(name), name) for index in order]) for name in wanted
     }
-    return SeriesTable(path, columns, times)
+    return SeriesTable(path, columns, times, tuple(rows[index].line for index in order))
 
 
 def _read(path: Path) -> tuple[list[str], list[_Row]]:
@@ -78,10 +85,15 @@ def _read(path: Path) -> tuple[list[str], list[_Row]]:
     header: list[str] | None = None
     comment: list[str] = []
     rows: list[_Row] = []
-    for line, cells in _cells(path):
-        if cells[0].lstrip().startswith("#"):
-            if header is None:
-                comment = [cell.strip() for cell in [cells[0].lstrip().lstrip("#"), *cells[1:]]]
+    for line, text in enumerate(read_lines(path), start=1):
+        if not text.strip():
+            continue
+        remark = text.lstrip().startswith("#")
+        cells = _cells(path, line, text, remark=remark)
+        if remark and header is None:
+            comment = [cell.strip() for cell in [cells[0].lstrip().lstrip("#"), *cells[1:]]]
+            continue
+        if remark and header is not None and len(cells) != len(header):
             continue
         if header is None:
             numeric = any(_is_number(cell) for cell in cells)
@@ -103,10 +115,17 @@ def _read(path: Path) -> tuple[list[str], list[_Row]]:
     return header, rows
 
 
-def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(read_lines(path), start=1):
-        if line.strip():
-            yield number, next(csv.reader([line]))
+def _cells(path: Path, line: int, text: str, *, remark: bool) -> list[str]:
+    """The cells of a line; a remark that is no CSV is one."""
+    try:
+        return next(csv.reader([text], strict=True))
+    except csv.Error as problem:
+        if remark:
+            return [text]
+        raise DataError(
+            f"{path}, line {line:,}: is no line of comma-separated values ({problem}); close each quote in its line,"
+            " and end lines with \\n or \\r\\n"
+        ) from None
 
 
 def _is_number(cell: str) -> bool:
@@ -132,19 +151,38 @@ def _number(path: Path, row: _Row, place: int, name: str) -> float:
     return value
 
 
-def _moment(path: Path, row: _Row, cell: str, name: str) -> float:
-    """A time as a number that sorts: a number as it is (a year), a date in days, YYYYMMDD too."""
+def _moments(path: Path, rows: Sequence[_Row], place: int, name: str) -> list[float]:
+    """The times of rows as numbers that sort: dates in days, or plain numbers (years) as they are, never both."""
+    cells = [row.cells[place].strip() for row in rows]
+    dates = [_days(cell) for cell in cells]
+    days = [date for date in dates if date is not None]
+    if len(days) == len(cells):
+        return days
+    numbers = [float(cell) if _is_number(cell) else math.nan for cell in cells]
+    if all(math.isfinite(number) for number in numbers):
+        return numbers
+    for row, cell, date, number in zip(rows, cells, dates, numbers, strict=True):
+        if date is None and not math.isfinite(number):
+            raise DataError(f"{path}, line {row.line:,}: column {name} has {cell!r}, which is no date and no number")
+    row, cell = next((row, cell) for row, cell, date in zip(rows, cells, dates, strict=True) if date is None)
+    raise DataError(
+        f"{path}, line {row.line:,}: column {name} has {cell!r}, a plain number, but dates in other lines; write all"
+        " times in one form"
+    )
+
+
+def _days(cell: str) -> float | None:
+    """A date, YYYYMMDD too, in days of UTC; one without an offset is taken for UTC. None for what is no date."""
     for form in (None, "%Y%m%d", "%Y-%m", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y"):
         try:
             if form == "%Y%m%d" and len(cell) != 8:
                 continue
             moment = datetime.fromisoformat(cell) if form is None else datetime.strptime(cell, form)
-            return (moment.replace(tzinfo=None) - datetime(1, 1, 1)).total_seconds() / 86400
+            aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+            return (aware - datetime(1, 1, 1, tzinfo=UTC)).total_seconds() / 86400
         except ValueError:
             continue
-    if _is_number(cell):
-        return float(cell)
-    raise DataError(f"{path}, line {row.line:,}: column {name} has {cell!r}, which is no date and no number")
+    return None
 
 
 def _without_repeats(path: Path, rows: Sequence[_Row], moments: Sequence[float], order: Sequence[int]) -> list[int]:

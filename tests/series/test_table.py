@@ -27,8 +27,25 @@ def test_the_last_comment_names_the_columns_where_no_header_does(tmp_path: Path)
     assert read.columns["Close"].tolist() == [4, 2]
 
 
+def test_below_the_header_what_may_be_a_row_is_none_the_less_for_its_sharp(tmp_path: Path) -> None:
+    read = table(tmp_path, 'id,b\n#1,1\n"#2",2\n# a remark\n# its "quotes, too", and more\n#3,3\n')
+    assert read.columns["b"].tolist() == [1, 2, 3]
+    assert read.lines == (2, 3, 6)
+    assert table(tmp_path, '"#id",b\n#1,1\n').columns["b"].tolist() == [1]
+
+
 @pytest.mark.parametrize(
-    "times", [("1958", "1957"), ("2020-02", "2020-01"), ("20200102", "20200101"), ("02.01.2020", "01.01.2020")]
+    "times",
+    [
+        ("1958", "1957"),
+        ("2020-02", "2020-01"),
+        ("20200102", "20200101"),
+        ("02.01.2020", "01.01.2020"),
+        ("2020-01-15", "2020-01"),
+        ("20000000", "19991231"),  # numbers, since one of them is no date
+        ("2020-10-25T02:30+01:00", "2020-10-25T02:45+02:00"),  # the night when summer time ends
+        ("2020-01-01T00:00Z", "2020-01-01T00:30+01:00"),
+    ],
 )
 def test_rows_are_sorted_by_time(times: tuple[str, str], tmp_path: Path) -> None:
     read = table(tmp_path, f"t,b\n{times[0]},2\n{times[1]},1\n", time="t")
@@ -59,6 +76,10 @@ def test_a_gap_and_a_row_that_stands_twice_are_reported(tmp_path: Path, caplog: 
         ("a,b\n1,high\n", "line 2: column b has 'high', which is no number"),
         ("a,b\n1,inf\n", "line 2: column b has inf, which is not finite"),
         ("1,2\n3,4\n", "line 1: the first row must name the columns"),
+        ("a,b\r1,2\r3,4\r", "line 1: is no line of comma-separated values .* end lines with"),
+        ('a,b\n1,"2\n', "line 2: is no line of comma-separated values .* close each quote in its line"),
+        ('a,b\n"1"5,2\n', "line 2: is no line of comma-separated values"),
+        (f"a,b\n{'1' * 140_000},2\n", "line 2: is no line of comma-separated values"),
     ],
 )
 def test_what_cannot_be_read_is_said_with_its_line(text: str, message: str, tmp_path: Path) -> None:
@@ -70,6 +91,9 @@ def test_what_cannot_be_read_is_said_with_its_line(text: str, message: str, tmp_
     ("text", "message"),
     [
         ("t,b\n2020-01,1\nsoon,2\n", "line 3: column t has 'soon', which is no date and no number"),
+        ("t,b\n2000,1\nnan,2\n", "line 3: column t has 'nan', which is no date and no number"),
+        ("t,b\ninf,1\n2000,2\n", "line 2: column t has 'inf', which is no date and no number"),
+        ("t,b\n2020-01,1\n2019,2\n", "line 3: column t has '2019', a plain number, but dates in other lines"),
         ("t,b\n2020-01,1\n2020-01,2\n", "lines 2 and 3: have one time, but other values"),
     ],
 )

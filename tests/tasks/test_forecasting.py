@@ -176,6 +176,7 @@ def test_a_broken_recipe_says_the_rule(overrides: list[str], message: str, folde
         ("a,b\n" + "1,5\n" * 40, r"x.csv: column b: is 5 in all of the training part"),
         ("a,b\n1,2\n3,4\n", r"the training part has 1 of 2 rows"),
         ("a,c\n1,2\n", "no column is named 'b'"),
+        ("a,b\r1,2\r", "x.csv, line 1: is no line of comma-separated values"),
     ],
 )
 def test_a_series_that_cannot_be_trained_on_leaves_nothing(text: str, message: str, folder: Path) -> None:
