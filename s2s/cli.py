@@ -4,6 +4,7 @@ Results go to stdout; progress, warnings and errors to stderr. torch is imported
 commands that compute, so that help and recipe errors answer at once.
 """
 
+import csv
 import json
 import logging
 import math
@@ -330,9 +331,9 @@ def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, d
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
-        click.echo(",".join(rows[0]))
-        for row in rows:
-            click.echo(",".join(f"{value:.10g}" for value in row.values()))
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(rows[0])
+        writer.writerows([f"{value:.10g}" for value in row.values()] for row in rows)
     if plot is not None:
         draw(plot)
 

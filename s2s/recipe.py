@@ -92,13 +92,13 @@ class Optimization(Section):
         return self
 
 
-class TeacherForcing(Section):
-    """How often the decoder is fed the gold token instead of its own (Bengio et al. 2015)."""
+class ForcingRate(Section):
+    """How often a model that reads its own output is fed the right one instead (Bengio et al. 2015)."""
 
     schedule: Literal["constant", "linear", "exponential", "inverse_sigmoid"] = Field(
         default="constant", description="how the rate falls from `rate` towards `floor` over the steps"
     )
-    rate: float = Field(default=1.0, ge=0, le=1, description="probability of the gold token at step 0")
+    rate: float = Field(default=1.0, ge=0, le=1, description="probability of the gold token, or value, at step 0")
     floor: float = Field(default=0.0, ge=0, le=1, description="the rate never falls below this probability")
     steps: int = Field(
         default=1000,
@@ -106,13 +106,18 @@ class TeacherForcing(Section):
         description="optimizer steps: linear reaches the floor after them; exponential falls by a"
         " factor e in them; inverse_sigmoid is k of k / (k + exp(step / k))",
     )
-    feed: Literal["greedy", "sampled"] = Field(default="greedy", description="the model's own token: best or drawn")
 
     @model_validator(mode="after")
     def _falls(self) -> Self:
         if self.floor > self.rate:
             raise ValueError(f"floor: must be at most rate (given {self.floor}, rate is {self.rate})")
         return self
+
+
+class TeacherForcing(ForcingRate):
+    """How often the decoder is fed the gold token instead of its own (Bengio et al. 2015)."""
+
+    feed: Literal["greedy", "sampled"] = Field(default="greedy", description="the model's own token: best or drawn")
 
 
 Overrides = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from s2s.recipe import LARGEST_SEED, Optimization, Overrides, Section, TeacherForcing, VariantName
+from s2s.recipe import LARGEST_SEED, ForcingRate, Optimization, Overrides, Section, VariantName
 
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
 
@@ -84,7 +84,10 @@ class ForecastModel(Section):
     )
     loss: Literal["mse", "mae", "huber"] = Field(default="mse", description="of a point forecast")
     quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False)] = Field(
-        default=(0.1, 0.5, 0.9), min_length=1, description="shares of the outcomes that shall lie below each"
+        default=(0.1, 0.5, 0.9),
+        min_length=2,
+        description="shares of the outcomes that shall lie below each; paths of quantiles that are fed back never leave"
+        " the outer two, so that later intervals are a little narrow",
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="between layers and on the last state, in training")
     initialization: Literal["uniform", "orthogonal", "torch"] = Field(
@@ -96,6 +99,10 @@ class ForecastModel(Section):
         if self.autoregression and self.trained_rows == "each":
             raise ValueError(
                 "trained_rows: each row has no whole window for the autoregression to read; set it to last"
+            )
+        if self.loss != "mse" and self.output != "point":
+            raise ValueError(
+                f"loss: {self.loss} is of points, but output is {self.output}, which has a loss of its own"
             )
         if list(self.quantiles) != sorted(set(self.quantiles)):
             raise ValueError("quantiles: must rise")
@@ -109,7 +116,7 @@ class ForecastTraining(Optimization):
 
     batch_windows: int = Field(default=32, ge=1, description="windows in a batch")
     metric: Literal["mae", "loss"] = Field(default="mae", description="validation score whose best weights are kept")
-    teacher_forcing: TeacherForcing = TeacherForcing()
+    teacher_forcing: ForcingRate = ForcingRate()
 
 
 class ForecastRecipe(Section):
@@ -125,10 +132,49 @@ class ForecastRecipe(Section):
         default={}, description="trainings to compare: a name for each, and its overrides KEY=VALUE"
     )
 
+    def columns_of(self, target: str) -> tuple[str, ...]:
+        """The columns of what is forecast of a target: itself, and its quantiles where the model has them."""
+        levels = () if self.model.output == "point" else self.model.quantiles
+        return target, *(f"{target}_{level:g}" for level in levels)
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if self.model.residual and self.data.scaling == "log_return":
+        data, model = self.data, self.model
+        if model.residual and data.scaling == "log_return":
             raise ValueError("model.residual: a log return is the change already; set it to false")
-        if self.model.steps == "fed_back" and set(self.data.read) != set(self.data.targets):
-            raise ValueError("model.steps: fed_back reads its own forecasts, so data.inputs must be data.targets")
+        if model.steps == "fed_back" and data.read != data.targets:
+            raise ValueError(
+                "model.steps: fed_back reads its own forecasts, so data.inputs must be data.targets, in the same order;"
+                " leave data.inputs out"
+            )
+        if (
+            model.steps == "direct"
+            and model.output == "quantiles"
+            and data.scaling == "log_return"
+            and data.horizon > 1
+        ):
+            raise ValueError(
+                f"model.output: quantiles of log returns do not add up to those of {data.horizon} steps (data.horizon);"
+                ' set model.steps = "fed_back", or model.output = "gaussian" or "student_t"'
+            )
+        if model.trained_rows == "each" and data.window == 1:
+            raise ValueError(
+                "model.trained_rows: each needs rows before the last, but data.window is 1; give a longer window, or"
+                " set it to last"
+            )
+        if model.steps == "direct" and self.training.teacher_forcing != ForcingRate():
+            raise ValueError("training.teacher_forcing: is for steps that are fed back (model.steps is direct)")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> Self:
+        taken = {"step"}
+        for target in self.data.targets:
+            for column in self.columns_of(target):
+                if column in taken:
+                    raise ValueError(
+                        f"data.targets: forecasts of {target} would have the column {column}, which is taken; rename"
+                        " the target in the file, or write the quantiles with fewer digits"
+                    )
+                taken.add(column)
         return self

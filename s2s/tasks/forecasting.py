@@ -212,7 +212,7 @@ def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dic
     And what draws the last rows and the forecast of the first target to a path.
     """
     forecaster = SeriesForecaster.load(run, device=device)
-    data, levels = forecaster.recipe.data, forecaster.recipe.model.quantiles
+    data = forecaster.recipe.data
     read, known = forecaster.scaling.read, forecaster.scaling.targets
     if source is not None:
         table = read_series(data, source)
@@ -222,10 +222,9 @@ def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dic
     for step in range(data.horizon):
         row: dict[str, float] = {"step": step + 1}
         for place, name in enumerate(data.targets):
-            row[name] = float(found.points[0, step, place])
-            if found.quantiles is not None:
-                for level, value in zip(levels, found.quantiles[:, 0, step, place], strict=True):
-                    row[f"{name}_{level:g}"] = float(value)
+            quantiles = () if found.quantiles is None else found.quantiles[:, 0, step, place]
+            values = found.points[0, step, place], *quantiles
+            row.update(zip(forecaster.recipe.columns_of(name), map(float, values), strict=True))
         rows.append(row)
     ends = None if found.quantiles is None else (found.quantiles[0, 0, :, 0], found.quantiles[-1, 0, :, 0])
     title = f"{data.targets[0]}, the next {data.horizon}"

@@ -107,6 +107,11 @@ def test_losses_are_the_formulas() -> None:
     difference = point[..., 0] - truth
     torch.testing.assert_close(forecast_loss(model, point, truth, "mse"), difference.square().sum())
     torch.testing.assert_close(forecast_loss(model, point, truth, "mae"), difference.abs().sum())
+    huber = torch.nn.HuberLoss(reduction="sum")(point[..., 0], truth)
+    torch.testing.assert_close(forecast_loss(model, point, truth, "huber"), huber)
+    near = difference.abs() <= 1
+    formula = torch.where(near, difference.square() / 2, difference.abs() - 0.5).sum()
+    torch.testing.assert_close(huber, formula)
     model = build(output="gaussian")
     forecast = model(inputs, last)
     normal = torch.distributions.Normal(forecast[..., 0], forecast[..., 1])

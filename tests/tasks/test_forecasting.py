@@ -151,6 +151,14 @@ def test_the_command_forecasts_the_next_steps(folder: Path) -> None:
     assert "the table has 2 rows, but the model reads 6" in short.stderr
 
 
+RETURNS = ["data.scaling=log_return", "model.residual=false"]
+
+
+@pytest.mark.parametrize("form", [["model.steps=fed_back"], ["model.output=gaussian"], ["model.output=student_t"]])
+def test_log_returns_of_several_steps_have_forms_whose_intervals_are_right(form: list[str], folder: Path) -> None:
+    assert recipe_with(folder, *RETURNS, "data.horizon=2", *form).data.horizon == 2
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -158,6 +166,15 @@ def test_the_command_forecasts_the_next_steps(folder: Path) -> None:
         (["model.trained_rows=each", "model.autoregression=true"], "each row has no whole window for the"),
         (["data.scaling=log_return"], "model.residual: a log return is the change already"),
         (['data.inputs=["a","b"]', "model.steps=fed_back"], "fed_back reads its own forecasts"),
+        (['data.targets=["b","a"]', 'data.inputs=["a","b"]', "model.steps=fed_back"], "in the same order; leave"),
+        (["model.trained_rows=each", "data.window=1"], "each needs rows before the last, but data.window is 1"),
+        ([*RETURNS, "data.horizon=2"], "quantiles of log returns do not add up to those of 2 steps"),
+        (["model.loss=huber"], "model.loss: huber is of points, but output is quantiles"),
+        (["training.teacher_forcing.rate=0.5"], "training.teacher_forcing: is for steps that are fed back"),
+        (["training.teacher_forcing.feed=sampled"], "training.teacher_forcing.feed: unknown key"),
+        (['data.targets=["step"]'], "data.targets: forecasts of step would have the column step, which is taken"),
+        (['data.targets=["b","b_0.5"]'], "forecasts of b_0.5 would have the column b_0.5, which is taken"),
+        (["model.quantiles=[0.5]"], r"model.quantiles: must be a list of at least 2 entries \(given \[0.5\]\)"),
         (["model.quantiles=[0.9, 0.5]"], "quantiles: must rise"),
         (["model.quantiles=[0.1, 0.9]"], "quantiles: must hold 0.5"),
         (["data.test_share=0.9"], "validation_share: leaves nothing to train on"),
@@ -184,6 +201,12 @@ def test_a_series_that_cannot_be_trained_on_leaves_nothing(text: str, message: s
     with pytest.raises(DataError, match=message):
         train(recipe_with(folder), folder / "run", device="cpu")
     assert not (folder / "run").exists()
+
+
+def test_a_name_with_a_comma_stays_one_column(folder: Path) -> None:
+    (folder / "x.csv").write_text((folder / "x.csv").read_text().replace("a,b,c", 'a,"b, of it",c'))
+    run = train(recipe_with(folder, 'data.targets=["b, of it"]', "model.output=point"), folder / "run", device="cpu")
+    assert call("forecast", str(run.path)).stdout.splitlines()[0] == 'step,"b, of it"'
 
 
 def test_other_runs_are_no_forecasters(folder: Path) -> None:
