@@ -48,6 +48,11 @@ class SeriesData(Section):
         """The columns that the model reads."""
         return self.inputs or self.targets
 
+    @property
+    def rows_before(self) -> int:
+        """Rows that must be known before a forecast: the window, and for log returns the one that its first is of."""
+        return self.window + (self.scaling == "log_return")
+
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:
         for name in ("targets", "inputs"):

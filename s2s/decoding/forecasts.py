@@ -15,7 +15,7 @@ from s2s.nn.precision import Compute, choose_compute
 from s2s.nn.weights import load_tensors, put_weights
 from s2s.recipe_forecast import ForecastRecipe
 from s2s.run import RunFolder, recipe_of
-from s2s.series.scaling import Scaler
+from s2s.series.scaling import Scaler, require_scalable
 
 Floats = NDArray[np.float64]
 PATHS = 1000
@@ -90,20 +90,26 @@ class SeriesForecaster:
         DataError for fewer rows than a window.
         """
         rows = (self.scaling.read, self.scaling.targets) if read is None or targets is None else (read, targets)
-        needed = self.recipe.data.window + (self.scaling.reader.kind == "log_return")
+        needed = self.recipe.data.rows_before
         if len(rows[0]) < needed:
             raise DataError(f"the table has {len(rows[0])} rows, but the model reads {needed}; give more")
         return self.after(*rows, np.array([len(rows[0])]))
 
     def after(self, read: Floats, targets: Floats, origins: NDArray[np.integer]) -> Forecasts:
-        """Forecasts of the steps from each of some rows (O,) on, by the rows before it."""
+        """Forecasts of the steps from each of some rows (O,) on, by the rows before it.
+
+        DataError for a value that the scaling is not defined for.
+        """
+        data = self.recipe.data
+        for values, names in ((read, data.read), (targets, data.targets)):
+            require_scalable(data.scaling, values, names, lambda row: f"row {row + 1:,}")
         model, device = self.model, self.compute.device
         scaled, last = (
             torch.from_numpy(scaler.scale(values)).float()
             for scaler, values in ((self.scaling.reader, read), (self.scaling.scaler, targets))
         )
         at = torch.from_numpy(origins)
-        back = at[:, None] + torch.arange(-self.recipe.data.window, 0)
+        back = at[:, None] + torch.arange(-data.window, 0)
         inputs, before = scaled[back].to(device), last[at - 1].to(device)
         known = targets[origins - 1]
         restore = self.scaling.scaler.restore

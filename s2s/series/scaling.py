@@ -1,5 +1,6 @@
 """Scaling of series: fitted on the training part alone, so that nothing of what is to be forecast leaks into it."""
 
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ from s2s.errors import DataError
 
 Floats = NDArray[np.float64]
 Kind = Literal["minmax", "standard", "square_root", "log_return", "none"]
+ROUNDING = 1e-14
+"""A deviation that is a smaller share of what deviates comes from rounding alone."""
 
 
 class Scaler(NamedTuple):
@@ -32,28 +35,48 @@ class Scaler(NamedTuple):
         return last[..., None, :] * np.exp(values.cumsum(axis=-2)) if self.kind == "log_return" else values
 
 
-def fit_scaler(kind: Kind, values: Floats, names: list[str]) -> Scaler:
+def require_scalable(kind: Kind, values: Floats, names: Sequence[str], place: Callable[[int], str]) -> None:
+    """DataError for the first of all values (N, F) that a scaling is not defined for; `place` names its row."""
+    outside, rule = np.zeros(values.shape, bool), ""
+    if kind == "log_return":
+        outside, rule = values <= 0, "a log return needs values above zero"
+    elif kind == "square_root":
+        outside, rule = values < 0, "a square root needs values of at least zero"
+    if outside.any():
+        row, column = (int(index) for index in np.argwhere(outside)[0])
+        raise DataError(
+            f"{place(row)}: column {names[column]} has {values[row, column]:g}, and {rule}; mend the value, or train"
+            " with another data.scaling"
+        )
+
+
+def fit_scaler(kind: Kind, values: Floats, names: Sequence[str]) -> Scaler:
     """Fit a scaler on the training part (N, F); DataError names a column that cannot be scaled."""
-    for name, column in zip(names, values.T, strict=True):
-        if kind == "log_return" and (column <= 0).any():
-            raise DataError(f"column {name}: has {column.min():g}, and a log return needs values above zero")
-        if kind == "square_root" and (column < 0).any():
-            raise DataError(f"column {name}: has {column.min():g}, and a square root needs values of at least zero")
-        if kind != "none" and np.ptp(column) == 0:
-            raise DataError(f"column {name}: is {column[0]:g} in all of the training part; leave it out")
-    size = values.shape[1]
     if kind == "none":
-        return Scaler(kind, np.zeros(size), np.ones(size))
-    if kind == "minmax":
-        return Scaler(kind, values.min(axis=0), np.ptp(values, axis=0))
-    moving = _changed(kind, values)[1:] if kind == "log_return" else _changed(kind, values)
-    return Scaler(kind, moving.mean(axis=0), moving.std(axis=0))
+        return Scaler(kind, np.zeros(values.shape[1]), np.ones(values.shape[1]))
+    for name, column in zip(names, values.T, strict=True):
+        if (column == column[0]).all():
+            raise DataError(f"column {name}: is {column[0]:g} in all of the training part; leave it out")
+    with np.errstate(over="ignore", invalid="ignore"):
+        if kind == "minmax":
+            shift, factor = values.min(axis=0), np.ptp(values, axis=0)
+        else:
+            moving = _changed(kind, values)[1:] if kind == "log_return" else _changed(kind, values)
+            shift, factor = moving.mean(axis=0), moving.std(axis=0)
+    for name, size, middle in zip(names, factor, shift, strict=True):
+        deviates = 1.0 if kind == "log_return" else abs(middle)  # the logarithm is of a ratio near one
+        if not ROUNDING * deviates < size < np.inf:
+            raise DataError(
+                f"column {name}: deviates by {size:g} in the training part once it is scaled by {kind}, but that must"
+                " be finite and above what rounding makes; choose another data.scaling, or leave the column out"
+            )
+    return Scaler(kind, shift, factor)
 
 
 def _changed(kind: Kind, values: Floats) -> Floats:
     """The values themselves, their square roots, or log(v_t / v_{t-1}), which is zero in the first row."""
     if kind == "square_root":
-        roots: Floats = np.sqrt(np.maximum(values, 0.0))
+        roots: Floats = np.sqrt(values)
         return roots
     if kind != "log_return":
         return values

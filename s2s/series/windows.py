@@ -23,14 +23,14 @@ class Parts(NamedTuple):
     """N"""
 
 
-def divide(rows: int, *, validation_share: float, test_share: float, window: int, horizon: int) -> Parts:
-    """Cut rows in time order; DataError where a part is too short for a window and what it forecasts."""
+def divide(rows: int, *, validation_share: float, test_share: float, rows_before: int, horizon: int) -> Parts:
+    """Cut rows in time order; DataError where a part is too short for the rows before a forecast and those of it."""
     test = int(rows * (1 - test_share) + 1e-9)
     validation = int(rows * (1 - test_share - validation_share) + 1e-9)
-    shortest = window + horizon
+    shortest = rows_before + horizon
     if validation < shortest + 1:
         raise DataError(
-            f"the training part has {max(validation, 0)} of {rows} rows, but a window of {window} and {horizon} to"
+            f"the training part has {max(validation, 0)} of {rows} rows, but {rows_before} to read and {horizon} to"
             f" forecast need at least {shortest + 1}; give more rows or a shorter data.window"
         )
     if test - validation < horizon or rows - test < horizon:

@@ -19,7 +19,7 @@ from s2s.nn.loss import Loss
 from s2s.nn.precision import Compute
 from s2s.recipe_forecast import ForecastRecipe, SeriesData
 from s2s.run import RunFolder, write_json
-from s2s.series.scaling import Scaler, fit_scaler
+from s2s.series.scaling import Scaler, fit_scaler, require_scalable
 from s2s.series.table import SeriesTable, read_table
 from s2s.series.windows import Parts, Windows, divide
 from s2s.text.cache import identity_of
@@ -54,6 +54,7 @@ class Series(NamedTuple):
     def windows(self, data: SeriesData, first: int, end: int) -> Windows:
         """The windows whose forecasts lie in a range of rows."""
         read, targets = self.reader.scale(self.read), self.scaler.scale(self.targets)
+        first = max(first, data.rows_before)
         return Windows(read, targets, first=first, end=end, window=data.window, horizon=data.horizon)
 
 
@@ -93,19 +94,27 @@ def read_series(data: SeriesData, path: Path) -> SeriesTable:
     return read_table(path, wanted, time=data.time, newest_first=data.newest_first)
 
 
+def values_of(data: SeriesData, table: SeriesTable) -> tuple[Floats, Floats]:
+    """(N, F) what the model reads and (N, K) the targets; DataError for a value that the scaling is not defined for."""
+    read, targets = (np.stack([table.columns[name] for name in names], axis=1) for names in (data.read, data.targets))
+    require_scalable(data.scaling, read, data.read, table.place)
+    require_scalable(data.scaling, targets, data.targets, table.place)
+    return read, targets
+
+
 def prepare_series(data: SeriesData, table: SeriesTable) -> Series:
     """Divide a series in time, and fit the scaling on its training part; DataError as these do."""
-    read, targets = (np.stack([table.columns[name] for name in names], axis=1) for names in (data.read, data.targets))
+    read, targets = values_of(data, table)
     parts = divide(
         len(table),
         validation_share=data.validation_share,
         test_share=data.test_share,
-        window=data.window,
+        rows_before=data.rows_before,
         horizon=data.horizon,
     )
     try:
-        reader = fit_scaler(data.scaling, read[: parts.validation], list(data.read))
-        scaler = fit_scaler(data.scaling, targets[: parts.validation], list(data.targets))
+        reader = fit_scaler(data.scaling, read[: parts.validation], data.read)
+        scaler = fit_scaler(data.scaling, targets[: parts.validation], data.targets)
     except DataError as problem:
         raise DataError(f"{table.path}: {problem}") from None
     return Series(table, read, targets, parts, reader, scaler)
@@ -215,8 +224,7 @@ def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dic
     data = forecaster.recipe.data
     read, known = forecaster.scaling.read, forecaster.scaling.targets
     if source is not None:
-        table = read_series(data, source)
-        read, known = (np.stack([table.columns[name] for name in names], axis=1) for names in (data.read, data.targets))
+        read, known = values_of(data, read_series(data, source))
     found = forecaster.next_steps(read, known)
     rows = []
     for step in range(data.horizon):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
-from s2s.series.scaling import Kind, fit_scaler
+from s2s.series.scaling import Kind, fit_scaler, require_scalable
 from s2s.series.windows import Windows, divide
 
 KINDS: tuple[Kind, ...] = ("minmax", "standard", "square_root", "log_return", "none")
@@ -48,16 +48,34 @@ def test_the_training_part_is_scaled_as_said() -> None:
 def test_a_column_that_cannot_be_scaled_is_named() -> None:
     with pytest.raises(DataError, match="column b: is 3 in all of the training part"):
         fit_scaler("standard", np.array([[1.0, 3.0], [2.0, 3.0]]), ["a", "b"])
-    with pytest.raises(DataError, match="column a: has -1, and a log return needs values above zero"):
-        fit_scaler("log_return", np.array([[1.0], [-1.0]]), ["a"])
-    with pytest.raises(DataError, match="column a: has -1, and a square root needs values of at least zero"):
-        fit_scaler("square_root", np.array([[1.0], [-1.0]]), ["a"])
+    steady = 1.001 ** np.arange(30.0)[:, None]
+    with pytest.raises(DataError, match=r"column a: deviates by .* once it is scaled by log_return, but that must be"):
+        fit_scaler("log_return", steady, ["a"])
+    for kind in KINDS[:2]:
+        with pytest.raises(DataError, match=r"column a: deviates by (inf|nan) .* must be finite"):
+            fit_scaler(kind, np.array([[-1.5e308], [1.5e308]]), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "rule"),
+    [
+        ("log_return", 0, "a log return needs values above zero"),
+        ("square_root", -1, "a square root needs values of at"),
+    ],
+)
+def test_a_value_that_a_scaling_is_not_defined_for_is_said_with_its_row(kind: Kind, least: float, rule: str) -> None:
+    known = values()
+    require_scalable(kind, known, ["a", "b"], str)
+    known[33, 1] = least
+    with pytest.raises(DataError, match=f"x 33: column b has {least}, and {rule}"):
+        require_scalable(kind, known, ["a", "b"], lambda row: f"x {row}")
+    require_scalable("standard", known, ["a", "b"], str)
 
 
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(30, 60))
 def test_a_window_ends_before_what_it_forecasts_and_parts_do_not_overlap(window: int, horizon: int, rows: int) -> None:
     series = np.arange(rows, dtype=float)[:, None]
-    parts = divide(rows, validation_share=0.2, test_share=0.2, window=window, horizon=horizon)
+    parts = divide(rows, validation_share=0.2, test_share=0.2, rows_before=window, horizon=horizon)
     seen: list[int] = []
     for first, end in ((0, parts.validation), (parts.validation, parts.test), (parts.test, parts.end)):
         windows = Windows(series, series, first=first, end=end, window=window, horizon=horizon)
@@ -83,7 +101,7 @@ def test_what_comes_after_each_row_of_a_window_is_what_the_series_says() -> None
 
 
 def test_parts_that_are_too_short_are_said() -> None:
-    with pytest.raises(DataError, match="the training part has 7 of 10 rows, but a window of 7 and 1 to forecast need"):
-        divide(10, validation_share=0.1, test_share=0.2, window=7, horizon=1)
+    with pytest.raises(DataError, match="the training part has 7 of 10 rows, but 7 to read and 1 to forecast need"):
+        divide(10, validation_share=0.1, test_share=0.2, rows_before=7, horizon=1)
     with pytest.raises(DataError, match="leave 1 to validate and 2 to test on, but 3 are forecast at once"):
-        divide(20, validation_share=0.05, test_share=0.1, window=2, horizon=3)
+        divide(20, validation_share=0.05, test_share=0.1, rows_before=2, horizon=3)

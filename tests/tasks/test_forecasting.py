@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from click.testing import CliRunner, Result
 from s2s.cli import main
 from s2s.decoding.forecasts import SeriesForecaster
 from s2s.errors import DataError, RecipeError, RunError
+from s2s.models.forecaster import build_forecaster
+from s2s.nn.precision import choose_compute
 from s2s.nn.weights import load_tensors
 from s2s.recipe_file import parse_recipe
 from s2s.recipe_forecast import ForecastRecipe
 from s2s.run import RunFolder
+from s2s.tasks.forecasting import ForecastTask, prepare_series, read_series
 from s2s.tasks.scoring import evaluate
 from s2s.tasks.train import train
 
@@ -66,6 +70,20 @@ def recipe_with(folder: Path, *overrides: str) -> ForecastRecipe:
     recipe = parse_recipe(RECIPE, origin="test", folder=folder, overrides=overrides)
     assert isinstance(recipe, ForecastRecipe)
     return recipe
+
+
+def prepare(folder: Path, *overrides: str) -> ForecastTask:
+    """The task of a recipe, before its first step."""
+    recipe = recipe_with(folder, *overrides)
+    series = prepare_series(recipe.data, read_series(recipe.data, folder / "x.csv"))
+    model = build_forecaster(
+        recipe.model,
+        features=len(recipe.data.read),
+        targets=len(recipe.data.targets),
+        window=recipe.data.window,
+        horizon=recipe.data.horizon,
+    )
+    return ForecastTask(recipe, model, series, choose_compute("cpu", "float32"))
 
 
 def last_state(run: RunFolder) -> dict[str, torch.Tensor]:
@@ -207,6 +225,35 @@ def test_a_name_with_a_comma_stays_one_column(folder: Path) -> None:
     (folder / "x.csv").write_text((folder / "x.csv").read_text().replace("a,b,c", 'a,"b, of it",c'))
     run = train(recipe_with(folder, 'data.targets=["b, of it"]', "model.output=point"), folder / "run", device="cpu")
     assert call("forecast", str(run.path)).stdout.splitlines()[0] == 'step,"b, of it"'
+
+
+@pytest.mark.parametrize(("scaling", "value"), [("log_return", "0"), ("square_root", "-1")])
+def test_values_without_a_log_or_root_are_refused_wherever_they_stand(scaling: str, value: str, folder: Path) -> None:
+    form = [f"data.scaling={scaling}", "model.residual=false"]
+    run = train(recipe_with(folder, *form), folder / "run", device="cpu")
+    lines = (folder / "x.csv").read_text().splitlines()
+    lines[85] = f"84,{value},0"
+    (folder / "y.csv").write_text("\n".join(lines))
+    message = rf"y.csv, line 86: column b has {value}, and a "
+    with pytest.raises(DataError, match=message):
+        train(recipe_with(folder, *form, f"data.series={folder / 'y.csv'}"), folder / "other", device="cpu")
+    assert re.search(message, call("forecast", str(run.path), "--input", str(folder / "y.csv"), code=1).stderr)
+    known = np.full((20, 1), float(value))
+    with pytest.raises(DataError, match=f"row 1: column b has {value}, and a "):
+        SeriesForecaster.load(run.path).next_steps(known, known)
+
+
+def test_no_window_reads_the_return_of_the_first_row(folder: Path) -> None:
+    series = prepare(folder, *RETURNS)
+    assert series.train.origins[0] == 7
+    assert prepare(folder).train.origins[0] == 6
+    inputs = series.train.batch(np.arange(1)).inputs
+    values = series.series.read[:7]
+    np.testing.assert_allclose(
+        inputs[0],
+        (np.log(values[1:] / values[:-1]) - series.series.reader.shift) / series.series.reader.factor,
+        rtol=1e-5,
+    )
 
 
 def test_other_runs_are_no_forecasters(folder: Path) -> None:
