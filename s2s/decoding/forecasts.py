@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from s2s.errors import DataError, RunError
 from s2s.models.forecaster import Forecaster, build_forecaster
@@ -16,17 +17,21 @@ from s2s.nn.weights import load_tensors, put_weights
 from s2s.recipe_forecast import ForecastRecipe
 from s2s.run import RunFolder, recipe_of
 from s2s.series.scaling import Scaler, require_scalable
+from s2s.series.windows import WINDOWS_AT_ONCE, in_groups
 
 Floats = NDArray[np.float64]
 PATHS = 1000
 """Sampled paths, of which quantiles are taken where a model gives a distribution."""
+SAMPLED_AT_ONCE = 64
+"""Windows whose paths are sampled together, so that memory does not grow with the series."""
 
 
 class Forecasts(NamedTuple):
     """Forecasts after O windows, in the units of the file."""
 
     points: Floats
-    """(O, H, K) means, or medians of a model of quantiles"""
+    """(O, H, K) what the model reports, put back into these units: its mean, but the median where it gives quantiles or
+    where square roots or log returns were scaled"""
     quantiles: Floats | None
     """(Q, O, H, K), rising; None of a model that gives points alone"""
 
@@ -103,25 +108,37 @@ class SeriesForecaster:
         data = self.recipe.data
         for values, names in ((read, data.read), (targets, data.targets)):
             require_scalable(data.scaling, values, names, lambda row: f"row {row + 1:,}")
-        model, device = self.model, self.compute.device
         scaled, last = (
             torch.from_numpy(scaler.scale(values)).float()
             for scaler, values in ((self.scaling.reader, read), (self.scaling.scaler, targets))
         )
-        at = torch.from_numpy(origins)
-        back = at[:, None] + torch.arange(-data.window, 0)
-        inputs, before = scaled[back].to(device), last[at - 1].to(device)
-        known = targets[origins - 1]
-        restore = self.scaling.scaler.restore
-        levels = self.recipe.model.quantiles
-        with torch.inference_mode():
-            forecast = model(inputs, before)
-            points = restore(model.point(forecast).double().cpu().numpy(), known)
-            if model.output == "point":
-                return Forecasts(points, None)
-            if model.output == "quantiles" and not model.fed_back:
-                ordered = forecast.sort(dim=-1).values.double().cpu().numpy()
-                return Forecasts(points, np.stack([restore(ordered[..., i], known) for i in range(len(levels))]))
-            generator = torch.Generator(device=device).manual_seed(self.recipe.seed)
-            paths = model.sample(inputs, before, PATHS, generator).double().cpu().numpy()
-        return Forecasts(points, np.quantile(restore(paths, known), levels, axis=0))
+        device = self.compute.device
+        generator = torch.Generator(device=device).manual_seed(self.recipe.seed)
+        parts = []
+        for group in in_groups(origins, SAMPLED_AT_ONCE if self._samples else WINDOWS_AT_ONCE):
+            at = torch.from_numpy(group)
+            inputs = scaled[at[:, None] + torch.arange(-data.window, 0)]
+            parts.append(self._forecast(inputs.to(device), last[at - 1].to(device), targets[group - 1], generator))
+        quantiles = [part.quantiles for part in parts if part.quantiles is not None]
+        points = np.concatenate([part.points for part in parts])
+        return Forecasts(points, np.concatenate(quantiles, axis=1) if quantiles else None)
+
+    @property
+    def _samples(self) -> bool:
+        """Whether quantiles are those of sampled paths, and not what the model gives."""
+        output = self.model.output
+        return output in ("gaussian", "student_t") or (output == "quantiles" and self.model.fed_back)
+
+    @torch.inference_mode()
+    def _forecast(self, inputs: Tensor, last: Tensor, known: Floats, generator: torch.Generator) -> Forecasts:
+        """(B, W, F) and (B, K) scaled, (B, K) in the file's units -> forecasts after these windows."""
+        model, restore, levels = self.model, self.scaling.scaler.restore, self.recipe.model.quantiles
+        forecast = model(inputs, last)
+        points = restore(model.point(forecast).double().cpu().numpy(), known)
+        if self._samples:
+            paths = model.sample(inputs, last, PATHS, generator).double().cpu().numpy()
+            return Forecasts(points, np.quantile(restore(paths, known), levels, axis=0))
+        if model.output == "point":
+            return Forecasts(points, None)
+        ordered = forecast.sort(dim=-1).values.double().cpu().numpy()
+        return Forecasts(points, np.stack([restore(ordered[..., level], known) for level in range(len(levels))]))

@@ -97,22 +97,33 @@ class Forecaster(nn.Module):
         return torch.cat(steps, dim=1)
 
     def sample(self, inputs: Tensor, last: Tensor, paths: int, generator: torch.Generator) -> Tensor:
-        """Paths (paths, B, H, K) drawn from what is forecast, each step of a fed-back model from those before it."""
-        inputs, last = inputs.repeat(paths, 1, 1), last.repeat(paths, 1)
-        if not self.fed_back:
-            drawn = self._draw(self(inputs, last), generator)
-            return drawn.view(paths, -1, *drawn.shape[1:])
+        """Paths (paths, B, H, K) drawn from what is forecast, each step of a fed-back model from those before it.
+
+        The window is read once, whatever the number of paths. Paths of fed-back quantiles are a little narrow: none
+        leaves the outer quantiles of a step, since what lies beyond them is not forecast.
+        """
         hidden, state = self.recurrent(inputs)
-        steps = [self._draw(self._head(hidden[:, -1], last, inputs), generator)[:, 0]]
+        first = self._head(hidden[:, -1], last, inputs)
+        drawn = self._draw(first.expand(paths, *first.shape), generator)
+        if not self.fed_back:
+            return drawn
+        state = tuple(part.repeat(1, paths, 1) for part in state)
+        window = None if self.linear is None else inputs.repeat(paths, 1, 1)
+        steps = [drawn[:, :, 0].flatten(0, 1)]
         for _ in range(1, self.horizon):
             fed = steps[-1]
             hidden, state = self.recurrent(fed[:, None], state)
-            inputs = torch.cat([inputs[:, 1:], fed[:, None]], dim=1)
-            steps.append(self._draw(self._head(hidden[:, -1], fed, inputs), generator)[:, 0])
+            if window is not None:
+                window = torch.cat([window[:, 1:], fed[:, None]], dim=1)
+            steps.append(self._draw(self._head(hidden[:, -1], fed, window), generator)[:, 0])
         return torch.stack(steps, dim=1).view(paths, -1, self.horizon, self.targets)
 
     def point(self, forecast: Tensor) -> Tensor:
-        """(..., P) -> (...), the number that is reported: the mean, or the median of quantiles."""
+        """(..., P) -> (...), the number that is reported: the location of a distribution, or the median of quantiles.
+
+        It is in scaled units. Where values are scaled by their square roots or log returns, a location that is the mean
+        there is the median in the units of the file.
+        """
         middle = self.quantiles.index(0.5) if self.output == "quantiles" else 0
         if self.output == "quantiles":  # those that crossed change places
             forecast = forecast.sort(dim=-1).values
@@ -157,7 +168,10 @@ class Forecaster(nn.Module):
 
 
 def _interpolated(values: Tensor, levels: Tensor, at: Tensor) -> Tensor:
-    """(..., Q) values at (Q,) levels -> their values at other levels (...), linearly, flat beyond the ends."""
+    """(..., Q) values at (Q,) levels -> their values at other levels (...), linearly.
+
+    Beyond the outer levels they are those at the ends, so that what is drawn by them is a little narrow.
+    """
     above = torch.searchsorted(levels, at.clamp(float(levels[0]), float(levels[-1]))).clamp(1, len(levels) - 1)
     low, high = levels[above - 1], levels[above]
     share = ((at - low) / (high - low)).clamp(0, 1)[..., None]

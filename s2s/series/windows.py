@@ -10,6 +10,8 @@ from torch import Tensor
 from s2s.errors import DataError
 
 Floats = NDArray[np.float64]
+WINDOWS_AT_ONCE = 1024
+"""Windows that a model reads in one pass where it does not train, so that memory does not grow with the series."""
 
 
 class Parts(NamedTuple):
@@ -84,3 +86,8 @@ class Windows:
         back = origins[:, None] + torch.arange(-self.window, 0)
         ahead = origins[:, None] + torch.arange(self.horizon)
         return WindowBatch(self.inputs[back], self.targets[back], self.targets[ahead])
+
+
+def in_groups(numbers: NDArray[np.integer], size: int) -> list[NDArray[np.integer]]:
+    """Numbers (N,) in their order, at most `size` of them together."""
+    return np.split(numbers, range(size, len(numbers), size))

@@ -21,7 +21,7 @@ from s2s.recipe_forecast import ForecastRecipe, SeriesData
 from s2s.run import RunFolder, write_json
 from s2s.series.scaling import Scaler, fit_scaler, require_scalable
 from s2s.series.table import SeriesTable, read_table
-from s2s.series.windows import Parts, Windows, divide
+from s2s.series.windows import WINDOWS_AT_ONCE, Parts, Windows, divide, in_groups
 from s2s.text.cache import identity_of
 from s2s.training.teacher_forcing import forcing_rate
 
@@ -165,14 +165,15 @@ class ForecastTask:
 
     def validate(self) -> Mapping[str, Any]:
         """The loss of each value, and the mean absolute error in the file's units, on the validation part."""
-        held = self.held.batch(np.arange(len(self.held)))
-        forecast = self.model(held.inputs.to(self.compute.device), held.last.to(self.compute.device))
-        total = forecast_loss(self.model, forecast, held.targets.to(self.compute.device), self.recipe.model.loss)
-        points = self.series.in_units(self.held, self.model.point(forecast).cpu().numpy())
-        return {
-            "loss": float(total) / held.targets.numel(),
-            "mae": float(np.abs(points - self.series.truth(self.held)).mean()),
-        }
+        total, scaled = 0.0, []
+        for group in in_groups(np.arange(len(self.held)), WINDOWS_AT_ONCE):
+            held = self.held.batch(group)
+            inputs, last, truth = (part.to(self.compute.device) for part in (held.inputs, held.last, held.targets))
+            forecast = self.model(inputs, last)
+            total += float(forecast_loss(self.model, forecast, truth, self.recipe.model.loss))
+            scaled.append(self.model.point(forecast).cpu().numpy())
+        points, truths = self.series.in_units(self.held, np.concatenate(scaled)), self.series.truth(self.held)
+        return {"loss": total / truths.size, "mae": float(np.abs(points - truths).mean())}
 
     def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """All of them."""

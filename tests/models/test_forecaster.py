@@ -142,3 +142,16 @@ def test_sampled_paths_lie_where_the_forecast_says(output: str, steps: str) -> N
         return
     middle = paths[:, :, 0].median(dim=0).values
     assert bool(((middle - first[..., 0]).abs() < 0.12 * first[..., 1]).all())
+
+
+@pytest.mark.parametrize(("steps", "autoregression"), list(itertools.product(("direct", "fed_back"), (False, True))))
+def test_paths_without_chance_are_the_forecast_and_read_the_window_once(steps: str, autoregression: bool) -> None:
+    model = build(steps=steps, autoregression=autoregression, layers=2, cell="lstm")
+    if model.linear is not None:
+        torch.nn.init.normal_(model.linear.weight, std=0.1)
+    inputs, last = window()
+    rows: list[int] = []
+    model.recurrent.register_forward_pre_hook(lambda _, given: rows.append(given[0].shape[0] * given[0].shape[1]))
+    paths = model.sample(inputs, last, 7, torch.Generator().manual_seed(1))
+    assert rows == [5 * 8] + ([7 * 5] * 2 if steps == "fed_back" else [])
+    torch.testing.assert_close(paths, model(inputs, last)[..., 0].expand(7, -1, -1, -1))

@@ -3,16 +3,20 @@
 import json
 import logging
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
 
+import s2s.decoding.forecasts
+import s2s.tasks.forecasting
 from s2s.cli import main
-from s2s.decoding.forecasts import SeriesForecaster
+from s2s.decoding.forecasts import SavedScaling, SeriesForecaster
 from s2s.errors import DataError, RecipeError, RunError
 from s2s.models.forecaster import build_forecaster
 from s2s.nn.precision import choose_compute
@@ -84,6 +88,11 @@ def prepare(folder: Path, *overrides: str) -> ForecastTask:
         horizon=recipe.data.horizon,
     )
     return ForecastTask(recipe, model, series, choose_compute("cpu", "float32"))
+
+
+def validated(task: ForecastTask) -> Mapping[str, Any]:
+    with torch.inference_mode():
+        return task.validate()
 
 
 def last_state(run: RunFolder) -> dict[str, torch.Tensor]:
@@ -254,6 +263,32 @@ def test_no_window_reads_the_return_of_the_first_row(folder: Path) -> None:
         (np.log(values[1:] / values[:-1]) - series.series.reader.shift) / series.series.reader.factor,
         rtol=1e-5,
     )
+
+
+@pytest.mark.parametrize("output", ["point", "quantiles", "student_t"])
+@pytest.mark.parametrize("steps", ["direct", "fed_back"])
+def test_a_long_series_is_forecast_in_groups_of_windows(
+    output: str, steps: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = prepare(folder, f"model.output={output}", f"model.steps={steps}", "data.horizon=2", "model.dropout=0")
+    series = task.series
+    scaling = SavedScaling(series.reader, series.scaler, series.read, series.targets)
+    forecaster = SeriesForecaster(task.model, task.recipe, scaling, task.compute)
+    whole, scores = forecaster.after(series.read, series.targets, np.arange(10, 90)), validated(task)
+    largest: list[int] = []
+    task.model.recurrent.register_forward_pre_hook(lambda _, given: largest.append(len(given[0])))
+    for module in (s2s.decoding.forecasts, s2s.tasks.forecasting):
+        monkeypatch.setattr(module, "WINDOWS_AT_ONCE", 7)
+    monkeypatch.setattr(s2s.decoding.forecasts, "SAMPLED_AT_ONCE", 7)
+    parts, again = (forecaster.after(series.read, series.targets, np.arange(10, 90)) for _ in range(2))
+    assert validated(task) == pytest.approx(scores)
+    assert max(largest) <= 7 * (s2s.decoding.forecasts.PATHS if steps == "fed_back" else 1)
+    np.testing.assert_allclose(parts.points, whole.points, rtol=1e-5)
+    assert (parts.quantiles is None) == (output == "point")
+    if parts.quantiles is not None and whole.quantiles is not None:
+        assert np.array_equal(parts.quantiles, again.quantiles)
+        drawn = (output, steps) != ("quantiles", "direct")  # other groups draw other paths
+        assert np.abs(parts.quantiles - whole.quantiles).mean() < (0.3 if drawn else 1e-5)
 
 
 def test_other_runs_are_no_forecasters(folder: Path) -> None:
