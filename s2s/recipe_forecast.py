@@ -120,7 +120,11 @@ class ForecastTraining(Optimization):
     """The optimisation of a forecaster."""
 
     batch_windows: int = Field(default=32, ge=1, description="windows in a batch")
-    metric: Literal["mae", "loss"] = Field(default="mae", description="validation score whose best weights are kept")
+    metric: Literal["mase", "loss"] = Field(
+        default="mase",
+        description="validation score whose best weights are kept: mase, the mean over the targets of each one's"
+        " absolute error in units of its naive one (Hyndman & Koehler 2006), or the loss",
+    )
     teacher_forcing: ForcingRate = ForcingRate()
 
 

@@ -73,6 +73,12 @@ def choose_autoregression(train: Floats) -> Autoregression:
     return fit_autoregression(train, best[1])
 
 
+def naive_errors(known: Floats) -> Floats:
+    """(N, K) -> (K,), the mean absolute error of persistence one step ahead, in whose units MASE is."""
+    errors: Floats = np.abs(np.diff(known, axis=0)).mean(axis=0)
+    return errors
+
+
 def errors_of(truth: Floats, forecast: Floats, naive_error: float) -> dict[str, float]:
     """(O, H) each -> MAE, RMSE, MAPE, sMAPE and MASE; the last is scaled by the mean in-sample naive error.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from s2s.corpora import split_files
 from s2s.decoding.forecasts import SavedScaling, SeriesForecaster
 from s2s.errors import DataError, S2SError
+from s2s.evaluation.baselines import naive_errors
 from s2s.evaluation.forecast_plots import plot_next
 from s2s.models.forecaster import Forecaster, build_forecaster, forecast_loss
 from s2s.nn.loss import Loss
@@ -117,6 +118,12 @@ def prepare_series(data: SeriesData, table: SeriesTable) -> Series:
         scaler = fit_scaler(data.scaling, targets[: parts.validation], data.targets)
     except DataError as problem:
         raise DataError(f"{table.path}: {problem}") from None
+    for name, error in zip(data.targets, naive_errors(targets[: parts.validation]), strict=True):
+        if not error:
+            raise DataError(
+                f"{table.path}: column {name}: never changes in the training part, so there is nothing to forecast;"
+                " leave it out of data.targets"
+            )
     return Series(table, read, targets, parts, reader, scaler)
 
 
@@ -126,6 +133,7 @@ class ForecastTask:
     def __init__(self, recipe: ForecastRecipe, model: Forecaster, series: Series, compute: Compute) -> None:
         self.recipe, self.model, self.series, self.compute = recipe, model, series, compute
         parts = series.parts
+        self.naive_errors = naive_errors(series.targets[: parts.validation])
         self.train = series.windows(recipe.data, 0, parts.validation)
         self.held = series.windows(recipe.data, parts.validation, parts.test)
 
@@ -141,8 +149,12 @@ class ForecastTask:
             yield order[number * size : (number + 1) * size]
 
     def tokens(self, batch: NDArray[np.integer]) -> int:
-        """Values that are forecast in a batch."""
-        return len(batch) * self.recipe.data.horizon * len(self.recipe.data.targets)
+        """Values that are forecast in a batch: after its windows, and after their rows where each is trained."""
+        data, model = self.recipe.data, self.recipe.model
+        steps = data.horizon
+        if model.trained_rows == "each":
+            steps += (data.window - 1) * (1 if model.steps == "fed_back" else data.horizon)
+        return len(batch) * steps * len(data.targets)
 
     def loss(self, batch: NDArray[np.integer], step: int) -> Loss:
         """The summed loss of some windows, with the forcing rate of the step."""
@@ -164,7 +176,10 @@ class ForecastTask:
         return {"forcing_rate": rate}
 
     def validate(self) -> Mapping[str, Any]:
-        """The loss of each value, and the mean absolute error in the file's units, on the validation part."""
+        """The loss of each value and the MASE, the mean over targets, on the validation part.
+
+        A single target has its mean absolute error beside it, in the file's units.
+        """
         total, scaled = 0.0, []
         for group in in_groups(np.arange(len(self.held)), WINDOWS_AT_ONCE):
             held = self.held.batch(group)
@@ -173,7 +188,9 @@ class ForecastTask:
             total += float(forecast_loss(self.model, forecast, truth, self.recipe.model.loss))
             scaled.append(self.model.point(forecast).cpu().numpy())
         points, truths = self.series.in_units(self.held, np.concatenate(scaled)), self.series.truth(self.held)
-        return {"loss": total / truths.size, "mae": float(np.abs(points - truths).mean())}
+        errors = np.abs(points - truths).mean(axis=(0, 1))
+        own = {"mae": float(errors[0])} if len(errors) == 1 else {}
+        return {"loss": total / truths.size, "mase": float((errors / self.naive_errors).mean()), **own}
 
     def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """All of them."""

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from s2s.decoding.forecasts import SeriesForecaster
 from s2s.decoding.generator import Generator
 from s2s.decoding.translator import Translator
 from s2s.errors import DataError
-from s2s.evaluation.baselines import baselines
+from s2s.evaluation.baselines import baselines, naive_errors
 from s2s.evaluation.forecast_scores import Interval, pinball_loss, score_forecast
 from s2s.evaluation.scores import bleu, by_length, chrf, paired_bootstrap, rates, tokenization_for
 from s2s.nn.precision import Precision
@@ -125,6 +123,7 @@ def score_series(forecaster: SeriesForecaster, source: SeriesSource, *, run: str
     found = forecaster.after(series.read, series.targets, windows.origins)
     truth = series.truth(windows)
     levels = recipe.model.quantiles
+    naive = naive_errors(series.targets[:first])
     targets = {}
     for place, name in enumerate(data.targets):
         own = series.targets[:, place]
@@ -136,9 +135,13 @@ def score_series(forecaster: SeriesForecaster, source: SeriesSource, *, run: str
             quantiles = found.quantiles[..., place]
             interval = Interval(quantiles[0], quantiles[-1], levels[-1] - levels[0])
             pinball = pinball_loss(truth[..., place], quantiles, levels)
-        naive = float(np.abs(np.diff(known)).mean())
         targets[name] = score_forecast(
-            truth[..., place], found.points[..., place], others, naive_error=naive, interval=interval, pinball=pinball
+            truth[..., place],
+            found.points[..., place],
+            others,
+            naive_error=float(naive[place]),
+            interval=interval,
+            pinball=pinball,
         )
     result = {"task": "forecast", "run": run, "split": split, "examples": len(windows), "horizon": data.horizon}
     return {**result, "target": data.targets[0], **targets[data.targets[0]], "targets": targets}

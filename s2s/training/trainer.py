@@ -298,7 +298,7 @@ class Trainer(Generic[BatchT]):
     def _better(self, value: float, than: float | None) -> bool:
         if than is None or math.isnan(than):
             return True
-        lower_is_better = self.settings.metric in ("nats_per_token", "mae", "loss")
+        lower_is_better = self.settings.metric in ("nats_per_token", "mase", "loss")
         return value < than if lower_is_better else value > than
 
     def _save(self) -> None:

@@ -80,6 +80,7 @@ def prepare(folder: Path, *overrides: str) -> ForecastTask:
     """The task of a recipe, before its first step."""
     recipe = recipe_with(folder, *overrides)
     series = prepare_series(recipe.data, read_series(recipe.data, folder / "x.csv"))
+    torch.manual_seed(recipe.seed)
     model = build_forecaster(
         recipe.model,
         features=len(recipe.data.read),
@@ -230,6 +231,12 @@ def test_a_series_that_cannot_be_trained_on_leaves_nothing(text: str, message: s
     assert not (folder / "run").exists()
 
 
+def test_a_target_that_never_changes_is_refused_unscaled_too(folder: Path) -> None:
+    (folder / "x.csv").write_text("a,b\n" + "1,5\n" * 40)
+    with pytest.raises(DataError, match=r"x.csv: column b: never changes in the training part"):
+        train(recipe_with(folder, "data.scaling=none"), folder / "run", device="cpu")
+
+
 def test_a_name_with_a_comma_stays_one_column(folder: Path) -> None:
     (folder / "x.csv").write_text((folder / "x.csv").read_text().replace("a,b,c", 'a,"b, of it",c'))
     run = train(recipe_with(folder, 'data.targets=["b, of it"]', "model.output=point"), folder / "run", device="cpu")
@@ -289,6 +296,37 @@ def test_a_long_series_is_forecast_in_groups_of_windows(
         assert np.array_equal(parts.quantiles, again.quantiles)
         drawn = (output, steps) != ("quantiles", "direct")  # other groups draw other paths
         assert np.abs(parts.quantiles - whole.quantiles).mean() < (0.3 if drawn else 1e-5)
+
+
+@pytest.mark.parametrize("steps", ["direct", "fed_back"])
+@pytest.mark.parametrize("rows", ["last", "each"])
+@pytest.mark.parametrize("output", ["point", "quantiles", "gaussian", "student_t"])
+def test_tokens_are_those_that_the_loss_is_summed_over(output: str, rows: str, steps: str, folder: Path) -> None:
+    form = [f"model.steps={steps}", f"model.trained_rows={rows}", f"model.output={output}", 'data.targets=["b", "c"]']
+    for horizon in (1, 3):
+        task = prepare(folder, *form, f"data.horizon={horizon}")
+        batch = next(task.batches(0, 0))
+        assert task.tokens(batch) == task.loss(batch, 0).tokens
+
+
+def test_targets_weigh_alike_in_validation_whatever_their_units(folder: Path) -> None:
+    form = ['data.targets=["b", "c"]', "model.output=point"]
+    both = validated(prepare(folder, *form))
+    text = (folder / "x.csv").read_text().splitlines()
+    rows = [line.split(",") for line in text[1:]]
+    (folder / "x.csv").write_text("a,b,c\n" + "".join(f"{a},{b},{1000 * float(c)}\n" for a, b, c in rows))
+    assert validated(prepare(folder, *form))["mase"] == pytest.approx(both["mase"], rel=1e-4)
+    assert "mae" not in both
+
+
+def test_a_validation_says_what_evaluating_on_its_part_does(folder: Path) -> None:
+    run = train(recipe_with(folder), folder / "run", device="cpu")
+    rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    best = [row["validation"] for row in rows if row.get("best")][-1]
+    scores = evaluate([run.path], on="validation", device="cpu")[0]["scores"]
+    assert {name: best[name] for name in ("mae", "mase")} == pytest.approx(
+        {name: scores[name]["value"] for name in ("mae", "mase")}
+    )
 
 
 def test_other_runs_are_no_forecasters(folder: Path) -> None:
