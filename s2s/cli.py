@@ -245,6 +245,7 @@ def evaluate(
         raise click.UsageError("--on and --source exclude each other")
     from s2s.recipe_language import TextFile
     from s2s.recipe_translation import FileSplit
+    from s2s.run import json_text
     from s2s.tasks.scoring import compare, without_text
     from s2s.tasks.scoring import evaluate as score_runs
 
@@ -257,7 +258,7 @@ def evaluate(
     comparisons = compare(results)
     if as_json:
         both = plain[0] if len(plain) == 1 else {"runs": plain, "comparisons": comparisons}
-        click.echo(json.dumps(both, indent=2, ensure_ascii=False))
+        click.echo(json_text(both))
         return
     from s2s.result_table import comparison_text, score_text
 
@@ -297,6 +298,7 @@ def generate(
     if not math.isfinite(temperature + top_p):
         raise click.UsageError("--temperature and --top-p must be numbers")
     from s2s.decoding.generator import Generator
+    from s2s.run import json_text
 
     found = Generator.load(run, device=device, precision=precision).generate(
         prompt,
@@ -308,7 +310,7 @@ def generate(
         samples=samples,
     )
     if as_json:
-        click.echo(json.dumps([each._asdict() for each in found], indent=2, ensure_ascii=False))
+        click.echo(json_text([each._asdict() for each in found]))
         return
     for each in found:
         click.echo(each.text)
@@ -325,11 +327,12 @@ def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, d
 
     A column for each target, and one for each of its quantiles where the model gives them.
     """
+    from s2s.run import json_text
     from s2s.tasks.forecasting import forecast_rows
 
     rows, draw = forecast_rows(run, source, device)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json_text(rows))
     else:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(rows[0])

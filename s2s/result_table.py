@@ -23,7 +23,8 @@ def score_text(result: Mapping[str, Any]) -> str:
         return "".join(_forecast_text(result, name) for name in result["targets"])
     if result["task"] == "language":
         lines = [f"{result['run']} on {result['split']}, {result['examples']:,} tokens"]
-        lines += [f"  {name.replace('_', ' '):18} {score['value']:.4f}" for name, score in result["scores"].items()]
+        scores = result["scores"].items()
+        lines += [f"  {name.replace('_', ' '):18} {_number(score['value'], '.4f')}" for name, score in scores]
         return "\n".join(lines) + "\n"
     lines = [f"{result['run']} on {result['split']}, {result['examples']:,} examples, beam {result['beam']}"]
     for name, score in result["scores"].items():
@@ -43,16 +44,21 @@ def _forecast_text(result: Mapping[str, Any], target: str) -> str:
     scores, ahead = found["scores"], result["horizon"]
     steps = f"{ahead} steps ahead" if ahead > 1 else "one step ahead"
     lines = [f"{result['run']}, {target} on {result['split']}, {result['examples']:,} forecasts, {steps}"]
-    lines.append(f"  MAE / MAE of persistence  {scores['mae']['ratio']:.3f}: {found['meaning']}")
+    lines.append(f"  MAE / MAE of persistence  {_number(scores['mae']['ratio'], '.3f')}: {found['meaning']}")
     for name, score in scores.items():
-        beside = f"  (persistence {score['persistence']:.4g})" if "persistence" in score else ""
+        beside = f"  (persistence {_number(score['persistence'], '.4g')})" if "persistence" in score else ""
         beside = f"  (asked {score['asked']:.2f})" if "asked" in score else beside
-        lines.append(f"  {name:10} {score['value']:10.4g}{beside}")
+        lines.append(f"  {name:10} {_number(score['value'], '.4g'):>10}{beside}")
     lines.append("  MAE of " + ", ".join(f"{name} {mae:.4g}" for name, mae in found["baselines"].items()))
     if ahead > 1:
         lines.append("  step        MAE   persistence")
         lines += [f"  {row['step']:4} {row['mae']:10.4g} {row['persistence']:13.4g}" for row in found["by_step"]]
     return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None, form: str) -> str:
+    """A score, or that it has no value: its divisor was zero, say, which JSON says by null."""
+    return "undefined" if value is None or not math.isfinite(value) else format(value, form)
 
 
 def comparison_text(comparison: Mapping[str, Any]) -> str:
@@ -114,12 +120,13 @@ def _scores(result: dict[str, Any]) -> list[str]:
     if "mae" in scores:
         mae, (name, best) = scores["mae"], min(result["baselines"].items(), key=lambda item: item[1])
         coverage = f"{scores['coverage']['value']:.2f}" if "coverage" in scores else ""
-        numbers = (f"**{mae['value']:.4g}**", f"{mae['persistence']:.4g}", f"{mae['ratio']:.3f}")
+        numbers = (f"**{mae['value']:.4g}**", f"{mae['persistence']:.4g}", _number(mae["ratio"], ".3f"))
         return [*numbers, f"{best:.4g} ({name})", coverage]
     if "nats_per_token" in scores:
         keys = ("nats_per_token", "perplexity", "bits_per_character", "accuracy")
-        nats, perplexity, bits, accuracy = (scores[key]["value"] for key in keys)
-        return [f"**{nats:.4f}**", f"{perplexity:.4g}", f"{bits:.4f}", f"{accuracy:.4f}"]
+        nats, *others = (scores[key]["value"] for key in keys)
+        forms = (".4g", ".4f", ".4f")
+        return [f"**{_number(nats, '.4f')}**", *(_number(*each) for each in zip(others, forms, strict=True))]
     bleu = scores["bleu"]
     return [f"**{bleu['value']:.1f}** ({bleu['low']:.1f} to {bleu['high']:.1f})", f"{scores['chrf']['value']:.1f}"]
 

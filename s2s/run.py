@@ -1,6 +1,7 @@
 """A run folder: everything that a training leaves, and all that translating needs."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -93,7 +94,7 @@ class Metrics:
         """Add one line and hand it to the disk."""
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(json_text(row, indent=None) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as problem:
@@ -115,9 +116,22 @@ class Metrics:
     def forget_after(self, step: int, rows: int | None = None) -> None:
         """Drop what a resumed training will do again: the rows after a step, and those after the first `rows`."""
         kept = [row for row in self.read() if row.get("step", 0) <= step][:rows]
-        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        write_text(self.path, "".join(json_text(row, indent=None) + "\n" for row in kept))
+
+
+def json_text(value: Any, *, indent: int | None = 2) -> str:
+    """JSON, with null for a number that is not finite: JSON has none, and a reader may refuse the whole text."""
+    return json.dumps(_with_null(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _with_null(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_null(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_null(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write indented JSON, whole or not at all, with null for numbers that are not finite."""
+    write_text(path, json_text(value) + "\n")

@@ -1,11 +1,13 @@
 """A run folder: refused where something stands, and readable whatever a kill left in it."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 
 from s2s.errors import RunError
-from s2s.run import Metrics, RunFolder, write_json
+from s2s.run import Metrics, RunFolder, json_text, write_json
 
 
 def test_a_folder_with_something_in_it_is_not_taken(tmp_path: Path) -> None:
@@ -81,3 +83,11 @@ def test_metrics_that_cannot_be_written_name_their_file(tmp_path: Path) -> None:
 def test_json_is_readable_by_people(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"name": "한국어", "value": 0.1})
     assert (tmp_path / "x.json").read_text(encoding="utf-8") == '{\n  "name": "한국어",\n  "value": 0.1\n}\n'
+
+
+def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
+    value = {"scores": [math.nan, (math.inf, 1.5)], "ratio": -math.inf, "count": 3}
+    assert json.loads(json_text(value)) == {"scores": [None, [None, 1.5]], "ratio": None, "count": 3}
+    metrics = Metrics(tmp_path / "metrics.jsonl")
+    metrics.append({"step": 1, "loss": math.nan})
+    assert metrics.read() == [{"step": 1, "loss": None}]

@@ -24,10 +24,9 @@ def drift(series: Floats, origins: NDArray[np.integer], horizon: int) -> Floats:
 
 
 def seasonal_naive(series: Floats, origins: NDArray[np.integer], horizon: int, season: int) -> Floats:
-    """The value of the same place in the last season."""
+    """The value of the same place in the last season, which must be known."""
     ahead = np.arange(horizon)
-    rows = origins[:, None] + ahead - season * (1 + ahead // season)
-    before: Floats = series[np.maximum(rows, 0)]
+    before: Floats = series[origins[:, None] + ahead - season * (1 + ahead // season)]
     return before
 
 
@@ -105,12 +104,10 @@ def _mean(values: Floats) -> float:
 def baselines(
     series: Floats, origins: NDArray[np.integer], horizon: int, *, train_end: int, season: int | None
 ) -> Mapping[str, Floats]:
-    """The forecasts (O, H) of every baseline, by name."""
+    """The forecasts (O, H) of every baseline that the rows before them suffice for, by name."""
     found = {"persistence": persistence(series, origins, horizon), "drift": drift(series, origins, horizon)}
-    if season is not None:
+    if season is not None and season <= int(origins.min()):
         found["seasonal_naive"] = seasonal_naive(series, origins, horizon, season)
     autoregression = choose_autoregression(series[:train_end])
-    order = len(autoregression.coefficients)
-    if int(origins.min()) >= order:
-        found[f"ar({order})"] = autoregression.forecast(series, origins, horizon)
+    found[f"ar({len(autoregression.coefficients)})"] = autoregression.forecast(series, origins, horizon)
     return found

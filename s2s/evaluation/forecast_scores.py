@@ -69,12 +69,17 @@ def meaning(scores: Mapping[str, Any], baselines: Mapping[str, float]) -> str:
     """What a mean absolute error says, in a sentence."""
     mae, naive = scores["mae"]["value"], scores["mae"]["persistence"]
     name, best = min(baselines.items(), key=lambda item: item[1])
-    if naive and mae / naive < TOO_GOOD and best and mae / best < TOO_GOOD:
+    if not naive:
+        return "persistence makes no error, since nothing changes in what is scored: nothing can be better"
+    if not best and mae < naive:
+        beside = f"but {name} makes no error" if mae else f"and as good as {name}: neither makes an error"
+        return f"better than persistence by {1 - mae / naive:.1%}, {beside}"
+    if best and mae / naive < TOO_GOOD and mae / best < TOO_GOOD:
         return (
             f"{SUSPICION}: less than half the error of {name}; look for a leak, such as an input that holds what is"
             " to be forecast"
         )
-    if naive and mae / naive >= 0.98:
+    if mae / naive >= 0.98:
         return "no better than saying that nothing changes (persistence)"
     if mae > best:
         return f"better than persistence by {1 - mae / naive:.1%}, but {name} is better by {1 - best / mae:.1%}"

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from s2s.atomic import write_text
 from s2s.errors import RunError
 from s2s.nn.weights import load_tensors, save_tensors
-from s2s.run import write_json
 
 FORMAT = 1
 
@@ -35,7 +35,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     name = f"state-{checkpoint.progress['step']}.safetensors"
     save_tensors(folder / name, checkpoint.tensors)
     index = {"format": FORMAT, "state": name, "averaged": checkpoint.averaged, "progress": checkpoint.progress}
-    write_json(folder / "checkpoint.json", index)
+    # a score that is not a number comes back as one, so this may be what only Python reads
+    write_text(folder / "checkpoint.json", json.dumps(index, indent=2) + "\n")
     for path in folder.iterdir():
         if path.name not in (name, "checkpoint.json", *checkpoint.averaged):
             path.unlink(missing_ok=True)

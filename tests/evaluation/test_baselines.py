@@ -95,8 +95,24 @@ def test_a_sentence_says_what_an_error_means(mae: float, said: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("mae", "naive", "best", "said"),
+    [
+        (0.2, 0.0, 0.0, "persistence makes no error"),
+        (0.0, 0.0, 0.0, "persistence makes no error"),
+        (0.2, 1.0, 0.0, "better than persistence by 80.0%, but ar makes no error"),
+        (0.0, 1.0, 0.0, "better than persistence by 100.0%, and as good as ar: neither makes an error"),
+        (1.2, 1.0, 0.0, "no better than saying that nothing changes"),
+    ],
+)
+def test_a_sentence_says_what_an_error_means_beside_none(mae: float, naive: float, best: float, said: str) -> None:
+    assert meaning({"mae": {"value": mae, "persistence": naive}}, {"persistence": naive, "ar": best}).startswith(said)
+
+
 def test_all_baselines_have_names() -> None:
     series = np.sin(np.arange(60.0)) + np.arange(60.0) / 10
     found = baselines(series, np.arange(40, 58), 2, train_end=36, season=6)
     assert list(found)[:3] == ["persistence", "drift", "seasonal_naive"]
     assert all(forecast.shape == (18, 2) for forecast in found.values())
+    assert "seasonal_naive" in baselines(series, np.arange(40, 58), 2, train_end=36, season=40)
+    assert "seasonal_naive" not in baselines(series, np.arange(40, 58), 2, train_end=36, season=41)

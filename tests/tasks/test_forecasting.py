@@ -23,6 +23,7 @@ from s2s.nn.precision import choose_compute
 from s2s.nn.weights import load_tensors
 from s2s.recipe_file import parse_recipe
 from s2s.recipe_forecast import ForecastRecipe
+from s2s.result_table import score_text
 from s2s.run import RunFolder
 from s2s.tasks.forecasting import ForecastTask, prepare_series, read_series
 from s2s.tasks.scoring import evaluate
@@ -327,6 +328,25 @@ def test_a_validation_says_what_evaluating_on_its_part_does(folder: Path) -> Non
     assert {name: best[name] for name in ("mae", "mase")} == pytest.approx(
         {name: scores[name]["value"] for name in ("mae", "mase")}
     )
+
+
+def test_scores_that_have_no_value_are_null_and_said(folder: Path) -> None:
+    lines = (folder / "x.csv").read_text().splitlines()
+    (folder / "x.csv").write_text("\n".join([*lines[:72], *(f"{row},0,0" for row in range(71, 90))]))
+    run = train(recipe_with(folder, "data.season=80"), folder / "run", device="cpu")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    said = json.loads(call("evaluate", str(run.path), "--json").stdout, parse_constant=refuse)
+    for found in (said, json.loads(run.scores.read_text(), parse_constant=refuse)):
+        assert found["scores"]["mae"]["persistence"] == 0
+        assert found["scores"]["mae"]["ratio"] is None
+        assert found["scores"]["mape"]["value"] is None
+        assert "seasonal_naive" not in found["baselines"]
+        assert "MAE / MAE of persistence  undefined: persistence makes no error" in score_text(found)
+    assert "MAE / MAE of persistence  undefined" in call("evaluate", str(run.path)).stdout
+    assert "| undefined |" in call("recipes", "table", str(run.path)).stdout
 
 
 def test_other_runs_are_no_forecasters(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """`last/` is one whole checkpoint at every instant."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -181,3 +182,11 @@ def test_random_states_put_back_draw_the_same_again() -> None:
     drawn = torch.randn(5)
     put_random_tensors(saved, CPU)
     assert torch.equal(torch.randn(5), drawn)
+
+
+def test_a_score_that_is_not_a_number_comes_back_as_one(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, at(1)._replace(progress={"step": 1, "best": math.nan, "validated": [math.inf]}))
+    loaded = load_checkpoint(tmp_path)
+    assert loaded is not None
+    assert math.isnan(loaded.progress["best"])
+    assert loaded.progress["validated"] == [math.inf]
