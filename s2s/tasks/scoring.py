@@ -1,5 +1,6 @@
 """Scores of runs on test data, as `s2s evaluate` prints them and scores.json keeps them."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,10 @@ def evaluate(
         if isinstance(recipe, ForecastRecipe):
             if files is not None or on not in (None, "test", "validation"):
                 raise DataError(f"{path}: a forecaster is scored on the test or validation part of its own series")
+            if beam is not None:
+                raise DataError(f"{path}: a forecaster translates nothing; leave out --beam")
             series = find_series(recipe.data, corpora)
+            _require_same_series(RunFolder(Path(path)), series)
             forecaster = SeriesForecaster.load(path, device=device)
             results.append(score_series(forecaster, series, run=str(path), split=on or "test"))
             continue
@@ -80,6 +84,19 @@ def evaluate(
         name = split if isinstance(split, str) else "files" if files else on or "test"
         results.append(score(translator, pairs, run=str(path), split=name, language=data.target, beam=beam))
     return results
+
+
+def _require_same_series(run: RunFolder, source: SeriesSource) -> None:
+    """DataError for a series that is not the one trained on: rows that were learned from could be scored as unseen."""
+    try:
+        before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]["series"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # it is only a record, and may be damaged
+    if before != source.series.identity:
+        raise DataError(
+            f"{source.series.path}: has changed since {run} was trained on it, so rows that it learned from could be"
+            " scored as unseen; put the old file back, or train again"
+        )
 
 
 def _text_of(

@@ -349,6 +349,46 @@ def test_scores_that_have_no_value_are_null_and_said(folder: Path) -> None:
     assert "| undefined |" in call("recipes", "table", str(run.path)).stdout
 
 
+def test_another_file_than_the_one_trained_on_is_not_scored(folder: Path) -> None:
+    run = train(recipe_with(folder), folder / "run", device="cpu")
+    write(folder / "x.csv", 95)
+    with pytest.raises(DataError, match=r"x.csv: has changed since .*run was trained on it.*put the old file back, or"):
+        evaluate([run.path], device="cpu")
+    run.environment.unlink()
+    assert evaluate([run.path], device="cpu")[0]["examples"] == 19
+
+
+def test_a_forecaster_has_no_beam(folder: Path) -> None:
+    run = train(recipe_with(folder), folder / "run", device="cpu")
+    refused = call("evaluate", str(run.path), "--beam", "3", code=1)
+    assert "a forecaster translates nothing; leave out --beam" in refused.stderr
+
+
+@pytest.mark.parametrize("steps", ["direct", "fed_back"])
+@pytest.mark.parametrize("output", ["point", "quantiles", "gaussian", "student_t"])
+def test_every_form_trains_forecasts_and_is_scored(output: str, steps: str, folder: Path) -> None:
+    form = [f"model.output={output}", f"model.steps={steps}", "data.horizon=3", 'data.targets=["b", "c"]']
+    run = train(recipe_with(folder, *form), folder / "run", device="cpu")
+    forecaster = SeriesForecaster.load(run.path, device="cpu")
+    found = forecaster.next_steps()
+    rows = forecaster.scaling.read, forecaster.scaling.targets
+    again = forecaster.after(*rows, np.array([len(rows[0])]))
+    assert found.points.shape == (1, 3, 2)
+    assert np.isfinite(found.points).all()
+    assert np.array_equal(found.points, again.points)
+    assert (found.quantiles is None) == (output == "point")
+    if found.quantiles is not None and again.quantiles is not None:
+        assert found.quantiles.shape == (3, 1, 3, 2)
+        assert (np.diff(found.quantiles, axis=0) >= 0).all()
+        assert np.array_equal(found.quantiles, again.quantiles)
+    result = evaluate([run.path], device="cpu")[0]
+    assert (result["examples"], len(result["by_step"])) == (16, 3)
+    assert result["targets"].keys() == {"b", "c"}
+    for scored in result["targets"].values():
+        assert np.isfinite(scored["scores"]["mase"]["value"])
+        assert ("coverage" in scored["scores"]) == (output != "point")
+
+
 def test_other_runs_are_no_forecasters(folder: Path) -> None:
     with pytest.raises(RunError, match="no such run folder"):
         SeriesForecaster.load(folder / "nowhere")
