@@ -235,7 +235,7 @@ def evaluate(
     precision: Any,
     device: str,
 ) -> None:
-    """Score each RUN: a translator with BLEU and chrF, a language model with its nats per token.
+    """Score each RUN: BLEU and chrF of a translator, nats per token of a language model, errors of a forecaster.
 
     Several translators are compared with the first by paired bootstrap.
     """
@@ -318,7 +318,12 @@ def generate(
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--input", "source", type=_FILE, help="CSV with the run's columns. Default: the rows it was trained on.")
+@click.option(
+    "--input",
+    "source",
+    type=_FILE,
+    help="CSV with the columns that the recipe names, its time column too. Default: go on after the run's own file.",
+)
 @click.option("--plot", type=_FILE, help="Draw the last rows and the forecast of the first target to this PNG.")
 @click.option("--json", "as_json", is_flag=True, help="A list of objects, one for each step.")
 @_device_option

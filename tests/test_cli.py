@@ -375,6 +375,21 @@ def test_corpora_are_listed_and_their_place_is_printed(place: Place) -> None:
         assert "did you mean multi30k?" in place.s2s("corpora", command, "multi30", code=1).stderr
 
 
+# help
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("evaluate", "errors of a forecaster"),
+        ("forecast", "its time column too. Default: go on after the run's own file."),
+    ],
+)
+def test_help_says_what_becomes_of_a_forecaster(command: str, said: str) -> None:
+    shown = CliRunner().invoke(main, [command, "--help"]).stdout
+    assert said in " ".join(shown.split())
+
+
 # start-up
 
 

@@ -5,13 +5,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 
 from s2s.cli import main
 from s2s.recipe_file import recipe_names
-from s2s.recipe_forecast import ForecastRecipe
+from s2s.recipe_forecast import ForecastRecipe, SeriesData
 from s2s.recipe_language import LanguageRecipe
 from s2s.recipe_translation import TranslationRecipe
 
@@ -57,6 +58,11 @@ def test_sections_of_the_table_are_those_of_a_recipe() -> None:
     assert translation == TranslationRecipe.model_fields.keys() - {"task", "title", "seed"}
     assert language == LanguageRecipe.model_fields.keys() - {"task", "title", "seed", "variants"}
     assert forecast == ForecastRecipe.model_fields.keys() - {"task", "title", "seed", "variants"}
+
+
+def test_every_scaling_of_a_series_is_named() -> None:
+    scalings = get_args(SeriesData.model_fields["scaling"].annotation)
+    assert [name for name in scalings if f"`{name}`" not in README] == []
 
 
 def test_the_first_example_of_the_tour_learns_its_sentences_by_heart(tmp_path: Path) -> None:
