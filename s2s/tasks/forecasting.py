@@ -53,7 +53,7 @@ class Series(NamedTuple):
         return self.scaler.restore(scaled.astype(np.float64), self.targets[windows.origins - 1])
 
     def windows(self, data: SeriesData, first: int, end: int) -> Windows:
-        """The windows whose forecasts lie in a range of rows."""
+        """The windows whose forecasts lie in a range of rows; a first row that has no return is in none."""
         read, targets = self.reader.scale(self.read), self.scaler.scale(self.targets)
         first = max(first, data.rows_before)
         return Windows(read, targets, first=first, end=end, window=data.window, horizon=data.horizon)
