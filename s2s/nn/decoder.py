@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from s2s.nn.attention import Attention, Memory
 from s2s.nn.dropout import Dropout, at_step
 from s2s.nn.embedding import Embedding
+from s2s.nn.precision import product_type
 from s2s.nn.recurrent import Cell, Recurrent, State
 
 Choose = Callable[[Tensor, Tensor], Tensor]
@@ -209,7 +210,8 @@ class Decoder(nn.Module):
     def _draw_masks(self, inputs: Tensor) -> DecoderMasks:
         if not self.training:
             return DecoderMasks()
-        like, dropout, steps = self.embedding.weight.new_empty(inputs.shape[0], 0), self.dropout, inputs.shape[1]
+        weight, dropout, steps = self.embedding.weight, self.dropout, inputs.shape[1]
+        like = weight.new_empty(inputs.shape[0], 0, dtype=product_type(weight))
         units, hidden = self.embedding.embedding_dim, self.asking.output_size
         words = dropout._replace(variational=False).mask(like, dropout.words, 1, steps=steps)
         depth = len(self.asking.layers) + (0 if self.above is None else len(self.above.layers))

@@ -17,7 +17,8 @@ def dropout_mask(like: Tensor, probability: float, *, shape: tuple[int, ...]) ->
         count *= size
     bits = torch.empty((count + 3) // 4, dtype=torch.int64, device=like.device).random_(-(2**63), None)
     threshold = min(round(probability * 65536) - 32768, 32767)  # one more would wrap around to the lowest
-    kept = bits.view(torch.int16)[:count] >= threshold
+    drawn = bits.view(torch.int16)[:count]
+    kept = torch.ge(drawn, threshold, out=torch.empty_like(drawn))  # a bool is several times slower to convert
     return kept.view(shape).to(like.dtype).mul_(1.0 / (1.0 - probability))
 
 

@@ -4,6 +4,8 @@ import math
 
 from torch import Tensor, nn
 
+from s2s.nn.precision import product_type
+
 
 class Embedding(nn.Embedding):
     """A table of token vectors, read out times sqrt(E) (Vaswani et al. 2017, section 3.4).
@@ -13,5 +15,5 @@ class Embedding(nn.Embedding):
     """
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(...) -> (..., E)."""
-        return super().forward(tokens) * math.sqrt(self.embedding_dim)
+        """(...) -> (..., E), in the type of the products that read them."""
+        return (super().forward(tokens) * math.sqrt(self.embedding_dim)).to(product_type(self.weight))

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from s2s.errors import S2SError
+from s2s.nn.memory import reuse_freed_memory
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -32,6 +33,7 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
     """Resolve `auto|cpu|cuda[:N]` and `auto|float32|bfloat16` on this machine."""
     # Batches come in some hundred shapes: code that oneDNN prepared for one is kept until it comes again.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
+    reuse_freed_memory()
     chosen = _device(device)
     if precision == "float32":
         return Compute(chosen, torch.float32, "as asked")
@@ -41,6 +43,12 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
     if native:
         return Compute(chosen, torch.bfloat16, "the machine computes it natively")
     return Compute(chosen, torch.float32, "the machine has no native bfloat16")
+
+
+def product_type(like: torch.Tensor) -> torch.dtype:
+    """The type in which a matrix product with this tensor is computed here: autocast's, or its own."""
+    device = like.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else like.dtype
 
 
 def _device(name: str) -> torch.device:

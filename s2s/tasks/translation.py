@@ -23,9 +23,6 @@ from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokeniz
 from s2s.training.teacher_forcing import ScheduledSampling, forcing_rate
 
 log = logging.getLogger("s2s")
-STEPS = 4
-"""A processor's batches have a multiple of so many time steps: its library prepares code for each shape of a matrix
-product that it meets. Padding changes no number (law 1)."""
 INSPECTED_PAIRS = 10_000
 """Training pairs whose unknown rate and round trip are checked."""
 
@@ -52,8 +49,6 @@ class TranslationTask:
         self.sampler = BatchSampler(
             pairs.source.lengths, pairs.target.lengths, batch_tokens=training.batch_tokens, seed=recipe.seed
         )
-        # packing is how the other cells take unequal lengths, and it costs them more than new shapes do
-        self.multiple = STEPS if compute.device.type == "cpu" and recipe.model.cell == "gru" else 1
         self._planned: tuple[int, list[Indices]] | None = None
 
     def batches_in_epoch(self, epoch: int) -> int:
@@ -70,7 +65,7 @@ class TranslationTask:
                 seed = (self.recipe.seed * 1_000_003 + epoch * 10_007 + number) % 2**31
                 sources = self.source.encode_sampled([self.source.decode(list(row)) for row in sources], alpha, seed)
                 targets = self.target.encode_sampled([self.target.decode(list(row)) for row in targets], alpha, seed)
-            yield collate(sources, targets, multiple=self.multiple)
+            yield collate(sources, targets)
 
     def tokens(self, batch: Batch) -> int:
         """Target tokens of a batch, END counted."""
@@ -95,7 +90,7 @@ class TranslationTask:
         encoded.sort(key=lambda pair: len(pair[0]))
         rows = max(1, self.recipe.training.batch_tokens // (len(encoded[-1][0]) + 1))
         for begin in range(0, len(encoded), rows):
-            batch = collate(*zip(*encoded[begin : begin + rows], strict=True), multiple=self.multiple)
+            batch = collate(*zip(*encoded[begin : begin + rows], strict=True))
             with self.compute.autocast():
                 loss = self._loss(batch, 0.0, None)
             nats, tokens = nats + float(loss.nats), tokens + loss.tokens

@@ -106,15 +106,15 @@ class BatchSampler:
         return batches
 
 
-def collate(sources: Sequence[Row], targets: Sequence[Row], *, multiple: int = 1) -> Batch:
-    """Puts pairs of token ids, without special ids, side by side; S and T are rounded up to a `multiple`."""
+def collate(sources: Sequence[Row], targets: Sequence[Row]) -> Batch:
+    """Puts pairs of token ids, without special ids, side by side."""
     assert len(sources) == len(targets) > 0, "a batch needs as many sources as targets, and one at least"
     source_lengths, target_lengths = _lengths(sources) + 1, _lengths(targets) + 1
     return Batch(
-        source=_framed(sources, [], [END], multiple=multiple),
+        source=_framed(sources, [], [END]),
         source_lengths=source_lengths,
-        inputs=_framed(targets, [START], [], multiple=multiple),
-        targets=_framed(targets, [], [END], multiple=multiple),
+        inputs=_framed(targets, [START], []),
+        targets=_framed(targets, [], [END]),
         target_lengths=target_lengths,
         target_tokens=int(target_lengths.sum()),
     )
@@ -135,11 +135,10 @@ def pad(rows: Sequence[Row], value: int = PAD) -> Tensor:
     return _framed(rows, [], [], value=value)
 
 
-def _framed(rows: Sequence[Row], before: list[int], after: list[int], *, value: int = PAD, multiple: int = 1) -> Tensor:
+def _framed(rows: Sequence[Row], before: list[int], after: list[int], *, value: int = PAD) -> Tensor:
     """(B, longest) int64: the rows with some tokens before and after each, filled up with a value."""
     first = len(before)
     width = first + max(map(len, rows), default=0) + len(after)
-    width += -width % multiple
     framed = np.full((len(rows), width), value, dtype=np.int64)
     framed[:, :first] = before
     for filled, row in zip(framed, rows, strict=True):

@@ -89,7 +89,7 @@ class Trainer(Generic[BatchT]):
             group.append(batch)
             if len(group) < self.settings.accumulate:
                 continue
-            self._step(group)
+            self.step(group)
             group = []
             now = time.perf_counter()
             self.progress.elapsed_seconds += now - clock
@@ -106,7 +106,7 @@ class Trainer(Generic[BatchT]):
             self._validate()
         self._check_limits()
 
-    def _step(self, group: list[BatchT]) -> None:
+    def step(self, group: list[BatchT]) -> None:
         """One update from the summed gradients of a group of batches."""
         progress, settings = self.progress, self.settings
         factor = learning_rate_factor(
