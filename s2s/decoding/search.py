@@ -1,4 +1,4 @@
-"""Greedy and beam search over any function that gives log-probabilities; knows no model.
+"""Beam search over any function that gives log-probabilities; knows no model.
 
 The search sees a `Step`: last tokens (B, K) and a state in, log-probabilities (B, K, V) and the next state out.
 B sentences, K hypotheses of each, V vocabulary entries, S source positions. Only (B, K, V) numbers stay on the device:
@@ -28,8 +28,13 @@ __all__ = [
     "StepOutput",
     "beam_search",
     "combine",
-    "greedy_search",
 ]
+
+
+NOT_NUMBERS = (
+    "the model gives probabilities that are not numbers (nan), so nothing can be chosen;"
+    " its weights are damaged, or training diverged: translate with another run"
+)
 
 
 class SearchState(Protocol):
@@ -80,6 +85,9 @@ def combine(steps: Sequence[Step[AnyState]]) -> Step[JointState[AnyState]]:
     So is its attention where every step gives one of the same shape. It starts from JointState of their states.
     """
 
+    if len(steps) == 1:
+        return _alone(steps[0])
+
     def step(tokens: Tensor, state: JointState[AnyState]) -> StepOutput[JointState[AnyState]]:
         outputs = [member(tokens, each) for member, each in zip(steps, state.members, strict=True)]
         together = torch.stack([output.log_probabilities.float() for output in outputs])
@@ -92,6 +100,16 @@ def combine(steps: Sequence[Step[AnyState]]) -> Step[JointState[AnyState]]:
         )
 
     return step
+
+
+def _alone(step: Step[AnyState]) -> Step[JointState[AnyState]]:
+    """An ensemble of one."""
+
+    def alone(tokens: Tensor, state: JointState[AnyState]) -> StepOutput[JointState[AnyState]]:
+        output = step(tokens, state.members[0])
+        return StepOutput(output.log_probabilities, output.attention, JointState([output.state]))
+
+    return alone
 
 
 def _mask(candidates: Tensor, live: Live, options: SearchOptions) -> None:
@@ -129,10 +147,7 @@ def _top(scores: Tensor, count: int, block: int = 64) -> tuple[Floats, Integers]
     chosen = indices.gather(1, places)[:, :count].cpu().numpy()
     top: Floats = values.cpu().numpy()
     if np.isnan(top).any():
-        raise RunError(
-            "the model gives probabilities that are not numbers (nan), so nothing can be chosen;"
-            " its weights are damaged, or training diverged: translate with another run"
-        )
+        raise RunError(NOT_NUMBERS)
     tied = ((top[:, 1:] == top[:, :-1]) & np.isfinite(top[:, 1:])).any(1)
     for row in np.flatnonzero(tied).tolist():  # topk orders equal values as it likes
         lowest = float(top[row, :count][np.isfinite(top[row, :count])][-1])
@@ -228,27 +243,3 @@ def beam_search(
         growing = _collect(choice, live, options)
         state = _advance(choice, growing, live, output.state, device)
     return [sorted(found, key=lambda hypothesis: -hypothesis.score)[:nbest] for found in live.found]
-
-
-def greedy_search(
-    step: Step[AnyState],
-    state: AnyState,
-    options: SearchOptions,
-    *,
-    max_lengths: Tensor,
-    min_lengths: Tensor | None = None,
-    source_lengths: Tensor | None = None,
-    device: torch.device | str = "cpu",
-) -> list[Hypothesis]:
-    """Take the most probable token at every step: beam_search with one slot, one Hypothesis for each sentence."""
-    found = beam_search(
-        step,
-        state,
-        options,
-        beam=1,
-        max_lengths=max_lengths,
-        min_lengths=min_lengths,
-        source_lengths=source_lengths,
-        device=device,
-    )
-    return [hypotheses[0] for hypotheses in found]

@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from s2s.decoding.greedy import greedy_search
 from s2s.decoding.hypotheses import Hypothesis, SearchOptions
-from s2s.decoding.search import JointState, Step, StepOutput, beam_search, combine
+from s2s.decoding.search import JointState, beam_search, combine
+from s2s.decoding.stepper import Stepper
 from s2s.errors import RunError
-from s2s.models.seq2seq import Hypotheses, Seq2Seq, build_seq2seq
+from s2s.models.seq2seq import Seq2Seq, build_seq2seq
 from s2s.nn.precision import Compute, Precision, choose_compute
 from s2s.nn.weights import load_tensors, put_weights
 from s2s.recipe_translation import Decoding, TranslationRecipe
@@ -66,6 +68,7 @@ class Translator:
         self, models: Sequence[Seq2Seq], source: Tokenizer, target: Tokenizer, decoding: Decoding, compute: Compute
     ) -> None:
         self.models = [model.to(compute.device) for model in models]
+        self.steppers = [Stepper(model, compute.dtype) for model in self.models]
         self.source = source
         self.target = target
         self.decoding = decoding
@@ -99,6 +102,17 @@ class Translator:
                 raise RunError(f"{run_path}: its tokenizer is not that of {runs[0]}; an ensemble must share tokenizers")
         return cls(models, *tokenizers[0], recipes[0].decoding, compute)
 
+    def with_batch(self, lines: int) -> Self:
+        """The same translator, searching so many lines together."""
+        return self._changed(decoding=self.decoding.model_copy(update={"batch_lines": lines}))
+
+    def in_precision(self, precision: Precision) -> Self:
+        """The same translator with matrix products of another type."""
+        return self._changed(compute=choose_compute(str(self.compute.device), precision))
+
+    def _changed(self, *, decoding: Decoding | None = None, compute: Compute | None = None) -> Self:
+        return type(self)(self.models, self.source, self.target, decoding or self.decoding, compute or self.compute)
+
     def translate(
         self, lines: Sequence[str], *, beam: int | None = None, nbest: int = 1, attention: bool = False
     ) -> list[Translation]:
@@ -110,7 +124,7 @@ class Translator:
         encoded = [self.source.encode(line) if line.strip() else [] for line in lines]
         results = [BLANK] * len(lines)
         bar = tqdm(total=len(lines), desc="translate", unit=" lines", disable=None, delay=2, leave=False)
-        with torch.inference_mode(), self.compute.autocast(), bar:
+        with torch.inference_mode(), bar:
             for group in self._groups([len(tokens) for tokens in encoded]):
                 found = self._search([encoded[index] for index in group], max(width, nbest), nbest, attention)
                 for index, hypotheses in zip(group, found, strict=True):
@@ -143,17 +157,17 @@ class Translator:
             keep_attention=attention,
         )
         longest = (lengths * decoding.max_length_ratio).long() + EXTRA_TOKENS
-        return beam_search(
-            combine([step_of(model) for model in self.models]),
-            JointState([model.begin(tokens, lengths) for model in self.models]),
-            options,
-            beam=beam,
-            nbest=nbest,
-            max_lengths=longest,
-            min_lengths=torch.minimum((lengths * decoding.min_length_ratio).long(), longest),
-            source_lengths=lengths,
-            device=device,
-        )
+        with self.compute.autocast():
+            begin = JointState([stepper.begin(tokens, lengths) for stepper in self.steppers])
+        limits = {
+            "max_lengths": longest,
+            "min_lengths": torch.minimum((lengths * decoding.min_length_ratio).long(), longest),
+            "source_lengths": lengths,
+        }
+        step = combine(self.steppers)
+        if beam == 1 and not options.no_repeat_ngram and not options.coverage_penalty:
+            return [[found] for found in greedy_search(step, begin, options, **limits, device=device)]
+        return beam_search(step, begin, options, beam=beam, nbest=nbest, **limits, device=device)
 
     def _translation(self, source: list[int], hypotheses: list[Hypothesis]) -> Translation:
         best = hypotheses[0]
@@ -177,15 +191,3 @@ class Translator:
     def _text(self, hypothesis: Hypothesis) -> str:
         """One line: a line end that was spelled out byte by byte becomes a space."""
         return self.target.decode(hypothesis.tokens).replace("\r", " ").replace("\n", " ")
-
-
-def step_of(model: Seq2Seq) -> Step[Hypotheses]:
-    """A model as the search sees it."""
-
-    def step(tokens: torch.Tensor, state: Hypotheses) -> StepOutput[Hypotheses]:
-        output = model.decoder.step(tokens, state.decoder, state.memory)
-        logits = model.decoder.logits(output.readout)
-        log_probabilities = logits.float().log_softmax(dim=-1).view(*tokens.shape, -1)
-        return StepOutput(log_probabilities, output.attention, Hypotheses(output.state, state.memory))
-
-    return step

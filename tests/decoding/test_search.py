@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from s2s.decoding.greedy import greedy_search
 from s2s.decoding.search import (
     Hypothesis,
     JointState,
@@ -20,7 +21,6 @@ from s2s.decoding.search import (
     _top,
     beam_search,
     combine,
-    greedy_search,
 )
 from s2s.errors import RunError
 from s2s.text.special import END, PAD, START, UNKNOWN
@@ -120,10 +120,13 @@ def independent_greedy(state: ToyState, sentence: int, maximum: int, minimum: in
 @given(seeds, st.sampled_from(NORMALIZATIONS), st.sampled_from([0.0, 1.0]), st.integers(0, 3))
 def test_beam_1_is_greedy(seed: int, normalization: str, grain: float, minimum: int) -> None:
     state = toy(seed, 3, grain)
-    options = SearchOptions(length_normalization=normalization, coverage_penalty=0.2)
+    options = SearchOptions(length_normalization=normalization, keep_attention=True)
     limits = {"max_lengths": lengths(8, 3, 5), "min_lengths": lengths(minimum, 0, minimum)}
+    limits["source_lengths"] = lengths(4, 2, 3)
     greedy = greedy_search(toy_step, state, options, **limits)
-    assert beam_search(toy_step, state, options, beam=1, **limits) == [[hypothesis] for hypothesis in greedy]
+    for [expected], found in zip(beam_search(toy_step, state, options, beam=1, **limits), greedy, strict=True):
+        assert found._replace(attention=None) == expected._replace(attention=None)
+        np.testing.assert_array_equal(found.attention, expected.attention)
     for sentence, (maximum, least) in enumerate([(8, minimum), (3, 0), (5, minimum)]):
         assert greedy[sentence].tokens == independent_greedy(state, sentence, maximum, least)
 
@@ -224,9 +227,8 @@ def test_hypotheses_that_end_leave_their_slots() -> None:
 
 def test_only_end_is_left_when_all_else_is_blocked() -> None:
     options = SearchOptions(no_repeat_ngram=1)
-    for hypothesis in greedy_search(
-        toy_step, toy(3, 4), options, max_lengths=torch.full((4,), 50), min_lengths=lengths(3, 3, 3, 3)
-    ):
+    limits = {"max_lengths": torch.full((4,), 50), "min_lengths": lengths(3, 3, 3, 3)}
+    for [hypothesis] in beam_search(toy_step, toy(3, 4), options, beam=1, **limits):
         assert sorted(hypothesis.tokens) == sorted(CONTENT)
         assert not hypothesis.truncated
 
@@ -239,7 +241,9 @@ def test_where_nothing_may_follow_what_there_is_comes_back_truncated() -> None:
     )[0]
     assert all(each.truncated and sorted(each.tokens) == sorted(CONTENT) for each in found)
     nothing = toy(4, 1)._replace(table=torch.full((1, VOCABULARY, VOCABULARY, VOCABULARY), -torch.inf))
-    assert greedy_search(toy_step, nothing, options, max_lengths=lengths(5)) == [Hypothesis([], [], 0.0, True)]
+    empty = [Hypothesis([], [], 0.0, True)]
+    assert beam_search(toy_step, nothing, options, beam=1, max_lengths=lengths(5)) == [empty]
+    assert greedy_search(toy_step, nothing, SearchOptions(), max_lengths=lengths(5)) == empty
 
 
 def test_ties_go_to_the_lowest_token() -> None:
@@ -284,6 +288,8 @@ def test_probabilities_that_are_not_numbers_are_refused() -> None:
     state.table[1, START, START, 4] = torch.nan
     with pytest.raises(RunError, match="probabilities that are not numbers"):
         beam_search(toy_step, state, SearchOptions(), beam=2, max_lengths=lengths(5, 5))
+    with pytest.raises(RunError, match="probabilities that are not numbers"):
+        greedy_search(toy_step, state, SearchOptions(), max_lengths=lengths(5, 5))
 
 
 def test_coverage_penalty_needs_attention() -> None:
@@ -291,7 +297,7 @@ def test_coverage_penalty_needs_attention() -> None:
         return toy_step(tokens, state)._replace(attention=None)
 
     with pytest.raises(RunError, match=r"coverage_penalty: needs a model with attention \(given 0.2"):
-        greedy_search(blind, toy(0, 1), SearchOptions(coverage_penalty=0.2), max_lengths=lengths(5))
+        beam_search(blind, toy(0, 1), SearchOptions(coverage_penalty=0.2), beam=1, max_lengths=lengths(5))
 
 
 @pytest.mark.parametrize("beam", [1, 4])

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from s2s.decoding.hypotheses import SearchOptions
-from s2s.decoding.search import beam_search
-from s2s.decoding.translator import step_of
-from s2s.models.seq2seq import Seq2Seq, build_seq2seq
+from s2s.decoding.search import Step, StepOutput, beam_search
+from s2s.decoding.stepper import Stepper
+from s2s.models.seq2seq import Hypotheses, Seq2Seq, build_seq2seq
 from s2s.recipe_translation import Dropout, Seq2SeqModel
 from s2s.text.batches import Batch, collate
 from s2s.text.special import END, PAD, START
@@ -98,6 +98,50 @@ def test_padding_changes_neither_loss_nor_gradients(shape: Shape) -> None:
         torch.testing.assert_close(other_sum, sums[0], rtol=1e-6, atol=1e-6)
         for one, two in zip(first, other, strict=True):
             torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+
+
+def step_of(model: Seq2Seq) -> Step[Hypotheses]:
+    """A model as the search sees it, by the decoder's own step."""
+
+    def step(tokens: Tensor, state: Hypotheses) -> StepOutput[Hypotheses]:
+        output = model.decoder.step(tokens, state.decoder, state.memory)
+        log_probabilities = model.decoder.logits(output.readout).log_softmax(dim=-1).view(*tokens.shape, -1)
+        return StepOutput(log_probabilities, output.attention, Hypotheses(output.state, state.memory))
+
+    return step
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@torch.no_grad()
+def test_the_steps_of_a_search_are_those_of_the_decoder(shape: Shape) -> None:
+    model = build(shape.model(), spread=0.8).eval()
+    batch = batch_of(drawn([(5, 1), (2, 1), (3, 1)]))
+    stepper, slow = Stepper(model), step_of(model)
+    fast_state, slow_state = (
+        stepper.begin(batch.source, batch.source_lengths),
+        model.begin(batch.source, batch.source_lengths),
+    )
+    tokens = torch.full((3, 1), START)
+    for width in (2, 2, 1):
+        fast, expected = stepper(tokens, fast_state), slow(tokens, slow_state)
+        torch.testing.assert_close(fast.log_probabilities, expected.log_probabilities, rtol=1e-5, atol=1e-5)
+        if expected.attention is not None:
+            torch.testing.assert_close(fast.attention, expected.attention, rtol=1e-5, atol=1e-5)
+        parents = torch.randint(tokens.shape[1], (3, width))
+        fast_state, slow_state = fast.state.reorder(parents), expected.state.reorder(parents)
+        tokens = torch.randint(4, 12, (3, width))
+
+
+@torch.no_grad()
+def test_bfloat16_steps_are_near() -> None:
+    model = build(SHAPES[8].model(), spread=0.4).eval()
+    batch = batch_of(drawn([(5, 1), (2, 1)]))
+    stepper = Stepper(model, torch.bfloat16)
+    tokens = torch.full((2, 1), START)
+    near = stepper(tokens, stepper.begin(batch.source, batch.source_lengths)).log_probabilities
+    exact = step_of(model)(tokens, model.begin(batch.source, batch.source_lengths)).log_probabilities
+    assert near.dtype == torch.float32
+    torch.testing.assert_close(near, exact, rtol=0.02, atol=0.05)
 
 
 def greedy(model: Seq2Seq, source: list[int], longest: int) -> list[int]:

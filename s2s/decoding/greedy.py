@@ -1,0 +1,123 @@
+"""Greedy search: the most probable token at every step, and nothing else to keep."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from s2s.decoding.hypotheses import Hypothesis, SearchOptions
+from s2s.decoding.search import NOT_NUMBERS, AnyState, Step
+from s2s.errors import RunError
+
+SHRINK_AT = 0.75
+"""Sentences that are over leave the batch when so few of it are left: moving the others costs as much as a step."""
+
+
+class _Chosen(NamedTuple):
+    """What a step chose for the rows of the batch at that time."""
+
+    sentences: NDArray[np.int64]
+    """(b,) index in the caller's batch"""
+    tokens: NDArray[np.int64]
+    log_probabilities: NDArray[np.float32]
+    attention: NDArray[np.float32] | None
+    """(b, S)"""
+
+
+def greedy_search(
+    step: Step[AnyState],
+    state: AnyState,
+    options: SearchOptions,
+    *,
+    max_lengths: Tensor,
+    min_lengths: Tensor | None = None,
+    source_lengths: Tensor | None = None,
+    device: torch.device | str = "cpu",
+) -> list[Hypothesis]:
+    """One Hypothesis for each sentence; equals `beam_search` with one slot, its slow twin, and takes the same.
+
+    No n-gram is looked for and no coverage counted: options that ask for these are the beam search's.
+    """
+    assert not options.no_repeat_ngram
+    assert not options.coverage_penalty
+    count = len(max_lengths)
+    longest = max_lengths.numpy()
+    shortest = np.zeros(count, np.int64) if min_lengths is None else min_lengths.numpy()
+    rows, live = np.arange(count), np.ones(count, bool)
+    last = torch.full((count, 1), options.start, device=device)
+    steps: list[_Chosen] = []
+    lengths, truncated = np.zeros(count, np.int64), np.ones(count, bool)
+    while live.any():
+        output = step(last, state)
+        state = output.state
+        attention = None
+        if options.keep_attention and output.attention is not None:
+            attention = output.attention[:, 0].float().cpu().numpy()
+        early = live & (shortest[rows] > len(steps))
+        tokens, chosen = _best(output.log_probabilities[:, 0], early, live, options)
+        stuck = live & ~np.isfinite(chosen)
+        steps.append(_Chosen(rows[live & ~stuck], tokens[live & ~stuck], chosen[live & ~stuck],
+                             None if attention is None else attention[live & ~stuck]))  # fmt: skip
+        ended = live & ~stuck & (tokens == options.end)
+        lengths[rows[live & ~stuck]] += 1
+        truncated[rows[ended]] = False
+        live &= ~ended & ~stuck & (len(steps) < longest[rows])
+        if live.sum() <= SHRINK_AT * len(rows) and live.any():
+            kept = np.flatnonzero(live)
+            state = state.keep(torch.from_numpy(kept).to(device))
+            rows, live, tokens = rows[kept], live[kept], tokens[kept]
+        last = torch.from_numpy(tokens[:, None]).to(device)
+    return _hypotheses(steps, lengths, truncated, options, source_lengths)
+
+
+def _best(
+    log_probabilities: Tensor, early: NDArray[np.bool_], live: NDArray[np.bool_], options: SearchOptions
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """(b, V), which rows may not end yet -> the best allowed token of each and its log-probability."""
+    best, where = log_probabilities.max(dim=1)
+    values: NDArray[np.float32] = best.float().cpu().numpy()
+    tokens: NDArray[np.int64] = where.cpu().numpy()
+    if np.isnan(values[live]).any():
+        raise RunError(NOT_NUMBERS)
+    wrong = live & (np.isin(tokens, options.forbidden) | (early & (tokens == options.end)))
+    for row in np.flatnonzero(wrong):
+        allowed = log_probabilities[row].clone()
+        allowed[list(options.forbidden)] = -torch.inf
+        if early[row]:
+            allowed[options.end] = -torch.inf
+        value, place = allowed.max(dim=0)
+        values[row], tokens[row] = float(value), int(place)
+    return tokens, values
+
+
+def _hypotheses(
+    steps: list[_Chosen],
+    lengths: NDArray[np.int64],
+    truncated: NDArray[np.bool_],
+    options: SearchOptions,
+    source_lengths: Tensor | None,
+) -> list[Hypothesis]:
+    """Put together what was chosen step by step."""
+    count, longest = len(lengths), len(steps)
+    tokens, chosen = np.zeros((count, longest), np.int64), np.zeros((count, longest), np.float32)
+    attended: list[list[NDArray[np.float32]]] = [[] for _ in range(count)]
+    for number, each in enumerate(steps):
+        tokens[each.sentences, number], chosen[each.sentences, number] = each.tokens, each.log_probabilities
+        for sentence, weights in zip(each.sentences, () if each.attention is None else each.attention, strict=False):
+            attended[sentence].append(weights)
+    found = []
+    for sentence, (length, cut) in enumerate(zip(lengths.tolist(), truncated.tolist(), strict=True)):
+        log_probabilities = chosen[sentence, :length].tolist()
+        score = sum(log_probabilities) / options.normalizer(length)
+        attention = None
+        if attended[sentence]:
+            end = None if source_lengths is None else int(source_lengths[sentence])
+            attention = np.stack(attended[sentence])[:, :end]
+        found.append(
+            Hypothesis(
+                tokens[sentence, : length if cut else length - 1].tolist(), log_probabilities, score, cut, attention
+            )
+        )
+    return found

@@ -1,0 +1,122 @@
+"""A decoder's step for the search, with all that stays the same from step to step made ready once.
+
+The weights are transposed and in one type, biases that are added together are one, and each cell is a product of the
+inputs, one of the state and a few element-wise passes. Its slow twin is `Seq2Seq.decoder.step`.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from s2s.decoding.search import StepOutput
+from s2s.models.seq2seq import Hypotheses, Seq2Seq
+from s2s.nn.decoder import DecoderState
+from s2s.nn.recurrent import Recurrent
+
+
+class Affine(NamedTuple):
+    """x W + b."""
+
+    weight: Tensor
+    """(inputs, outputs)"""
+    bias: Tensor
+    """(outputs,)"""
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> "Affine":
+        """From a weight (outputs, inputs), as torch stores it."""
+        return cls(weight.detach().to(dtype).t().contiguous(), bias.detach().to(dtype))
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """(N, inputs) -> (N, outputs)."""
+        return torch.addmm(self.bias, inputs, self.weight)
+
+
+class CellStep:
+    """One step of an Elman, GRU or LSTM layer."""
+
+    def __init__(self, layer: nn.RNNBase, dtype: torch.dtype) -> None:
+        self.kind = type(layer)
+        self.size = layer.hidden_size
+        weights = dict(layer.named_parameters())
+        self.into = Affine.of(weights["weight_ih_l0"], weights["bias_ih_l0"], dtype)
+        self.across = Affine.of(weights["weight_hh_l0"], weights["bias_hh_l0"], dtype)
+
+    def __call__(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """(N, I) and (h,) or (h, c), (N, H) each -> the next state."""
+        gates, product, size = self.into(inputs), self.across(state[0]), self.size
+        if self.kind is nn.GRU:
+            opened = gates[:, : 2 * size].add_(product[:, : 2 * size]).sigmoid_()
+            candidate = gates[:, 2 * size :].addcmul_(opened[:, :size], product[:, 2 * size :]).tanh_()
+            return (torch.lerp(candidate, state[0], opened[:, size:]),)
+        gates += product
+        if self.kind is nn.RNN:
+            return (gates.tanh_(),)
+        take, forget, candidate, give = gates.chunk(4, dim=1)
+        cell = torch.addcmul(forget.sigmoid_() * state[1], take.sigmoid_(), candidate.tanh_())
+        return give.sigmoid_() * cell.tanh(), cell
+
+
+class Stepper:
+    """A step of a model as the search sees it: a `Step`."""
+
+    def __init__(self, model: Seq2Seq, dtype: torch.dtype = torch.float32) -> None:
+        decoder = model.decoder
+        self.model = model
+        self.dtype = dtype
+        self.embedding = decoder.embedding.weight.detach().to(dtype)
+        self.embedding = self.embedding * decoder.embedding.embedding_dim**0.5
+        self.asking = _Stack(decoder.asking, dtype)
+        self.above = None if decoder.above is None else _Stack(decoder.above, dtype)
+        self.readout = Affine.of(decoder.readout.weight, decoder.readout.bias, dtype)
+        self.output = Affine.of(decoder.output.weight, decoder.output.bias, dtype)
+
+    def begin(self, source: Tensor, lengths: Tensor) -> Hypotheses:
+        """(B, S), (B,) on the CPU -> where a search starts, K = 1."""
+        state, memory = self.model.begin(source, lengths)
+        feed = None if state.feed is None else state.feed.to(self.dtype)
+        layers = tuple(part.to(self.dtype) for part in state.layers)
+        memory = memory._replace(keys=memory.keys.to(self.dtype), values=memory.values.to(self.dtype))
+        return Hypotheses(DecoderState(layers, feed), memory)
+
+    def __call__(self, tokens: Tensor, state: Hypotheses) -> StepOutput[Hypotheses]:
+        """Last tokens (B, K) and a state -> log-probabilities (B, K, V), attention (B, K, S) and the next state."""
+        decoder, memory = self.model.decoder, state.memory
+        layers = list(zip(*(part.unbind(0) for part in state.decoder.layers), strict=True))
+        hidden = nn.functional.embedding(tokens.reshape(-1), self.embedding)
+        if state.decoder.feed is not None:
+            hidden = torch.cat([hidden, state.decoder.feed[:, 0]], dim=1)
+        depth = len(self.asking.cells)
+        hidden, after = self.asking(hidden, layers[:depth], None)
+        context = attention = None
+        if decoder.attention is not None:
+            context, attention = decoder.attention(hidden.view(*tokens.shape, -1), memory)
+            context = context.flatten(0, 1)
+        if self.above is not None:
+            hidden, rest = self.above(hidden, layers[depth:], context)
+            after += rest
+        joined = hidden if context is None else torch.cat([hidden, context], dim=1)
+        readout = self.readout(joined).tanh_()
+        log_probabilities = self.output(readout).float().log_softmax(dim=1).view(*tokens.shape, -1)
+        feed = None if state.decoder.feed is None else readout[:, None]
+        stacked = tuple(torch.stack(parts) for parts in zip(*after, strict=True))
+        return StepOutput(log_probabilities, attention, Hypotheses(DecoderState(stacked, feed), memory))
+
+
+class _Stack:
+    """The layers of a `Recurrent`, stepped."""
+
+    def __init__(self, recurrent: Recurrent, dtype: torch.dtype) -> None:
+        self.cells = [CellStep(layer, dtype) for layer in recurrent.layers]  # type: ignore[arg-type]
+        self.residual_from = recurrent.residual_from
+
+    def __call__(
+        self, hidden: Tensor, layers: list[tuple[Tensor, ...]], context: Tensor | None
+    ) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+        """(N, I), each layer's state, a context for every layer -> the top output and the next states."""
+        after = []
+        for index, (cell, state) in enumerate(zip(self.cells, layers, strict=True)):
+            after.append(cell(hidden if context is None else torch.cat([hidden, context], dim=1), state))
+            hidden = after[-1][0] + hidden if index >= self.residual_from else after[-1][0]
+        return hidden, after
