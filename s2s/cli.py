@@ -191,7 +191,7 @@ def translate(
 
     translator = Translator.load(*runs, device=device, precision=precision)
     if batch:
-        translator.decoding = translator.decoding.model_copy(update={"batch_lines": batch})
+        translator = translator.with_batch(batch)
     draw = attention
     with opened(output, sys.stdout) as out:
         for block in in_blocks(read_lines(source)) if source else arriving(sys.stdin.buffer):
@@ -344,6 +344,30 @@ def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, d
         writer.writerows([f"{value:.10g}" for value in row.values()] for row in rows)
     if plot is not None:
         draw(plot)
+
+
+@main.command()
+@click.argument("recipe")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
+@click.option("--run", type=click.Path(path_type=Path), help="Weights to translate with. Default: runs/<recipe name>.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@_corpora_option
+@_device_option
+def bench(
+    recipe: str, overrides: tuple[str, ...], run: Path | None, as_json: bool, corpora: Path | None, device: str
+) -> None:
+    """Measure how fast RECIPE trains and translates here, beside the textbook's way and the machine's limit.
+
+    Takes some minutes; nothing else should run. Without a run folder it translates with what its own steps learned.
+    """
+    from s2s.recipe_file import load_recipe
+
+    loaded = load_recipe(recipe, overrides)
+    from s2s.benchmark.report import benchmark, benchmark_text
+
+    name = Path(recipe).stem if recipe.endswith(".toml") else recipe
+    found = benchmark(loaded, run or Path("runs") / name, asked=run is not None, corpora=corpora, device=device)
+    click.echo(json.dumps(found, indent=2) if as_json else benchmark_text(found), nl=as_json)
 
 
 @main.group(invoke_without_command=True)

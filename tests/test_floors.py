@@ -23,6 +23,7 @@ FLOORS = [
     {"decoding/", "evaluation/"},
     {"training/"},
     {"tasks/"},
+    {"benchmark/"},
     {"filter", "terminal"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,145 @@
+"""Translating measured: sentences a second and latency, beside the textbook's one sentence at a time."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s2s.benchmark.rates import alternate
+from s2s.benchmark.textbook import Textbook
+from s2s.decoding.translator import EXTRA_TOKENS, Translator
+from s2s.evaluation.scores import quick_bleu, tokenization_for
+from s2s.nn.precision import Compute
+from s2s.text.tokenizer import END
+
+SENTENCES = 1000
+"""Of the test set, or of the validation set without one, are translated."""
+TEXTBOOK_SENTENCES = 40
+LATENCY_SENTENCES = 100
+BATCHES = (64, 128, 256, 512)
+"""Lines searched together, of which the fastest is reported."""
+BEAM = 5
+ROUNDS = 3
+COLD_STARTS = 5
+
+
+class Text(NamedTuple):
+    """What is translated."""
+
+    sources: Sequence[str]
+    references: Sequence[str]
+    language: str
+    """of the references"""
+
+
+def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
+    """The `decoding` part of the result but for the cold start."""
+    lines = text.sources
+    best = _best_batch(translator, lines)
+    one = translator.with_batch(1)
+    few = [lines[i] for i in np.linspace(0, len(lines) - 1, min(TEXTBOOK_SENTENCES, len(lines))).astype(int)]
+    textbook = _textbook(translator, few)
+    ways: dict[str, Callable[[], tuple[int, float]]] = {
+        "greedy": lambda: _timed(lambda: best.translate(lines, beam=1), len(lines)),
+        "textbook": lambda: _timed(lambda: [textbook(line) for line in few], len(few)),
+        "beam5": lambda: _timed(lambda: best.translate(lines, beam=BEAM), len(lines)),
+        "one": lambda: _timed(lambda: [one.translate([line], beam=1) for line in few], len(few)),
+    }
+    lower = best.in_precision("auto")
+    if lower.compute.dtype != best.compute.dtype:
+        ways["lower"] = lambda: _timed(lambda: lower.translate(lines, beam=1), len(lines))
+    rates = alternate(ways, ROUNDS)
+    tokens = sum(len(found.tokens) for found in best.translate(lines, beam=1))
+    greedy = rates["greedy"].median
+    waits = _waits(lambda line: one.translate([line], beam=1), lines[:LATENCY_SENTENCES])
+    slow = _waits(textbook, few)
+    result = {
+        "sentences": len(lines),
+        "batch_lines": best.decoding.batch_lines,
+        "greedy_sentences_per_second": greedy,
+        "greedy_target_tokens_per_second": greedy * tokens / len(lines),
+        "beam5_sentences_per_second": rates["beam5"].median,
+        "beam5_time_over_greedy": greedy / rates["beam5"].median,
+        "batch1_sentences_per_second": rates["one"].median,
+        "textbook_sentences_per_second": rates["textbook"].median,
+        "ratio": greedy / rates["textbook"].median,
+        "latency_ms": {"p50": 1000 * median(waits), "p95": 1000 * float(np.quantile(waits, 0.95))},
+        "textbook_latency_ms": {"p50": 1000 * median(slow), "p95": 1000 * float(np.quantile(slow, 0.95))},
+        "latency_ratio": median(slow) / median(waits),
+        "spread": {name: rate.as_json() for name, rate in rates.items()},
+    }
+    if "lower" in rates:
+        result["bfloat16"] = {
+            "greedy_sentences_per_second": rates["lower"].median,
+            "ratio": rates["lower"].median / rates["textbook"].median,
+            **_difference(best, lower, text),
+        }
+    return result
+
+
+def _best_batch(translator: Translator, lines: Sequence[str]) -> Translator:
+    """With the number of lines searched together that is fastest here."""
+    translator.with_batch(BATCHES[0]).translate(lines[: BATCHES[0]], beam=1)
+    found = []
+    for size in BATCHES:
+        candidate = translator.with_batch(size)
+        found.append((min(_timed(lambda: candidate.translate(lines, beam=1), 1)[1] for _ in range(2)), size))  # noqa: B023
+    return translator.with_batch(min(found)[1])
+
+
+def _textbook(translator: Translator, lines: Sequence[str]) -> Callable[[str], str]:
+    model = Textbook(translator.models[0]).eval()
+    ratio = translator.decoding.max_length_ratio
+
+    def translate(line: str) -> str:
+        tokens = [*translator.source.encode(line), END]
+        return translator.target.decode(model.greedy(tokens, int(len(tokens) * ratio) + EXTRA_TOKENS))
+
+    for line in lines[:3]:
+        translate(line)
+    return translate
+
+
+def _timed(run: Callable[[], object], count: int) -> tuple[int, float]:
+    begin = time.perf_counter()
+    run()
+    return count, time.perf_counter() - begin
+
+
+def _waits(translate: Callable[[str], object], lines: Sequence[str]) -> list[float]:
+    """Seconds for each of some lines, one after another."""
+    found = []
+    for line in lines:
+        begin = time.perf_counter()
+        translate(line)
+        found.append(time.perf_counter() - begin)
+    return found
+
+
+def _difference(one: Translator, other: Translator, text: Text) -> dict[str, float]:
+    """What a lower precision changes."""
+    translations = [[found.text for found in each.translate(text.sources, beam=1)] for each in (one, other)]
+    tokenize = tokenization_for(text.language)
+    before, after = (quick_bleu(each, text.references, tokenize) for each in translations)
+    changed = sum(a != b for a, b in zip(*translations, strict=True))
+    return {"bleu": after, "float32_bleu": before, "changed_lines_share": changed / len(text.sources)}
+
+
+def cold_start(run: Path, line: str, compute: Compute) -> dict[str, float]:
+    """Seconds from the start of `s2s translate` to its end for one line, beside those of `import torch` alone."""
+    translate = [sys.executable, "-m", "s2s", "translate", str(run), "--device", str(compute.device)]
+    alone = [sys.executable, "-c", "import torch"]
+    found: dict[str, list[float]] = {"cold_start_seconds": [], "import_torch_seconds": []}
+    for number in range(COLD_STARTS + 1):
+        for name, command in (("cold_start_seconds", translate), ("import_torch_seconds", alone)):
+            begin = time.perf_counter()
+            subprocess.run(command, input=line + "\n", capture_output=True, text=True, check=True)
+            if number:  # the first brings the files into memory
+                found[name].append(time.perf_counter() - begin)
+    medians = {name: median(seconds) for name, seconds in found.items()}
+    return {**medians, "cold_start_over_import": medians["cold_start_seconds"] / medians["import_torch_seconds"]}

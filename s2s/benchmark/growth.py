@@ -1,0 +1,148 @@
+"""How cost grows: with the pairs of a corpus, the length of sentences, and the width of the beam."""
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from s2s.benchmark.limit import synchronize
+from s2s.benchmark.memory import peak_memory_bytes
+from s2s.decoding.greedy import greedy_search
+from s2s.decoding.hypotheses import SearchOptions
+from s2s.decoding.stepper import Stepper
+from s2s.decoding.translator import Translator
+from s2s.nn.precision import choose_compute
+from s2s.recipe_translation import TableSplit, TranslationData, TranslationRecipe
+from s2s.run import RunFolder
+from s2s.tasks.splits import open_splits
+from s2s.tasks.translation import TranslationTask, prepare
+from s2s.text.batches import collate
+from s2s.training.trainer import Trainer
+
+EMPTY = 200
+"""Pairs of the run whose memory the others' is compared with."""
+PAIRS = (10_000, 100_000, 1_000_000)
+STEPS = 20
+LENGTHS = (10, 25, 50, 100, 200)
+LENGTH_ROWS = 16
+BEAMS = (1, 2, 5, 10, 20)
+BEAM_LINES = 200
+WORDS = 20_000
+
+
+def bench_growth(
+    recipe: TranslationRecipe, task: TranslationTask, translator: Translator, lines: Sequence[str]
+) -> list[Any]:
+    """The `growth` part of the result: an object for each size, `of` saying of what."""
+    return [*_of_pairs(recipe, str(task.compute.device)), *_of_lengths(task, translator), *_of_beams(translator, lines)]
+
+
+def _of_pairs(recipe: TranslationRecipe, device: str) -> Iterator[dict[str, Any]]:
+    """Each in a process of its own, whose memory is then its own."""
+    with TemporaryDirectory() as folder:
+        empty = None
+        for count in (EMPTY, *PAIRS):
+            table = Path(folder) / f"{count}.tsv"
+            _write_pairs(table, count)
+            with get_context("spawn").Pool(1) as pool:
+                found = pool.apply(_train_on, (recipe, table, device))
+            table.unlink()
+            empty = found["peak_memory_bytes"] if empty is None else empty
+            yield {"of": "pairs", "size": count, **found, "memory_over_empty_bytes": found["peak_memory_bytes"] - empty}
+
+
+def _write_pairs(path: Path, count: int) -> None:
+    """Sentences of 4 to 16 made-up words, frequent and rare as in language (Zipf), and the same with words reversed."""
+    random = Random(1)
+    syllables = [first + second for first in "bdfgklmnprstvz" for second in "aeiou"]
+    words = ["".join(random.choices(syllables, k=random.randint(1, 4))) for _ in range(WORDS)]
+    weights = list(accumulate(1 / (rank + 1) for rank in range(WORDS)))
+    with path.open("w", encoding="utf-8") as file:
+        file.write("source\ttarget\n")
+        for _ in range(count):
+            sentence = random.choices(words, cum_weights=weights, k=random.randint(4, 16))
+            file.write(" ".join(sentence) + "\t" + " ".join(word[::-1] for word in sentence) + "\n")
+
+
+def _train_on(recipe: TranslationRecipe, table: Path, device: str) -> dict[str, float]:
+    """Prepare a corpus and train some steps, as `s2s train` does."""
+    compute = choose_compute(device, recipe.training.precision)
+    split = TableSplit(table=str(table))
+    data = TranslationData(source="source", target="target", train=split, validation=split, test=None)
+    tokenizer = recipe.tokenizer.model_copy(update={"vocabulary_size": min(recipe.tokenizer.vocabulary_size, 400)})
+    recipe = recipe.model_copy(update={"data": data, "tokenizer": tokenizer})
+    with TemporaryDirectory() as folder:
+        run = RunFolder(Path(folder))
+        begin = time.perf_counter()
+        task = prepare(recipe, run, compute, open_splits(data, None))
+        prepared = time.perf_counter()
+        batches = task.batches(0, 0)
+        first = next(batches)
+        read = time.perf_counter()
+        trainer = Trainer(task, recipe.training, run, compute)
+        task.model.train()
+        trainer.step([first])
+        for batch in islice(batches, STEPS):
+            trainer.step([batch])
+    return {
+        "prepare_seconds": prepared - begin,
+        "first_batch_seconds": read - prepared,
+        "batches_in_epoch": task.batches_in_epoch(0),
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def _of_lengths(task: TranslationTask, translator: Translator) -> Iterator[dict[str, Any]]:
+    """Random tokens: training at the recipe's batch size, and greedy search for as many tokens as were read."""
+    generator = torch.Generator().manual_seed(1)
+    for length in LENGTHS:
+        rows = max(1, task.recipe.training.batch_tokens // (length + 1))
+        sizes = (task.source.vocabulary_size, task.target.vocabulary_size)
+        drawn = [torch.randint(8, size, (rows, length), generator=generator).tolist() for size in sizes]
+        batch = collate(*drawn)
+        task.model.train()
+        seconds = []
+        for _ in range(4):
+            synchronize(task.compute)
+            begin = time.perf_counter()
+            with task.compute.autocast():
+                loss = task.loss(batch, 0)
+            loss.smoothed.backward()  # type: ignore[no-untyped-call]
+            synchronize(task.compute)
+            seconds.append(time.perf_counter() - begin)
+        task.model.zero_grad()
+        yield {
+            "of": "length",
+            "size": length,
+            "training_target_tokens_per_second": batch.target_tokens / median(seconds[1:]),
+            "greedy_target_tokens_per_second": _greedy_rate(translator.steppers[0], drawn[0][:LENGTH_ROWS]),
+        }
+
+
+@torch.inference_mode()
+def _greedy_rate(stepper: Stepper, rows: list[list[int]]) -> float:
+    """Tokens a second where as many are written as are read."""
+    length = len(rows[0])
+    lengths = torch.full((len(rows),), length)
+    device = stepper.embedding.device
+    source = torch.tensor(rows, device=device)
+    begin = time.perf_counter()
+    limits = {"max_lengths": lengths, "min_lengths": lengths, "source_lengths": lengths}
+    greedy_search(stepper, stepper.begin(source, lengths), SearchOptions(), **limits, device=device)
+    return len(rows) * length / (time.perf_counter() - begin)
+
+
+def _of_beams(translator: Translator, lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+    lines = lines[:BEAM_LINES]
+    for beam in BEAMS:
+        translator.translate(lines[:64], beam=beam)
+        begin = time.perf_counter()
+        translator.translate(lines, beam=beam)
+        yield {"of": "beam", "size": beam, "sentences_per_second": len(lines) / (time.perf_counter() - begin)}

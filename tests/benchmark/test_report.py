@@ -1,0 +1,55 @@
+"""The benchmark from its command: what it promises to other programs, on a small recipe."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from s2s.benchmark import decoding, growth, training
+from s2s.cli import main
+
+SMALL = ["model.hidden_size=12", "model.embedding_size=8", "tokenizer.vocabulary_size=1500"]
+
+
+def test_the_benchmark_measures_what_it_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for module, values in (
+        (training, {"BATCHES": 2, "ROUNDS": 1, "TEXTBOOK_BATCHES": 1}),
+        (decoding, {"SENTENCES": 4, "ROUNDS": 1, "BATCHES": (4,), "COLD_STARTS": 1, "TEXTBOOK_SENTENCES": 2}),
+        (growth, {"PAIRS": (400,), "LENGTHS": (5,), "BEAMS": (1, 2), "BEAM_LINES": 4}),
+    ):
+        for name, value in values.items():
+            monkeypatch.setattr(module, name, value)
+    result = CliRunner().invoke(main, ["bench", "phrasebook-en-ko", *SMALL, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert {"machine", "device", "precision", "parameters", "training", "decoding", "growth"} <= found.keys()
+    trained = found["training"]
+    assert {
+        "target_tokens_per_second",
+        "textbook_target_tokens_per_second",
+        "ratio",
+        "limit_fraction",
+    } <= trained.keys()
+    assert 0 < trained["limit_fraction"] < 1
+    assert 0 <= trained["padding_share"] < 1
+    assert trained["peak_memory_bytes"] > 1e7
+    assert {"encoder", "decoder", "attention", "loss", "backward", "optimizer", "data"} == trained["shares"].keys()
+    assert sum(trained["shares"].values()) == pytest.approx(1)
+    translated = found["decoding"]
+    for name in ("greedy_sentences_per_second", "beam5_sentences_per_second", "textbook_sentences_per_second", "ratio"):
+        assert translated[name] > 0
+    assert translated["latency_ms"]["p50"] <= translated["latency_ms"]["p95"]
+    assert translated["cold_start_seconds"] > 0
+    assert translated["weights"] == "the benchmark's own steps"
+    assert [(row["of"], row["size"]) for row in found["growth"]] == [
+        ("pairs", growth.EMPTY), ("pairs", 400), ("length", 5), ("beam", 1), ("beam", 2),
+    ]  # fmt: skip
+
+
+def test_only_translators_are_measured() -> None:
+    result = CliRunner().invoke(main, ["bench", "sunspots"])
+    assert result.exit_code == 1
+    assert "bench measures translators, and this recipe is for the task forecast" in result.stderr
