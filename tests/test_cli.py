@@ -464,7 +464,9 @@ class TestLanguage:
         assert "a language model is scored on one text" in result.stderr
 
     def test_a_language_model_does_not_translate(self, run: Path) -> None:
-        assert "holds a language model" in call("translate", str(run), code=1).stderr
+        assert (
+            "holds no translator but a language model; use s2s generate" in call("translate", str(run), code=1).stderr
+        )
 
     def test_a_dry_run_counts_characters(self, run: Path) -> None:
         result = call("train", str(run.parent / "small.toml"), "--dry-run")

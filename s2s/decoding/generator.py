@@ -45,7 +45,8 @@ class Generator:
         folder = RunFolder(Path(run))
         recipe = recipe_of(folder)
         if not isinstance(recipe, LanguageRecipe):
-            raise RunError(f"{run}: holds no language model but a {recipe.task} model; use s2s translate")
+            command = "translate" if recipe.task == "translation" else "forecast"
+            raise RunError(f"{run}: holds no language model but a {recipe.task} model; use s2s {command}")
         tokenizer = load_tokenizers(folder.path)[0]
         model = build_language_model(recipe.model, tokenizer.vocabulary_size)
         put_weights(model, load_tensors(folder.require_best()), origin=str(folder.best))

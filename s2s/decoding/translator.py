@@ -85,9 +85,8 @@ class Translator:
         for run in (RunFolder(Path(path)) for path in runs):
             recipe = recipe_of(run)
             if not isinstance(recipe, TranslationRecipe):
-                raise RunError(
-                    f"{run}: holds a language model, which does not translate; continue texts with s2s generate"
-                )
+                command = "generate" if recipe.task == "language" else "forecast"
+                raise RunError(f"{run}: holds no translator but a {recipe.task} model; use s2s {command}")
             source, target = load_tokenizers(run.path)
             model = build_seq2seq(
                 recipe.model, source_vocabulary=source.vocabulary_size, target_vocabulary=target.vocabulary_size

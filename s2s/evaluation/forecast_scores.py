@@ -79,6 +79,8 @@ def meaning(scores: Mapping[str, Any], baselines: Mapping[str, float]) -> str:
             f"{SUSPICION}: less than half the error of {name}; look for a leak, such as an input that holds what is"
             " to be forecast"
         )
+    if mae / naive > 1.02:
+        return f"worse than saying that nothing changes (persistence), by {mae / naive - 1:.0%}"
     if mae / naive >= 0.98:
         return "no better than saying that nothing changes (persistence)"
     if mae > best:

@@ -39,9 +39,9 @@ def require_scalable(kind: Kind, values: Floats, names: Sequence[str], place: Ca
     """DataError for the first of all values (N, F) that a scaling is not defined for; `place` names its row."""
     outside, rule = np.zeros(values.shape, bool), ""
     if kind == "log_return":
-        outside, rule = values <= 0, "a log return needs values above zero"
+        outside, rule = values <= 0, "a log return needs values above zero; set data.scaling to another"
     elif kind == "square_root":
-        outside, rule = values < 0, "a square root needs values of at least zero"
+        outside, rule = values < 0, "a square root needs values of at least zero; set data.scaling to another"
     if outside.any():
         row, column = (int(index) for index in np.argwhere(outside)[0])
         raise DataError(

@@ -3,6 +3,7 @@
 import csv
 import logging
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,7 +155,8 @@ def _number(path: Path, row: _Row, place: int, name: str) -> float:
 def _moments(path: Path, rows: Sequence[_Row], place: int, name: str) -> list[float]:
     """The times of rows as numbers that sort: dates in days, or plain numbers (years) as they are, never both."""
     cells = [row.cells[place].strip() for row in rows]
-    dates = [_days(cell) for cell in cells]
+    slashed = _slashed(path, rows, cells, name)
+    dates = [_days(cell, slashed) for cell in cells]
     days = [date for date in dates if date is not None]
     if len(days) == len(cells):
         return days
@@ -163,7 +165,10 @@ def _moments(path: Path, rows: Sequence[_Row], place: int, name: str) -> list[fl
         return numbers
     for row, cell, date, number in zip(rows, cells, dates, numbers, strict=True):
         if date is None and not math.isfinite(number):
-            raise DataError(f"{path}, line {row.line:,}: column {name} has {cell!r}, which is no date and no number")
+            raise DataError(
+                f"{path}, line {row.line:,}: column {name} has {cell!r}, which is no date and no number; write dates as"
+                " YYYY-MM-DD"
+            )
     row, cell = next((row, cell) for row, cell, date in zip(rows, cells, dates, strict=True) if date is None)
     raise DataError(
         f"{path}, line {row.line:,}: column {name} has {cell!r}, a plain number, but dates in other lines; write all"
@@ -171,9 +176,22 @@ def _moments(path: Path, rows: Sequence[_Row], place: int, name: str) -> list[fl
     )
 
 
-def _days(cell: str) -> float | None:
+def _slashed(path: Path, rows: Sequence[_Row], cells: Sequence[str], name: str) -> str:
+    """The form of dates such as 5/1/2020: a column tells whether the month or the day comes first, or is refused."""
+    pairs = [tuple(map(int, cell.split("/")[:2])) for cell in cells if re.fullmatch(r"\d{1,2}/\d{1,2}/\d{4}", cell)]
+    if any(first > 12 for first, _ in pairs):
+        return "%d/%m/%Y"
+    if not pairs or any(second > 12 for _, second in pairs):
+        return "%m/%d/%Y"
+    raise DataError(
+        f"{path}, line {rows[0].line:,}: column {name} has dates such as {cells[0]}, of which none tells whether the"
+        " day or the month comes first; write dates as YYYY-MM-DD"
+    )
+
+
+def _days(cell: str, slashed: str) -> float | None:
     """A date, YYYYMMDD too, in days of UTC; one without an offset is taken for UTC. None for what is no date."""
-    for form in (None, "%Y%m%d", "%Y-%m", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y"):
+    for form in (None, "%Y%m%d", "%Y-%m", "%Y/%m/%d", "%d.%m.%Y", slashed):
         try:
             if form == "%Y%m%d" and len(cell) != 8:
                 continue

@@ -177,7 +177,8 @@ def _check_changes(old: Recipe, new: Recipe) -> None:
     fixed = [change for change in changes if change.startswith(FIXED)]
     if fixed:
         raise RunError(
-            "a resumed training cannot change " + "; ".join(fixed) + "; start a new run with --out, or change it back"
+            "a resumed training cannot change " + "; ".join(fixed) + "; give every KEY=VALUE that the run began with,"
+            " or start a new run with --out"
         )
 
 

@@ -102,7 +102,7 @@ def test_a_sentence_says_what_an_error_means(mae: float, said: str) -> None:
         (0.0, 0.0, 0.0, "persistence makes no error"),
         (0.2, 1.0, 0.0, "better than persistence by 80.0%, but ar makes no error"),
         (0.0, 1.0, 0.0, "better than persistence by 100.0%, and as good as ar: neither makes an error"),
-        (1.2, 1.0, 0.0, "no better than saying that nothing changes"),
+        (1.2, 1.0, 0.0, "worse than saying that nothing changes"),
     ],
 )
 def test_a_sentence_says_what_an_error_means_beside_none(mae: float, naive: float, best: float, said: str) -> None:

@@ -45,6 +45,8 @@ def test_below_the_header_what_may_be_a_row_is_none_the_less_for_its_sharp(tmp_p
         ("20000000", "19991231"),  # numbers, since one of them is no date
         ("2020-10-25T02:30+01:00", "2020-10-25T02:45+02:00"),  # the night when summer time ends
         ("2020-01-01T00:00Z", "2020-01-01T00:30+01:00"),
+        ("1/2/2020", "31/1/2020"),
+        ("2/1/2020", "1/31/2020"),
     ],
 )
 def test_rows_are_sorted_by_time(times: tuple[str, str], tmp_path: Path) -> None:
@@ -91,6 +93,7 @@ def test_what_cannot_be_read_is_said_with_its_line(text: str, message: str, tmp_
     ("text", "message"),
     [
         ("t,b\n2020-01,1\nsoon,2\n", "line 3: column t has 'soon', which is no date and no number"),
+        ("t,b\n5/1/2020,1\n6/1/2020,2\n", "line 2: column t has dates such as 5/1/2020, of which none tells whether"),
         ("t,b\n2000,1\nnan,2\n", "line 3: column t has 'nan', which is no date and no number"),
         ("t,b\ninf,1\n2000,2\n", "line 2: column t has 'inf', which is no date and no number"),
         ("t,b\n2020-01,1\n2019,2\n", "line 3: column t has '2019', a plain number, but dates in other lines"),
