@@ -40,9 +40,10 @@ class Textbook(nn.Module):
     @torch.inference_mode()
     def greedy(self, tokens: list[int], longest: int) -> list[int]:
         """Source tokens, END last -> the most probable target tokens one by one, without END."""
-        source = torch.tensor([tokens])
+        device = self.model.decoder.output.weight.device
+        source = torch.tensor([tokens], device=device)
         memory, layers, feed = self._encode(source, torch.tensor([len(tokens)]))
-        last = torch.tensor([START])
+        last = torch.tensor([START], device=device)
         found: list[int] = []
         while len(found) < longest:
             readout, layers = self._step(last, memory, layers, feed)

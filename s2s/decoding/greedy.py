@@ -58,12 +58,13 @@ def greedy_search(
         early = live & (shortest[rows] > len(steps))
         tokens, chosen = _best(output.log_probabilities[:, 0], early, live, options)
         stuck = live & ~np.isfinite(chosen)
-        steps.append(_Chosen(rows[live & ~stuck], tokens[live & ~stuck], chosen[live & ~stuck],
-                             None if attention is None else attention[live & ~stuck]))  # fmt: skip
-        ended = live & ~stuck & (tokens == options.end)
-        lengths[rows[live & ~stuck]] += 1
+        live &= ~stuck
+        grown = rows[live]
+        steps.append(_Chosen(grown, tokens[live], chosen[live], None if attention is None else attention[live]))
+        lengths[grown] += 1
+        ended = live & (tokens == options.end)
         truncated[rows[ended]] = False
-        live &= ~ended & ~stuck & (len(steps) < longest[rows])
+        live &= ~ended & (len(steps) < longest[rows])
         if live.sum() <= SHRINK_AT * len(rows) and live.any():
             kept = np.flatnonzero(live)
             state = state.keep(torch.from_numpy(kept).to(device))
@@ -81,7 +82,9 @@ def _best(
     tokens: NDArray[np.int64] = where.cpu().numpy()
     if np.isnan(values[live]).any():
         raise RunError(NOT_NUMBERS)
-    wrong = live & (np.isin(tokens, options.forbidden) | (early & (tokens == options.end)))
+    wrong = early & (tokens == options.end)
+    for token in options.forbidden:
+        wrong |= live & (tokens == token)
     for row in np.flatnonzero(wrong):
         allowed = log_probabilities[row].clone()
         allowed[list(options.forbidden)] = -torch.inf

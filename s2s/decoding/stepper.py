@@ -77,7 +77,7 @@ class Stepper:
         state, memory = self.model.begin(source, lengths)
         feed = None if state.feed is None else state.feed.to(self.dtype)
         layers = tuple(part.to(self.dtype) for part in state.layers)
-        memory = memory._replace(keys=memory.keys.to(self.dtype), values=memory.values.to(self.dtype))
+        memory = memory._replace(keys=memory.keys.float(), values=memory.values.float())
         return Hypotheses(DecoderState(layers, feed), memory)
 
     def __call__(self, tokens: Tensor, state: Hypotheses) -> StepOutput[Hypotheses]:
@@ -91,8 +91,9 @@ class Stepper:
         hidden, after = self.asking(hidden, layers[:depth], None)
         context = attention = None
         if decoder.attention is not None:
-            context, attention = decoder.attention(hidden.view(*tokens.shape, -1), memory)
-            context = context.flatten(0, 1)
+            # in float32 whatever the type of the rest: a processor's many small products in bfloat16 are slower
+            context, attention = decoder.attention(hidden.float().view(*tokens.shape, -1), memory)
+            context = context.flatten(0, 1).to(self.dtype)
         if self.above is not None:
             hidden, rest = self.above(hidden, layers[depth:], context)
             after += rest

@@ -25,7 +25,8 @@ def run_gru(
     The weights are the layer's own, or those `given` by name. Where a position is not valid the state passes through
     unchanged, so that neither direction sees padding.
     """
-    timed = inputs.transpose(0, 1)
+    # Contiguous, as the outputs are: torch multiplies what is not as a batch of matrices, and copies the weight for each.
+    timed = inputs.transpose(0, 1).contiguous()
     closed = None if valid is None else (~valid).t()[:, :, None]
     outputs, last = [], []
     for direction, suffix in enumerate(("_l0", "_l0_reverse")[: 2 if layer.bidirectional else 1]):
@@ -43,7 +44,7 @@ def run_gru(
         last.append(hidden[-1])
         outputs.append(hidden.flip(0) if direction == 1 else hidden)
     joined = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 2)
-    joined = joined.transpose(0, 1)
+    joined = joined.transpose(0, 1).contiguous()
     if valid is not None:
         joined = joined * valid.to(joined.dtype)[:, :, None]
     return joined, torch.stack(last)

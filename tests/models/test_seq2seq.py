@@ -132,9 +132,10 @@ def test_the_steps_of_a_search_are_those_of_the_decoder(shape: Shape) -> None:
         tokens = torch.randint(4, 12, (3, width))
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @torch.no_grad()
-def test_bfloat16_steps_are_near() -> None:
-    model = build(SHAPES[8].model(), spread=0.4).eval()
+def test_bfloat16_steps_are_near(shape: Shape) -> None:
+    model = build(shape.model(), spread=0.4).eval()
     batch = batch_of(drawn([(5, 1), (2, 1)]))
     stepper = Stepper(model, torch.bfloat16)
     tokens = torch.full((2, 1), START)
