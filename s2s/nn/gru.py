@@ -25,7 +25,8 @@ def run_gru(
     The weights are the layer's own, or those `given` by name. Where a position is not valid the state passes through
     unchanged, so that neither direction sees padding.
     """
-    # Contiguous, as the outputs are: torch multiplies what is not as a batch of matrices, and copies the weight for each.
+    # Contiguous, as the outputs are: torch multiplies what is not as a batch of matrices, with a copy of the weight
+    # for each.
     timed = inputs.transpose(0, 1).contiguous()
     closed = None if valid is None else (~valid).t()[:, :, None]
     outputs, last = [], []
