@@ -30,6 +30,7 @@ EMPTY = 200
 """Pairs of the run whose memory the others' is compared with."""
 PAIRS = (10_000, 100_000, 1_000_000)
 STEPS = 20
+LARGEST_VOCABULARY = 400
 LENGTHS = (10, 25, 50, 100, 200)
 LENGTH_ROWS = 16
 BEAMS = (1, 2, 5, 10, 20)
@@ -51,8 +52,10 @@ def _of_pairs(recipe: TranslationRecipe, device: str) -> Iterator[dict[str, Any]
         for count in (EMPTY, *PAIRS):
             table = Path(folder) / f"{count}.tsv"
             _write_pairs(table, count)
-            with get_context("spawn").Pool(1) as pool:
-                found = pool.apply(_train_on, (recipe, table, device))
+            pool = get_context("spawn").Pool(1)
+            found = pool.apply(_train_on, (recipe, table, device))
+            pool.close()
+            pool.join()
             table.unlink()
             empty = found["peak_memory_bytes"] if empty is None else empty
             yield {"of": "pairs", "size": count, **found, "memory_over_empty_bytes": found["peak_memory_bytes"] - empty}
@@ -76,7 +79,8 @@ def _train_on(recipe: TranslationRecipe, table: Path, device: str) -> dict[str, 
     compute = choose_compute(device, recipe.training.precision)
     split = TableSplit(table=str(table))
     data = TranslationData(source="source", target="target", train=split, validation=split, test=None)
-    tokenizer = recipe.tokenizer.model_copy(update={"vocabulary_size": min(recipe.tokenizer.vocabulary_size, 400)})
+    entries = min(recipe.tokenizer.vocabulary_size, LARGEST_VOCABULARY)  # so that the smallest table can fill it
+    tokenizer = recipe.tokenizer.model_copy(update={"vocabulary_size": entries, "byte_fallback": False})
     recipe = recipe.model_copy(update={"data": data, "tokenizer": tokenizer})
     with TemporaryDirectory() as folder:
         run = RunFolder(Path(folder))

@@ -48,13 +48,13 @@ def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
     for name, trainer in trainers.items():
         trainer.model.train()
         ways[name] = _stepping(trainer)
-    rates = alternate(ways, ROUNDS)
-    ratios = {name: rates[name].median / rates["own"].median for name in trainers}
     target = sum(batch.target_tokens for batch in batches)
     source = sum(int(batch.source_lengths.sum()) for batch in batches)
     middle = sorted(batches, key=lambda batch: batch.target_tokens)[len(batches) // 2]
-    limit = seconds_of(_products(task, middle), compute)
-    reached = rates["own"].median
+    ways["limit"] = lambda: (middle.target_tokens, seconds_of(_products(task, middle), compute))
+    rates = alternate(ways, ROUNDS)
+    ratios = {name: rates[name].median / rates["own"].median for name in trainers}
+    reached, limit = rates["own"].median, rates["limit"].median
     return {
         "target_tokens_per_second": reached,
         "source_and_target_tokens_per_second": reached * (source + target) / target,
@@ -62,8 +62,8 @@ def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
         "ratio": reached / rates["textbook"].median,
         "spread": {name: rate.as_json() for name, rate in rates.items()},
         "stepped": ratios,
-        "limit_target_tokens_per_second": middle.target_tokens / limit,
-        "limit_fraction": reached * limit / middle.target_tokens,
+        "limit_target_tokens_per_second": limit,
+        "limit_fraction": reached / limit,
         "multiply_adds_per_target_token": sum(p.multiply_adds for p in _products(task, middle)) / middle.target_tokens,
         "padding_share": task.sampler.padding_share(0),
         "peak_memory_bytes": peak,
