@@ -13,6 +13,7 @@ from s2s.errors import DataError
 from s2s.evaluation.scores import quick_bleu, quick_chrf, tokenization_for
 from s2s.models.seq2seq import Seq2Seq, build_seq2seq
 from s2s.nn.loss import Loss
+from s2s.nn.memory import release_free_memory
 from s2s.nn.precision import Compute
 from s2s.recipe_translation import TranslationRecipe
 from s2s.run import RunFolder
@@ -168,6 +169,7 @@ def prepare(recipe: TranslationRecipe, run: RunFolder, compute: Compute, splits:
     log.info(
         "%s: %s pairs; %s: %s pairs", train.description, f"{len(pairs):,}", validation.description, f"{len(held):,}"
     )
+    release_free_memory()  # what training the tokenizers took is more than a model takes
     torch.manual_seed(recipe.seed)
     model = build_seq2seq(
         recipe.model,
