@@ -77,7 +77,8 @@ class SequenceWriter:
     def _write(self) -> None:
         lengths = np.asarray(self._lengths, np.int32)
         ends = self._end + np.cumsum(lengths, dtype=np.int64)
-        for file, part in zip(self._files, (np.asarray(self._tokens, self._type), ends, lengths), strict=True):
+        parts: list[NDArray[Any]] = [np.asarray(self._tokens, self._type), ends, lengths]
+        for file, part in zip(self._files, parts, strict=True):
             file.write(part.tobytes())
         self._end += len(self._tokens)
         self._tokens.clear()
