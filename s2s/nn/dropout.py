@@ -1,7 +1,9 @@
 """Dropout masks, drawn once for a whole sequence so that every way of running it sees the same ones."""
 
+from math import prod
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,14 +14,22 @@ def dropout_mask(like: Tensor, probability: float, *, shape: tuple[int, ...]) ->
     Each 64-bit random number gives four draws of 16 bits, since drawing is what dropout costs on a CPU; the
     probability is exact to 1/65536.
     """
-    count = 1
-    for size in shape:
-        count *= size
-    bits = torch.empty((count + 3) // 4, dtype=torch.int64, device=like.device).random_(-(2**63), None)
+    drawn = _draw(prod(shape), like.device)
     threshold = min(round(probability * 65536) - 32768, 32767)  # one more would wrap around to the lowest
-    drawn = bits.view(torch.int16)[:count]
     kept = torch.ge(drawn, threshold, out=torch.empty_like(drawn))  # a bool is several times slower to convert
     return kept.view(shape).to(like.dtype).mul_(1.0 / (1.0 - probability))
+
+
+def _draw(count: int, device: torch.device) -> Tensor:
+    """That many random 16-bit numbers.
+
+    On a processor by NumPy's SFC64, in a third of the time that torch takes, from a seed that torch draws.
+    """
+    words = (count + 3) // 4
+    if device.type == "cpu":
+        seed = int(torch.randint(2**63 - 1, ()))
+        return torch.from_numpy(np.random.SFC64(seed).random_raw(words).view(np.int16))[:count]
+    return torch.empty(words, dtype=torch.int64, device=device).random_(-(2**63), None).view(torch.int16)[:count]
 
 
 class Dropout(NamedTuple):

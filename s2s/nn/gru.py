@@ -1,9 +1,9 @@
 """A GRU layer over whole sequences on a processor, with its own backward pass.
 
-torch steps a GRU on a CPU through some twenty autograd nodes a time step, and adds to the recurrent
-matrix's gradient at each of them. Here a time step is one matrix product and a few element-wise passes,
-and each weight's gradient is one product over all time steps at the end. Equals torch.nn.GRU in values
-and gradients.
+torch steps a GRU on a CPU through some twenty autograd nodes a time step, and adds to the recurrent matrix's gradient
+at each of them. Here both directions take a step together, a matrix product each and a few element-wise passes. What
+of the backward pass is the same for every slope is computed for all steps at once, and so is each weight's gradient.
+Equals torch.nn.GRU in values and gradients.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from s2s.nn.precision import product_type
 
 CLOSED = 1e4
 """An update gate's input that keeps the state exactly: sigmoid(CLOSED) is 1, and its slope 0, in every float type."""
+WEIGHTS = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+"""Of a direction, in torch's names."""
 
 
 def run_gru(
@@ -25,92 +28,177 @@ def run_gru(
     The weights are the layer's own, or those `given` by name. Where a position is not valid the state passes through
     unchanged, so that neither direction sees padding.
     """
-    # Contiguous, as the outputs are: torch multiplies what is not as a batch of matrices, with a copy of the weight
-    # for each.
-    timed = inputs.transpose(0, 1).contiguous()
-    closed = None if valid is None else (~valid).t()[:, :, None]
-    outputs, last = [], []
-    for direction, suffix in enumerate(("_l0", "_l0_reverse")[: 2 if layer.bidirectional else 1]):
-        names = [name + suffix for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
-        into, into_bias, across, across_bias = [getattr(layer, n) if given is None else given[n] for n in names]
-        if direction == 1:
-            timed, closed = timed.flip(0), None if closed is None else closed.flip(0)
-        # only the candidate's second bias stands inside a product with the reset gate
-        outer, inner = across_bias[: 2 * layer.hidden_size], across_bias[2 * layer.hidden_size :]
-        gates = functional.linear(timed, into, into_bias + functional.pad(outer, (0, layer.hidden_size)))
-        begin = gates.new_zeros(inputs.shape[0], layer.hidden_size) if state is None else state[direction]
-        hidden = _Recurrence.apply(  # type: ignore[no-untyped-call]
-            gates, begin.to(gates.dtype), across.to(gates.dtype), inner.to(gates.dtype), closed
-        )
-        last.append(hidden[-1])
-        outputs.append(hidden.flip(0) if direction == 1 else hidden)
-    joined = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 2)
-    joined = joined.transpose(0, 1).contiguous()
-    if valid is not None:
-        joined = joined * valid.to(joined.dtype)[:, :, None]
-    return joined, torch.stack(last)
+    suffixes = ("_l0", "_l0_reverse")[: 2 if layer.bidirectional else 1]
+    names = [name + suffix for suffix in suffixes for name in WEIGHTS]
+    weights = [getattr(layer, name) if given is None else given[name] for name in names]
+    if state is None:
+        state = inputs.new_zeros(len(suffixes), inputs.shape[0], layer.hidden_size)
+    outputs, last = _Gru.apply(inputs, state, valid, *weights)  # type: ignore[no-untyped-call]
+    return outputs, last
 
 
-class _Recurrence(torch.autograd.Function):
-    """gates of the inputs (T, B, 3H), first state (B, H), recurrent weight (3H, H), bias of n (H,) -> states (T, B, H).
+class _Gru(torch.autograd.Function):
+    """Inputs (B, T, I), first state (D, B, H), valid (B, T), WEIGHTS of each direction -> outputs and last state.
 
-    Where `closed` (T, B, 1) is true the state passes through.
-
-    Cho et al. (2014) in torch's order and form: r, z, n; n = tanh(x_n + r (W_n h + b_n)); h' = n + z (h - n). The
-    biases of r and z are in the gates already.
+    Cho et al. (2014) in torch's order and form: r, z, n; n = tanh(x_n + r (W_n h + b_n)); h' = n + z (h - n).
+    Inside, time comes before the batch: a step is then contiguous, and all steps are the rows of one matrix.
     """
 
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, begin: Tensor, weight: Tensor, bias: Tensor, closed: Tensor | None) -> Tensor:
-        size = begin.shape[1]
-        # In place, here and below: the product before keeps its inputs for its gradient, not these.
-        if closed is not None:
-            # Where the update gate is one its own slope, and the candidate's, is zero: the gradient needs no mask.
-            gates[:, :, size : 2 * size].masked_fill_(closed, CLOSED)
-        products = torch.empty_like(gates)
-        hidden = gates.new_empty(gates.shape[0] + 1, *begin.shape)
-        hidden[0] = begin
-        transposed, wide = weight.t(), torch.promote_types(gates.dtype, torch.float32)
-        with torch.autocast(gates.device.type, enabled=False):
-            for gate, product, before, after in zip(gates, products, hidden[:-1], hidden[1:], strict=True):
-                torch.mm(before, transposed, out=product)
-                opened, candidate = gate[:, : 2 * size], gate[:, 2 * size :]
-                opened.add_(product[:, : 2 * size]).sigmoid_()
-                candidate.addcmul_(opened[:, :size], product[:, 2 * size :].add_(bias))
-                candidate.copy_(candidate.to(wide).tanh_())  # bfloat16 has no fast one
-                torch.lerp(candidate, before, opened[:, size:], out=after)
-        ctx.save_for_backward(gates, products, hidden, weight)
-        return hidden[1:]
+    def forward(
+        ctx: Any, inputs: Tensor, begin: Tensor, valid: Tensor | None, *weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        dtype, (directions, rows, size), steps = product_type(weights[0]), begin.shape, inputs.shape[1]
+        with torch.autocast(inputs.device.type, enabled=False):
+            timed = inputs.to(dtype).transpose(0, 1).contiguous()
+            into, across = ([weight.to(dtype) for weight in weights[first::4]] for first in (0, 2))
+            gates = timed.new_empty(directions, steps, rows, 3 * size)
+            for direction, (into_bias, across_bias) in enumerate(zip(weights[1::4], weights[3::4], strict=True)):
+                # of the recurrent biases only the candidate's stands inside a product, with the reset gate
+                bias = into_bias + nn.functional.pad(across_bias[: 2 * size], (0, size))
+                out = gates[direction].view(steps * rows, 3 * size)
+                torch.addmm(bias.to(dtype), timed.view(steps * rows, -1), into[direction].t(), out=out)
+            if valid is not None:
+                # Where the update gate is one its own slope, and the candidate's, is zero: the gradient needs no mask.
+                gates[..., size : 2 * size].masked_fill_(~valid.t()[:, :, None], CLOSED)
+            inner = torch.stack([bias[None, 2 * size :] for bias in weights[3::4]]).to(dtype)
+            hidden = gates.new_empty(directions, steps + 1, rows, size)
+            _paired(hidden)[0].copy_(begin)
+            products = gates.new_empty(directions, steps, rows, size)
+            _run(gates, products, hidden, across, inner)
+            parts = [hidden[0, 1:].transpose(0, 1)]
+            if directions == 2:
+                parts.append(hidden[1, :-1].transpose(0, 1))
+            outputs = torch.cat(parts, dim=2)
+            if valid is not None:
+                outputs.mul_(valid[:, :, None])
+        ctx.save_for_backward(timed, gates, products, hidden, valid, *into, *across)
+        ctx.types = inputs.dtype, begin.dtype
+        return outputs, _paired(hidden)[-1].contiguous()
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        gates, products, hidden, weight = ctx.saved_tensors
-        steps, rows, size = gates.shape[0], gates.shape[1], hidden.shape[2]
-        into_gates = torch.empty_like(gates)  # of the recurrent products, till the end
-        into_candidates = torch.empty_like(hidden[1:])  # of the inputs: without the reset gate
-        carried = torch.zeros_like(hidden[0])
-        one = carried.new_ones(())
-        slope = torch.empty_like(carried)
-        with torch.autocast(gates.device.type, enabled=False):
-            for step in range(steps - 1, -1, -1):
-                reset, update, candidate = gates[step].chunk(3, dim=1)
-                into_reset, into_update, into_candidate = into_gates[step].chunk(3, dim=1)
-                torch.add(slopes[0][step], carried, out=slope)
-                # (1 - n^2) (1 - z) slope
-                inside = torch.addcmul(one, candidate, candidate, value=-1, out=into_candidates[step])
-                inside.addcmul_(inside, update, value=-1).mul_(slope)
-                # the same times r, and that times W h (1 - r)
-                torch.mul(inside, reset, out=into_candidate)
-                torch.mul(into_candidate, products[step, :, 2 * size :], out=into_reset)
-                into_reset.addcmul_(into_reset, reset, value=-1)
-                # (h - n) z (1 - z) slope
-                slope.mul_(update)
-                torch.sub(hidden[step], candidate, out=into_update)
-                into_update.mul_(slope)
-                into_update.addcmul_(into_update, update, value=-1)
-                torch.addmm(slope, into_gates[step], weight, out=carried)
-            flat = into_gates.view(steps * rows, 3 * size)
-            into_weight = flat.t() @ hidden[:-1].view(steps * rows, size)
-            into_bias = flat[:, 2 * size :].sum(dim=0)
-        into_gates[:, :, 2 * size :] = into_candidates
-        return into_gates, carried, into_weight, into_bias, None
+        timed, gates, products, hidden, valid, *weights = ctx.saved_tensors
+        directions, steps, rows, size = products.shape
+        into, across = weights[:directions], weights[directions:]
+        with torch.autocast(timed.device.type, enabled=False):
+            # contiguous, (D, T, B, H), and a copy: what the states' slopes are added to
+            slope = (
+                slopes[0].reshape(rows, steps, directions, size).permute(2, 1, 0, 3).clone(memory_format=_CONTIGUOUS)
+            )
+            if valid is not None:
+                slope.mul_(valid.t()[:, :, None])
+            into_gates, inside = _slopes_of_gates(gates, products, hidden)
+            carried = _run_back(into_gates, slope, gates[..., size : 2 * size], across, slopes[1])
+            flat = into_gates.view(directions, steps * rows, 3 * size)
+            before = (hidden[0, :-1], hidden[-1, 1:])[:directions]
+            into_across = [one.t() @ states.reshape(-1, size) for one, states in zip(flat, before, strict=True)]
+            inner = flat[:, :, 2 * size :].sum(dim=1)
+            # that was of the recurrent products; into the inputs' share of the candidate leads no reset gate
+            torch.mul(inside, slope, out=into_gates[..., 2 * size :])
+            biases = flat.sum(dim=1)
+            found = []
+            into_inputs = timed.new_zeros(())
+            for direction in range(directions):
+                outer = biases[direction]
+                across_bias = torch.cat([outer[: 2 * size], inner[direction]])
+                found += [
+                    flat[direction].t() @ timed.view(steps * rows, -1),
+                    outer,
+                    into_across[direction],
+                    across_bias,
+                ]
+                into_inputs = (
+                    torch.addmm(into_inputs, flat[direction], into[direction]) if direction else flat[0] @ into[0]
+                )
+        return into_inputs.view(timed.shape).transpose(0, 1), carried, None, *found
+
+
+_CONTIGUOUS = torch.contiguous_format
+
+
+def _paired(tensor: Tensor) -> list[Tensor]:
+    """(D, N, ...) -> what the directions see at the same step, N times (D, ...): the second begins at the end."""
+    directions, count, *rest = tensor.shape
+    if directions == 1:
+        return [tensor[:, number] for number in range(count)]
+    across, along, *inner = tensor.stride()
+    return [
+        tensor.as_strided(
+            (directions, *rest),
+            (across + (count - 1 - 2 * number) * along, *inner),
+            tensor.storage_offset() + number * along,
+        )
+        for number in range(count)
+    ]
+
+
+def _by_direction(tensor: Tensor) -> list[tuple[Tensor, ...]]:
+    """(D, N, ...) -> the same, N times D tensors (...)."""
+    ordered = [part.unbind(0) if direction == 0 else part.unbind(0)[::-1] for direction, part in enumerate(tensor)]
+    return list(zip(*ordered, strict=True))
+
+
+def _run(gates: Tensor, products: Tensor, hidden: Tensor, across: list[Tensor], inner: Tensor) -> None:
+    """Fill the states (D, T + 1, B, H) behind the first.
+
+    `gates` (D, T, B, 3H) come as the inputs' share and are activated in place; `products` (D, T, B, H) receive
+    W_n h + b_n.
+    """
+    size, transposed = hidden.shape[3], [weight.t() for weight in across]
+    product = gates.new_empty(gates.shape[0], gates.shape[2], 3 * size)
+    opening, inside, outs = product[:, :, : 2 * size], product[:, :, 2 * size :], product.unbind(0)
+    wide = torch.empty_like(inside, dtype=torch.promote_types(gates.dtype, torch.float32))
+    states = _paired(hidden)
+    views = (gates[..., : 2 * size], gates[..., :size], gates[..., size : 2 * size], gates[..., 2 * size :], products)
+    steps = zip(_by_direction(hidden)[:-1], states[:-1], states[1:], *map(_paired, views), strict=True)
+    for each, before, after, opened, reset, update, candidate, kept in steps:
+        for state, weight, out in zip(each, transposed, outs, strict=True):
+            torch.mm(state, weight, out=out)
+        opened.add_(opening).sigmoid_()
+        torch.add(inside, inner, out=kept)
+        candidate.addcmul_(reset, kept)
+        candidate.copy_(wide.copy_(candidate).tanh_())  # bfloat16 has no fast one
+        torch.lerp(candidate, before, update, out=after)
+
+
+def _slopes_of_gates(gates: Tensor, products: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """The derivative of each state by what went into its gates, (D, T, B, 3H).
+
+    And that by the candidate's share of the inputs, (D, T, B, H), (1 - n^2) (1 - z).
+    """
+    reset, update, candidate = gates.chunk(3, dim=3)
+    found = torch.empty_like(gates)
+    into_reset, into_update, into_candidate = found.chunk(3, dim=3)
+    inside = (candidate * candidate).neg_().add_(1.0)
+    inside.addcmul_(inside, update, value=-1)
+    # the same times r, and that times W h (1 - r)
+    torch.mul(inside, reset, out=into_candidate)
+    torch.mul(into_candidate, products, out=into_reset)
+    into_reset.addcmul_(into_reset, reset, value=-1)
+    # (h - n) z (1 - z)
+    for direction, states in enumerate((hidden[0, :-1], hidden[-1, 1:])[: len(gates)]):
+        torch.sub(states, candidate[direction], out=into_update[direction])
+    into_update.mul_(update)
+    into_update.addcmul_(into_update, update, value=-1)
+    return found, inside
+
+
+def _run_back(into_gates: Tensor, slope: Tensor, update: Tensor, across: list[Tensor], carried: Tensor) -> Tensor:
+    """From derivatives to slopes (D, T, B, 3H), in place, and to that of the first state (D, B, H).
+
+    `slope` (D, T, B, H) comes as that of the outputs and becomes that of the states; `carried` is the last state's.
+    """
+    carried = carried.clone()
+    into, gates = carried.unbind(0), into_gates.view(*slope.shape[:3], 3, -1)
+    steps = zip(
+        _by_direction(into_gates), _paired(gates), _paired(slope), _paired(slope[:, :, :, None]), _paired(update),
+        strict=True,
+    )  # fmt: skip
+    for each, together, here, spread, kept in reversed(list(steps)):
+        here.add_(carried)
+        together.mul_(spread)
+        torch.mul(here, kept, out=carried)
+        for state, part, weight in zip(into, each, across, strict=True):
+            state.addmm_(part, weight)
+    return carried

@@ -1,18 +1,19 @@
 """Cross-entropy of a linear output layer, in chunks that never keep all logits."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from s2s.nn.precision import product_type
 
-CHUNK_POSITIONS = 256
-"""Positions whose logits exist at one time, so that they stay in the caches of a processor."""
-PRODUCT_POSITIONS = 1024
-"""Positions whose slopes are held for one product with the weight's gradient."""
-SMALLEST_CHUNK = 32
+CHUNK_POSITIONS = {"cpu": 256, "cuda": 4096}
+"""Positions whose logits exist at one time; on a processor so few that they stay in its caches."""
+LARGEST_SLOPES = 1 << 25
+"""Entries of the logits' gradient that are held for one product with the hidden states."""
+WHOLE = 64
+"""Positions are filled up to a multiple of this: matrix products are slow for odd sizes."""
 
 
 class Loss(NamedTuple):
@@ -36,61 +37,74 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: 
     return Loss(smoothed, nats, targets.numel())
 
 
-def _chunks(begin: int, end: int, largest: int) -> Iterator[slice]:
-    """Positions in whole chunks, then in powers of two: few shapes, for which a library has code ready."""
-    while begin < end:
-        size = largest
-        while size > max(end - begin, SMALLEST_CHUNK):
-            size //= 2
-        yield slice(begin, min(begin + size, end))
-        begin += size
-
-
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        device = hidden.device.type
+        device, count, entries = hidden.device.type, targets.shape[0], weight.shape[0]
         dtype = product_type(weight)
         needs_gradient = any(ctx.needs_input_grad[:3])
         with torch.autocast(device, enabled=False):
             wide = torch.promote_types(dtype, torch.float32)
-            inputs, matrix, offset = hidden.to(dtype), weight.to(dtype), bias.to(wide)
+            inputs = functional.pad(hidden.to(dtype), (0, 0, 0, -count % WHOLE))
+            matrix, offset = weight.to(dtype), bias.to(wide)
+            chunk = CHUNK_POSITIONS[device]
+            buffer = offset.new_empty(min(chunk, len(inputs)), entries)
+            narrow = buffer if dtype == wide else inputs.new_empty(buffer.shape)
             sums = torch.zeros(2, dtype=wide, device=hidden.device)
-            grad_hidden = torch.empty_like(inputs) if needs_gradient else None
-            grad_weight = torch.zeros_like(weight) if needs_gradient else None
-            grad_bias = torch.zeros_like(bias) if needs_gradient else None
-            for group in _chunks(0, targets.shape[0], PRODUCT_POSITIONS):
-                slopes = inputs.new_empty(inputs[group].shape[0], weight.shape[0]) if needs_gradient else None
-                for rows in _chunks(group.start, group.stop, CHUNK_POSITIONS):
-                    wanted = targets[rows, None]
-                    logits = torch.mm(inputs[rows], matrix.t()).to(wide).add_(offset)
-                    log_probabilities = torch.log_softmax(logits, dim=1)
-                    nats = -log_probabilities.gather(1, wanted).sum()
-                    uniform = -log_probabilities.sum() / weight.shape[0] if smoothing else nats
-                    sums += torch.stack([(1.0 - smoothing) * nats + smoothing * uniform, nats])
-                    if slopes is not None and grad_bias is not None:
-                        slope = log_probabilities.exp_()
-                        slope.scatter_add_(1, wanted, slope.new_full(wanted.shape, smoothing - 1.0))
-                        grad_bias += slope.sum(dim=0)
-                        slopes[rows.start - group.start : rows.stop - group.start] = slope
-                if slopes is not None and grad_hidden is not None and grad_weight is not None:
-                    torch.mm(slopes, matrix, out=grad_hidden[group])
-                    grad_weight += torch.mm(slopes.t(), inputs[group])
-            if smoothing and grad_hidden is not None and grad_weight is not None and grad_bias is not None:
+            grad_hidden, grad_bias = torch.empty_like(inputs), torch.zeros_like(offset)
+            grad_weight = None if count else torch.zeros_like(matrix)
+            held = max(LARGEST_SLOPES // entries // chunk, 1) * chunk
+            for begin in range(0, count, held):
+                group = inputs[begin : begin + held]
+                slopes = group.new_empty(len(group), entries) if needs_gradient else None
+                for first in range(begin, min(begin + held, count), chunk):
+                    given = inputs[first : first + chunk]
+                    logits = buffer[: len(given)]
+                    logits.copy_(torch.mm(given, matrix.t(), out=narrow[: len(given)])).add_(offset)
+                    wanted = targets[first : first + chunk, None]
+                    sums += _log_softmax(logits, wanted, smoothing)
+                    if slopes is not None:
+                        _slopes(logits, wanted, smoothing)
+                        grad_bias += logits.sum(dim=0)
+                        slopes[first - begin :][: len(given)] = logits
+                if slopes is not None:
+                    torch.mm(slopes, matrix, out=grad_hidden[begin : begin + held])
+                    product = torch.mm(slopes.t(), group)
+                    grad_weight = product if grad_weight is None else grad_weight.to(wide).add_(product)
+            if needs_gradient:
                 # every entry's share of the smoothing, which all slopes have alike, in one product and not in each
-                share = smoothing / weight.shape[0]
-                grad_hidden -= (share * matrix.sum(dim=0, dtype=wide)).to(dtype)
-                grad_weight -= share * inputs.sum(dim=0, dtype=wide)
-                grad_bias -= share * targets.shape[0]
-        if grad_hidden is not None and grad_weight is not None and grad_bias is not None:
-            ctx.save_for_backward(grad_hidden.to(hidden.dtype), grad_weight, grad_bias)
+                share = smoothing / entries
+                grad_hidden -= (share * weight.sum(dim=0)).to(dtype)
+                grad_bias -= share * count
+                ctx.save_for_backward(
+                    grad_hidden[:count], grad_weight, share * inputs.sum(dim=0, dtype=wide), grad_bias
+                )
+                ctx.types = hidden.dtype, weight.dtype, bias.dtype
         ctx.mark_non_differentiable(sums_nats := sums[1].clone())
         return sums[0].clone(), sums_nats
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         slope = slopes[0]
-        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
-        return grad_hidden * slope.to(grad_hidden.dtype), grad_weight * slope, grad_bias * slope, None, None
+        grad_hidden, grad_weight, share, grad_bias = ctx.saved_tensors
+        types = ctx.types
+        grad_weight = grad_weight.to(types[1], copy=True).sub_(share).mul_(slope)
+        return grad_hidden.to(types[0]) * slope.to(types[0]), grad_weight, grad_bias.to(types[2]) * slope, None, None
+
+
+def _log_softmax(logits: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
+    """(C, V), in place, and targets (c, 1) of the first c <= C positions -> the smoothed loss and the nats, (2,)."""
+    log_probabilities = torch.log_softmax(logits, dim=1, out=logits)[: len(wanted)]
+    nats = -log_probabilities.gather(1, wanted).sum()
+    uniform = -log_probabilities.sum() / logits.shape[1] if smoothing else nats
+    return torch.stack([(1.0 - smoothing) * nats + smoothing * uniform, nats])
+
+
+def _slopes(log_probabilities: Tensor, wanted: Tensor, smoothing: float) -> None:
+    """(C, V) in place -> the loss's gradient by the logits, but for each entry's share of the smoothing."""
+    log_probabilities.exp_().scatter_add_(
+        1, wanted, torch.full_like(wanted, smoothing - 1.0, dtype=log_probabilities.dtype)
+    )
+    log_probabilities[len(wanted) :] = 0.0

@@ -13,6 +13,7 @@ from s2s.nn import loss as loss_module
 from s2s.nn.loss import CHUNK_POSITIONS, Loss, linear_cross_entropy
 
 UNITS, VOCABULARY = 5, 11
+CHUNK = CHUNK_POSITIONS["cpu"]
 
 
 class Problem(NamedTuple):
@@ -54,17 +55,28 @@ def same(given: Problem, smoothing: float, *, rtol: float, atol: float) -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
 @pytest.mark.parametrize(
     "positions",
-    [0, 1, CHUNK_POSITIONS - 1, CHUNK_POSITIONS, CHUNK_POSITIONS + 1, 2 * CHUNK_POSITIONS, 2 * CHUNK_POSITIONS + 7],
+    [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 7],
 )
 def test_it_equals_cross_entropy_around_the_edges_of_chunks(positions: int, smoothing: float) -> None:
     same(problem(positions), smoothing, rtol=1e-10, atol=1e-10)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 12), st.integers(1, 5), st.floats(0.0, 0.99), st.integers(0, 1000))
-def test_it_equals_cross_entropy_whatever_the_chunk(positions: int, chunk: int, smoothing: float, seed: int) -> None:
+@given(
+    positions=st.integers(0, 12),
+    chunk=st.integers(1, 5),
+    held=st.sampled_from([1, 60, 1 << 20]),
+    whole=st.integers(1, 4),
+    smoothing=st.floats(0.0, 0.99),
+    seed=st.integers(0, 1000),
+)
+def test_it_equals_cross_entropy_whatever_the_chunk(
+    positions: int, chunk: int, held: int, whole: int, smoothing: float, seed: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loss_module, "CHUNK_POSITIONS", chunk)
+        patch.setattr(loss_module, "CHUNK_POSITIONS", {"cpu": chunk})
+        patch.setattr(loss_module, "LARGEST_SLOPES", held)
+        patch.setattr(loss_module, "WHOLE", whole)
         same(problem(positions, seed=seed), smoothing, rtol=1e-9, atol=1e-10)
 
 
