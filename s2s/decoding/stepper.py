@@ -24,13 +24,15 @@ class Affine(NamedTuple):
     """(outputs,)"""
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> "Affine":
-        """From a weight (outputs, inputs), as torch stores it."""
-        return cls(weight.detach().to(dtype).t().contiguous(), bias.detach().to(dtype))
+    def of(cls, weight: Tensor, bias: Tensor, dtype: torch.dtype, bias_dtype: torch.dtype | None = None) -> "Affine":
+        """From a weight (outputs, inputs), as torch stores it; a wider bias makes wider outputs."""
+        return cls(weight.detach().to(dtype).t().contiguous(), bias.detach().to(bias_dtype or dtype))
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """(N, inputs) -> (N, outputs)."""
-        return torch.addmm(self.bias, inputs, self.weight)
+        if self.bias.dtype == self.weight.dtype:
+            return torch.addmm(self.bias, inputs, self.weight)
+        return torch.mm(inputs, self.weight).to(self.bias.dtype).add_(self.bias)
 
 
 class CellStep:
@@ -70,7 +72,8 @@ class Stepper:
         self.asking = _Stack(decoder.asking, dtype)
         self.above = None if decoder.above is None else _Stack(decoder.above, dtype)
         self.readout = Affine.of(decoder.readout.weight, decoder.readout.bias, dtype)
-        self.output = Affine.of(decoder.output.weight, decoder.output.bias, dtype)
+        # Logits lie so far apart in bfloat16 that a bias added there would be lost, and lines would change.
+        self.output = Affine.of(decoder.output.weight, decoder.output.bias, dtype, torch.float32)
 
     def begin(self, source: Tensor, lengths: Tensor) -> Hypotheses:
         """(B, S), (B,) on the CPU -> where a search starts, K = 1."""
@@ -99,7 +102,7 @@ class Stepper:
             after += rest
         joined = hidden if context is None else torch.cat([hidden, context], dim=1)
         readout = self.readout(joined).tanh_()
-        log_probabilities = self.output(readout).float().log_softmax(dim=1).view(*tokens.shape, -1)
+        log_probabilities = self.output(readout).log_softmax(dim=1).view(*tokens.shape, -1)
         feed = None if state.decoder.feed is None else readout[:, None]
         stacked = tuple(torch.stack(parts) for parts in zip(*after, strict=True))
         return StepOutput(log_probabilities, attention, Hypotheses(DecoderState(stacked, feed), memory))
