@@ -1,5 +1,6 @@
 """How cost grows: with the pairs of a corpus, the length of sentences, and the width of the beam."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
@@ -49,11 +50,13 @@ def _of_pairs(recipe: TranslationRecipe, device: str) -> Iterator[dict[str, Any]
     """Each in a process of its own, whose memory is then its own."""
     with TemporaryDirectory() as folder:
         empty = None
+        held = Path(folder) / "validation.tsv"
+        _write_pairs(held, EMPTY)
         for count in (EMPTY, *PAIRS):
             table = Path(folder) / f"{count}.tsv"
             _write_pairs(table, count)
             pool = get_context("spawn").Pool(1)
-            found = pool.apply(_train_on, (recipe, table, device))
+            found = pool.apply(_train_on, (recipe, table, held, device))
             pool.close()
             pool.join()
             table.unlink()
@@ -74,16 +77,17 @@ def _write_pairs(path: Path, count: int) -> None:
             file.write(" ".join(sentence) + "\t" + " ".join(word[::-1] for word in sentence) + "\n")
 
 
-def _train_on(recipe: TranslationRecipe, table: Path, device: str) -> dict[str, float]:
-    """Prepare a corpus and train some steps, as `s2s train` does."""
+def _train_on(recipe: TranslationRecipe, table: Path, held: Path, device: str) -> dict[str, float]:
+    """Prepare a corpus and train some steps, as `s2s train` does; `held` are the pairs to validate on."""
     compute = choose_compute(device, recipe.training.precision)
-    split = TableSplit(table=str(table))
-    data = TranslationData(source="source", target="target", train=split, validation=split, test=None)
+    train, validation = TableSplit(table=str(table)), TableSplit(table=str(held))
+    data = TranslationData(source="source", target="target", train=train, validation=validation, test=None)
     entries = min(recipe.tokenizer.vocabulary_size, LARGEST_VOCABULARY)  # so that the smallest table can fill it
     tokenizer = recipe.tokenizer.model_copy(update={"vocabulary_size": entries, "byte_fallback": False})
     recipe = recipe.model_copy(update={"data": data, "tokenizer": tokenizer})
     with TemporaryDirectory() as folder:
-        run = RunFolder(Path(folder))
+        os.environ["S2S_CACHE"] = folder  # of this process: what is encoded here is of no use to anyone
+        run = RunFolder(Path(folder) / "run")
         begin = time.perf_counter()
         task = prepare(recipe, run, compute, open_splits(data, None))
         prepared = time.perf_counter()
