@@ -12,7 +12,10 @@ from s2s.decoding.search import NOT_NUMBERS, AnyState, Step
 from s2s.errors import RunError
 
 SHRINK_AT = 0.75
-"""Sentences that are over leave the batch when so few of it are left: moving the others costs as much as a step."""
+"""Sentences that are over leave the batch when so few of it are left: moving the others costs as much as a step.
+
+On a GPU they leave when a power of two holds the others: a CUDA graph is captured for each size.
+"""
 
 
 class _Chosen(NamedTuple):
@@ -65,12 +68,24 @@ def greedy_search(
         ended = live & (tokens == options.end)
         truncated[rows[ended]] = False
         live &= ~ended & (len(steps) < longest[rows])
-        if live.sum() <= SHRINK_AT * len(rows) and live.any():
-            kept = np.flatnonzero(live)
+        kept = _kept(live, last.device)
+        if kept is not None:
             state = state.keep(torch.from_numpy(kept).to(device))
             rows, live, tokens = rows[kept], live[kept], tokens[kept]
         last = torch.from_numpy(tokens[:, None]).to(device)
     return _hypotheses(steps, lengths, truncated, options, source_lengths)
+
+
+def _kept(live: NDArray[np.bool_], device: torch.device) -> NDArray[np.int64] | None:
+    """The rows to go on with, in their order, or None while all stay."""
+    count = int(live.sum())
+    if device.type == "cpu":
+        size = count if count <= SHRINK_AT * len(live) else len(live)
+    else:
+        size = 1 << (count - 1).bit_length()
+    if not count or size >= len(live):
+        return None
+    return np.sort(np.argsort(~live, kind="stable")[:size])
 
 
 def _best(

@@ -7,10 +7,12 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 from tqdm import tqdm
 
 from s2s.decoding.greedy import greedy_search
 from s2s.decoding.hypotheses import Hypothesis, SearchOptions
+from s2s.decoding.replay import ReplayedStep
 from s2s.decoding.search import JointState, beam_search, combine
 from s2s.decoding.stepper import Stepper
 from s2s.errors import RunError
@@ -25,6 +27,8 @@ from s2s.text.tokenizer import END, PAD, START, UNKNOWN, Tokenizer, load_tokeniz
 
 BATCH_TOKENS = 8192
 """Padded source tokens searched together at most, whatever the recipe's number of lines."""
+GPU_WIDTH = 8
+"""Source positions on a GPU are filled up to a multiple of this."""
 EXTRA_TOKENS = 10
 """Added to the longest output that the recipe's ratio allows, so that a one-word line has room."""
 
@@ -69,6 +73,8 @@ class Translator:
     ) -> None:
         self.models = [model.to(compute.device) for model in models]
         self.steppers = [Stepper(model, compute.dtype) for model in self.models]
+        on_gpu = compute.device.type == "cuda"
+        self._step = combine([ReplayedStep(stepper) for stepper in self.steppers] if on_gpu else self.steppers)
         self.source = source
         self.target = target
         self.decoding = decoding
@@ -146,7 +152,10 @@ class Translator:
     def _search(self, sources: Sequence[list[int]], beam: int, nbest: int, attention: bool) -> list[list[Hypothesis]]:
         decoding, device = self.decoding, self.compute.device
         lengths = torch.tensor([len(tokens) + 1 for tokens in sources])
-        tokens = pad([[*tokens, END] for tokens in sources]).to(device)
+        tokens = pad([[*tokens, END] for tokens in sources])
+        if device.type == "cuda":  # of few widths: a graph is captured for each
+            tokens = functional.pad(tokens, (0, -tokens.shape[1] % GPU_WIDTH), value=PAD)
+        tokens = tokens.to(device)
         options = SearchOptions(
             forbidden=(PAD, START, UNKNOWN),
             no_repeat_ngram=decoding.no_repeat_ngram,
@@ -163,7 +172,7 @@ class Translator:
             "min_lengths": torch.minimum((lengths * decoding.min_length_ratio).long(), longest),
             "source_lengths": lengths,
         }
-        step = combine(self.steppers)
+        step = self._step
         if beam == 1 and not options.no_repeat_ngram and not options.coverage_penalty:
             return [[found] for found in greedy_search(step, begin, options, **limits, device=device)]
         return beam_search(step, begin, options, beam=beam, nbest=nbest, **limits, device=device)

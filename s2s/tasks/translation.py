@@ -130,12 +130,12 @@ class TranslationTask:
         return "decoder: whole sentences (nothing feeds back)"
 
     def _loss(self, batch: Batch, smoothing: float, choose: ScheduledSampling | None) -> Loss:
-        device = self.compute.device
+        batch = batch.to(self.compute.device)
         return self.model.loss(
-            batch.source.to(device),
+            batch.source,
             batch.source_lengths,
-            batch.inputs.to(device),
-            batch.targets.to(device),
+            batch.inputs,
+            batch.targets,
             target_lengths=batch.target_lengths,
             smoothing=smoothing,
             choose=choose,

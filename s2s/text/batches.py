@@ -32,6 +32,14 @@ class Batch(NamedTuple):
     target_tokens: int
     """Positions of all target rows, END included: what a loss is divided by."""
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same with its tokens there; they travel to a GPU while it works."""
+        if device.type == "cpu":
+            return self
+        moved = (part.pin_memory().to(device, non_blocking=True) for part in (self.source, self.inputs, self.targets))
+        source, inputs, targets = moved
+        return self._replace(source=source, inputs=inputs, targets=targets)
+
 
 class BatchSampler:
     """Plans the batches of each epoch from lengths alone.

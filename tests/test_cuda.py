@@ -1,0 +1,72 @@
+"""What a GPU computes equals what the processor does. These tests skip themselves where there is none."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from s2s.decoding.greedy import greedy_search
+from s2s.decoding.replay import ReplayedStep
+from s2s.decoding.search import SearchOptions
+from s2s.decoding.stepper import Stepper
+from s2s.models.seq2seq import Seq2Seq
+from s2s.training.teacher_forcing import ScheduledSampling
+from tests.models.test_seq2seq import batch_of, build, drawn, small
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+LENGTHS = [(5, 7), (9, 3), (1, 4), (8, 8)]
+
+
+@pytest.fixture(autouse=True)
+def exact() -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+def model_of(**values: Any) -> Seq2Seq:
+    return build(small(**values), spread=0.5)
+
+
+def loss_and_gradients(model: Seq2Seq, device: str, choose: ScheduledSampling | None) -> list[torch.Tensor]:
+    model.to(device).zero_grad()
+    batch = batch_of(drawn(LENGTHS)).to(torch.device(device))
+    loss = model.loss(
+        batch.source, batch.source_lengths, batch.inputs, batch.targets,
+        target_lengths=batch.target_lengths, smoothing=0.1, choose=choose,
+    )  # fmt: skip
+    loss.smoothed.backward()  # type: ignore[no-untyped-call]
+    return [loss.smoothed.detach().cpu(), *(part.grad.cpu() for part in model.parameters() if part.grad is not None)]
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+@pytest.mark.parametrize("stepped", [False, True])
+def test_loss_and_gradients_are_those_of_the_processor(cell: str, stepped: bool) -> None:
+    model = model_of(cell=cell, input_feeding=stepped).eval()
+    choose = ScheduledSampling(1.0) if stepped else None
+    expected = loss_and_gradients(model, "cpu", choose)
+    found = loss_and_gradients(model, "cuda", choose)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("feeding", [False, True])
+@torch.inference_mode()
+def test_captured_steps_find_what_plain_ones_do(feeding: bool) -> None:
+    model = model_of(input_feeding=feeding).eval().to("cuda")
+    stepper = Stepper(model)
+    replayed = ReplayedStep(stepper)
+    for seed in range(6):
+        batch = batch_of(drawn(LENGTHS, seed))
+        longest = torch.full((len(LENGTHS),), 20)
+        found, expected = (
+            greedy_search(
+                step, stepper.begin(batch.source.cuda(), batch.source_lengths), SearchOptions(),
+                max_lengths=longest, min_lengths=longest // 2, device="cuda",
+            )
+            for step in (replayed, stepper)
+        )  # fmt: skip
+        assert [each.tokens for each in found] == [each.tokens for each in expected]
+    assert replayed.graphs
