@@ -38,12 +38,13 @@ class Affine(NamedTuple):
 class CellStep:
     """One step of an Elman, GRU or LSTM layer."""
 
-    def __init__(self, layer: nn.RNNBase, dtype: torch.dtype) -> None:
+    def __init__(self, layer: nn.RNNBase, dtype: torch.dtype, direction: str = "") -> None:
+        """`direction` is the ending of torch's names: nothing, or `_reverse`."""
         self.kind = type(layer)
         self.size = layer.hidden_size
-        weights = dict(layer.named_parameters())
-        self.into = Affine.of(weights["weight_ih_l0"], weights["bias_ih_l0"], dtype)
-        self.across = Affine.of(weights["weight_hh_l0"], weights["bias_hh_l0"], dtype)
+        weights = {name.removesuffix("_l0" + direction): weight for name, weight in layer.named_parameters()}
+        self.into = Affine.of(weights["weight_ih"], weights["bias_ih"], dtype)
+        self.across = Affine.of(weights["weight_hh"], weights["bias_hh"], dtype)
 
     def __call__(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """(N, I) and (h,) or (h, c), (N, H) each -> the next state."""

@@ -14,6 +14,7 @@ from s2s.decoding.greedy import greedy_search
 from s2s.decoding.hypotheses import Hypothesis, SearchOptions
 from s2s.decoding.replay import ReplayedStep
 from s2s.decoding.search import JointState, beam_search, combine
+from s2s.decoding.single import SingleSearch
 from s2s.decoding.stepper import Stepper
 from s2s.errors import RunError
 from s2s.models.seq2seq import Seq2Seq, build_seq2seq
@@ -73,6 +74,8 @@ class Translator:
     ) -> None:
         self.models = [model.to(compute.device) for model in models]
         self.steppers = [Stepper(model, compute.dtype) for model in self.models]
+        single = len(self.steppers) == 1 and SingleSearch.suits(self.steppers[0])
+        self._single = SingleSearch(self.steppers[0]) if single else None
         on_gpu = compute.device.type == "cuda"
         self._step = combine([ReplayedStep(stepper) for stepper in self.steppers] if on_gpu else self.steppers)
         self.source = source
@@ -164,18 +167,22 @@ class Translator:
             coverage_penalty=decoding.coverage_penalty,
             keep_attention=attention,
         )
-        longest = (lengths * decoding.max_length_ratio).long() + EXTRA_TOKENS
-        with self.compute.autocast():
-            begin = JointState([stepper.begin(tokens, lengths) for stepper in self.steppers])
         limits = {
-            "max_lengths": longest,
+            "max_lengths": (longest := (lengths * decoding.max_length_ratio).long() + EXTRA_TOKENS),
             "min_lengths": torch.minimum((lengths * decoding.min_length_ratio).long(), longest),
             "source_lengths": lengths,
         }
-        step = self._step
-        if beam == 1 and not options.no_repeat_ngram and not options.coverage_penalty:
-            return [[found] for found in greedy_search(step, begin, options, **limits, device=device)]
-        return beam_search(step, begin, options, beam=beam, nbest=nbest, **limits, device=device)
+        greedy = beam == 1 and not options.no_repeat_ngram and not options.coverage_penalty
+        if greedy and len(sources) == 1 and self._single is not None:
+            found = self._single(
+                self._single.begin(tokens), options, longest=int(longest), shortest=int(limits["min_lengths"])
+            )
+            return [[found]]
+        with self.compute.autocast():
+            begin = JointState([stepper.begin(tokens, lengths) for stepper in self.steppers])
+        if greedy:
+            return [[found] for found in greedy_search(self._step, begin, options, **limits, device=device)]
+        return beam_search(self._step, begin, options, beam=beam, nbest=nbest, **limits, device=device)
 
     def _translation(self, source: list[int], hypotheses: list[Hypothesis]) -> Translation:
         best = hypotheses[0]

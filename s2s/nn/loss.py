@@ -42,35 +42,22 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        device, count, entries = hidden.device.type, targets.shape[0], weight.shape[0]
-        dtype = product_type(weight)
+        count, entries, dtype = len(targets), len(weight), product_type(weight)
+        wide = torch.promote_types(dtype, torch.float32)
         needs_gradient = any(ctx.needs_input_grad[:3])
-        with torch.autocast(device, enabled=False):
-            wide = torch.promote_types(dtype, torch.float32)
+        with torch.autocast(hidden.device.type, enabled=False):
             inputs = functional.pad(hidden.to(dtype), (0, 0, 0, -count % WHOLE))
-            matrix, offset = weight.to(dtype), bias.to(wide)
-            chunk = CHUNK_POSITIONS[device]
-            buffer = offset.new_empty(min(chunk, len(inputs)), entries)
-            narrow = buffer if dtype == wide else inputs.new_empty(buffer.shape)
+            layer = _Layer.of(weight.to(dtype), bias.to(wide), rows=len(inputs))
             sums = torch.zeros(2, dtype=wide, device=hidden.device)
-            grad_hidden, grad_bias = torch.empty_like(inputs), torch.zeros_like(offset)
-            grad_weight = None if count else torch.zeros_like(matrix)
-            held = max(LARGEST_SLOPES // entries // chunk, 1) * chunk
+            grad_hidden, grad_bias = torch.empty_like(inputs), torch.zeros_like(layer.bias)
+            grad_weight = None if count else torch.zeros_like(layer.weight)
+            held = max(LARGEST_SLOPES // entries // layer.chunk, 1) * layer.chunk
             for begin in range(0, count, held):
                 group = inputs[begin : begin + held]
                 slopes = group.new_empty(len(group), entries) if needs_gradient else None
-                for first in range(begin, min(begin + held, count), chunk):
-                    given = inputs[first : first + chunk]
-                    logits = buffer[: len(given)]
-                    logits.copy_(torch.mm(given, matrix.t(), out=narrow[: len(given)])).add_(offset)
-                    wanted = targets[first : first + chunk, None]
-                    sums += _log_softmax(logits, wanted, smoothing)
-                    if slopes is not None:
-                        _slopes(logits, wanted, smoothing)
-                        grad_bias += logits.sum(dim=0)
-                        slopes[first - begin :][: len(given)] = logits
+                sums += _sums_and_slopes(layer, group, targets[begin : begin + held], smoothing, slopes, grad_bias)
                 if slopes is not None:
-                    torch.mm(slopes, matrix, out=grad_hidden[begin : begin + held])
+                    torch.mm(slopes, layer.weight, out=grad_hidden[begin : begin + held])
                     product = torch.mm(slopes.t(), group)
                     grad_weight = product if grad_weight is None else grad_weight.to(wide).add_(product)
             if needs_gradient:
@@ -94,17 +81,55 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return grad_hidden.to(types[0]) * slope.to(types[0]), grad_weight, grad_bias.to(types[2]) * slope, None, None
 
 
-def _log_softmax(logits: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
-    """(C, V), in place, and targets (c, 1) of the first c <= C positions -> the smoothed loss and the nats, (2,)."""
-    log_probabilities = torch.log_softmax(logits, dim=1, out=logits)[: len(wanted)]
-    nats = -log_probabilities.gather(1, wanted).sum()
-    uniform = -log_probabilities.sum() / logits.shape[1] if smoothing else nats
-    return torch.stack([(1.0 - smoothing) * nats + smoothing * uniform, nats])
+class _Layer(NamedTuple):
+    """The output layer, and memory for one chunk of logits, which is used again for the next."""
+
+    weight: Tensor
+    """(V, E) in the type of products"""
+    bias: Tensor
+    """(V,) in float32 at least, as the logits"""
+    chunk: int
+    """positions"""
+    product: Tensor
+    """(chunk, V) in the type of products"""
+    logits: Tensor
+    """(chunk, V)"""
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor, *, rows: int) -> "_Layer":
+        chunk = CHUNK_POSITIONS[weight.device.type]
+        logits = bias.new_empty(min(chunk, rows), len(weight))
+        return cls(
+            weight,
+            bias,
+            chunk,
+            logits if bias.dtype == weight.dtype else torch.empty_like(logits, dtype=weight.dtype),
+            logits,
+        )
 
 
-def _slopes(log_probabilities: Tensor, wanted: Tensor, smoothing: float) -> None:
-    """(C, V) in place -> the loss's gradient by the logits, but for each entry's share of the smoothing."""
-    log_probabilities.exp_().scatter_add_(
-        1, wanted, torch.full_like(wanted, smoothing - 1.0, dtype=log_probabilities.dtype)
-    )
-    log_probabilities[len(wanted) :] = 0.0
+def _sums_and_slopes(
+    layer: _Layer, inputs: Tensor, targets: Tensor, smoothing: float, slopes: Tensor | None, grad_bias: Tensor
+) -> Tensor:
+    """Positions (N', E), of which the first N have targets -> the sums of the smoothed loss and of the nats, (2,).
+
+    Where `slopes` (N', V) are wanted they are filled with the loss's gradient by the logits, but for each entry's
+    share of the smoothing, and summed into that of the bias.
+    """
+    sums = layer.bias.new_zeros(2)
+    for first in range(0, len(targets), layer.chunk):
+        rows = slice(first, first + layer.chunk)
+        given, wanted = inputs[rows], targets[rows, None]
+        logits = layer.logits[: len(given)]
+        logits.copy_(torch.mm(given, layer.weight.t(), out=layer.product[: len(given)])).add_(layer.bias)
+        log_probabilities = torch.log_softmax(logits, dim=1, out=logits)
+        nats = -log_probabilities[: len(wanted)].gather(1, wanted).sum()
+        uniform = -log_probabilities[: len(wanted)].sum() / logits.shape[1] if smoothing else nats
+        sums += torch.stack([(1.0 - smoothing) * nats + smoothing * uniform, nats])
+        if slopes is not None:
+            probabilities = log_probabilities.exp_()
+            probabilities.scatter_add_(1, wanted, probabilities.new_full(wanted.shape, smoothing - 1.0))
+            probabilities[len(wanted) :] = 0.0
+            grad_bias += probabilities.sum(dim=0)
+            slopes[rows] = probabilities
+    return sums

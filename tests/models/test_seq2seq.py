@@ -5,14 +5,18 @@ import random
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from s2s.decoding.greedy import greedy_search
 from s2s.decoding.hypotheses import SearchOptions
 from s2s.decoding.search import Step, StepOutput, beam_search
+from s2s.decoding.single import SingleSearch
 from s2s.decoding.stepper import Stepper
+from s2s.errors import RunError
 from s2s.models.seq2seq import Hypotheses, Seq2Seq, build_seq2seq
 from s2s.recipe_translation import Dropout, Seq2SeqModel
 from s2s.text.batches import Batch, collate
@@ -143,6 +147,44 @@ def test_bfloat16_steps_are_near(shape: Shape) -> None:
     exact = step_of(model)(tokens, model.begin(batch.source, batch.source_lengths)).log_probabilities
     assert near.dtype == torch.float32
     torch.testing.assert_close(near, exact, rtol=0.02, atol=0.05)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@torch.inference_mode()
+def test_the_search_of_one_sentence_is_the_greedy_search(shape: Shape) -> None:
+    stepper = Stepper(build(shape.model(), seed=3, spread=0.8).eval())
+    if shape.attention in ("concat", "location"):
+        assert not SingleSearch.suits(stepper)
+        return
+    single = SingleSearch(stepper)
+    options = SearchOptions(forbidden=FORBIDDEN, length_normalization="gnmt", keep_attention=True)
+    for (source, _), longest, shortest in zip(drawn([(5, 1), (1, 1), (9, 1)]), (12, 1, 9), (0, 0, 7), strict=True):
+        batch = batch_of([(source, [])])
+        begin = stepper.begin(batch.source, batch.source_lengths)
+        torch.testing.assert_close(single.begin(batch.source), begin, rtol=1e-5, atol=1e-6)
+        found = single(begin, options, longest=longest, shortest=shortest)
+        limits = {"max_lengths": torch.tensor([longest]), "min_lengths": torch.tensor([shortest])}
+        (expected,) = greedy_search(stepper, begin, options, **limits, source_lengths=batch.source_lengths)
+        assert (found.tokens, found.truncated) == (expected.tokens, expected.truncated)
+        assert found.log_probabilities == pytest.approx(expected.log_probabilities, rel=1e-4, abs=1e-5)
+        assert found.score == pytest.approx(expected.score, rel=1e-4, abs=1e-5)
+        if shape.attention == "none":
+            assert found.attention is None
+        else:
+            np.testing.assert_allclose(found.attention, expected.attention, rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_search_of_one_sentence_stops_where_nothing_is_allowed_and_refuses_what_is_no_number() -> None:
+    stepper = Stepper(build(SHAPES[0].model(), seed=3).eval())
+    batch = batch_of([([5, 6], [])])
+    begin = stepper.begin(batch.source, batch.source_lengths)
+    options = SearchOptions(forbidden=tuple(token for token in range(VOCABULARY) if token != END))
+    found = SingleSearch(stepper)(begin, options, longest=5, shortest=2)
+    assert (found.tokens, found.truncated) == ([], True)
+    stepper.output.bias.fill_(torch.nan)
+    with pytest.raises(RunError, match="not numbers"):
+        SingleSearch(stepper)(begin, options, longest=5, shortest=0)
 
 
 def greedy(model: Seq2Seq, source: list[int], longest: int) -> list[int]:
