@@ -59,7 +59,8 @@ class Trainer(Generic[BatchT]):
         self.was_complete = False
         """whether there was nothing left to train"""
         self.stop = StopRequest()
-        self._nats = torch.zeros((), device=compute.device)
+        # float64, in which these sums are exact: a checkpoint in between cuts them in two
+        self._nats = torch.zeros((), dtype=torch.float64, device=compute.device)
 
     def train(self) -> Progress:
         """Run to the recipe's limit, or from the last checkpoint on; raises `Interrupted` when asked to stop."""
