@@ -42,7 +42,7 @@ def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
     lines = text.sources
     best = _best_batch(translator, lines)
     one = translator.with_batch(1)
-    few = [lines[i] for i in np.linspace(0, len(lines) - 1, min(TEXTBOOK_SENTENCES, len(lines))).astype(int)]
+    few, waited = (_spread(lines, count) for count in (TEXTBOOK_SENTENCES, LATENCY_SENTENCES))
     textbook = _textbook(translator, few)
     ways: dict[str, Callable[[], tuple[int, float]]] = {
         "greedy": lambda: _timed(lambda: best.translate(lines, beam=1), len(lines)),
@@ -56,8 +56,8 @@ def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
     rates = alternate(ways, ROUNDS)
     tokens = sum(len(found.tokens) for found in best.translate(lines, beam=1))
     greedy = rates["greedy"].median
-    waits = _waits(lambda line: one.translate([line], beam=1), lines[:LATENCY_SENTENCES])
-    slow = _waits(textbook, few)
+    waits = _waits(lambda line: one.translate([line], beam=1), waited)
+    slow = _waits(textbook, waited)
     result = {
         "sentences": len(lines),
         "batch_lines": best.decoding.batch_lines,
@@ -80,6 +80,11 @@ def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
             **_difference(best, lower, text),
         }
     return result
+
+
+def _spread(lines: Sequence[str], count: int) -> list[str]:
+    """So many of them, evenly over their order."""
+    return [lines[index] for index in np.linspace(0, len(lines) - 1, min(count, len(lines))).astype(int)]
 
 
 def _best_batch(translator: Translator, lines: Sequence[str]) -> Translator:

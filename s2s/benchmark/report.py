@@ -14,7 +14,7 @@ from s2s.benchmark.decoding import SENTENCES, Text, bench_decoding, cold_start
 from s2s.benchmark.growth import bench_growth
 from s2s.benchmark.training import bench_training
 from s2s.decoding.translator import Translator
-from s2s.errors import RecipeError
+from s2s.errors import DataError, RecipeError
 from s2s.nn.precision import choose_compute
 from s2s.nn.weights import save_tensors, weights_of
 from s2s.recipe_file import Recipe
@@ -47,7 +47,10 @@ def benchmark(recipe: Recipe, run: Path, *, asked: bool, corpora: Path | None, d
         chosen = run if asked or RunFolder(run).best.exists() else own.path
         translator = Translator.load(chosen, device=str(compute.device))
         pairs = list((splits.test or splits.validation).read())[:SENTENCES]
-        sources, references = zip(*[(s, t) for s, t in pairs if s.strip()], strict=True)
+        pairs = [(source, reference) for source, reference in pairs if source.strip()]
+        if not pairs:
+            raise DataError("bench: the first test sentences are all blank, so there is nothing to translate")
+        sources, references = zip(*pairs, strict=True)
         log.info("translating %s lines", f"{len(sources):,}")
         decoding = bench_decoding(translator, Text(sources, references, recipe.data.target))
         decoding |= cold_start(chosen, sources[0], compute)

@@ -35,18 +35,12 @@ FORCING_RATE = 0.5
 def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
     """The `training` part of the result; the task's model is trained on the way."""
     batches = list(islice(task.batches(0, 0), BATCHES))
-    with TemporaryDirectory() as folder:
-        trainers = {
-            name: Trainer(part, part.recipe.training, RunFolder(Path(folder) / name), compute)
-            for name, part in (("whole", task), *_stepped(task).items())
-        }
-    own = trainers.pop("whole")
-    own.model.train()
+    own = _trainer(task, compute)
     _train(own, task)
     peak = peak_memory_bytes(compute)
+    trainers = {name: _trainer(part, compute) for name, part in _stepped(task).items()}
     ways = {"own": lambda: _train(own, task), "textbook": _textbook(task, compute)}
     for name, trainer in trainers.items():
-        trainer.model.train()
         ways[name] = _stepping(trainer)
     target = sum(batch.target_tokens for batch in batches)
     source = sum(int(batch.source_lengths.sum()) for batch in batches)
@@ -69,6 +63,14 @@ def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
         "peak_memory_bytes": peak,
         "shares": shares_of(own, task, compute),
     }
+
+
+def _trainer(task: TranslationTask, compute: Compute) -> Trainer[Batch]:
+    """Ready to step; what it would write goes nowhere."""
+    with TemporaryDirectory() as folder:
+        trainer = Trainer(task, task.recipe.training, RunFolder(Path(folder) / "run"), compute)
+    trainer.model.train()
+    return trainer
 
 
 def _train(trainer: Trainer[Batch], task: TranslationTask, batches: int = BATCHES) -> tuple[int, float]:
@@ -201,7 +203,8 @@ class _Clock:
     def leave(self, name: str) -> None:
         """It ends."""
         self._charge()
-        assert self.running.pop() == name
+        ended = self.running.pop()
+        assert ended == name
 
     def reading(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Batches whose reading counts as data."""

@@ -95,11 +95,11 @@ def _best(
     values: NDArray[np.float32]
     tokens: NDArray[np.int64]
     if log_probabilities.device.type == "cpu":  # NumPy finds them in a sixth of the time that torch takes
-        entries = log_probabilities.numpy()
+        entries = log_probabilities.detach().float().numpy()
         tokens = entries.argmax(axis=1)
         values = entries[np.arange(len(tokens)), tokens]
     else:
-        values, tokens = (part.cpu().numpy() for part in log_probabilities.max(dim=1))
+        values, tokens = (part.cpu().numpy() for part in log_probabilities.float().max(dim=1))
     if np.isnan(values[live]).any():
         raise RunError(NOT_NUMBERS)
     wrong = early & (tokens == options.end)

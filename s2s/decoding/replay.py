@@ -58,12 +58,15 @@ class ReplayedStep(Generic[AnyState]):
                 return self.step(tokens, state)
             try:
                 graph = _Graph(self.step, tokens, state, self.capture)
+            except torch.OutOfMemoryError:
+                raise
             except RuntimeError as error:
                 log.warning("the GPU refuses CUDA graphs, so each step is launched piece by piece: %s", error)
                 self.capture = None
                 return self.step(tokens, state)
             if len(self.graphs) >= LARGEST_GRAPHS:
-                del self.graphs[next(iter(self.graphs))]
+                oldest = next(iter(self.graphs))
+                del self.graphs[oldest], self.seen[oldest]
             self.graphs[shapes] = graph
         return self.graphs[shapes].replay(tokens, state)
 

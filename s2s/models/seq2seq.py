@@ -75,8 +75,8 @@ class Seq2Seq(nn.Module):
     ) -> Loss:
         """(B, S), (B,), (B, T), (B, T), (B,) -> the loss of the valid targets; both lengths are on the CPU."""
         readout = self(source, lengths, inputs, choose).readout
-        # Found on the CPU, so that a GPU is not waited for; and flat, since the gradient of an index of two dimensions
-        # is put together entry by entry.
+        # Found on the CPU, so that a GPU need not be waited for; and flat, since the gradient of an index of two
+        # dimensions is put together entry by entry.
         valid = positions_valid(target_lengths, targets.shape[1], target_lengths.device).flatten().nonzero()[:, 0]
         valid = valid.to(targets.device, non_blocking=True)
         readout, targets = readout.flatten(0, 1).index_select(0, valid), targets.flatten()[valid]

@@ -73,7 +73,6 @@ class _Gru(torch.autograd.Function):
             if valid is not None:
                 outputs.mul_(valid[:, :, None])
         ctx.save_for_backward(timed, gates, products, hidden, valid, *into, *across)
-        ctx.types = inputs.dtype, begin.dtype
         return outputs, _paired(hidden)[-1].contiguous()
 
     @staticmethod
@@ -84,7 +83,10 @@ class _Gru(torch.autograd.Function):
         with torch.autocast(timed.device.type, enabled=False):
             # contiguous, (D, T, B, H), and a copy: what the states' slopes are added to
             slope = (
-                slopes[0].reshape(rows, steps, directions, size).permute(2, 1, 0, 3).clone(memory_format=_CONTIGUOUS)
+                slopes[0]
+                .reshape(rows, steps, directions, size)
+                .permute(2, 1, 0, 3)
+                .clone(memory_format=torch.contiguous_format)
             )
             if valid is not None:
                 slope.mul_(valid.t()[:, :, None])
@@ -98,7 +100,6 @@ class _Gru(torch.autograd.Function):
             torch.mul(inside, slope, out=into_gates[..., 2 * size :])
             biases = flat.sum(dim=1)
             found = []
-            into_inputs = timed.new_zeros(())
             for direction in range(directions):
                 outer = biases[direction]
                 across_bias = torch.cat([outer[: 2 * size], inner[direction]])
@@ -108,17 +109,17 @@ class _Gru(torch.autograd.Function):
                     into_across[direction],
                     across_bias,
                 ]
-                into_inputs = (
-                    torch.addmm(into_inputs, flat[direction], into[direction]) if direction else flat[0] @ into[0]
-                )
+            into_inputs = flat[0] @ into[0]
+            if directions == 2:
+                into_inputs.addmm_(flat[1], into[1])
         return into_inputs.view(timed.shape).transpose(0, 1), carried, None, *found
 
 
-_CONTIGUOUS = torch.contiguous_format
-
-
 def _paired(tensor: Tensor) -> list[Tensor]:
-    """(D, N, ...) -> what the directions see at the same step, N times (D, ...): the second begins at the end."""
+    """(D, N, ...) -> what the directions see at the same step, N times (D, ...): the second begins at the end.
+
+    D and N are laid out one within the other, as in a contiguous tensor: so a view holds both.
+    """
     directions, count, *rest = tensor.shape
     if directions == 1:
         return [tensor[:, number] for number in range(count)]

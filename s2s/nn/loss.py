@@ -10,6 +10,7 @@ from s2s.nn.precision import product_type
 
 CHUNK_POSITIONS = {"cpu": 256, "cuda": 4096}
 """Positions whose logits exist at one time; on a processor so few that they stay in its caches."""
+SMALLEST_CHUNK = 256
 LARGEST_SLOPES = 1 << 25
 """Entries of the logits' gradient that are held for one product with the hidden states."""
 WHOLE = 64
@@ -78,7 +79,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_hidden, grad_weight, share, grad_bias = ctx.saved_tensors
         types = ctx.types
         grad_weight = grad_weight.to(types[1], copy=True).sub_(share).mul_(slope)
-        return grad_hidden.to(types[0]) * slope.to(types[0]), grad_weight, grad_bias.to(types[2]) * slope, None, None
+        return grad_hidden.to(types[0]) * slope, grad_weight, grad_bias.to(types[2]) * slope, None, None
 
 
 class _Layer(NamedTuple):
@@ -97,7 +98,8 @@ class _Layer(NamedTuple):
 
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor, *, rows: int) -> "_Layer":
-        chunk = CHUNK_POSITIONS[weight.device.type]
+        # a GPU's large chunk shrinks where the vocabulary is large
+        chunk = min(CHUNK_POSITIONS[weight.device.type], max(LARGEST_SLOPES // len(weight), SMALLEST_CHUNK))
         logits = bias.new_empty(min(chunk, rows), len(weight))
         return cls(
             weight,

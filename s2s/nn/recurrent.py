@@ -130,7 +130,7 @@ def _call(layer: nn.RNNBase, weights: dict[str, Tensor] | None, inputs: object, 
 
 def positions_valid(lengths: Tensor, size: int, device: torch.device) -> Tensor:
     """(B,) -> (B, size), True at positions below each length."""
-    return torch.arange(size, device=device)[None, :] < lengths.to(device)[:, None]
+    return torch.arange(size, device=device)[None, :] < lengths.to(device, non_blocking=True)[:, None]
 
 
 def initialize(module: nn.Module, kind: Literal["uniform", "orthogonal", "torch"]) -> None:

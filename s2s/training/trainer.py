@@ -59,8 +59,10 @@ class Trainer(Generic[BatchT]):
         self.was_complete = False
         """whether there was nothing left to train"""
         self.stop = StopRequest()
-        # float64, in which these sums are exact: a checkpoint in between cuts them in two
+        # float64, in which sums of float32 lose nothing: a checkpoint in between cuts them in two
         self._nats = torch.zeros((), dtype=torch.float64, device=compute.device)
+        # of all gradients since the last look; a GPU is not waited for at each step
+        self._finite = torch.ones((), dtype=torch.bool, device=compute.device)
 
     def train(self) -> Progress:
         """Run to the recipe's limit, or from the last checkpoint on; raises `Interrupted` when asked to stop."""
@@ -131,6 +133,7 @@ class Trainer(Generic[BatchT]):
                 f"step {progress.step:,}: the gradient is not finite; lower training.learning_rate"
                 f' (now {settings.learning_rate}) or set training.precision = "float32"'
             )
+        self._finite &= norm.isfinite()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         progress.step += 1
@@ -306,8 +309,10 @@ class Trainer(Generic[BatchT]):
         """Write `last/`; weights that are not finite are never written over good ones."""
         self.progress.logged_nats += float(self._nats)
         self._nats.zero_()
-        if not math.isfinite(self.progress.logged_nats):
-            raise TrainingError(f"step {self.progress.step:,}: the loss is not finite; the checkpoint before is kept")
+        if not math.isfinite(self.progress.logged_nats) or not bool(self._finite):
+            raise TrainingError(
+                f"step {self.progress.step:,}: the loss or a gradient is not finite; the checkpoint before is kept"
+            )
         tensors = {f"model.{name}": weight for name, weight in weights_of(self.model).items()}
         tensors.update({f"moving.{name}": weight for name, weight in (self.moving or {}).items()})
         tensors.update(optimizer_tensors(self.model, self.optimizer))

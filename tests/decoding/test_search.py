@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from s2s.decoding.greedy import greedy_search
+from s2s.decoding.greedy import _kept, greedy_search
 from s2s.decoding.search import (
     Hypothesis,
     JointState,
@@ -318,3 +318,17 @@ def test_an_ensemble_averages_probabilities() -> None:
     mean = (first.table[:, START, START].exp() + second.table[:, START, START].exp()) / 2
     assert torch.allclose(output.log_probabilities[:, 0].exp(), mean, atol=1e-6)
     assert torch.allclose(output.attention[:, 0], (first.looks[:, START] + second.looks[:, START]) / 2)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+def test_on_a_gpu_a_power_of_two_of_rows_stays_and_no_live_one_leaves(rows: list[bool]) -> None:
+    live = np.array(rows)
+    kept = _kept(live, torch.device("cuda"))
+    if kept is None:
+        assert not live.any() or 2 * live.sum() > len(live)
+        return
+    assert set(np.flatnonzero(live)) <= set(kept)
+    assert len(kept) < len(live)
+    assert len(kept).bit_count() == 1
+    assert len(kept) < 2 * live.sum()
+    assert list(kept) == sorted(kept)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from s2s.nn.embedding import Embedding
+from s2s.nn.gru import run_gru
 from s2s.nn.recurrent import Cell, Recurrent, State, initialize
 
 CELLS: tuple[Cell, ...] = get_args(Cell)
@@ -257,3 +258,20 @@ def test_orthogonal_makes_each_recurrent_gate_a_rotation_and_each_input_gate_xav
                 assert 0.9 * bound < float(gate.abs().max()) <= bound
     assert float(parts.linear.weight.abs().max()) <= math.sqrt(6 / (16 + 48))
     assert float(parts.embedding.weight.std()) == pytest.approx(16**-0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_gru_of_a_real_size_equals_torchs(bidirectional: bool) -> None:
+    torch.manual_seed(1)
+    layer = torch.nn.GRU(40, 192, batch_first=True, bidirectional=bidirectional)  # B x H is shared out among threads
+    inputs = torch.randn(120, 6, 40, requires_grad=True)
+    fast, last = run_gru(layer, None, inputs, None, None)
+    slow, end = layer(inputs)
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(last, end, rtol=1e-4, atol=1e-5)
+    weights = [inputs, *layer.parameters()]
+    slopes = torch.randn_like(slow)
+    found = torch.autograd.grad([fast, last], weights, [slopes, torch.ones_like(last)])
+    expected = torch.autograd.grad([slow, end], weights, [slopes, torch.ones_like(end)])
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
