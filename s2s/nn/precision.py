@@ -34,6 +34,7 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
     # Batches come in some hundred shapes: code that oneDNN prepared for one is kept until it comes again.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
     reuse_freed_memory()
+    _settle_functions()
     chosen = _device(device)
     if precision == "float32":
         return Compute(chosen, torch.float32, "as asked")
@@ -43,6 +44,18 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
     if native:
         return Compute(chosen, torch.bfloat16, "the machine computes it natively")
     return Compute(chosen, torch.float32, "the machine has no native bfloat16")
+
+
+def _settle_functions() -> None:
+    """Let MKL choose the code of its vector functions while one thread asks.
+
+    It chooses at the first call. Where two threads make that together, one of them computed other roundings, in some 5
+    of 100 processes: the first step of a training then differed, and with it every byte of the result.
+    """
+    for dtype in (torch.float32, torch.float64):
+        values = torch.full((64,), 0.5, dtype=dtype)
+        for function in (torch.tanh, torch.exp, torch.log, torch.erf, torch.sqrt, torch.sin, torch.cos):
+            function(values)
 
 
 def product_type(like: torch.Tensor) -> torch.dtype:
