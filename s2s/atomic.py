@@ -11,7 +11,7 @@ SUFFIX = ".tmp"
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`; what is written there takes the place of `path` at the end.
+    """Gives a temporary path beside `path`; what is written there takes the place and the mode of `path` at the end.
 
     If the block fails, the temporary file is removed and `path` is as it was. A link is followed, and a device or a
     pipe is written to directly: it must not be replaced by a file. An OSError names `path`.
@@ -36,6 +36,8 @@ def _replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        if path.exists():
+            temporary.chmod(path.stat().st_mode)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -157,7 +157,8 @@ def _check_series(recipe: Any, corpora: Path | None) -> None:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Translations of each line. As text, more than 1 gives N lines for each line: score, tab, translation.",
+    help="Translations of each line; the beam is as wide at least. As text, more than 1 gives N lines for each line:"
+    " score, tab, translation.",
 )
 @click.option("--format", "form", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
 @click.option("--tokens", is_flag=True, help="With jsonl: tokens, their log-probabilities and the attention.")
@@ -189,6 +190,8 @@ def translate(
     from s2s.filter import output as opened
     from s2s.text.lines import read_lines
 
+    if source is None and sys.stdin is None:
+        raise S2SError("the standard input is closed; give --input FILE, or lines")
     translator = Translator.load(*runs, device=device, precision=precision)
     if batch:
         translator = translator.with_batch(batch)
@@ -358,7 +361,8 @@ def bench(
 ) -> None:
     """Measure how fast RECIPE trains and translates here, beside the textbook's way and the machine's limit.
 
-    Takes some minutes; nothing else should run. Without a run folder it translates with what its own steps learned.
+    Takes some minutes; nothing else should run. Without a run folder it translates with what its own steps learned. Of
+    a recipe with variants the recipe itself is measured.
     """
     from s2s.recipe_file import load_recipe
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,13 +62,21 @@ def arriving(stream: IO[bytes]) -> Iterator[list[str]]:
 
 @contextmanager
 def output(path: Path | None, standard_output: TextIO) -> Iterator[TextIO]:
-    """Where results go: the standard output, or a file that is whole or absent."""
-    if path is None:
+    """Where results go: the standard output, by whatever name, or a file that is whole or absent."""
+    if path is None or _is_same(path, standard_output):
         standard_output.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[attr-defined]
         yield standard_output
     else:
         with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             yield file
+
+
+def _is_same(path: Path, stream: TextIO) -> bool:
+    """Whether a path leads to what a stream writes to, as /dev/stdout does: it must not be replaced meanwhile."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    except (OSError, ValueError):  # there is no such file, or the stream is none of the system's
+        return False
 
 
 def rendered(found: "Translation", *, jsonl: bool, nbest: int, tokens: bool) -> Iterator[str]:

@@ -19,6 +19,14 @@ def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["file"]
 
 
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_text(path, "before")
+    path.chmod(0o600)
+    write_text(path, "after")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("problem", [ValueError("no"), KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
 def test_a_failure_leaves_the_file_before(tmp_path: Path, problem: BaseException) -> None:
     path = tmp_path / "file"

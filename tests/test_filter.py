@@ -246,6 +246,24 @@ def test_a_full_device_is_one_message_and_is_still_a_device(runs: Runs) -> None:
     assert ended.stderr.count(b"\n") == 1
 
 
+def test_the_standard_output_by_another_name_is_not_replaced(runs: Runs) -> None:
+    program = f"from s2s.cli import main; main(['translate', {runs.first!r}, '--output', '/dev/stdout'])"
+    with open("log", "wb") as log:
+        log.write(b"before\n")
+        log.flush()
+        command = [sys.executable, "-c", program]
+        subprocess.run(command, input=b"a b c d\n", stdout=log, stderr=PIPE, env=ENVIRONMENT, check=True)
+        log.write(b"after\n")
+    assert Path("log").read_text() == f"before\n{FORWARD}\nafter\n"
+
+
+def test_a_closed_input_is_one_message(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = f"import sys; sys.stdin = None; from s2s.cli import main; main(['translate', {runs.first!r}])"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, env=ENVIRONMENT, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.decode() == "s2s: the standard input is closed; give --input FILE, or lines\n"
+
+
 # Options
 
 

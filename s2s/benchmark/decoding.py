@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -13,10 +13,12 @@ import numpy as np
 from s2s.benchmark.rates import alternate
 from s2s.benchmark.textbook import Textbook
 from s2s.decoding.translator import EXTRA_TOKENS, Translator
+from s2s.errors import RunError
 from s2s.evaluation.scores import quick_bleu, tokenization_for
 from s2s.nn.precision import Compute
 from s2s.text.tokenizer import END
 
+RATE = "_sentences_per_second"
 SENTENCES = 1000
 """Of the test set, or of the validation set without one, are translated."""
 TEXTBOOK_SENTENCES = 40
@@ -24,7 +26,7 @@ LATENCY_SENTENCES = 100
 BATCHES = (64, 128, 256, 512)
 """Lines searched together, of which the fastest is reported."""
 BEAM = 5
-ROUNDS = 3
+ROUNDS = 5
 COLD_STARTS = 5
 
 
@@ -45,38 +47,43 @@ def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
     few, waited = (_spread(lines, count) for count in (TEXTBOOK_SENTENCES, LATENCY_SENTENCES))
     textbook = _textbook(translator, few)
     ways: dict[str, Callable[[], tuple[int, float]]] = {
-        "greedy": lambda: _timed(lambda: best.translate(lines, beam=1), len(lines)),
-        "textbook": lambda: _timed(lambda: [textbook(line) for line in few], len(few)),
-        "beam5": lambda: _timed(lambda: best.translate(lines, beam=BEAM), len(lines)),
-        "one": lambda: _timed(lambda: [one.translate([line], beam=1) for line in few], len(few)),
+        "greedy" + RATE: lambda: _timed(lambda: best.translate(lines, beam=1), len(lines)),
+        "textbook" + RATE: lambda: _timed(lambda: [textbook(line) for line in few], len(few)),
+        "beam5" + RATE: lambda: _timed(lambda: best.translate(lines, beam=BEAM), len(lines)),
+        "batch1" + RATE: lambda: _timed(lambda: [one.translate([line], beam=1) for line in few], len(few)),
     }
+    waiting = {"own": lambda line: one.translate([line], beam=1), "textbook": textbook}
     lower = best.in_precision("auto")
-    if lower.compute.dtype != best.compute.dtype:
-        ways["lower"] = lambda: _timed(lambda: lower.translate(lines, beam=1), len(lines))
+    if reduced := lower.compute.dtype != best.compute.dtype:
+        ways["bfloat16"] = lambda: _timed(lambda: lower.translate(lines, beam=1), len(lines))
+        lower_one = lower.with_batch(1)
+        waiting["bfloat16"] = lambda line: lower_one.translate([line], beam=1)
     rates = alternate(ways, ROUNDS)
     tokens = sum(len(found.tokens) for found in best.translate(lines, beam=1))
-    greedy = rates["greedy"].median
-    waits = _waits(lambda line: one.translate([line], beam=1), waited)
-    slow = _waits(textbook, waited)
+    greedy, slow, wide = (rates[name + RATE] for name in ("greedy", "textbook", "beam5"))
+    waits = _waits(waiting, waited)
+    patience = median(waits["textbook"])
     result = {
         "sentences": len(lines),
         "batch_lines": best.decoding.batch_lines,
-        "greedy_sentences_per_second": greedy,
-        "greedy_target_tokens_per_second": greedy * tokens / len(lines),
-        "beam5_sentences_per_second": rates["beam5"].median,
-        "beam5_time_over_greedy": greedy / rates["beam5"].median,
-        "batch1_sentences_per_second": rates["one"].median,
-        "textbook_sentences_per_second": rates["textbook"].median,
-        "ratio": greedy / rates["textbook"].median,
-        "latency_ms": {"p50": 1000 * median(waits), "p95": 1000 * float(np.quantile(waits, 0.95))},
-        "textbook_latency_ms": {"p50": 1000 * median(slow), "p95": 1000 * float(np.quantile(slow, 0.95))},
-        "latency_ratio": median(slow) / median(waits),
+        "greedy" + RATE: greedy.median,
+        "greedy_target_tokens_per_second": greedy.median * tokens / len(lines),
+        "beam5" + RATE: wide.median,
+        "beam5_time_over_greedy": greedy.over(wide),
+        "batch1" + RATE: rates["batch1" + RATE].median,
+        "textbook" + RATE: slow.median,
+        "ratio": greedy.over(slow),
+        "latency_ms": _latency(waits["own"]),
+        "textbook_latency_ms": _latency(waits["textbook"]),
+        "latency_ratio": patience / median(waits["own"]),
         "spread": {name: rate.as_json() for name, rate in rates.items()},
     }
-    if "lower" in rates:
+    if reduced:
         result["bfloat16"] = {
-            "greedy_sentences_per_second": rates["lower"].median,
-            "ratio": rates["lower"].median / rates["textbook"].median,
+            "greedy" + RATE: rates["bfloat16"].median,
+            "ratio": rates["bfloat16"].over(slow),
+            "latency_ms": _latency(waits["bfloat16"]),
+            "latency_ratio": patience / median(waits["bfloat16"]),
             **_difference(best, lower, text),
         }
     return result
@@ -116,14 +123,19 @@ def _timed(run: Callable[[], object], count: int) -> tuple[int, float]:
     return count, time.perf_counter() - begin
 
 
-def _waits(translate: Callable[[str], object], lines: Sequence[str]) -> list[float]:
-    """Seconds for each of some lines, one after another."""
-    found = []
+def _waits(ways: Mapping[str, Callable[[str], object]], lines: Sequence[str]) -> dict[str, list[float]]:
+    """Milliseconds of each way for each of some lines, one after another, the ways in turn."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
     for line in lines:
-        begin = time.perf_counter()
-        translate(line)
-        found.append(time.perf_counter() - begin)
+        for name, translate in ways.items():
+            begin = time.perf_counter()
+            translate(line)
+            found[name].append(1000 * (time.perf_counter() - begin))
     return found
+
+
+def _latency(waits: Sequence[float]) -> dict[str, float]:
+    return {"p50": median(waits), "p95": float(np.quantile(waits, 0.95))}
 
 
 def _difference(one: Translator, other: Translator, text: Text) -> dict[str, float]:
@@ -143,7 +155,10 @@ def cold_start(run: Path, line: str, compute: Compute) -> dict[str, float]:
     for number in range(COLD_STARTS + 1):
         for name, command in (("cold_start_seconds", translate), ("import_torch_seconds", alone)):
             begin = time.perf_counter()
-            subprocess.run(command, input=line + "\n", capture_output=True, text=True, check=True)
+            ended = subprocess.run(command, input=line + "\n", capture_output=True, text=True, check=False)
+            if ended.returncode:
+                said = ended.stderr.strip().splitlines()[-1:] or ["nothing was said"]
+                raise RunError(f"bench: `{' '.join(command[1:])}` ended with {ended.returncode}: {said[0]}")
             if number:  # the first brings the files into memory
                 found[name].append(time.perf_counter() - begin)
     medians = {name: median(seconds) for name, seconds in found.items()}

@@ -1,6 +1,8 @@
 """How cost grows: with the pairs of a corpus, the length of sentences, and the width of the beam."""
 
+import logging
 import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
@@ -55,13 +57,19 @@ def _of_pairs(recipe: TranslationRecipe, device: str) -> Iterator[dict[str, Any]
         for count in (EMPTY, *PAIRS):
             table = Path(folder) / f"{count}.tsv"
             _write_pairs(table, count)
-            pool = get_context("spawn").Pool(1)
-            found = pool.apply(_train_on, (recipe, table, held, device))
-            pool.close()
-            pool.join()
+            with get_context("spawn").Pool(1, _be_quiet) as pool:
+                found = pool.apply(_train_on, (recipe, table, held, device))
+                pool.close()
+                pool.join()
             table.unlink()
             empty = found["peak_memory_bytes"] if empty is None else empty
             yield {"of": "pairs", "size": count, **found, "memory_over_empty_bytes": found["peak_memory_bytes"] - empty}
+
+
+def _be_quiet() -> None:
+    """In a process that works for this one: warnings about made-up text help nobody, and Ctrl-C is for this one."""
+    logging.getLogger("s2s").setLevel(logging.ERROR)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_pairs(path: Path, count: int) -> None:

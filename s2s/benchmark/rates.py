@@ -4,31 +4,37 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import NamedTuple
 
+from tqdm import tqdm
 
-class Rate(NamedTuple):
-    """How much a second, over some rounds."""
 
-    median: float
-    low: float
-    high: float
+class Rates(NamedTuple):
+    """How much a second, in each of some rounds."""
 
-    @classmethod
-    def of(cls, rates: list[float]) -> "Rate":
-        """The median and the extremes."""
-        return cls(median(rates), min(rates), max(rates))
+    rounds: list[float]
+
+    @property
+    def median(self) -> float:
+        """Of the rounds."""
+        return median(self.rounds)
+
+    def over(self, other: "Rates") -> float:
+        """The median of the ratios of the same rounds: a machine's speed changes between them, and that of both."""
+        return median(own / its for own, its in zip(self.rounds, other.rounds, strict=True))
 
     def as_json(self) -> dict[str, float]:
-        """By name."""
-        return {"median": self.median, "low": self.low, "high": self.high}
+        """The median and the extremes by name."""
+        return {"median": self.median, "low": min(self.rounds), "high": max(self.rounds)}
 
 
-def alternate(ways: Mapping[str, Callable[[], tuple[int, float]]], rounds: int) -> dict[str, Rate]:
+def alternate(ways: Mapping[str, Callable[[], tuple[int, float]]], rounds: int) -> dict[str, Rates]:
     """Run ways that give (how much, seconds) in turn, after a warm-up of each, and take the rates of each."""
-    for way in ways.values():
-        way()
     found: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            amount, seconds = way()
-            found[name].append(amount / seconds)
-    return {name: Rate.of(rates) for name, rates in found.items()}
+    with tqdm(total=(rounds + 1) * len(ways), desc="bench", disable=None, leave=False) as bar:
+        for number in range(rounds + 1):
+            for name, way in ways.items():
+                bar.set_postfix_str(name.replace("_", " "))
+                amount, seconds = way()
+                if number:
+                    found[name].append(amount / seconds)
+                bar.update()
+    return {name: Rates(rates) for name, rates in found.items()}

@@ -3,6 +3,7 @@
 import logging
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,15 +15,15 @@ from s2s.benchmark.decoding import SENTENCES, Text, bench_decoding, cold_start
 from s2s.benchmark.growth import bench_growth
 from s2s.benchmark.training import bench_training
 from s2s.decoding.translator import Translator
-from s2s.errors import DataError, RecipeError
+from s2s.errors import DataError, RecipeError, RunError
 from s2s.nn.precision import choose_compute
-from s2s.nn.weights import save_tensors, weights_of
+from s2s.nn.weights import load_tensors, save_tensors, weights_of
 from s2s.recipe_file import Recipe
 from s2s.recipe_toml import recipe_toml
 from s2s.recipe_translation import TranslationRecipe
-from s2s.run import RunFolder
+from s2s.run import RunFolder, recipe_of
 from s2s.tasks.splits import open_splits
-from s2s.tasks.translation import prepare
+from s2s.tasks.translation import TranslationTask, prepare
 
 log = logging.getLogger("s2s")
 
@@ -30,21 +31,26 @@ log = logging.getLogger("s2s")
 def benchmark(recipe: Recipe, run: Path, *, asked: bool, corpora: Path | None, device: str) -> dict[str, Any]:
     """Measure a translation recipe on its own data and sizes.
 
-    Lines are translated with the weights of `run` where it is there, and must be there when it was `asked` for; else
-    with those that the measured training steps gave. Raises RecipeError for another task.
+    Lines are translated with the weights of `run` where it is there and of the same sizes, as it must be when it was
+    `asked` for; else with those that the measured training steps gave. Raises RecipeError for another task.
     """
     if not isinstance(recipe, TranslationRecipe):
         raise RecipeError(f"bench measures translators, and this recipe is for the task {recipe.task}")
+    if asked:
+        recipe_of(RunFolder(run))
+        RunFolder(run).require_best()
+    if recipe.variants:
+        log.info("the recipe itself is measured, not its %s variants", len(recipe.variants))
     splits = open_splits(recipe.data, corpora)
     compute = choose_compute(device, recipe.training.precision)
     with TemporaryDirectory() as folder:
         own = RunFolder(Path(folder))
         task = prepare(recipe, own, compute, splits)
+        chosen = run if _fits(RunFolder(run), task, asked=asked) else own.path
         log.info("training: the recipe's steps, the textbook's, and the machine's matrix products")
         training = bench_training(task, compute)
         write_text(own.recipe, recipe_toml(recipe))
         save_tensors(own.best, weights_of(task.model))
-        chosen = run if asked or RunFolder(run).best.exists() else own.path
         translator = Translator.load(chosen, device=str(compute.device))
         pairs = list((splits.test or splits.validation).read())[:SENTENCES]
         pairs = [(source, reference) for source, reference in pairs if source.strip()]
@@ -57,12 +63,11 @@ def benchmark(recipe: Recipe, run: Path, *, asked: bool, corpora: Path | None, d
         decoding["weights"] = "the benchmark's own steps" if chosen is own.path else str(chosen)
         log.info("growth: pairs, lengths and beams")
         growth = bench_growth(recipe, task, translator, sources)
-    capability = torch.backends.cpu.get_cpu_capability()
     return {
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {capability}",
+        "machine": f"{_processor()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
         "torch": torch.__version__,
         "device": str(compute.device),
-        "precision": str(compute),
+        "precision": f"{str(compute.dtype).removeprefix('torch.')} ({compute.reason})",
         "parameters": sum(weight.numel() for weight in weights_of(task.model).values()),
         "training": training,
         "decoding": decoding,
@@ -70,13 +75,46 @@ def benchmark(recipe: Recipe, run: Path, *, asked: bool, corpora: Path | None, d
     }
 
 
+def _fits(run: RunFolder, task: TranslationTask, *, asked: bool) -> bool:
+    """Whether the weights of a run are there and of the recipe's sizes."""
+    if not asked and not run.best.exists():
+        return False
+    there = {name: tuple(weight.shape) for name, weight in load_tensors(run.require_best()).items()}
+    wanted = {name: tuple(weight.shape) for name, weight in weights_of(task.model).items()}
+    odd = sorted(name for name in there.keys() | wanted.keys() if there.get(name) != wanted.get(name))
+    if not odd:
+        return True
+    differs = f"{run}: not of the recipe's sizes ({odd[0]} is {there.get(odd[0])}, here {wanted.get(odd[0])})"
+    if asked:
+        raise RunError(f"{differs}; give a run of this recipe, or leave out --run")
+    log.warning("%s; lines are translated with the weights of the benchmark's own steps", differs)
+    return False
+
+
+def _processor() -> str:
+    """The processor's name, where the system says it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+HEADINGS = {
+    "training": "the textbook's is in float32, in the corpus's order; the limit, that of the model's matrix products",
+    "decoding": "the textbook translates line by line in float32; latencies are of one line at a time",
+    "growth": "made-up pairs, random tokens, and the first lines of the test set",
+}
+
+
 def benchmark_text(found: Mapping[str, Any]) -> str:
     """The same for people, a line for each figure."""
-    lines = [f"{found['precision']}; {found['parameters']:,} weights; torch {found['torch']}"]
+    lines = [f"{found['machine']}; {found['device']}, {found['precision']}; torch {found['torch']}"]
+    lines.append(f"{found['parameters']:,} weights")
     for part in ("training", "decoding"):
-        lines.append(f"\n{part}")
+        lines.append(f"\n{part} ({HEADINGS[part]})")
         lines += _rows(found[part])
-    lines.append("\ngrowth")
+    lines.append(f"\ngrowth ({HEADINGS['growth']})")
     for row in found["growth"]:
         values = (f"{name} {_number(value)}" for name, value in row.items() if name not in ("of", "size"))
         lines.append(f"  {row['of']} {row['size']:>9,}   " + ", ".join(values))

@@ -24,6 +24,7 @@ from s2s.tasks.translation import TranslationTask
 from s2s.text.batches import Batch, collate
 from s2s.training.trainer import Trainer
 
+RATE = "target_tokens_per_second"
 BATCHES = 40
 """Batches of a recipe's first epoch that are measured; a round trains on all of them."""
 TEXTBOOK_BATCHES = 3
@@ -39,25 +40,24 @@ def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
     _train(own, task)
     peak = peak_memory_bytes(compute)
     trainers = {name: _trainer(part, compute) for name, part in _stepped(task).items()}
-    ways = {"own": lambda: _train(own, task), "textbook": _textbook(task, compute)}
+    ways = {RATE: lambda: _train(own, task), "textbook_" + RATE: _textbook(task, compute)}
     for name, trainer in trainers.items():
         ways[name] = _stepping(trainer)
     target = sum(batch.target_tokens for batch in batches)
     source = sum(int(batch.source_lengths.sum()) for batch in batches)
     middle = sorted(batches, key=lambda batch: batch.target_tokens)[len(batches) // 2]
-    ways["limit"] = lambda: (middle.target_tokens, seconds_of(_products(task, middle), compute))
+    ways["limit_" + RATE] = lambda: (middle.target_tokens, seconds_of(_products(task, middle), compute))
     rates = alternate(ways, ROUNDS)
-    ratios = {name: rates[name].median / rates["own"].median for name in trainers}
-    reached, limit = rates["own"].median, rates["limit"].median
+    reached, textbook, limit = (rates[name + RATE] for name in ("", "textbook_", "limit_"))
     return {
-        "target_tokens_per_second": reached,
-        "source_and_target_tokens_per_second": reached * (source + target) / target,
-        "textbook_target_tokens_per_second": rates["textbook"].median,
-        "ratio": reached / rates["textbook"].median,
+        RATE: reached.median,
+        "source_and_" + RATE: reached.median * (source + target) / target,
+        "textbook_" + RATE: textbook.median,
+        "ratio": reached.over(textbook),
         "spread": {name: rate.as_json() for name, rate in rates.items()},
-        "stepped": ratios,
-        "limit_target_tokens_per_second": limit,
-        "limit_fraction": reached / limit,
+        "stepped": {name: rates[name].over(reached) for name in trainers},
+        "limit_" + RATE: limit.median,
+        "limit_fraction": reached.over(limit),
         "multiply_adds_per_target_token": sum(p.multiply_adds for p in _products(task, middle)) / middle.target_tokens,
         "padding_share": task.sampler.padding_share(0),
         "peak_memory_bytes": peak,

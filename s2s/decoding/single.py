@@ -1,12 +1,15 @@
 """Greedy search of one sentence on a processor, where arithmetic is not what takes the time.
 
 A single row is multiplied by a matrix as fast as the matrix is read, and a step of some sixty torch calls costs more
-than that. Here only the products with weights are torch's; what lies between them is NumPy on the same memory, whose
-calls cost a fifth. What the context is multiplied by is multiplied into the memory's values, once a sentence, and what
-the embedding is multiplied by into it, once a token. Its slow twin is `greedy_search` over a `Stepper`.
+than that. Here only the products with weights are torch's, one for all that reads the same vector; what lies between
+them is NumPy on the same memory, whose calls cost a fifth. What the context is multiplied by is multiplied into the
+memory's values, once a sentence, and what the embedding is multiplied by into it, once a token. Its slow twin is
+`greedy_search` over a `Stepper`.
+
+In bfloat16, which is no faster to read for one row in torch, the decoder's weights are rounded to 8 bits instead.
 """
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import isfinite, isnan
 
 import numpy as np
@@ -15,12 +18,14 @@ from torch import Tensor, nn
 
 from s2s.decoding.hypotheses import Floats, Hypothesis, SearchOptions
 from s2s.decoding.search import NOT_NUMBERS
-from s2s.decoding.stepper import CellStep, Stepper
+from s2s.decoding.stepper import Affine, CellStep, Stepper
 from s2s.errors import RunError
 from s2s.models.seq2seq import Hypotheses
 from s2s.nn.attention import Memory
 from s2s.nn.recurrent import Recurrent
 
+WHOLE = 64
+"""Weights of 8 bits are filled up to a multiple of this, on either side: torch's product of them takes no other."""
 LARGEST_TABLE = 1 << 22
 """Numbers that are kept of tokens' products with the first layer."""
 
@@ -29,41 +34,53 @@ class SingleSearch:
     """Searches one sentence with the weights of a Stepper."""
 
     def __init__(self, stepper: Stepper) -> None:
-        self.stepper = stepper
+        product = _Exact if stepper.dtype == torch.float32 else _Rounded
+        self.stepper = stepper = stepper if stepper.dtype == torch.float32 else Stepper(stepper.model)
         recurrent = stepper.model.encoder.recurrent
         endings = ("", "_reverse")[: recurrent.directions]
         self.reading = [[CellStep(layer, stepper.dtype, end) for end in endings] for layer in _layers(recurrent)]
         self.units = stepper.embedding.shape[1]
         self.entered: dict[int, Floats] = {}
-        above = [] if stepper.above is None else stepper.above.cells
-        size = stepper.asking.cells[-1].size
-        readers = [*(cell.into for cell in above), stepper.readout]  # of hidden states and, behind these, a context
-        parts = [reader.weight[size:] for reader in readers]
+        asking, above = stepper.asking, stepper.above
+        self.cells = [*asking.cells, *(() if above is None else above.cells)]
+        residual = [index >= asking.residual_from for index in range(len(asking.cells))]
+        residual += [] if above is None else [index >= above.residual_from for index in range(len(above.cells))]
+        # What reads a layer's output: the next layer's gates or the readout; of theirs, the part for hidden states.
+        reading = [*(cell.into for cell in self.cells[1:]), stepper.readout]
+        readers = [Affine(one.weight[: cell.size], one.bias) for cell, one in zip(self.cells, reading, strict=True)]
+        # It reads the hidden state too, beside the layer itself, but where the output is a sum with the inputs.
+        self.products = [
+            (product(cell.across), product(reader)) if apart else (product(_beside(cell.across, reader)), None)
+            for cell, reader, apart in zip(self.cells, readers, residual, strict=True)
+        ]
+        # What reads the context, side by side: the layers above and the readout.
+        parts = [one.weight[self.cells[-1].size :] for one in reading[len(asking.cells) - 1 :]]
         self.projection = torch.cat(parts, dim=1)
-        ends = list(accumulate(part.shape[1] for part in parts))
-        self.shares = [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
+        self.shares = [slice(*ends) for ends in pairwise(accumulate((part.shape[1] for part in parts), initial=0))]
+        self.feeding = None
+        if stepper.model.decoder.input_feeding:
+            weight = self.cells[0].into.weight[self.units :]
+            self.feeding = product(Affine(weight, weight.new_zeros(weight.shape[1])))
+        self.output = product(stepper.output)
+        self.idle: list[_Step] = []
+        """memory for a search, handed on from sentence to sentence"""
 
     @staticmethod
     def suits(stepper: Stepper) -> bool:
-        """Whether it serves such a model, which must be in float32 and have attention by products, or none."""
+        """Whether it serves such a model, which must be on a processor and have attention by products, or none."""
         attention = stepper.model.decoder.attention
         products = attention is None or attention.score in ("dot", "scaled_dot", "general")
-        return products and stepper.dtype == torch.float32 and stepper.embedding.device.type == "cpu"
+        return products and stepper.embedding.device.type == "cpu"
 
     def begin(self, source: Tensor) -> Hypotheses:
         """(1, S) -> where a search starts, as `Stepper.begin` gives it."""
         encoder, decoder = self.stepper.model.encoder, self.stepper.model.decoder
         values: Tensor = encoder.embedding(source)[0]
         states = []
-        for index, cells in enumerate(self.reading):
-            below = values
-            parts, ends = zip(
-                *(_read(cell, values, back=number == 1) for number, cell in enumerate(cells)), strict=True
-            )
-            values = torch.from_numpy(np.concatenate(parts, axis=1))
-            states.append([torch.from_numpy(np.concatenate(part))[None] for part in zip(*ends, strict=True)])
-            if index >= encoder.recurrent.residual_from:
-                values = values + below
+        for index, directions in enumerate(self.reading):
+            outputs, end = _read(directions, values)
+            states.append(end)
+            values = outputs + values if index >= encoder.recurrent.residual_from else outputs
         last = tuple(torch.stack(part) for part in zip(*states, strict=True))
         values = values[None]
         keys = values if decoder.attention is None else decoder.attention.keys(values)
@@ -73,34 +90,18 @@ class SingleSearch:
         """From where a search starts, B = 1, to the Hypothesis that `greedy_search` gives."""
         assert not options.no_repeat_ngram
         assert not options.coverage_penalty
-        step = _Step(self, begin)
-        tokens: list[int] = []
-        log_probabilities: list[float] = []
-        attended: list[Floats] = []
-        last, truncated = options.start, True
-        while len(tokens) < longest and truncated:
-            logits = step(last)
-            top = logits.max()
-            last = _best(logits, options, early=len(tokens) < shortest)
-            value = float(logits[last] - top - np.log(np.exp(logits - top).sum()))
-            if isnan(value):
-                raise RunError(NOT_NUMBERS)
-            if not isfinite(value):
-                break
-            tokens.append(last)
-            log_probabilities.append(value)
-            if options.keep_attention and step.weights is not None:
-                attended.append(step.weights)
-            truncated = last != options.end
-        score = sum(log_probabilities) / options.normalizer(len(tokens))
-        kept = np.stack(attended) if attended else None
-        return Hypothesis(tokens if truncated else tokens[:-1], log_probabilities, score, truncated, kept)
+        step = self.idle.pop() if self.idle else _Step(self)
+        with np.errstate(over="ignore"):  # exp of a gate's input that is far below zero
+            step.begin(begin)
+            found = _search(step, options, longest=longest, shortest=shortest)
+        self.idle.append(step)
+        return found
 
     def enter(self, token: int) -> Floats:
         """A token's share of the first layer's gates (G,), biases included."""
         known = self.entered.get(token)
         if known is None:
-            into = self.stepper.asking.cells[0].into
+            into = self.cells[0].into
             product = torch.addmm(into.bias, self.stepper.embedding[token, None], into.weight[: self.units])
             known = product.numpy()[0]
             if len(self.entered) * len(known) < LARGEST_TABLE:
@@ -108,21 +109,30 @@ class SingleSearch:
         return known
 
 
-def _layers(recurrent: Recurrent) -> list[nn.RNNBase]:
-    return [layer for layer in recurrent.layers if isinstance(layer, nn.RNNBase)]
-
-
-def _read(cell: CellStep, inputs: Tensor, *, back: bool) -> tuple[Floats, tuple[Floats, ...]]:
-    """(S, I) -> a direction's outputs (S, H) and its last state, (H,) each."""
-    gates: Floats = cell.into(inputs).numpy()
-    zeros = np.zeros(cell.size, np.float32)
-    layer = _Layer(cell, (zeros, zeros) if cell.kind is nn.LSTM else (zeros,))
-    outputs = np.empty((len(gates), cell.size), np.float32)
-    with np.errstate(over="ignore"):
-        for position in range(len(gates))[:: -1 if back else 1]:
-            layer.gates[:] = gates[position]
-            outputs[position] = layer.advance().array
-    return outputs, (layer.hidden.array,) if layer.cell is None else (layer.hidden.array, layer.cell)
+def _search(step: "_Step", options: SearchOptions, *, longest: int, shortest: int) -> Hypothesis:
+    tokens: list[int] = []
+    log_probabilities: list[float] = []
+    attended: list[Floats] = []
+    last, truncated = options.start, True
+    while len(tokens) < longest and truncated:
+        logits = step(last)
+        top = logits.max()
+        last = _best(logits, options, early=len(tokens) < shortest)
+        value = float(logits[last] - top)
+        logits -= top
+        value -= float(np.log(np.exp(logits, out=logits).sum()))
+        if isnan(value):
+            raise RunError(NOT_NUMBERS)
+        if not isfinite(value):
+            break
+        tokens.append(last)
+        log_probabilities.append(value)
+        if options.keep_attention and step.weights is not None:
+            attended.append(step.weights)
+        truncated = last != options.end
+    score = sum(log_probabilities) / options.normalizer(len(tokens))
+    kept = np.stack(attended) if attended else None
+    return Hypothesis(tokens if truncated else tokens[:-1], log_probabilities, score, truncated, kept)
 
 
 def _best(logits: Floats, options: SearchOptions, *, early: bool) -> int:
@@ -138,78 +148,208 @@ def _best(logits: Floats, options: SearchOptions, *, early: bool) -> int:
     return best
 
 
+def _layers(recurrent: Recurrent) -> list[nn.RNNBase]:
+    return [layer for layer in recurrent.layers if isinstance(layer, nn.RNNBase)]
+
+
+def _beside(one: Affine, other: Affine) -> Affine:
+    """Two products with the same vector as one."""
+    return Affine(torch.cat([one.weight, other.weight], dim=1), torch.cat([one.bias, other.bias]))
+
+
+def _read(directions: list[CellStep], values: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """(S, I) -> an encoder layer's outputs (S, D x H), directions in step, and its last state's parts (1, D x H)."""
+    cells = _Cells(directions[0], [_Exact(cell.across) for cell in directions])
+    shares = [cell.into(values).numpy()[:: -1 if number else 1] for number, cell in enumerate(directions)]
+    outputs = np.empty((len(directions), len(values), cells.size), np.float32)
+    with np.errstate(over="ignore"):
+        for position, share in enumerate(np.stack(shares, axis=1)):
+            cells.gates[:] = share
+            cells.multiply()
+            cells.advance()
+            outputs[:, position] = cells.hidden
+    ordered = [output[:: -1 if number else 1] for number, output in enumerate(outputs)]
+    last = [cells.hidden] if cells.cell is None else [cells.hidden, cells.cell]
+    return torch.from_numpy(np.concatenate(ordered, axis=1)), [torch.from_numpy(part).view(1, -1) for part in last]
+
+
 class _Row:
     """A vector as torch sees it (1, N) and as NumPy does (N,): one memory."""
 
     def __init__(self, size: int) -> None:
-        self.tensor = torch.empty(1, size)
+        self.tensor = torch.zeros(1, size)
         self.array: Floats = self.tensor.numpy()[0]
 
 
-class _Product:
-    """x W + b of one row."""
+class _Exact:
+    """x W + b of one row, in float32."""
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self.weight, self.bias = weight, bias
-        self.out = _Row(weight.shape[1])
+    def __init__(self, affine: Affine) -> None:
+        self.weight, self.bias = affine
+        self.outputs = len(self.bias)
 
-    def __call__(self, row: _Row) -> _Row:
-        torch.addmm(self.bias, row.tensor, self.weight, out=self.out.tensor)
-        return self.out
+    def __call__(self, row: Tensor, out: Tensor) -> None:
+        """(1, inputs) -> into (1, outputs)."""
+        torch.addmm(self.bias, row, self.weight, out=out)
+
+
+class _Rounded:
+    """The same with weights of 8 bits, a scale for each output, and inputs in bfloat16: a quarter to read."""
+
+    def __init__(self, affine: Affine) -> None:
+        inputs, outputs = affine.weight.shape
+        weight = nn.functional.pad(affine.weight.t(), (0, -inputs % WHOLE, 0, -outputs % WHOLE))
+        scale = (weight.abs().amax(dim=1).clamp(min=1e-30) / 127).bfloat16()
+        self.weight = (weight / scale[:, None]).round_().clamp_(-127, 127).to(torch.int8).contiguous()
+        self.scale, self.bias, self.missing, self.outputs = scale, affine.bias, -inputs % WHOLE, outputs
+
+    def __call__(self, row: Tensor, out: Tensor) -> None:
+        """(1, inputs) -> into (1, outputs)."""
+        if self.missing:
+            row = nn.functional.pad(row, (0, self.missing))
+        product = torch._weight_int8pack_mm(row.bfloat16(), self.weight, self.scale)
+        torch.add(self.bias, product[:, : self.outputs], out=out)
+
+
+_Product = _Exact | _Rounded
+
+
+class _Cells:
+    """D cells of a kind in step, with their states; each has its own product with its hidden state."""
+
+    def __init__(self, like: CellStep, across: list[_Product]) -> None:
+        """The products may be wider than the gates: what is left of them is `beyond`."""
+        self.kind, self.size = like.kind, like.size
+        count, size, width = len(across), like.size, like.across.weight.shape[1]
+        hidden, product = torch.zeros(count, size), torch.empty(count, across[0].outputs)
+        self.products = [(one, hidden[number, None], product[number, None]) for number, one in enumerate(across)]
+        self.hidden: Floats = hidden.numpy()
+        self.across: Floats = product.numpy()[:, :width]
+        """(D, G)"""
+        self.beyond: Floats = product.numpy()[:, width:]
+        self.gates: Floats = np.empty((count, width), np.float32)
+        """(D, G), the inputs' share, which a step uses up"""
+        self.cell: Floats | None = np.zeros((count, size), np.float32) if self.kind is nn.LSTM else None
+        self.opened, self.candidate = self.gates[:, : 2 * size], self.gates[:, 2 * size : 3 * size]
+        self.reset, self.update = self.gates[:, :size], self.gates[:, size : 2 * size]
+        self.opening, self.inner = self.across[:, : 2 * size], self.across[:, 2 * size :]
+
+    def multiply(self) -> None:
+        """The products with the hidden states."""
+        for multiply, row, out in self.products:
+            multiply(row, out)
+
+    def advance(self) -> None:
+        """The next states, from the inputs' share of the gates and the product with the states."""
+        if self.kind is nn.GRU:
+            self.opened += self.opening
+            _sigmoid(self.opened)
+            self.inner *= self.reset
+            self.candidate += self.inner
+            np.tanh(self.candidate, out=self.candidate)
+            self.hidden -= self.candidate
+            self.hidden *= self.update
+            self.hidden += self.candidate
+            return
+        self.gates += self.across
+        if self.cell is None:
+            np.tanh(self.gates, out=self.hidden)
+            return
+        give = self.gates[:, 3 * self.size :]
+        _sigmoid(self.opened)
+        _sigmoid(give)
+        np.tanh(self.candidate, out=self.candidate)
+        self.candidate *= self.reset  # of an LSTM, the input gate; its update is the forget gate
+        self.cell *= self.update
+        self.cell += self.candidate
+        np.tanh(self.cell, out=self.hidden)
+        self.hidden *= give
+
+
+def _sigmoid(values: Floats) -> None:
+    """In place."""
+    np.negative(values, out=values)
+    np.exp(values, out=values)
+    values += 1.0
+    np.reciprocal(values, out=values)
+
+
+class _Layer:
+    """A layer of the decoder, and the product of its output with what reads it."""
+
+    def __init__(self, cell: CellStep, across: _Product, reader: _Product | None) -> None:
+        """`reader` stands apart where it does not read the hidden state, but its sum with the inputs."""
+        self.cells = _Cells(cell, [across])
+        self.gates: Floats = self.cells.gates[0]
+        self.reader = reader
+        self.sum, self.product = _Row(cell.size), _Row(0 if reader is None else reader.outputs)
+        self.output: Floats = self.cells.hidden[0] if reader is None else self.sum.array
+        self.read: Floats = self.cells.beyond[0] if reader is None else self.product.array
+
+    def begin(self, state: tuple[Floats, ...]) -> None:
+        self.cells.hidden[0] = state[0]
+        if self.cells.cell is not None:
+            self.cells.cell[0] = state[1]
+        self.cells.multiply()
+
+    def __call__(self, inputs: Floats | None) -> None:
+        """From `gates` to `output` and `read`, the product with it; a residual layer adds its inputs."""
+        self.cells.advance()
+        self.cells.multiply()
+        if self.reader is not None and inputs is not None:
+            np.add(self.cells.hidden[0], inputs, out=self.output)
+            self.reader(self.sum.tensor, self.product.tensor)
 
 
 class _Step:
     """Where the search of one sentence stands; each call feeds a token."""
 
-    def __init__(self, search: SingleSearch, begin: Hypotheses) -> None:
-        stepper, memory = search.stepper, begin.memory
-        decoder, asking = stepper.model.decoder, stepper.asking.cells
-        above = [] if stepper.above is None else stepper.above.cells
+    def __init__(self, search: SingleSearch) -> None:
+        stepper = search.stepper
         self.search = search
         self.weights: Floats | None = None
         """(S,) of the attention, behind a call"""
-        states = list(zip(*(part[:, 0].numpy() for part in begin.decoder.layers), strict=True))
-        # The first layer reads a table, and of the others' inputs only the hidden state is multiplied at each step.
-        own = [_Layer(cell, state) for cell, state in zip([*asking, *above], states, strict=True)]
-        self.asking, self.above = own[: len(asking)], own[len(asking) :]
-        self.residual_from = stepper.asking.residual_from, 0 if stepper.above is None else stepper.above.residual_from
-        self.feeding: _Product | None = None
-        self.feed: _Row | None = None
-        if begin.decoder.feed is not None:
-            weight = asking[0].into.weight[search.units :]
-            self.feeding, self.feed = _Product(weight, weight.new_zeros(weight.shape[1])), _Row(search.units)
-            self.feed.array[:] = 0.0
-        size = asking[-1].size
-        self.readout = _Product(stepper.readout.weight[:size], stepper.readout.bias)
-        self.output = _Product(*stepper.output)
-        if decoder.attention is not None:
+        parts = zip(search.cells, search.products, strict=True)
+        self.layers = [_Layer(cell, across, reader) for cell, (across, reader) in parts]
+        self.asking = len(stepper.asking.cells)
+        self.fed = _Row(0 if search.feeding is None else search.feeding.outputs)
+        self.readout, self.logits = _Row(search.units), _Row(search.output.outputs)
+        self.attention = stepper.model.decoder.attention
+
+    def begin(self, begin: Hypotheses) -> None:
+        """Stand before the first token of a sentence."""
+        states = zip(*(part[:, 0].numpy() for part in begin.decoder.layers), strict=True)
+        for layer, state in zip(self.layers, states, strict=True):
+            layer.begin(state)
+        self.readout.array[:] = 0.0
+        if self.attention is not None:
+            memory = begin.memory
             valid = memory.valid[0]
-            self.keys: Floats = (memory.keys[0, valid] * decoder.attention.scale).numpy()
-            self.values: Floats = (memory.values[0, valid] @ search.projection).numpy()
+            self.keys: Floats = (memory.keys[0, valid] * self.attention.scale).numpy()
+            self.values: Floats = (memory.values[0, valid] @ self.search.projection).numpy()
 
     def __call__(self, token: int) -> Floats:
         """The logits (V,) of what follows."""
-        with np.errstate(over="ignore"):  # exp of a gate's input that is far below zero
-            first = self.asking[0]
-            first.gates[:] = self.search.enter(token)
-            if self.feeding is not None and self.feed is not None:
-                first.gates += self.feeding(self.feed).array
-            hidden = first.advance()
-            for index, layer in enumerate(self.asking[1:], start=1):
-                hidden = layer(hidden, None, residual=index >= self.residual_from[0])
-            context = None
-            if self.search.stepper.model.decoder.attention is not None:
-                context = self._attend(hidden.array)
-            for index, layer in enumerate(self.above):
-                share = None if context is None else context[self.search.shares[index]]
-                hidden = layer(hidden, share, residual=index >= self.residual_from[1])
-            readout = self.readout(hidden)
+        shares, context = iter(self.search.shares), None
+        share, inputs = self.search.enter(token), None
+        for number, layer in enumerate(self.layers):
+            layer.gates[:] = share
+            if number == 0 and self.search.feeding is not None:
+                self.search.feeding(self.readout.tensor, self.fed.tensor)
+                layer.gates += self.fed.array
             if context is not None:
-                readout.array += context[self.search.shares[-1]]
-            np.tanh(readout.array, out=readout.array)
-            if self.feed is not None:
-                self.feed.array[:] = readout.array
-            return self.output(readout).array
+                layer.gates += context[next(shares)]
+            layer(inputs)
+            share, inputs = layer.read, layer.output
+            if number == self.asking - 1 and self.attention is not None:
+                context = self._attend(inputs)
+        readout = self.readout.array
+        readout[:] = share
+        if context is not None:
+            readout += context[next(shares)]
+        np.tanh(readout, out=readout)
+        self.search.output(self.readout.tensor, self.logits.tensor)
+        return self.logits.array
 
     def _attend(self, query: Floats) -> Floats:
         """(H,) -> the context, multiplied by what reads it."""
@@ -220,64 +360,3 @@ class _Step:
         self.weights = weights
         context: Floats = np.matmul(weights, self.values)
         return context
-
-
-class _Layer:
-    """A cell with its state."""
-
-    def __init__(self, cell: CellStep, state: tuple[Floats, ...]) -> None:
-        self.kind, size = cell.kind, cell.size
-        # the first layer's product is never called: it reads a table
-        self.product = _Product(cell.into.weight[:size], cell.into.bias)
-        self.across = _Product(*cell.across)
-        self.gates: Floats = self.product.out.array
-        self.hidden, self.sum = _Row(size), _Row(size)
-        self.hidden.array[:] = state[0]
-        self.cell: Floats | None = state[1].copy() if len(state) == 2 else None
-
-    def __call__(self, inputs: _Row, context: Floats | None, *, residual: bool) -> _Row:
-        self.product(inputs)
-        if context is not None:
-            self.gates += context
-        hidden = self.advance()
-        if not residual:
-            return hidden
-        np.add(hidden.array, inputs.array, out=self.sum.array)
-        return self.sum
-
-    def advance(self) -> _Row:
-        """The next state, from the inputs' share of the gates."""
-        gates, product, state = self.gates, self.across(self.hidden).array, self.hidden.array
-        size = len(state)
-        if self.kind is nn.GRU:
-            opened, candidate = gates[: 2 * size], gates[2 * size :]
-            opened += product[: 2 * size]
-            _sigmoid(opened)
-            product[2 * size :] *= opened[:size]
-            candidate += product[2 * size :]
-            np.tanh(candidate, out=candidate)
-            state -= candidate
-            state *= opened[size:]
-            state += candidate
-            return self.hidden
-        gates += product
-        if self.cell is None:
-            np.tanh(gates, out=state)
-            return self.hidden
-        take, forget, candidate, give = gates.reshape(4, size)
-        _sigmoid(gates[: 2 * size])
-        _sigmoid(give)
-        np.tanh(candidate, out=candidate)
-        self.cell *= forget
-        self.cell += take * candidate
-        np.tanh(self.cell, out=state)
-        state *= give
-        return self.hidden
-
-
-def _sigmoid(values: Floats) -> None:
-    """In place."""
-    np.negative(values, out=values)
-    np.exp(values, out=values)
-    values += 1.0
-    np.reciprocal(values, out=values)

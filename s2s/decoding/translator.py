@@ -1,6 +1,7 @@
 """Raw lines in, raw lines out: tokenizers, search and one or more models together."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -74,8 +75,6 @@ class Translator:
     ) -> None:
         self.models = [model.to(compute.device) for model in models]
         self.steppers = [Stepper(model, compute.dtype) for model in self.models]
-        single = len(self.steppers) == 1 and SingleSearch.suits(self.steppers[0])
-        self._single = SingleSearch(self.steppers[0]) if single else None
         on_gpu = compute.device.type == "cuda"
         self._step = combine([ReplayedStep(stepper) for stepper in self.steppers] if on_gpu else self.steppers)
         self.source = source
@@ -83,11 +82,17 @@ class Translator:
         self.decoding = decoding
         self.compute = compute
 
+    @cached_property
+    def _single(self) -> SingleSearch | None:
+        """For a line alone, where the model suits it."""
+        alone = len(self.steppers) == 1 and SingleSearch.suits(self.steppers[0])
+        return SingleSearch(self.steppers[0]) if alone else None
+
     @classmethod
     def load(cls, *runs: str | Path, device: str = "auto", precision: Precision = "float32") -> Self:
         """Open one run folder, or several as an ensemble that averages their probabilities.
 
-        Raises RunError for a folder that is missing or damaged, or whose tokenizers differ.
+        Raises RunError for a folder that is missing or damaged, or whose languages or tokenizers differ.
         """
         compute = choose_compute(device, precision)
         models, tokenizers, recipes = [], [], []
@@ -104,6 +109,11 @@ class Translator:
             models.append(model.eval())
             tokenizers.append((source, target))
             recipes.append(recipe)
+        ways = [f"{recipe.data.source} to {recipe.data.target}" for recipe in recipes]
+        for run_path, way in zip(runs, ways, strict=True):
+            if way != ways[0]:
+                first = f"{runs[0]} from {ways[0]}"
+                raise RunError(f"{run_path}: translates from {way}, but {first}; an ensemble needs the same languages")
         prints = [(source.fingerprint, target.fingerprint) for source, target in tokenizers]
         for run_path, own in zip(runs, prints, strict=True):
             if own != prints[0]:

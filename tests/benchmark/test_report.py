@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from s2s.benchmark import decoding, growth, training
+from s2s.benchmark import decoding, growth, report, training
+from s2s.benchmark.rates import alternate
 from s2s.cli import main
+from s2s.errors import RunError
+from s2s.nn.precision import choose_compute
 
 SMALL = ["model.hidden_size=12", "model.embedding_size=8", "tokenizer.vocabulary_size=1500"]
 
@@ -53,3 +56,33 @@ def test_only_translators_are_measured() -> None:
     result = CliRunner().invoke(main, ["bench", "sunspots"])
     assert result.exit_code == 1
     assert "bench measures translators, and this recipe is for the task forecast" in result.stderr
+
+
+def test_a_run_of_other_sizes_or_none_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "bench_training", None)
+    missing = CliRunner().invoke(main, ["bench", "phrasebook-en-ko", *SMALL, "--run", "nothing"])
+    assert (missing.exit_code, "nothing: no such run folder" in missing.stderr) == (1, True)
+    trained = ["train", "phrasebook-en-ko", *SMALL, "training.steps=1", "training.epochs=1", "--out", "run"]
+    assert CliRunner().invoke(main, trained, catch_exceptions=False).exit_code == 0
+    other = CliRunner().invoke(main, ["bench", "phrasebook-en-ko", *SMALL, "model.hidden_size=16", "--run", "run"])
+    assert other.exit_code == 1
+    assert "run: not of the recipe's sizes" in other.stderr
+    assert "give a run of this recipe, or leave out --run" in other.stderr
+
+
+def test_ratios_are_of_the_same_rounds() -> None:
+    speeds = iter([9.0, 9.0, 1.0, 2.0, 10.0, 20.0, 100.0, 300.0])  # the first two warm up
+    ways = {name: (lambda: (1, 1 / next(speeds))) for name in ("slow", "fast")}
+    found = alternate(ways, 3)
+    assert found["fast"].over(found["slow"]) == pytest.approx(2)
+    assert found["slow"].as_json() == pytest.approx({"median": 10, "low": 1, "high": 100})
+    assert found["fast"].median == pytest.approx(20)
+
+
+def test_a_translation_that_fails_ends_the_cold_start_with_its_message(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"bench: `-m s2s translate .*` ended with 1: s2s: .*no such run folder"):
+        decoding.cold_start(tmp_path / "nothing", "a", choose_compute("cpu"))

@@ -219,6 +219,17 @@ def test_runs_with_other_tokenizers_make_no_ensemble(tmp_path: Path) -> None:
     assert len(Translator.load(first, third, device="cpu").models) == 2
 
 
+def test_runs_of_other_languages_make_no_ensemble(tmp_path: Path) -> None:
+    first, second = save(tmp_path / "a"), save(tmp_path / "b")
+    recipe = second / "recipe.toml"
+    text = recipe.read_text()
+    swapped = text.replace('source = "x"', 'source = "y"', 1).replace('target = "y"', 'target = "x"', 1)
+    assert swapped != text
+    recipe.write_text(swapped)
+    with pytest.raises(RunError, match=r"b: translates from y to x, but .*a from x to y; an ensemble needs the same"):
+        Translator.load(first, second, device="cpu")
+
+
 @pytest.mark.parametrize("missing", ["recipe.toml", "best.safetensors", "tokenizer.json"])
 def test_a_folder_that_lacks_a_file_is_named(tmp_path: Path, missing: str) -> None:
     folder = save(tmp_path / "a")

@@ -174,6 +174,23 @@ def test_the_search_of_one_sentence_is_the_greedy_search(shape: Shape) -> None:
             np.testing.assert_allclose(found.attention, expected.attention, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@torch.inference_mode()
+def test_weights_of_8_bits_for_one_sentence_are_near(shape: Shape) -> None:
+    model = build(shape.model(embedding_size=20, hidden_size=70), spread=0.1).eval()
+    stepper = Stepper(model, torch.bfloat16)
+    if not SingleSearch.suits(stepper):
+        return
+    near, exact = SingleSearch(stepper), SingleSearch(Stepper(model))
+    options = SearchOptions(forbidden=FORBIDDEN)
+    for source, _ in drawn([(5, 1), (9, 1)]):
+        begin = near.begin(batch_of([(source, [])]).source)
+        few, expected = (search(begin, options, longest=1, shortest=0) for search in (near, exact))
+        assert few.tokens == expected.tokens
+        assert few.log_probabilities == pytest.approx(expected.log_probabilities, abs=0.02)
+        assert few.log_probabilities != expected.log_probabilities
+
+
 @torch.inference_mode()
 def test_the_search_of_one_sentence_stops_where_nothing_is_allowed_and_refuses_what_is_no_number() -> None:
     stepper = Stepper(build(SHAPES[0].model(), seed=3).eval())
