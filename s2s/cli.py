@@ -18,7 +18,7 @@ import click
 from tqdm import tqdm
 
 from s2s.errors import S2SError
-from s2s.terminal import Commands, messages
+from s2s.terminal import Commands, importing, messages
 from s2s.version import VERSION
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -185,7 +185,8 @@ def translate(
     """
     if tokens and form != "jsonl":
         raise click.UsageError("--tokens needs --format jsonl")
-    from s2s.decoding.translator import Translator
+    with importing():
+        from s2s.decoding.translator import Translator
     from s2s.filter import arriving, in_blocks, rendered
     from s2s.filter import output as opened
     from s2s.text.lines import read_lines
@@ -300,7 +301,8 @@ def generate(
     """Continue a text with the language model RUN."""
     if not math.isfinite(temperature + top_p):
         raise click.UsageError("--temperature and --top-p must be numbers")
-    from s2s.decoding.generator import Generator
+    with importing():
+        from s2s.decoding.generator import Generator
     from s2s.run import json_text
 
     found = Generator.load(run, device=device, precision=precision).generate(
@@ -335,8 +337,9 @@ def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, d
 
     A column for each target, and one for each of its quantiles where the model gives them.
     """
+    with importing():
+        from s2s.tasks.forecasting import forecast_rows
     from s2s.run import json_text
-    from s2s.tasks.forecasting import forecast_rows
 
     rows, draw = forecast_rows(run, source, device)
     if as_json:

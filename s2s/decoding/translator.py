@@ -141,7 +141,8 @@ class Translator:
         width = self.decoding.beam if beam is None else beam
         encoded = [self.source.encode(line) if line.strip() else [] for line in lines]
         results = [BLANK] * len(lines)
-        bar = tqdm(total=len(lines), desc="translate", unit=" lines", disable=None, delay=2, leave=False)
+        quiet = len(lines) == 1 or None
+        bar = tqdm(total=len(lines), desc="translate", unit=" lines", disable=quiet, delay=2, leave=False)
         with torch.inference_mode(), bar:
             for group in self._groups([len(tokens) for tokens in encoded]):
                 found = self._search([encoded[index] for index in group], max(width, nbest), nbest, attention)
@@ -164,11 +165,6 @@ class Translator:
 
     def _search(self, sources: Sequence[list[int]], beam: int, nbest: int, attention: bool) -> list[list[Hypothesis]]:
         decoding, device = self.decoding, self.compute.device
-        lengths = torch.tensor([len(tokens) + 1 for tokens in sources])
-        tokens = pad([[*tokens, END] for tokens in sources])
-        if device.type == "cuda":  # of few widths: a graph is captured for each
-            tokens = functional.pad(tokens, (0, -tokens.shape[1] % GPU_WIDTH), value=PAD)
-        tokens = tokens.to(device)
         options = SearchOptions(
             forbidden=(PAD, START, UNKNOWN),
             no_repeat_ngram=decoding.no_repeat_ngram,
@@ -177,17 +173,25 @@ class Translator:
             coverage_penalty=decoding.coverage_penalty,
             keep_attention=attention,
         )
-        limits = {
-            "max_lengths": (longest := (lengths * decoding.max_length_ratio).long() + EXTRA_TOKENS),
-            "min_lengths": torch.minimum((lengths * decoding.min_length_ratio).long(), longest),
-            "source_lengths": lengths,
-        }
+        framed = [[*tokens, END] for tokens in sources]
+        longest = [int(len(tokens) * decoding.max_length_ratio) + EXTRA_TOKENS for tokens in framed]
+        shortest = [
+            min(int(len(tokens) * decoding.min_length_ratio), most)
+            for tokens, most in zip(framed, longest, strict=True)
+        ]
         greedy = beam == 1 and not options.no_repeat_ngram and not options.coverage_penalty
         if greedy and len(sources) == 1 and self._single is not None:
-            found = self._single(
-                self._single.begin(tokens), options, longest=int(longest), shortest=int(limits["min_lengths"])
-            )
-            return [[found]]
+            alone = self._single.begin(torch.tensor(framed))
+            return [[self._single(alone, options, longest=longest[0], shortest=shortest[0])]]
+        tokens, lengths = pad(framed), torch.tensor([len(tokens) for tokens in framed])
+        if device.type == "cuda":  # of few widths: a graph is captured for each
+            tokens = functional.pad(tokens, (0, -tokens.shape[1] % GPU_WIDTH), value=PAD)
+        tokens = tokens.to(device)
+        limits = {
+            "max_lengths": torch.tensor(longest),
+            "min_lengths": torch.tensor(shortest),
+            "source_lengths": lengths,
+        }
         with self.compute.autocast():
             begin = JointState([stepper.begin(tokens, lengths) for stepper in self.steppers])
         if greedy:

@@ -127,7 +127,7 @@ class Trainer(Generic[BatchT]):
                 loss = self.task.loss(batch, progress.step)
             (loss.smoothed / tokens).backward()  # type: ignore[no-untyped-call]
             self._nats += loss.nats
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm or math.inf)
+        norm = self._clip()
         if self.compute.device.type == "cpu" and not math.isfinite(float(norm)):
             raise TrainingError(
                 f"step {progress.step:,}: the gradient is not finite; lower training.learning_rate"
@@ -143,6 +143,15 @@ class Trainer(Generic[BatchT]):
         if self.moving is not None:
             mine = list(weights_of(self.model).values())
             torch._foreach_lerp_(list(self.moving.values()), mine, self._share_of_new())
+
+    def _clip(self) -> Tensor:
+        """The norm of all gradients, which are scaled down to the limit; without waiting for a GPU to know whether."""
+        weights = [weight for weight in self.model.parameters() if weight.grad is not None]
+        norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+        limit = self.settings.clip_norm
+        if limit and (norm.device.type != "cpu" or float(norm) + 1e-6 >= limit):
+            nn.utils.clip_grads_with_norm_(weights, limit, norm)
+        return norm
 
     def _share_of_new(self) -> float:
         """How much the weights of a step weigh in the average over steps."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from s2s.decoding.greedy import greedy_search
 from s2s.decoding.hypotheses import SearchOptions
 from s2s.decoding.search import Step, StepOutput, beam_search
-from s2s.decoding.single import SingleSearch
+from s2s.decoding.single import SingleSearch, _Rounded
 from s2s.decoding.stepper import Stepper
 from s2s.errors import RunError
 from s2s.models.seq2seq import Hypotheses, Seq2Seq, build_seq2seq
@@ -189,6 +189,20 @@ def test_weights_of_8_bits_for_one_sentence_are_near(shape: Shape) -> None:
         assert few.tokens == expected.tokens
         assert few.log_probabilities == pytest.approx(expected.log_probabilities, abs=0.02)
         assert few.log_probabilities != expected.log_probabilities
+
+
+@torch.inference_mode()
+def test_weights_of_8_bits_are_left_out_where_torch_multiplies_them_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build(SHAPES[0].model(), spread=0.4).eval()
+    begin = SingleSearch(Stepper(model)).begin(batch_of([([5, 6], [])]).source)
+    options = SearchOptions(forbidden=FORBIDDEN)
+    exact = SingleSearch(Stepper(model))(begin, options, longest=5, shortest=0)
+    monkeypatch.setattr(torch, "_weight_int8pack_mm", lambda row, weight, scale: row.new_zeros(1, len(weight)))
+    _Rounded.is_right.cache_clear()
+    try:
+        assert SingleSearch(Stepper(model, torch.bfloat16))(begin, options, longest=5, shortest=0) == exact
+    finally:
+        _Rounded.is_right.cache_clear()
 
 
 @torch.inference_mode()

@@ -400,3 +400,24 @@ def test_signals_are_handed_back_and_a_second_interrupt_ends_at_once(tmp_path: P
         train(tmp_path, {}, twice)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
     assert train(tmp_path, {}).step == STEPS
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.05, 0.3, 1.0, 100.0])
+def test_gradients_are_clipped_as_torch_clips_them(tmp_path: Path, limit: float) -> None:
+    own, plain = Toy(), Toy()
+    trainer = Trainer(
+        own, settings(clip_norm=limit, optimizer="sgd", schedule="constant"), RunFolder(tmp_path), COMPUTE
+    )
+    for batch in own.data:
+        torch.manual_seed(3)
+        loss = plain.loss(batch, 0)
+        (loss.smoothed / 3).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(plain.model.parameters(), limit or math.inf)
+        torch.manual_seed(3)
+        trainer.step([batch])
+        rate = trainer.optimizer.param_groups[0]["lr"]
+        with torch.no_grad():
+            for weight, ours in zip(plain.model.parameters(), own.model.parameters(), strict=True):
+                weight.add_(weight.grad, alpha=-rate)
+                assert torch.equal(weight, ours)
+        plain.model.zero_grad()
