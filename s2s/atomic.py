@@ -1,6 +1,7 @@
 """Files that are whole or absent: written beside their place, flushed to the disk, then renamed."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,11 +34,12 @@ def _replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
     try:
+        if path.exists():
+            temporary.touch()
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        if path.exists():
-            temporary.chmod(path.stat().st_mode)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

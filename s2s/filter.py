@@ -71,8 +71,10 @@ def output(path: Path | None, standard_output: TextIO) -> Iterator[TextIO]:
             yield file
 
 
-def _is_same(path: Path, stream: TextIO) -> bool:
+def _is_same(path: Path, stream: TextIO | None) -> bool:
     """Whether a path leads to what a stream writes to, as /dev/stdout does: it must not be replaced meanwhile."""
+    if stream is None:  # closed
+        return False
     try:
         return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
     except (OSError, ValueError):  # there is no such file, or the stream is none of the system's

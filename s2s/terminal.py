@@ -85,12 +85,14 @@ def importing() -> Iterator[None]:
     if "torch" in sys.modules:
         yield
         return
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -257,7 +257,15 @@ def test_the_standard_output_by_another_name_is_not_replaced(runs: Runs) -> None
     assert Path("log").read_text() == f"before\n{FORWARD}\nafter\n"
 
 
-def test_a_closed_input_is_one_message(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_standard_output_is_not_asked_for_where_a_file_is_written(runs: Runs) -> None:
+    Path("out").write_text("before")
+    command = ["translate", runs.first, "--output", "out"]
+    program = f"import sys; sys.stdout = None; from s2s.cli import main; main({command!r})"
+    subprocess.run([sys.executable, "-c", program], input=b"a b c d\n", stderr=PIPE, env=ENVIRONMENT, check=True)
+    assert Path("out").read_text() == f"{FORWARD}\n"
+
+
+def test_a_closed_input_is_one_message(runs: Runs) -> None:
     program = f"import sys; sys.stdin = None; from s2s.cli import main; main(['translate', {runs.first!r}])"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, env=ENVIRONMENT, check=False)
     assert ended.returncode == 1

@@ -17,13 +17,13 @@ from s2s.benchmark.training import bench_training
 from s2s.decoding.translator import Translator
 from s2s.errors import DataError, RecipeError, RunError
 from s2s.nn.precision import choose_compute
-from s2s.nn.weights import load_tensors, save_tensors, weights_of
+from s2s.nn.weights import save_tensors, weights_of
 from s2s.recipe_file import Recipe
 from s2s.recipe_toml import recipe_toml
 from s2s.recipe_translation import TranslationRecipe
 from s2s.run import RunFolder, recipe_of
 from s2s.tasks.splits import open_splits
-from s2s.tasks.translation import TranslationTask, prepare
+from s2s.tasks.translation import prepare
 
 log = logging.getLogger("s2s")
 
@@ -31,13 +31,13 @@ log = logging.getLogger("s2s")
 def benchmark(recipe: Recipe, run: Path, *, asked: bool, corpora: Path | None, device: str) -> dict[str, Any]:
     """Measure a translation recipe on its own data and sizes.
 
-    Lines are translated with the weights of `run` where it is there and of the same sizes, as it must be when it was
-    `asked` for; else with those that the measured training steps gave. Raises RecipeError for another task.
+    Lines are translated with the weights of `run` where it is there and of the same model and languages, as it must be
+    when it was `asked` for; else with those that the measured training steps gave. Raises RecipeError for another task.
     """
     if not isinstance(recipe, TranslationRecipe):
         raise RecipeError(f"bench measures translators, and this recipe is for the task {recipe.task}")
     if asked:
-        recipe_of(RunFolder(run))
+        RunFolder(run).require_recipe()
         RunFolder(run).require_best()
     if recipe.variants:
         log.info("the recipe itself is measured, not its %s variants", len(recipe.variants))
@@ -46,7 +46,7 @@ def benchmark(recipe: Recipe, run: Path, *, asked: bool, corpora: Path | None, d
     with TemporaryDirectory() as folder:
         own = RunFolder(Path(folder))
         task = prepare(recipe, own, compute, splits)
-        chosen = run if _fits(RunFolder(run), task, asked=asked) else own.path
+        chosen = run if _fits(RunFolder(run), recipe, asked=asked) else own.path
         log.info("training: the recipe's steps, the textbook's, and the machine's matrix products")
         training = bench_training(task, compute)
         write_text(own.recipe, recipe_toml(recipe))
@@ -75,20 +75,34 @@ def benchmark(recipe: Recipe, run: Path, *, asked: bool, corpora: Path | None, d
     }
 
 
-def _fits(run: RunFolder, task: TranslationTask, *, asked: bool) -> bool:
-    """Whether the weights of a run are there and of the recipe's sizes."""
+def _fits(run: RunFolder, recipe: TranslationRecipe, *, asked: bool) -> bool:
+    """Whether the weights of a run are there, and are of the recipe's model, vocabulary and languages."""
     if not asked and not run.best.exists():
         return False
-    there = {name: tuple(weight.shape) for name, weight in load_tensors(run.require_best()).items()}
-    wanted = {name: tuple(weight.shape) for name, weight in weights_of(task.model).items()}
-    odd = sorted(name for name in there.keys() | wanted.keys() if there.get(name) != wanted.get(name))
+    other = _compared(recipe_of(run))
+    pairs = [(key, other.get(key), value) for key, value in _compared(recipe).items()]
+    odd = [f"{key} is {its}, here {own}" for key, its, own in pairs if its != own]
     if not odd:
         return True
-    differs = f"{run}: not of the recipe's sizes ({odd[0]} is {there.get(odd[0])}, here {wanted.get(odd[0])})"
+    differs = f"{run}: of another recipe ({odd[0]})"
     if asked:
-        raise RunError(f"{differs}; give a run of this recipe, or leave out --run")
+        raise RunError(f"{differs}; give a run of this one, or leave out --run")
     log.warning("%s; lines are translated with the weights of the benchmark's own steps", differs)
     return False
+
+
+def _compared(recipe: Recipe) -> dict[str, object]:
+    """The values, by key, in which a run must agree with the recipe that is measured."""
+    if not isinstance(recipe, TranslationRecipe):
+        return {"task": recipe.task}
+    model = recipe.model.model_dump(exclude={"dropout", "initialization"})
+    return {
+        "task": recipe.task,
+        "data.source": recipe.data.source,
+        "data.target": recipe.data.target,
+        "tokenizer.vocabulary_size": recipe.tokenizer.vocabulary_size,
+        **{f"model.{name}": value for name, value in model.items()},
+    }
 
 
 def _processor() -> str:
@@ -102,8 +116,8 @@ def _processor() -> str:
 
 HEADINGS = {
     "training": "the textbook's is in float32, in the corpus's order; the limit, that of the model's matrix products",
-    "decoding": "the textbook translates line by line in float32; latencies are of one line at a time",
-    "growth": "made-up pairs, random tokens, and the first lines of the test set",
+    "decoding": "in float32 but for what stands under bfloat16; the textbook goes line by line",
+    "growth": "made-up pairs, random tokens, and some of the lines above",
 }
 
 

@@ -6,12 +6,14 @@ them is NumPy on the same memory, whose calls cost a fifth. What the context is 
 memory's values, once a sentence, and what the embedding is multiplied by into it, once a token. Its slow twin is
 `greedy_search` over a `Stepper`.
 
-In bfloat16, which is no faster to read for one row in torch, the decoder's weights are rounded to 8 bits instead.
+In bfloat16, which is no faster to read for one row in torch, the decoder's weights are rounded to 8 bits instead, and
+its inputs to bfloat16; the encoder, the attention and the embedding's product stay in float32.
 """
 
 from functools import cache
 from itertools import accumulate, pairwise
 from math import isfinite, isnan
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,35 +34,38 @@ LARGEST_TABLE = 1 << 22
 
 
 class SingleSearch:
-    """Searches one sentence with the weights of a Stepper."""
+    """Searches one sentence with the model and in the precision of a Stepper."""
 
     def __init__(self, stepper: Stepper) -> None:
         product = _Exact if stepper.dtype == torch.float32 or not _Rounded.is_right() else _Rounded
-        self.stepper = stepper = stepper if stepper.dtype == torch.float32 else Stepper(stepper.model)
+        stepper = stepper if stepper.dtype == torch.float32 else Stepper(stepper.model)
+        self.model, self.embedding = stepper.model, stepper.embedding
         recurrent = stepper.model.encoder.recurrent
         endings = ("", "_reverse")[: recurrent.directions]
         self.reading = [[CellStep(layer, stepper.dtype, end) for end in endings] for layer in _layers(recurrent)]
         self.units = stepper.embedding.shape[1]
         self.entered: dict[int, Floats] = {}
         asking, above = stepper.asking, stepper.above
-        self.cells = [*asking.cells, *(() if above is None else above.cells)]
+        cells = [*asking.cells, *(() if above is None else above.cells)]
+        self.entry, self.cells = cells[0].into, [_Kind.of(cell) for cell in cells]
+        self.asking = len(asking.cells)
         residual = [index >= asking.residual_from for index in range(len(asking.cells))]
         residual += [] if above is None else [index >= above.residual_from for index in range(len(above.cells))]
         # What reads a layer's output: the next layer's gates or the readout; of theirs, the part for hidden states.
-        reading = [*(cell.into for cell in self.cells[1:]), stepper.readout]
-        readers = [Affine(one.weight[: cell.size], one.bias) for cell, one in zip(self.cells, reading, strict=True)]
+        reading = [*(cell.into for cell in cells[1:]), stepper.readout]
+        readers = [Affine(one.weight[: cell.size], one.bias) for cell, one in zip(cells, reading, strict=True)]
         # It reads the hidden state too, beside the layer itself, but where the output is a sum with the inputs.
         self.products = [
             (product(cell.across), product(reader)) if apart else (product(_beside(cell.across, reader)), None)
-            for cell, reader, apart in zip(self.cells, readers, residual, strict=True)
+            for cell, reader, apart in zip(cells, readers, residual, strict=True)
         ]
         # What reads the context, side by side: the layers above and the readout.
-        parts = [one.weight[self.cells[-1].size :] for one in reading[len(asking.cells) - 1 :]]
+        parts = [one.weight[cells[-1].size :] for one in reading[len(asking.cells) - 1 :]]
         self.projection = torch.cat(parts, dim=1)
         self.shares = [slice(*ends) for ends in pairwise(accumulate((part.shape[1] for part in parts), initial=0))]
         self.feeding = None
         if stepper.model.decoder.input_feeding:
-            weight = self.cells[0].into.weight[self.units :]
+            weight = self.entry.weight[self.units :]
             self.feeding = product(Affine(weight, weight.new_zeros(weight.shape[1])))
         self.output = product(stepper.output)
         self.idle: list[_Step] = []
@@ -75,7 +80,7 @@ class SingleSearch:
 
     def begin(self, source: Tensor) -> Hypotheses:
         """(1, S) -> where a search starts, as `Stepper.begin` gives it."""
-        encoder, decoder = self.stepper.model.encoder, self.stepper.model.decoder
+        encoder, decoder = self.model.encoder, self.model.decoder
         values: Tensor = encoder.embedding(source)[0]
         states = []
         for index, directions in enumerate(self.reading):
@@ -88,10 +93,13 @@ class SingleSearch:
         return Hypotheses(decoder.start(last), Memory(keys, values, torch.ones_like(source, dtype=torch.bool)))
 
     def __call__(self, begin: Hypotheses, options: SearchOptions, *, longest: int, shortest: int) -> Hypothesis:
-        """From where a search starts, B = 1, to the Hypothesis that `greedy_search` gives."""
+        """From where a search starts, B = 1, to the Hypothesis that `greedy_search` gives in float32."""
         assert not options.no_repeat_ngram
         assert not options.coverage_penalty
-        step = self.idle.pop() if self.idle else _Step(self)
+        try:
+            step = self.idle.pop()
+        except IndexError:
+            step = _Step(self)
         with np.errstate(over="ignore"):  # exp of a gate's input that is far below zero
             step.begin(begin)
             found = _search(step, options, longest=longest, shortest=shortest)
@@ -102,8 +110,7 @@ class SingleSearch:
         """A token's share of the first layer's gates (G,), biases included."""
         known = self.entered.get(token)
         if known is None:
-            into = self.cells[0].into
-            product = torch.addmm(into.bias, self.stepper.embedding[token, None], into.weight[: self.units])
+            product = torch.addmm(self.entry.bias, self.embedding[token, None], self.entry.weight[: self.units])
             known = product.numpy()[0]
             if len(self.entered) * len(known) < LARGEST_TABLE:
                 self.entered[token] = known
@@ -160,7 +167,7 @@ def _beside(one: Affine, other: Affine) -> Affine:
 
 def _read(directions: list[CellStep], values: Tensor) -> tuple[Tensor, list[Tensor]]:
     """(S, I) -> an encoder layer's outputs (S, D x H), directions in step, and its last state's parts (1, D x H)."""
-    cells = _Cells(directions[0], [_Exact(cell.across) for cell in directions])
+    cells = _Cells(_Kind.of(directions[0]), [_Exact(cell.across) for cell in directions])
     shares = [cell.into(values).numpy()[:: -1 if number else 1] for number, cell in enumerate(directions)]
     outputs = np.empty((len(directions), len(values), cells.size), np.float32)
     with np.errstate(over="ignore"):
@@ -215,23 +222,41 @@ class _Rounded:
     @cache
     def is_right() -> bool:
         """Whether torch multiplies so on this processor: it has a way of its own for each, and they check nothing."""
-        affine = Affine(torch.linspace(-1.0, 1.0, 65 * 66).view(65, 66), torch.linspace(0.0, 1.0, 66))
-        row, out, exact = torch.linspace(-1.0, 2.0, 65)[None], torch.empty(1, 66), torch.empty(1, 66)
-        _Rounded(affine)(row, out)
-        _Exact(affine)(row, exact)
+        scattered = torch.arange(65.0 * 67).mul(12.9898).sin_()  # no row or column is like another
+        affine = Affine(scattered[65:].view(65, 66) * torch.linspace(0.1, 1.0, 66), torch.linspace(0.0, 1.0, 66))
+        out, exact = torch.empty(1, 66), torch.empty(1, 66)
+        try:
+            _Rounded(affine)(scattered[None, :65], out)
+        except (AttributeError, RuntimeError):  # another torch
+            return False
+        _Exact(affine)(scattered[None, :65], exact)
         return bool(torch.allclose(out, exact, atol=0.02 * float(exact.abs().max())))
 
 
 _Product = _Exact | _Rounded
 
 
+class _Kind(NamedTuple):
+    """What a cell is."""
+
+    layer: type[nn.RNNBase]
+    size: int
+    """hidden units"""
+    width: int
+    """of all gates"""
+
+    @classmethod
+    def of(cls, cell: CellStep) -> "_Kind":
+        return cls(cell.kind, cell.size, cell.across.weight.shape[1])
+
+
 class _Cells:
     """D cells of a kind in step, with their states; each has its own product with its hidden state."""
 
-    def __init__(self, like: CellStep, across: list[_Product]) -> None:
+    def __init__(self, kind: _Kind, across: list[_Product]) -> None:
         """The products may be wider than the gates: what is left of them is `beyond`."""
-        self.kind, self.size = like.kind, like.size
-        count, size, width = len(across), like.size, like.across.weight.shape[1]
+        self.kind, self.size, width = kind
+        count, size = len(across), kind.size
         hidden, product = torch.zeros(count, size), torch.empty(count, across[0].outputs)
         self.products = [(one, hidden[number, None], product[number, None]) for number, one in enumerate(across)]
         self.hidden: Floats = hidden.numpy()
@@ -288,12 +313,12 @@ def _sigmoid(values: Floats) -> None:
 class _Layer:
     """A layer of the decoder, and the product of its output with what reads it."""
 
-    def __init__(self, cell: CellStep, across: _Product, reader: _Product | None) -> None:
+    def __init__(self, kind: _Kind, across: _Product, reader: _Product | None) -> None:
         """`reader` stands apart where it does not read the hidden state, but its sum with the inputs."""
-        self.cells = _Cells(cell, [across])
+        self.cells = _Cells(kind, [across])
         self.gates: Floats = self.cells.gates[0]
         self.reader = reader
-        self.sum, self.product = _Row(cell.size), _Row(0 if reader is None else reader.outputs)
+        self.sum, self.product = _Row(kind.size), _Row(0 if reader is None else reader.outputs)
         self.output: Floats = self.cells.hidden[0] if reader is None else self.sum.array
         self.read: Floats = self.cells.beyond[0] if reader is None else self.product.array
 
@@ -307,7 +332,8 @@ class _Layer:
         """From `gates` to `output` and `read`, the product with it; a residual layer adds its inputs."""
         self.cells.advance()
         self.cells.multiply()
-        if self.reader is not None and inputs is not None:
+        if self.reader is not None:
+            assert inputs is not None, "the first layer is not residual"
             np.add(self.cells.hidden[0], inputs, out=self.output)
             self.reader(self.sum.tensor, self.product.tensor)
 
@@ -316,16 +342,14 @@ class _Step:
     """Where the search of one sentence stands; each call feeds a token."""
 
     def __init__(self, search: SingleSearch) -> None:
-        stepper = search.stepper
         self.search = search
         self.weights: Floats | None = None
         """(S,) of the attention, behind a call"""
         parts = zip(search.cells, search.products, strict=True)
-        self.layers = [_Layer(cell, across, reader) for cell, (across, reader) in parts]
-        self.asking = len(stepper.asking.cells)
+        self.layers = [_Layer(kind, across, reader) for kind, (across, reader) in parts]
         self.fed = _Row(0 if search.feeding is None else search.feeding.outputs)
         self.readout, self.logits = _Row(search.units), _Row(search.output.outputs)
-        self.attention = stepper.model.decoder.attention
+        self.attention = search.model.decoder.attention
 
     def begin(self, begin: Hypotheses) -> None:
         """Stand before the first token of a sentence."""
@@ -352,7 +376,7 @@ class _Step:
                 layer.gates += context[next(shares)]
             layer(inputs)
             share, inputs = layer.read, layer.output
-            if number == self.asking - 1 and self.attention is not None:
+            if number == self.search.asking - 1 and self.attention is not None:
                 context = self._attend(inputs)
         readout = self.readout.array
         readout[:] = share

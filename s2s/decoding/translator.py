@@ -141,7 +141,7 @@ class Translator:
         width = self.decoding.beam if beam is None else beam
         encoded = [self.source.encode(line) if line.strip() else [] for line in lines]
         results = [BLANK] * len(lines)
-        quiet = len(lines) == 1 or None
+        quiet = len(lines) == 1 or None  # None asks whether there is a terminal
         bar = tqdm(total=len(lines), desc="translate", unit=" lines", disable=quiet, delay=2, leave=False)
         with torch.inference_mode(), bar:
             for group in self._groups([len(tokens) for tokens in encoded]):

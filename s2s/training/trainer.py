@@ -146,7 +146,7 @@ class Trainer(Generic[BatchT]):
 
     def _clip(self) -> Tensor:
         """The norm of all gradients, which are scaled down to the limit; without waiting for a GPU to know whether."""
-        weights = [weight for weight in self.model.parameters() if weight.grad is not None]
+        weights = list(self.model.parameters())
         norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
         limit = self.settings.clip_norm
         if limit and (norm.device.type != "cpu" or float(norm) + 1e-6 >= limit):

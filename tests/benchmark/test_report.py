@@ -58,7 +58,7 @@ def test_only_translators_are_measured() -> None:
     assert "bench measures translators, and this recipe is for the task forecast" in result.stderr
 
 
-def test_a_run_of_other_sizes_or_none_is_refused_before_anything_is_measured(
+def test_a_run_of_another_recipe_or_none_is_refused_before_anything_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
@@ -70,17 +70,20 @@ def test_a_run_of_other_sizes_or_none_is_refused_before_anything_is_measured(
     assert CliRunner().invoke(main, trained, catch_exceptions=False).exit_code == 0
     other = CliRunner().invoke(main, ["bench", "phrasebook-en-ko", *SMALL, "model.hidden_size=16", "--run", "run"])
     assert other.exit_code == 1
-    assert "run: not of the recipe's sizes" in other.stderr
-    assert "give a run of this recipe, or leave out --run" in other.stderr
+    assert "run: of another recipe (model.hidden_size is 12, here 16); give a run of this one" in other.stderr
+    swapped = CliRunner().invoke(
+        main, ["bench", "phrasebook-en-ko", *SMALL, "data.source=ko", "data.target=en", "--run", "run"]
+    )
+    assert "run: of another recipe (data.source is en, here ko)" in swapped.stderr
 
 
 def test_ratios_are_of_the_same_rounds() -> None:
-    speeds = iter([9.0, 9.0, 1.0, 2.0, 10.0, 20.0, 100.0, 300.0])  # the first two warm up
+    speeds = iter([9.0, 9.0, 1.0, 4.0, 10.0, 10.0, 100.0, 400.0])  # the first two warm up
     ways = {name: (lambda: (1, 1 / next(speeds))) for name in ("slow", "fast")}
     found = alternate(ways, 3)
-    assert found["fast"].over(found["slow"]) == pytest.approx(2)
+    assert found["fast"].over(found["slow"]) == pytest.approx(4)  # and the ratio of the medians is 1
     assert found["slow"].as_json() == pytest.approx({"median": 10, "low": 1, "high": 100})
-    assert found["fast"].median == pytest.approx(20)
+    assert found["fast"].median == pytest.approx(10)
 
 
 def test_a_translation_that_fails_ends_the_cold_start_with_its_message(tmp_path: Path) -> None:
