@@ -24,7 +24,7 @@ SENTENCES = 1000
 TEXTBOOK_SENTENCES = 40
 LATENCY_SENTENCES = 100
 WARM_UP = 20
-"""Of these are translated once before they are timed."""
+"""Of these, so many are translated once before all are timed."""
 BATCHES = (64, 128, 256, 512)
 """Lines searched together, of which the fastest is reported."""
 BEAM = 5

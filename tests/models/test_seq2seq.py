@@ -184,6 +184,15 @@ def test_the_search_of_one_sentence_goes_through_residual_layers(shape: Shape) -
     assert found.log_probabilities == pytest.approx(expected.log_probabilities, rel=1e-4, abs=1e-5)
 
 
+def test_weights_of_8_bits_are_used_wherever_torch_multiplies_them_rightly() -> None:
+    """Otherwise a fault of ours would skip the tests below."""
+    torch.manual_seed(1)
+    weight, row = torch.randint(-127, 128, (64, 64), dtype=torch.int8), torch.randn(1, 64).bfloat16()
+    product = torch._weight_int8pack_mm(row, weight, torch.full((64,), 0.01, dtype=torch.bfloat16)).float()
+    right = torch.allclose(product, row.float() @ weight.float().t() * 0.01, atol=0.1)
+    assert _Rounded.is_right() or not right
+
+
 rounded = pytest.mark.skipif(not _Rounded.is_right(), reason="torch multiplies weights of 8 bits wrongly here")
 
 
