@@ -23,8 +23,8 @@ SENTENCES = 1000
 """Of the test set, or of the validation set without one, are translated."""
 TEXTBOOK_SENTENCES = 40
 LATENCY_SENTENCES = 100
-WARM_UP = 20
-"""Of these, so many are translated once before all are timed."""
+BLOCK = 10
+"""Of these are translated one after another before it is another way's turn, which has other weights in the caches."""
 BATCHES = (64, 128, 256, 512)
 """Lines searched together, of which the fastest is reported."""
 BEAM = 5
@@ -58,6 +58,7 @@ def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
     lower = best.in_precision("auto")
     lower_one = lower.with_batch(1)
     if reduced := lower.compute.dtype != best.compute.dtype:
+        lower = _best_batch(lower, lines)
         ways["bfloat16_greedy" + RATE] = lambda: _timed(lambda: lower.translate(lines, beam=1), len(lines))
         waiting["bfloat16"] = lambda line: lower_one.translate([line], beam=1)
     rates = alternate(ways, ROUNDS)
@@ -83,6 +84,7 @@ def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
     if reduced:
         fast = rates["bfloat16_greedy" + RATE]
         result["bfloat16"] = {
+            "batch_lines": lower.decoding.batch_lines,
             "greedy" + RATE: fast.median,
             "ratio": fast.over(slow),
             **_difference(best, lower, text),
@@ -130,16 +132,15 @@ def _timed(run: Callable[[], object], count: int) -> tuple[int, float]:
 
 
 def _waits(ways: Mapping[str, Callable[[str], object]], lines: Sequence[str]) -> dict[str, list[float]]:
-    """Milliseconds of each way for each of some lines, one after another, the ways in turn."""
+    """Milliseconds of each way for each of some lines, one after another: in blocks, whose first line is not timed."""
     found: dict[str, list[float]] = {name: [] for name in ways}
-    for line in lines[:WARM_UP]:
-        for translate in ways.values():
-            translate(line)
-    for line in lines:
+    for first in range(0, len(lines), BLOCK):
         for name, translate in ways.items():
-            begin = time.perf_counter()
-            translate(line)
-            found[name].append(1000 * (time.perf_counter() - begin))
+            translate(lines[first])
+            for line in lines[first : first + BLOCK]:
+                begin = time.perf_counter()
+                translate(line)
+                found[name].append(1000 * (time.perf_counter() - begin))
     return found
 
 

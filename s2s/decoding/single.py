@@ -10,16 +10,15 @@ In bfloat16, which is no faster to read for one row in torch, the decoder's weig
 its inputs to bfloat16; the encoder, the attention and the embedding's product stay in float32.
 """
 
-from functools import cache
 from itertools import accumulate, pairwise
-from math import isfinite, isnan
-from typing import NamedTuple
+from math import isfinite
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from s2s.decoding.hypotheses import Floats, Hypothesis, SearchOptions
+from s2s.decoding.rows import Cells, Exact, Kind, Product, Rounded, Row
 from s2s.decoding.search import NOT_NUMBERS
 from s2s.decoding.stepper import Affine, CellStep, Stepper
 from s2s.errors import RunError
@@ -27,27 +26,28 @@ from s2s.models.seq2seq import Hypotheses
 from s2s.nn.attention import Memory
 from s2s.nn.recurrent import Recurrent
 
-WHOLE = 64
-"""Weights of 8 bits are filled up to a multiple of this, on either side: torch's product of them takes no other."""
 LARGEST_TABLE = 1 << 22
 """Numbers that are kept of tokens' products with the first layer."""
+LOGITS = 32
+"""Steps whose logits are kept, so that what they sum up to is found for all of them together."""
 
 
 class SingleSearch:
     """Searches one sentence with the model and in the precision of a Stepper."""
 
     def __init__(self, stepper: Stepper) -> None:
-        product = _Exact if stepper.dtype == torch.float32 or not _Rounded.is_right() else _Rounded
+        product = Exact if stepper.dtype == torch.float32 or not Rounded.is_right() else Rounded
         stepper = stepper if stepper.dtype == torch.float32 else Stepper(stepper.model)
         self.model, self.embedding = stepper.model, stepper.embedding
         recurrent = stepper.model.encoder.recurrent
         endings = ("", "_reverse")[: recurrent.directions]
         self.reading = [[CellStep(layer, stepper.dtype, end) for end in endings] for layer in _layers(recurrent)]
+        self.read = [_side_by_side([cell.into for cell in directions]) for directions in self.reading]
         self.units = stepper.embedding.shape[1]
         self.entered: dict[int, Floats] = {}
         asking, above = stepper.asking, stepper.above
         cells = [*asking.cells, *(() if above is None else above.cells)]
-        self.entry, self.cells = cells[0].into, [_Kind.of(cell) for cell in cells]
+        self.entry, self.cells = cells[0].into, [Kind.of(cell) for cell in cells]
         self.asking = len(asking.cells)
         residual = [index >= asking.residual_from for index in range(len(asking.cells))]
         residual += [] if above is None else [index >= above.residual_from for index in range(len(above.cells))]
@@ -56,7 +56,7 @@ class SingleSearch:
         readers = [Affine(one.weight[: cell.size], one.bias) for cell, one in zip(cells, reading, strict=True)]
         # It reads the hidden state too, beside the layer itself, but where the output is a sum with the inputs.
         self.products = [
-            (product(cell.across), product(reader)) if apart else (product(_beside(cell.across, reader)), None)
+            (product(cell.across), product(reader)) if apart else (product(_side_by_side([cell.across, reader])), None)
             for cell, reader, apart in zip(cells, readers, residual, strict=True)
         ]
         # What reads the context, side by side: the layers above and the readout.
@@ -78,31 +78,16 @@ class SingleSearch:
         products = attention is None or attention.score in ("dot", "scaled_dot", "general")
         return products and stepper.embedding.device.type == "cpu"
 
-    def begin(self, source: Tensor) -> Hypotheses:
-        """(1, S) -> where a search starts, as `Stepper.begin` gives it."""
-        encoder, decoder = self.model.encoder, self.model.decoder
-        values: Tensor = encoder.embedding(source)[0]
-        states = []
-        for index, directions in enumerate(self.reading):
-            outputs, end = _read(directions, values)
-            states.append(end)
-            values = outputs + values if index >= encoder.recurrent.residual_from else outputs
-        last = tuple(torch.stack(part) for part in zip(*states, strict=True))
-        values = values[None]
-        keys = values if decoder.attention is None else decoder.attention.keys(values)
-        return Hypotheses(decoder.start(last), Memory(keys, values, torch.ones_like(source, dtype=torch.bool)))
-
-    def __call__(self, begin: Hypotheses, options: SearchOptions, *, longest: int, shortest: int) -> Hypothesis:
-        """From where a search starts, B = 1, to the Hypothesis that `greedy_search` gives in float32."""
+    def __call__(self, source: Tensor, options: SearchOptions, *, longest: int, shortest: int) -> Hypothesis:
+        """A sentence (1, S) -> the Hypothesis that `greedy_search` gives in float32."""
         assert not options.no_repeat_ngram
         assert not options.coverage_penalty
         try:
             step = self.idle.pop()
         except IndexError:
             step = _Step(self)
-        with np.errstate(over="ignore"):  # exp of a gate's input that is far below zero
-            step.begin(begin)
-            found = _search(step, options, longest=longest, shortest=shortest)
+        step.begin(step.reader(source))
+        found = _search(step, options, longest=longest, shortest=shortest)
         self.idle.append(step)
         return found
 
@@ -119,25 +104,23 @@ class SingleSearch:
 
 def _search(step: "_Step", options: SearchOptions, *, longest: int, shortest: int) -> Hypothesis:
     tokens: list[int] = []
-    log_probabilities: list[float] = []
+    chosen: list[float] = []
     attended: list[Floats] = []
     last, truncated = options.start, True
     while len(tokens) < longest and truncated:
         logits = step(last)
-        top = logits.max()
         last = _best(logits, options, early=len(tokens) < shortest)
-        value = float(logits[last] - top)
-        logits -= top
-        value -= float(np.log(np.exp(logits, out=logits).sum()))
-        if isnan(value):
-            raise RunError(NOT_NUMBERS)
-        if not isfinite(value):
+        value = float(logits[last])
+        if value == -np.inf:
             break
         tokens.append(last)
-        log_probabilities.append(value)
+        chosen.append(value)
         if options.keep_attention and step.weights is not None:
             attended.append(step.weights)
-        truncated = last != options.end
+        truncated = last != options.end and isfinite(value)
+    log_probabilities = (np.array(chosen, np.float32) - step.log_sums()[: len(chosen)]).tolist()
+    if not all(map(isfinite, log_probabilities)):
+        raise RunError(NOT_NUMBERS)
     score = sum(log_probabilities) / options.normalizer(len(tokens))
     kept = np.stack(attended) if attended else None
     return Hypothesis(tokens if truncated else tokens[:-1], log_probabilities, score, truncated, kept)
@@ -160,165 +143,60 @@ def _layers(recurrent: Recurrent) -> list[nn.RNNBase]:
     return [layer for layer in recurrent.layers if isinstance(layer, nn.RNNBase)]
 
 
-def _beside(one: Affine, other: Affine) -> Affine:
-    """Two products with the same vector as one."""
-    return Affine(torch.cat([one.weight, other.weight], dim=1), torch.cat([one.bias, other.bias]))
+def _side_by_side(products: list[Affine]) -> Affine:
+    """Products with the same vector as one."""
+    weights, biases = zip(*products, strict=True)
+    return Affine(torch.cat(weights, dim=1), torch.cat(biases))
 
 
-def _read(directions: list[CellStep], values: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """(S, I) -> an encoder layer's outputs (S, D x H), directions in step, and its last state's parts (1, D x H)."""
-    cells = _Cells(_Kind.of(directions[0]), [_Exact(cell.across) for cell in directions])
-    shares = [cell.into(values).numpy()[:: -1 if number else 1] for number, cell in enumerate(directions)]
-    outputs = np.empty((len(directions), len(values), cells.size), np.float32)
-    with np.errstate(over="ignore"):
-        for position, share in enumerate(np.stack(shares, axis=1)):
-            cells.gates[:] = share
-            cells.multiply()
-            cells.advance()
-            outputs[:, position] = cells.hidden
-    ordered = [output[:: -1 if number else 1] for number, output in enumerate(outputs)]
-    last = [cells.hidden] if cells.cell is None else [cells.hidden, cells.cell]
-    return torch.from_numpy(np.concatenate(ordered, axis=1)), [torch.from_numpy(part).view(1, -1) for part in last]
+class _Reader:
+    """The encoder, layer by layer; the directions of a layer take a step together."""
+
+    def __init__(self, search: SingleSearch) -> None:
+        self.search = search
+        self.layers = [
+            Cells(Kind.of(directions[0]), [Exact(cell.across) for cell in directions]) for directions in search.reading
+        ]
+
+    def __call__(self, source: Tensor) -> Hypotheses:
+        """(1, S) -> where a search starts, as `Stepper.begin` gives it."""
+        encoder, decoder = self.search.model.encoder, self.search.model.decoder
+        values: Tensor = encoder.embedding(source)[0]
+        states = []
+        for index, (into, cells) in enumerate(zip(self.search.read, self.layers, strict=True)):
+            outputs = _read(cells, into(values).numpy())
+            states.append([cells.hidden] if cells.cell is None else [cells.hidden, cells.cell])
+            values = outputs + values if index >= encoder.recurrent.residual_from else outputs
+        last = tuple(torch.from_numpy(np.stack(part)).view(len(part), 1, -1) for part in zip(*states, strict=True))
+        values = values[None]
+        keys = values if decoder.attention is None else decoder.attention.keys(values)
+        return Hypotheses(decoder.start(last), Memory(keys, values, torch.ones_like(source, dtype=torch.bool)))
 
 
-class _Row:
-    """A vector as torch sees it (1, N) and as NumPy does (N,): one memory."""
-
-    def __init__(self, size: int) -> None:
-        self.tensor = torch.zeros(1, size)
-        self.array: Floats = self.tensor.numpy()[0]
-
-
-class _Exact:
-    """x W + b of one row, in float32."""
-
-    def __init__(self, affine: Affine) -> None:
-        self.weight, self.bias = affine
-        self.outputs = len(self.bias)
-
-    def __call__(self, row: Tensor, out: Tensor) -> None:
-        """(1, inputs) -> into (1, outputs)."""
-        torch.addmm(self.bias, row, self.weight, out=out)
-
-
-class _Rounded:
-    """The same with weights of 8 bits, a scale for each output, and inputs in bfloat16: a quarter to read."""
-
-    def __init__(self, affine: Affine) -> None:
-        inputs, outputs = affine.weight.shape
-        weight = nn.functional.pad(affine.weight.t(), (0, -inputs % WHOLE, 0, -outputs % WHOLE))
-        scale = (weight.abs().amax(dim=1).clamp(min=1e-30) / 127).bfloat16()
-        self.weight = (weight / scale[:, None]).round_().clamp_(-127, 127).to(torch.int8).contiguous()
-        self.scale, self.bias, self.missing, self.outputs = scale, affine.bias, -inputs % WHOLE, outputs
-
-    def __call__(self, row: Tensor, out: Tensor) -> None:
-        """(1, inputs) -> into (1, outputs)."""
-        if self.missing:
-            row = nn.functional.pad(row, (0, self.missing))
-        product = torch._weight_int8pack_mm(row.bfloat16(), self.weight, self.scale)
-        torch.add(self.bias, product[:, : self.outputs], out=out)
-
-    @staticmethod
-    @cache
-    def is_right() -> bool:
-        """Whether torch multiplies so on this processor: it has a way of its own for each, and they check nothing."""
-        scattered = torch.arange(65.0 * 67).mul(12.9898).sin_()  # no row or column is like another
-        affine = Affine(scattered[65:].view(65, 66) * torch.linspace(0.1, 1.0, 66), torch.linspace(0.0, 1.0, 66))
-        out, exact = torch.empty(1, 66), torch.empty(1, 66)
-        try:
-            _Rounded(affine)(scattered[None, :65], out)
-        except (AttributeError, RuntimeError):  # another torch
-            return False
-        _Exact(affine)(scattered[None, :65], exact)
-        return bool(torch.allclose(out, exact, atol=0.02 * float(exact.abs().max())))
-
-
-_Product = _Exact | _Rounded
-
-
-class _Kind(NamedTuple):
-    """What a cell is."""
-
-    layer: type[nn.RNNBase]
-    size: int
-    """hidden units"""
-    width: int
-    """of all gates"""
-
-    @classmethod
-    def of(cls, cell: CellStep) -> "_Kind":
-        return cls(cell.kind, cell.size, cell.across.weight.shape[1])
-
-
-class _Cells:
-    """D cells of a kind in step, with their states; each has its own product with its hidden state."""
-
-    def __init__(self, kind: _Kind, across: list[_Product]) -> None:
-        """The products may be wider than the gates: what is left of them is `beyond`."""
-        self.kind, self.size, width = kind
-        count, size = len(across), kind.size
-        hidden, product = torch.zeros(count, size), torch.empty(count, across[0].outputs)
-        self.products = [(one, hidden[number, None], product[number, None]) for number, one in enumerate(across)]
-        self.hidden: Floats = hidden.numpy()
-        self.across: Floats = product.numpy()[:, :width]
-        """(D, G)"""
-        self.beyond: Floats = product.numpy()[:, width:]
-        self.gates: Floats = np.empty((count, width), np.float32)
-        """(D, G), the inputs' share, which a step uses up"""
-        self.cell: Floats | None = np.zeros((count, size), np.float32) if self.kind is nn.LSTM else None
-        self.opened, self.candidate = self.gates[:, : 2 * size], self.gates[:, 2 * size : 3 * size]
-        self.reset, self.update = self.gates[:, :size], self.gates[:, size : 2 * size]
-        self.opening, self.inner = self.across[:, : 2 * size], self.across[:, 2 * size :]
-
-    def multiply(self) -> None:
-        """The products with the hidden states."""
-        for multiply, row, out in self.products:
-            multiply(row, out)
-
-    def advance(self) -> None:
-        """The next states, from the inputs' share of the gates and the product with the states."""
-        if self.kind is nn.GRU:
-            self.opened += self.opening
-            _sigmoid(self.opened)
-            self.inner *= self.reset
-            self.candidate += self.inner
-            np.tanh(self.candidate, out=self.candidate)
-            self.hidden -= self.candidate
-            self.hidden *= self.update
-            self.hidden += self.candidate
-            return
-        self.gates += self.across
-        if self.cell is None:
-            np.tanh(self.gates, out=self.hidden)
-            return
-        give = self.gates[:, 3 * self.size :]
-        _sigmoid(self.opened)
-        _sigmoid(give)
-        np.tanh(self.candidate, out=self.candidate)
-        self.candidate *= self.reset  # of an LSTM, the input gate; its update is the forget gate
-        self.cell *= self.update
-        self.cell += self.candidate
-        np.tanh(self.cell, out=self.hidden)
-        self.hidden *= give
-
-
-def _sigmoid(values: Floats) -> None:
-    """In place."""
-    np.negative(values, out=values)
-    np.exp(values, out=values)
-    values += 1.0
-    np.reciprocal(values, out=values)
+def _read(cells: Cells, given: Floats) -> Tensor:
+    """The inputs' share of all gates (S, D x G) -> an encoder layer's outputs (S, D x H)."""
+    shares = given.reshape(len(given), *cells.gates.shape)
+    shares[:, 1:] = shares[::-1, 1:].copy()  # the second direction begins at the end
+    outputs = np.empty((len(shares), *cells.hidden.shape), np.float32)
+    cells.clear()
+    for share, output in zip(shares, outputs, strict=True):
+        cells.gates[:] = share
+        cells.multiply()
+        cells.advance()
+        output[:] = cells.hidden
+    outputs[:, 1:] = outputs[::-1, 1:].copy()
+    return torch.from_numpy(outputs.reshape(len(outputs), -1))
 
 
 class _Layer:
     """A layer of the decoder, and the product of its output with what reads it."""
 
-    def __init__(self, kind: _Kind, across: _Product, reader: _Product | None) -> None:
+    def __init__(self, kind: Kind, across: Product, reader: Product | None) -> None:
         """`reader` stands apart where it does not read the hidden state, but its sum with the inputs."""
-        self.cells = _Cells(kind, [across])
+        self.cells = Cells(kind, [across])
         self.gates: Floats = self.cells.gates[0]
         self.reader = reader
-        self.sum, self.product = _Row(kind.size), _Row(0 if reader is None else reader.outputs)
+        self.sum, self.product = Row(kind.size), Row(0 if reader is None else reader.outputs)
         self.output: Floats = self.cells.hidden[0] if reader is None else self.sum.array
         self.read: Floats = self.cells.beyond[0] if reader is None else self.product.array
 
@@ -343,16 +221,24 @@ class _Step:
 
     def __init__(self, search: SingleSearch) -> None:
         self.search = search
+        self.reader = _Reader(search)
         self.weights: Floats | None = None
         """(S,) of the attention, behind a call"""
         parts = zip(search.cells, search.products, strict=True)
         self.layers = [_Layer(kind, across, reader) for kind, (across, reader) in parts]
-        self.fed = _Row(0 if search.feeding is None else search.feeding.outputs)
-        self.readout, self.logits = _Row(search.units), _Row(search.output.outputs)
+        self.fed = Row(0 if search.feeding is None else search.feeding.outputs)
+        self.readout = Row(search.units)
+        self.table = torch.empty(LOGITS, search.output.outputs)
+        self.rows: list[tuple[Tensor, Floats]] = [(row[None], row.numpy()) for row in self.table]
+        self.count = 0
+        """calls in this sentence"""
+        self.sums: list[Tensor] = []
+        """of each table that was full, (LOGITS,)"""
         self.attention = search.model.decoder.attention
 
     def begin(self, begin: Hypotheses) -> None:
         """Stand before the first token of a sentence."""
+        self.count, self.sums = 0, []
         states = zip(*(part[:, 0].numpy() for part in begin.decoder.layers), strict=True)
         for layer, state in zip(self.layers, states, strict=True):
             layer.begin(state)
@@ -383,8 +269,19 @@ class _Step:
         if context is not None:
             readout += context[next(shares)]
         np.tanh(readout, out=readout)
-        self.search.output(self.readout.tensor, self.logits.tensor)
-        return self.logits.array
+        row = self.count % LOGITS
+        if row == 0 and self.count:
+            self.sums.append(self.table.logsumexp(dim=1))
+        self.count += 1
+        out, logits = self.rows[row]
+        self.search.output(self.readout.tensor, out)
+        return logits
+
+    def log_sums(self) -> Floats:
+        """log sum exp of the logits of each call in this sentence."""
+        rest = self.table[: self.count - LOGITS * len(self.sums)]
+        found: Floats = torch.cat([*self.sums, rest.logsumexp(dim=1)]).numpy()
+        return found
 
     def _attend(self, query: Floats) -> Floats:
         """(H,) -> the context, multiplied by what reads it."""

@@ -103,7 +103,8 @@ class Stepper:
             after += rest
         joined = hidden if context is None else torch.cat([hidden, context], dim=1)
         readout = self.readout(joined).tanh_()
-        log_probabilities = self.output(readout).log_softmax(dim=1).view(*tokens.shape, -1)
+        logits = self.output(readout)
+        log_probabilities = torch.log_softmax(logits, dim=1, out=logits).view(*tokens.shape, -1)
         feed = None if state.decoder.feed is None else readout[:, None]
         stacked = tuple(torch.stack(parts) for parts in zip(*after, strict=True))
         return StepOutput(log_probabilities, attention, Hypotheses(DecoderState(stacked, feed), memory))

@@ -181,8 +181,7 @@ class Translator:
         ]
         greedy = beam == 1 and not options.no_repeat_ngram and not options.coverage_penalty
         if greedy and len(sources) == 1 and self._single is not None:
-            alone = self._single.begin(torch.tensor(framed))
-            return [[self._single(alone, options, longest=longest[0], shortest=shortest[0])]]
+            return [[self._single(torch.tensor(framed), options, longest=longest[0], shortest=shortest[0])]]
         tokens, lengths = pad(framed), torch.tensor([len(tokens) for tokens in framed])
         if device.type == "cuda":  # of few widths: a graph is captured for each
             tokens = functional.pad(tokens, (0, -tokens.shape[1] % GPU_WIDTH), value=PAD)

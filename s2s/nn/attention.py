@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from s2s.nn.linear import linear
+
 Score = Literal["dot", "scaled_dot", "general", "concat", "location"]
 
 
@@ -51,7 +53,7 @@ class Attention(nn.Module):
 
     def keys(self, values: Tensor) -> Tensor:
         """(B, S, M) -> (B, S, A), what queries are compared with."""
-        return self.key(values) if self.score in ("general", "concat") else values
+        return linear(self.key, values) if self.score in ("general", "concat") else values
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """(B, Q, H) -> contexts (B, Q, M) and weights (B, Q, S), which sum to one over valid positions."""
@@ -62,7 +64,7 @@ class Attention(nn.Module):
     def _scores(self, queries: Tensor, memory: Memory) -> Tensor:
         """(B, Q, H) -> (B, Q, S)."""
         if self.score == "concat":
-            hidden = torch.tanh(self.query(queries)[:, :, None, :] + memory.keys[:, None, :, :])
+            hidden = torch.tanh(linear(self.query, queries)[:, :, None, :] + memory.keys[:, None, :, :])
             combined: Tensor = self.combine(hidden)
             return combined.squeeze(3)
         if self.score == "location":

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from s2s.nn.attention import Attention, Memory
 from s2s.nn.dropout import Dropout, at_step
 from s2s.nn.embedding import Embedding
+from s2s.nn.linear import linear
 from s2s.nn.precision import product_type
 from s2s.nn.recurrent import Cell, Recurrent, State
 
@@ -204,7 +205,7 @@ class Decoder(nn.Module):
             hidden, top = self.above(hidden, rest, context=context, masks=below[depth:] or None)
             last = tuple(torch.cat(parts) for parts in zip(last, top, strict=True))
         joined = hidden if context is None else torch.cat([hidden, context.to(hidden.dtype)], dim=2)
-        readout = _times(torch.tanh(self.readout(joined)), masks.readout)
+        readout = _times(torch.tanh(linear(self.readout, joined)), masks.readout)
         return DecoderOutput(readout, attention, DecoderState(last, readout if self.input_feeding else None))
 
     def _draw_masks(self, inputs: Tensor) -> DecoderMasks:

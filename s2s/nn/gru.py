@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from s2s.nn.linear import filled_up
 from s2s.nn.precision import product_type
 
 CLOSED = 1e4
@@ -50,19 +51,22 @@ class _Gru(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         dtype, (directions, rows, size), steps = product_type(weights[0]), begin.shape, inputs.shape[1]
         with torch.autocast(inputs.device.type, enabled=False):
-            timed = inputs.to(dtype).transpose(0, 1).contiguous()
+            count = steps * rows
+            timed = filled_up(inputs.new_empty(0, inputs.shape[2], dtype=dtype), count)
+            timed[:count].view(steps, rows, -1).copy_(inputs.transpose(0, 1))
             into, across = ([weight.to(dtype) for weight in weights[first::4]] for first in (0, 2))
-            gates = timed.new_empty(directions, steps, rows, 3 * size)
+            flat = timed.new_empty(directions, len(timed), 3 * size)
             for direction, (into_bias, across_bias) in enumerate(zip(weights[1::4], weights[3::4], strict=True)):
                 # of the recurrent biases only the candidate's stands inside a product, with the reset gate
                 bias = into_bias + nn.functional.pad(across_bias[: 2 * size], (0, size))
-                out = gates[direction].view(steps * rows, 3 * size)
-                torch.addmm(bias.to(dtype), timed.view(steps * rows, -1), into[direction].t(), out=out)
+                torch.addmm(bias.to(dtype), timed, into[direction].t(), out=flat[direction])
+            gates = flat[:, :count].view(directions, steps, rows, 3 * size)
             if valid is not None:
                 # Where the update gate is one its own slope, and the candidate's, is zero: the gradient needs no mask.
                 gates[..., size : 2 * size].masked_fill_(~valid.t()[:, :, None], CLOSED)
             inner = torch.stack([bias[None, 2 * size :] for bias in weights[3::4]]).to(dtype)
-            hidden = gates.new_empty(directions, steps + 1, rows, size)
+            states = filled_up(gates.new_empty(directions, 0, size), count, more=rows)
+            hidden = states[:, : count + rows].view(directions, steps + 1, rows, size)
             _paired(hidden)[0].copy_(begin)
             products = gates.new_empty(directions, steps, rows, size)
             _run(gates, products, hidden, across, inner)
@@ -72,13 +76,14 @@ class _Gru(torch.autograd.Function):
             outputs = torch.cat(parts, dim=2)
             if valid is not None:
                 outputs.mul_(valid[:, :, None])
-        ctx.save_for_backward(timed, gates, products, hidden, valid, *into, *across)
+        ctx.save_for_backward(timed, gates, products, states, valid, *into, *across)
         return outputs, _paired(hidden)[-1].contiguous()
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        timed, gates, products, hidden, valid, *weights = ctx.saved_tensors
+        timed, gates, products, states, valid, *weights = ctx.saved_tensors
         directions, steps, rows, size = products.shape
+        count = steps * rows
         into, across = weights[:directions], weights[directions:]
         with torch.autocast(timed.device.type, enabled=False):
             # contiguous, (D, T, B, H), and a copy: what the states' slopes are added to
@@ -90,11 +95,14 @@ class _Gru(torch.autograd.Function):
             )
             if valid is not None:
                 slope.mul_(valid.t()[:, :, None])
-            into_gates, inside = _slopes_of_gates(gates, products, hidden)
+            flat = filled_up(gates.new_empty(directions, 0, 3 * size), count)
+            into_gates = flat[:, :count].view(gates.shape)
+            hidden = states[:, : count + rows].view(directions, steps + 1, rows, size)
+            inside = _slopes_of_gates(gates, products, hidden, into_gates)
             carried = _run_back(into_gates, slope, gates[..., size : 2 * size], across, slopes[1])
-            flat = into_gates.view(directions, steps * rows, 3 * size)
-            before = (hidden[0, :-1], hidden[-1, 1:])[:directions]
-            into_across = [one.t() @ states.reshape(-1, size) for one, states in zip(flat, before, strict=True)]
+            # the rows behind all steps', which have no slope, stand before some state all the same
+            before = (states[0, : len(timed)], states[-1, rows : rows + len(timed)])[:directions]
+            into_across = [one.t() @ state for one, state in zip(flat, before, strict=True)]
             inner = flat[:, :, 2 * size :].sum(dim=1)
             # that was of the recurrent products; into the inputs' share of the candidate leads no reset gate
             torch.mul(inside, slope, out=into_gates[..., 2 * size :])
@@ -104,7 +112,7 @@ class _Gru(torch.autograd.Function):
                 outer = biases[direction]
                 across_bias = torch.cat([outer[: 2 * size], inner[direction]])
                 found += [
-                    flat[direction].t() @ timed.view(steps * rows, -1),
+                    flat[direction].t() @ timed,
                     outer,
                     into_across[direction],
                     across_bias,
@@ -112,7 +120,7 @@ class _Gru(torch.autograd.Function):
             into_inputs = flat[0] @ into[0]
             if directions == 2:
                 into_inputs.addmm_(flat[1], into[1])
-        return into_inputs.view(timed.shape).transpose(0, 1), carried, None, *found
+        return into_inputs[:count].view(steps, rows, -1).transpose(0, 1), carried, None, *found
 
 
 def _paired(tensor: Tensor) -> list[Tensor]:
@@ -163,13 +171,12 @@ def _run(gates: Tensor, products: Tensor, hidden: Tensor, across: list[Tensor], 
         torch.lerp(candidate, before, update, out=after)
 
 
-def _slopes_of_gates(gates: Tensor, products: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-    """The derivative of each state by what went into its gates, (D, T, B, 3H).
+def _slopes_of_gates(gates: Tensor, products: Tensor, hidden: Tensor, found: Tensor) -> Tensor:
+    """Fill `found` (D, T, B, 3H) with the derivative of each state by what went into its gates.
 
-    And that by the candidate's share of the inputs, (D, T, B, H), (1 - n^2) (1 - z).
+    Returned is that by the candidate's share of the inputs, (D, T, B, H), (1 - n^2) (1 - z).
     """
     reset, update, candidate = gates.chunk(3, dim=3)
-    found = torch.empty_like(gates)
     into_reset, into_update, into_candidate = found.chunk(3, dim=3)
     inside = (candidate * candidate).neg_().add_(1.0)
     inside.addcmul_(inside, update, value=-1)
@@ -182,7 +189,7 @@ def _slopes_of_gates(gates: Tensor, products: Tensor, hidden: Tensor) -> tuple[T
         torch.sub(states, candidate[direction], out=into_update[direction])
     into_update.mul_(update)
     into_update.addcmul_(into_update, update, value=-1)
-    return found, inside
+    return inside
 
 
 def _run_back(into_gates: Tensor, slope: Tensor, update: Tensor, across: list[Tensor], carried: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from s2s.nn.linear import WHOLE
 from s2s.nn.precision import product_type
 
 CHUNK_POSITIONS = {"cpu": 256, "cuda": 4096}
@@ -13,8 +14,6 @@ CHUNK_POSITIONS = {"cpu": 256, "cuda": 4096}
 SMALLEST_CHUNK = 256
 LARGEST_SLOPES = 1 << 25
 """Entries of the logits' gradient that are held for one product with the hidden states."""
-WHOLE = 64
-"""Positions are filled up to a multiple of this: matrix products are slow for odd sizes."""
 
 
 class Loss(NamedTuple):

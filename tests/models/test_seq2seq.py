@@ -13,8 +13,9 @@ from torch import Tensor
 
 from s2s.decoding.greedy import greedy_search
 from s2s.decoding.hypotheses import SearchOptions
+from s2s.decoding.rows import Exact, Rounded
 from s2s.decoding.search import Step, StepOutput, beam_search
-from s2s.decoding.single import SingleSearch, _Exact, _Rounded, _Step
+from s2s.decoding.single import SingleSearch, _Reader, _Step
 from s2s.decoding.stepper import Affine, Stepper
 from s2s.errors import RunError
 from s2s.models.seq2seq import Hypotheses, Seq2Seq, build_seq2seq
@@ -156,8 +157,8 @@ def test_the_search_of_one_sentence_is_the_greedy_search(shape: Shape) -> None:
     for (source, _), longest, shortest in zip(drawn([(5, 1), (1, 1), (9, 1)]), (12, 1, 9), (0, 0, 7), strict=True):
         batch = batch_of([(source, [])])
         begin = stepper.begin(batch.source, batch.source_lengths)
-        torch.testing.assert_close(single.begin(batch.source), begin, rtol=1e-5, atol=1e-6)
-        found = single(begin, options, longest=longest, shortest=shortest)
+        torch.testing.assert_close(_Reader(single)(batch.source), begin, rtol=1e-5, atol=1e-6)
+        found = single(batch.source, options, longest=longest, shortest=shortest)
         limits = {"max_lengths": torch.tensor([longest]), "min_lengths": torch.tensor([shortest])}
         (expected,) = greedy_search(stepper, begin, options, **limits, source_lengths=batch.source_lengths)
         assert (found.tokens, found.truncated) == (expected.tokens, expected.truncated)
@@ -176,8 +177,8 @@ def test_the_search_of_one_sentence_goes_through_residual_layers(shape: Shape) -
     single, options = SingleSearch(stepper), SearchOptions(forbidden=FORBIDDEN)
     batch = batch_of([([5, 6, 7, 8], [])])
     begin = stepper.begin(batch.source, batch.source_lengths)
-    torch.testing.assert_close(single.begin(batch.source), begin, rtol=1e-5, atol=1e-6)
-    found = single(begin, options, longest=9, shortest=8)
+    torch.testing.assert_close(_Reader(single)(batch.source), begin, rtol=1e-5, atol=1e-6)
+    found = single(batch.source, options, longest=9, shortest=8)
     limits = {"max_lengths": torch.tensor([9]), "min_lengths": torch.tensor([8])}
     (expected,) = greedy_search(stepper, begin, options, **limits, source_lengths=batch.source_lengths)
     assert found.tokens == expected.tokens
@@ -190,10 +191,10 @@ def test_weights_of_8_bits_are_used_wherever_torch_multiplies_them_rightly() -> 
     weight, row = torch.randint(-127, 128, (64, 64), dtype=torch.int8), torch.randn(1, 64).bfloat16()
     product = torch._weight_int8pack_mm(row, weight, torch.full((64,), 0.01, dtype=torch.bfloat16)).float()
     right = torch.allclose(product, row.float() @ weight.float().t() * 0.01, atol=0.1)
-    assert _Rounded.is_right() or not right
+    assert Rounded.is_right() or not right
 
 
-rounded = pytest.mark.skipif(not _Rounded.is_right(), reason="torch multiplies weights of 8 bits wrongly here")
+rounded = pytest.mark.skipif(not Rounded.is_right(), reason="torch multiplies weights of 8 bits wrongly here")
 
 
 @rounded
@@ -202,8 +203,8 @@ def test_a_product_with_weights_of_8_bits_is_near(sizes: tuple[int, int]) -> Non
     torch.manual_seed(1)
     affine = Affine(torch.randn(*sizes) * torch.rand(sizes[1]), torch.randn(sizes[1]))
     row, near, exact = torch.randn(1, sizes[0]), torch.empty(1, sizes[1]), torch.empty(1, sizes[1])
-    _Rounded(affine)(row, near)
-    _Exact(affine)(row, exact)
+    Rounded(affine)(row, near)
+    Exact(affine)(row, exact)
     error = (near - exact).abs() / (row.norm() * affine.weight.norm(dim=0) + 1)
     assert 0 < float(error.max()) < 0.02
     assert float(error.mean()) < 0.004
@@ -218,7 +219,7 @@ def test_one_sentence_with_weights_of_8_bits_is_near(shape: Shape) -> None:
     if not SingleSearch.suits(stepper):
         return
     near, exact = SingleSearch(stepper), SingleSearch(Stepper(model))
-    begin = near.begin(batch_of([([5, 6, 7, 8], [])]).source)
+    begin = _Reader(near)(batch_of([([5, 6, 7, 8], [])]).source)
     steps = [_Step(search) for search in (near, exact)]
     for step in steps:
         step.begin(begin)
@@ -231,28 +232,27 @@ def test_one_sentence_with_weights_of_8_bits_is_near(shape: Shape) -> None:
 @torch.inference_mode()
 def test_weights_of_8_bits_are_left_out_where_torch_multiplies_them_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build(SHAPES[0].model(), spread=0.4).eval()
-    begin = SingleSearch(Stepper(model)).begin(batch_of([([5, 6], [])]).source)
+    source = batch_of([([5, 6], [])]).source
     options = SearchOptions(forbidden=FORBIDDEN)
-    exact = SingleSearch(Stepper(model))(begin, options, longest=5, shortest=0)
+    exact = SingleSearch(Stepper(model))(source, options, longest=5, shortest=0)
     monkeypatch.setattr(torch, "_weight_int8pack_mm", lambda row, weight, scale: row.new_zeros(1, len(weight)))
-    _Rounded.is_right.cache_clear()
+    Rounded.is_right.cache_clear()
     try:
-        assert SingleSearch(Stepper(model, torch.bfloat16))(begin, options, longest=5, shortest=0) == exact
+        assert SingleSearch(Stepper(model, torch.bfloat16))(source, options, longest=5, shortest=0) == exact
     finally:
-        _Rounded.is_right.cache_clear()
+        Rounded.is_right.cache_clear()
 
 
 @torch.inference_mode()
 def test_the_search_of_one_sentence_stops_where_nothing_is_allowed_and_refuses_what_is_no_number() -> None:
     stepper = Stepper(build(SHAPES[0].model(), seed=3).eval())
     batch = batch_of([([5, 6], [])])
-    begin = stepper.begin(batch.source, batch.source_lengths)
     options = SearchOptions(forbidden=tuple(token for token in range(VOCABULARY) if token != END))
-    found = SingleSearch(stepper)(begin, options, longest=5, shortest=2)
+    found = SingleSearch(stepper)(batch.source, options, longest=5, shortest=2)
     assert (found.tokens, found.truncated) == ([], True)
     stepper.output.bias.fill_(torch.nan)
     with pytest.raises(RunError, match="not numbers"):
-        SingleSearch(stepper)(begin, options, longest=5, shortest=0)
+        SingleSearch(stepper)(batch.source, options, longest=5, shortest=0)
 
 
 def greedy(model: Seq2Seq, source: list[int], longest: int) -> list[int]:
