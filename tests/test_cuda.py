@@ -11,6 +11,7 @@ from s2s.decoding.replay import ReplayedStep
 from s2s.decoding.search import SearchOptions
 from s2s.decoding.stepper import Stepper
 from s2s.models.seq2seq import Seq2Seq
+from s2s.nn.replay import CAPTURED_WHEN_SEEN, ReplayedPass
 from s2s.training.teacher_forcing import ScheduledSampling
 from tests.models.test_seq2seq import batch_of, build, drawn, small
 
@@ -30,12 +31,14 @@ def model_of(**values: Any) -> Seq2Seq:
     return build(small(**values), spread=0.5)
 
 
-def loss_and_gradients(model: Seq2Seq, device: str, choose: ScheduledSampling | None) -> list[torch.Tensor]:
+def loss_and_gradients(
+    model: Seq2Seq, device: str, choose: ScheduledSampling | None, stepped: ReplayedPass | None = None
+) -> list[torch.Tensor]:
     model.to(device).zero_grad()
     batch = batch_of(drawn(LENGTHS)).to(torch.device(device))
     loss = model.loss(
         batch.source, batch.source_lengths, batch.inputs, batch.targets,
-        target_lengths=batch.target_lengths, smoothing=0.1, choose=choose,
+        target_lengths=batch.target_lengths, smoothing=0.1, choose=choose, stepped=stepped,
     )  # fmt: skip
     loss.smoothed.backward()  # type: ignore[no-untyped-call]
     return [loss.smoothed.detach().cpu(), *(part.grad.cpu() for part in model.parameters() if part.grad is not None)]
@@ -50,6 +53,22 @@ def test_loss_and_gradients_are_those_of_the_processor(cell: str, stepped: bool)
     found = loss_and_gradients(model, "cuda", choose)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+@pytest.mark.parametrize("rate", [None, 0.0, 0.5])
+def test_captured_passes_train_as_plain_ones_do(cell: str, rate: float | None) -> None:
+    model = model_of(cell=cell, input_feeding=True, dropout={"layers": 0.3, "output": 0.3}).train().to("cuda")
+    choose = None if rate is None else ScheduledSampling(rate)
+    replayed = ReplayedPass(model.decoder)
+    for seed in range(2 * CAPTURED_WHEN_SEEN):
+        torch.manual_seed(seed)
+        expected = loss_and_gradients(model, "cuda", choose)
+        torch.manual_seed(seed)
+        found = loss_and_gradients(model, "cuda", choose, replayed)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    assert replayed.graphs
 
 
 @pytest.mark.parametrize("feeding", [False, True])

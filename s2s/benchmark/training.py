@@ -25,10 +25,10 @@ from s2s.text.batches import Batch, collate
 from s2s.training.trainer import Trainer
 
 RATE = "target_tokens_per_second"
-BATCHES = 40
+BATCHES = 20
 """Batches of a recipe's first epoch that are measured; a round trains on all of them."""
 TEXTBOOK_BATCHES = 3
-ROUNDS = 5
+ROUNDS = 9
 FORCING_RATE = 0.5
 """Of the stepped training that is measured."""
 

@@ -2,13 +2,14 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Generic
 
 import torch
 from torch import Tensor
 
 from s2s.decoding.search import AnyState, Step, StepOutput
+from s2s.nn.nest import rebuilt, tensors_of
 
 log = logging.getLogger("s2s")
 
@@ -51,7 +52,7 @@ class ReplayedStep(Generic[AnyState]):
 
     def __call__(self, tokens: Tensor, state: AnyState) -> StepOutput[AnyState]:
         """Last tokens and a state, as the step takes them."""
-        shapes = tuple((tensor.shape, tensor.dtype) for tensor in _tensors((tokens, state)))
+        shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors_of((tokens, state)))
         if shapes not in self.graphs:
             self.seen[shapes] += 1
             if self.capture is None or self.seen[shapes] < CAPTURED_WHEN_SEEN:
@@ -75,14 +76,16 @@ class _Graph(Generic[AnyState]):
     """One captured step and the tensors that it reads and fills."""
 
     def __init__(self, step: Step[AnyState], tokens: Tensor, state: AnyState, capture: Capture) -> None:
-        self.inputs = [tensor.clone() for tensor in _tensors((tokens, state))]
-        own_tokens, own_state = _rebuilt((tokens, state), iter(self.inputs))
+        self.inputs = [tensor.clone() for tensor in tensors_of((tokens, state))]
+        own_tokens, own_state = rebuilt((tokens, state), iter(self.inputs))
         self.run, self.output = capture(lambda: step(own_tokens, own_state))
 
     def replay(self, tokens: Tensor, state: AnyState) -> StepOutput[AnyState]:
         # What a step passes on, as it does a memory, is there already; in another place it would be overwritten.
         moved = [
-            (own, given) for own, given in zip(self.inputs, _tensors((tokens, state)), strict=True) if own is not given
+            (own, given)
+            for own, given in zip(self.inputs, tensors_of((tokens, state)), strict=True)
+            if own is not given
         ]
         held = {id(own) for own in self.inputs}
         for own, given in [(own, given.clone() if id(given) in held else given) for own, given in moved]:
@@ -90,22 +93,3 @@ class _Graph(Generic[AnyState]):
         self.run()
         output: StepOutput[AnyState] = self.output
         return output
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors of a nest of tuples."""
-    if isinstance(value, Tensor):
-        yield value
-    elif value is not None:
-        for part in value:
-            yield from _tensors(part)
-
-
-def _rebuilt(value: Any, tensors: Iterator[Tensor]) -> Any:
-    """The same nest with other tensors, in the order of `_tensors`."""
-    if isinstance(value, Tensor):
-        return next(tensors)
-    if value is None:
-        return None
-    parts = [_rebuilt(part, tensors) for part in value]
-    return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)

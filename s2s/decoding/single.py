@@ -237,38 +237,33 @@ class _Step:
         self.attention = search.model.decoder.attention
 
     def begin(self, begin: Hypotheses) -> None:
-        """Stand before the first token of a sentence."""
+        """Stand before the first token of a sentence, all of whose positions are valid."""
         self.count, self.sums = 0, []
         states = zip(*(part[:, 0].numpy() for part in begin.decoder.layers), strict=True)
         for layer, state in zip(self.layers, states, strict=True):
             layer.begin(state)
         self.readout.array[:] = 0.0
         if self.attention is not None:
-            memory = begin.memory
-            valid = memory.valid[0]
-            self.keys: Floats = (memory.keys[0, valid] * self.attention.scale).numpy()
-            self.values: Floats = (memory.values[0, valid] @ self.search.projection).numpy()
+            self.keys: Floats = (begin.memory.keys[0] * self.attention.scale).numpy()
+            self.values: Floats = (begin.memory.values[0] @ self.search.projection).numpy()
 
     def __call__(self, token: int) -> Floats:
         """The logits (V,) of what follows."""
         shares, context = iter(self.search.shares), None
         share, inputs = self.search.enter(token), None
         for number, layer in enumerate(self.layers):
-            layer.gates[:] = share
-            if number == 0 and self.search.feeding is not None:
-                self.search.feeding(self.readout.tensor, self.fed.tensor)
-                layer.gates += self.fed.array
             if context is not None:
-                layer.gates += context[next(shares)]
+                np.add(share, context[next(shares)], out=layer.gates)
+            elif number == 0 and self.search.feeding is not None:
+                self.search.feeding(self.readout.tensor, self.fed.tensor)
+                np.add(share, self.fed.array, out=layer.gates)
+            else:
+                layer.gates[:] = share
             layer(inputs)
             share, inputs = layer.read, layer.output
             if number == self.search.asking - 1 and self.attention is not None:
                 context = self._attend(inputs)
-        readout = self.readout.array
-        readout[:] = share
-        if context is not None:
-            readout += context[next(shares)]
-        np.tanh(readout, out=readout)
+        np.tanh(share if context is None else share + context[next(shares)], out=self.readout.array)
         row = self.count % LOGITS
         if row == 0 and self.count:
             self.sums.append(self.table.logsumexp(dim=1))

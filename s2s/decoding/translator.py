@@ -23,14 +23,12 @@ from s2s.nn.precision import Compute, Precision, choose_compute
 from s2s.nn.weights import load_tensors, put_weights
 from s2s.recipe_translation import Decoding, TranslationRecipe
 from s2s.run import RunFolder, recipe_of
-from s2s.text.batches import pad
+from s2s.text.batches import GPU_WIDTH, pad
 from s2s.text.repetition import has_loop
 from s2s.text.tokenizer import END, PAD, START, UNKNOWN, Tokenizer, load_tokenizers
 
 BATCH_TOKENS = 8192
 """Padded source tokens searched together at most, whatever the recipe's number of lines."""
-GPU_WIDTH = 8
-"""Source positions on a GPU are filled up to a multiple of this."""
 EXTRA_TOKENS = 10
 """Added to the longest output that the recipe's ratio allows, so that a one-word line has room."""
 

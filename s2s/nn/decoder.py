@@ -58,6 +58,10 @@ class DecoderMasks(NamedTuple):
         )
 
 
+Stepped = Callable[[Tensor, DecoderState, Memory, DecoderMasks, Choose | None], DecoderOutput]
+"""As `Decoder.stepped`."""
+
+
 class Bridge(nn.Module):
     """The decoder's first state from the encoder's last.
 
@@ -160,17 +164,30 @@ class Decoder(nn.Module):
         return self._advance(embedded, state.layers, memory, masks)
 
     def forward(
-        self, inputs: Tensor, state: DecoderState, memory: Memory, *, choose: Choose | None = None
+        self,
+        inputs: Tensor,
+        state: DecoderState,
+        memory: Memory,
+        *,
+        choose: Choose | None = None,
+        stepped: Stepped | None = None,
     ) -> DecoderOutput:
         """Tokens fed (B, T), from START on -> readout (B, T, E), attention (B, T, S) and the last state.
 
         Without input feeding and `choose` this is one pass over whole sentences. `choose` decides at
-        each step what is fed next; without it the given tokens are.
+        each step what is fed next; without it the given tokens are. `stepped` stands in for the method
+        of that name.
         """
         masks = self._draw_masks(inputs)
         if not self.input_feeding and choose is None:
             embedded = _times(_times(self.embedding(inputs), masks.words), masks.embedding)
             return self._advance(embedded, state.layers, memory, masks)
+        return (stepped or self.stepped)(inputs, state, memory, masks, choose)
+
+    def stepped(
+        self, inputs: Tensor, state: DecoderState, memory: Memory, masks: DecoderMasks, choose: Choose | None
+    ) -> DecoderOutput:
+        """As `forward`, step by step, with the masks of all steps."""
         outputs: list[DecoderOutput] = []
         tokens = inputs[:, :1]
         for step in range(inputs.shape[1]):

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 
 import torch
@@ -15,10 +16,11 @@ from s2s.models.seq2seq import Seq2Seq, build_seq2seq
 from s2s.nn.loss import Loss
 from s2s.nn.memory import release_free_memory
 from s2s.nn.precision import Compute
+from s2s.nn.replay import ReplayedPass
 from s2s.recipe_translation import TranslationRecipe
 from s2s.run import RunFolder
 from s2s.tasks.splits import Pairs, Splits
-from s2s.text.batches import Batch, BatchSampler, Indices, Row, collate
+from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Indices, Row, collate
 from s2s.text.dataset import EncodedPairs, encode_pairs
 from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
 from s2s.training.teacher_forcing import ScheduledSampling, forcing_rate
@@ -129,7 +131,15 @@ class TranslationTask:
             return "decoder: step by step where the forcing rate is below 1 (the model's own tokens are fed back)"
         return "decoder: whole sentences (nothing feeds back)"
 
+    @cached_property
+    def _replayed(self) -> ReplayedPass:
+        return ReplayedPass(self.model.decoder)
+
     def _loss(self, batch: Batch, smoothing: float, choose: ScheduledSampling | None) -> Loss:
+        steps = self.model.training and (choose is not None or self.recipe.model.input_feeding)
+        replays = steps and self.compute.device.type == "cuda"
+        if replays:
+            batch = batch.widened(GPU_WIDTH)
         batch = batch.to(self.compute.device)
         return self.model.loss(
             batch.source,
@@ -139,6 +149,7 @@ class TranslationTask:
             target_lengths=batch.target_lengths,
             smoothing=smoothing,
             choose=choose,
+            stepped=self._replayed if replays else None,
         )
 
     def _plan(self, epoch: int) -> list[Indices]:

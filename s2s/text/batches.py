@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from s2s.text.special import END, PAD, START
 
@@ -14,6 +15,8 @@ Row = Sequence[int] | NDArray[np.integer]
 Indices = NDArray[np.int64]
 ROWS = 8
 """Full batches have a multiple of this many rows."""
+GPU_WIDTH = 8
+"""Positions that are stepped on a GPU are filled up to a multiple of this: a graph is captured for each width."""
 
 
 class Batch(NamedTuple):
@@ -38,6 +41,14 @@ class Batch(NamedTuple):
             return self
         moved = (part.pin_memory().to(device, non_blocking=True) for part in (self.source, self.inputs, self.targets))
         source, inputs, targets = moved
+        return self._replace(source=source, inputs=inputs, targets=targets)
+
+    def widened(self, multiple: int) -> "Batch":
+        """The same with S and T rounded up to a multiple, filled with PAD."""
+        source, inputs, targets = (
+            functional.pad(part, (0, -part.shape[1] % multiple), value=PAD)
+            for part in (self.source, self.inputs, self.targets)
+        )
         return self._replace(source=source, inputs=inputs, targets=targets)
 
 

@@ -1,6 +1,7 @@
 """Teacher forcing: how often a decoder in training is fed the gold token instead of its own."""
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -30,12 +31,12 @@ def forcing_rate(
     return max(floor, rate * steps / (steps + math.exp(min(step / steps, 700.0))))
 
 
+@dataclass(frozen=True)
 class ScheduledSampling:
     """Chooses for each sentence and position, by its own coin, the gold token or the model's (Bengio et al. 2015)."""
 
-    def __init__(self, rate: float, feed: Literal["greedy", "sampled"] = "greedy") -> None:
-        self.rate = rate
-        self.feed = feed
+    rate: float
+    feed: Literal["greedy", "sampled"] = "greedy"
 
     def __call__(self, gold: Tensor, logits: Tensor) -> Tensor:
         """Gold (B, 1), logits (B, 1, V) -> tokens to feed (B, 1); no gradient passes through the choice."""

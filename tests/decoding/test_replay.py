@@ -9,8 +9,9 @@ from torch import Tensor
 
 from s2s.decoding import replay
 from s2s.decoding.greedy import greedy_search
-from s2s.decoding.replay import ReplayedStep, _tensors
+from s2s.decoding.replay import ReplayedStep
 from s2s.decoding.search import SearchOptions, StepOutput, beam_search
+from s2s.nn.nest import tensors_of
 from tests.decoding.test_search import ToyState, lengths, toy, toy_step
 
 
@@ -19,7 +20,7 @@ def act(function: Callable[[], Any]) -> tuple[Callable[[], object], Any]:
     output = function()
 
     def again() -> None:
-        for own, fresh in zip(_tensors(output), _tensors(function()), strict=True):
+        for own, fresh in zip(tensors_of(output), tensors_of(function()), strict=True):
             if own is not fresh:
                 own.copy_(fresh.clone())
 

@@ -119,3 +119,14 @@ def test_padded_rows_hold_the_rows_and_then_the_value(rows: list[list[int]], val
     width = max(map(len, rows), default=0)
     assert padded.shape == (len(rows), width)
     assert padded.tolist() == [row + [value] * (width - len(row)) for row in rows]
+
+
+def test_a_batch_is_widened_to_a_multiple_with_pad() -> None:
+    batch = collate([[5, 6, 7], [8]], [[9] * 8, [5]])
+    wide = batch.widened(8)
+    assert [tuple(part.shape) for part in (wide.source, wide.inputs, wide.targets)] == [(2, 8), (2, 16), (2, 16)]
+    for own, wider in ((batch.source, wide.source), (batch.inputs, wide.inputs), (batch.targets, wide.targets)):
+        assert torch.equal(wider[:, : own.shape[1]], own)
+        assert (wider[:, own.shape[1] :] == PAD).all()
+    assert torch.equal(wide.source_lengths, batch.source_lengths)
+    assert wide.widened(8).source.shape == wide.source.shape
