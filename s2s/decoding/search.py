@@ -50,6 +50,10 @@ class SearchState(Protocol):
 AnyState = TypeVar("AnyState", bound=SearchState)
 
 
+Exact: TypeAlias = Callable[[Integers, Integers], Floats]
+"""rows (R,), tokens (R, N) -> their logits (R, N), as exact as float32 is"""
+
+
 class StepOutput(NamedTuple, Generic[AnyState]):
     """What one step of a model gives the search."""
 
@@ -58,6 +62,8 @@ class StepOutput(NamedTuple, Generic[AnyState]):
     attention: Tensor | None
     """(B, K, S) weights over the source, or None for a model without attention."""
     state: AnyState
+    exact: Exact | None = None
+    """Where the log-probabilities are rounded, the way to tell close ones apart."""
 
 
 Step: TypeAlias = Callable[[Tensor, AnyState], StepOutput[AnyState]]
@@ -107,7 +113,7 @@ def _alone(step: Step[AnyState]) -> Step[JointState[AnyState]]:
 
     def alone(tokens: Tensor, state: JointState[AnyState]) -> StepOutput[JointState[AnyState]]:
         output = step(tokens, state.members[0])
-        return StepOutput(output.log_probabilities, output.attention, JointState([output.state]))
+        return StepOutput(output.log_probabilities, output.attention, JointState([output.state]), output.exact)
 
     return alone
 

@@ -67,7 +67,7 @@ class SingleSearch:
         if stepper.model.decoder.input_feeding:
             weight = self.entry.weight[self.units :]
             self.feeding = product(Affine(weight, weight.new_zeros(weight.shape[1])))
-        self.output = product(stepper.output)
+        self.output, self.exact = product(stepper.output), stepper.model.decoder.output
         self.idle: list[_Step] = []
         """memory for a search, handed on from sentence to sentence"""
 
@@ -234,6 +234,7 @@ class _Step:
         """calls in this sentence"""
         self.sums: list[Tensor] = []
         """of each table that was full, (LOGITS,)"""
+        self.weight, self.bias = search.exact.weight.detach().numpy(), search.exact.bias.detach().numpy()
         self.attention = search.model.decoder.attention
 
     def begin(self, begin: Hypotheses) -> None:
@@ -270,7 +271,16 @@ class _Step:
         self.count += 1
         out, logits = self.rows[row]
         self.search.output(self.readout.tensor, out)
+        if isinstance(self.search.output, Rounded):
+            self._settle(logits)
         return logits
+
+    def _settle(self, logits: Floats) -> None:
+        """Compute the two largest logits again, with the weights as they are: rounded, close ones change places."""
+        first = int(logits.argmax())
+        logits[first] = -np.inf
+        for token in (first, int(logits.argmax())):
+            logits[token] = self.weight[token] @ self.readout.array + self.bias[token]
 
     def log_sums(self) -> Floats:
         """log sum exp of the logits of each call in this sentence."""

@@ -4,9 +4,12 @@ The weights are transposed and in one type, biases that are added together are o
 inputs, one of the state and a few element-wise passes. Its slow twin is `Seq2Seq.decoder.step`.
 """
 
+from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from s2s.decoding.search import StepOutput
@@ -107,7 +110,16 @@ class Stepper:
         log_probabilities = torch.log_softmax(logits, dim=1, out=logits).view(*tokens.shape, -1)
         feed = None if state.decoder.feed is None else readout[:, None]
         stacked = tuple(torch.stack(parts) for parts in zip(*after, strict=True))
-        return StepOutput(log_probabilities, attention, Hypotheses(DecoderState(stacked, feed), memory))
+        rounded = self.dtype != torch.float32 and readout.device.type == "cpu"
+        exact = partial(self._exact, readout) if rounded else None
+        return StepOutput(log_probabilities, attention, Hypotheses(DecoderState(stacked, feed), memory), exact)
+
+    def _exact(self, readout: Tensor, rows: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Readouts (B x K, E), rows (R,), tokens (R, N) -> their logits (R, N), computed in float32."""
+        output, places = self.model.decoder.output, torch.from_numpy(tokens)
+        products = torch.bmm(output.weight.detach()[places], readout[torch.from_numpy(rows)].float()[:, :, None])
+        logits: NDArray[np.float32] = (products[:, :, 0] + output.bias.detach()[places]).numpy()
+        return logits
 
 
 class _Stack:

@@ -332,3 +332,27 @@ def test_on_a_gpu_a_power_of_two_of_rows_stays_and_no_live_one_leaves(rows: list
     assert len(kept).bit_count() == 1
     assert len(kept) < 2 * live.sum()
     assert list(kept) == sorted(kept)
+
+
+def rounded_step(tokens: Tensor, state: ToyState) -> StepOutput[ToyState]:
+    """Log-probabilities to a quarter, as a product in a coarse type would give them, and the exact ones on request."""
+    output = toy_step(tokens, state)
+    table = output.log_probabilities[:, 0].numpy()
+    near = (output.log_probabilities * 4).round() / 4
+    return output._replace(log_probabilities=near, exact=lambda rows, tokens: table[rows[:, None], tokens])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_greedy_search_tells_close_tokens_apart_by_their_exact_logits(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s2s.decoding.greedy.UNSURE", 0.0)  # quarters are coarser than bfloat16
+    state, limits = toy(seed, 3), {"max_lengths": lengths(9, 12, 12), "min_lengths": lengths(6, 9, 3)}
+    found = greedy_search(rounded_step, state, SearchOptions(), **limits)
+    expected = greedy_search(toy_step, state, SearchOptions(), **limits)
+    alike = [one.tokens == other.tokens for one, other in zip(found, expected, strict=True)]
+    blind = greedy_search(
+        lambda tokens, state: rounded_step(tokens, state)._replace(exact=None), state, SearchOptions(), **limits
+    )
+    assert sum(alike) >= sum(one.tokens == other.tokens for one, other in zip(blind, expected, strict=True))
+    assert seed or all(alike)

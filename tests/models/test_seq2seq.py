@@ -139,7 +139,12 @@ def test_bfloat16_steps_are_near(shape: Shape) -> None:
     batch = batch_of(drawn([(5, 1), (2, 1)]))
     stepper = Stepper(model, torch.bfloat16)
     tokens = torch.full((2, 1), START)
-    near = stepper(tokens, stepper.begin(batch.source, batch.source_lengths)).log_probabilities
+    output = stepper(tokens, stepper.begin(batch.source, batch.source_lengths))
+    near = output.log_probabilities
+    assert output.exact is not None
+    two = near[:, 0].topk(2, dim=1)
+    logits = output.exact(np.array([1]), two.indices[1:].numpy())
+    assert float(logits[0, 0] - logits[0, 1]) == pytest.approx(float(two.values[1, 0] - two.values[1, 1]), abs=0.05)
     exact = step_of(model)(tokens, model.begin(batch.source, batch.source_lengths)).log_probabilities
     assert near.dtype == torch.float32
     torch.testing.assert_close(near, exact, rtol=0.02, atol=0.05)
@@ -227,6 +232,8 @@ def test_one_sentence_with_weights_of_8_bits_is_near(shape: Shape) -> None:
         logits, expected = (step(token).copy() for step in steps)
         error = np.abs(logits - expected).max()
         assert 0 < error < 0.05 * expected.std()
+        best, step = int(logits.argmax()), steps[0]
+        assert logits[best] == pytest.approx(step.weight[best] @ step.readout.array + step.bias[best])
 
 
 @torch.inference_mode()
