@@ -134,9 +134,17 @@ class Translator:
     ) -> list[Translation]:
         """Translate lines of raw text, in their order; a blank line stays blank.
 
-        `beam` is the recipe's unless given; it is widened to `nbest`, the translations returned of each line.
+        `beam` is the recipe's unless given; it is widened to `nbest`, the translations returned of each line. Raises
+        TypeError for a text instead of lines, and ValueError for a beam or nbest below 1.
         """
+        if isinstance(lines, str):
+            raise TypeError(
+                f"lines: a sequence of texts is wanted, not one text (given {lines[:40]!r}); put it in a list"
+            )
         width = self.decoding.beam if beam is None else beam
+        for name, value in (("beam", width), ("nbest", nbest)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}: must be a whole number of at least 1 (given {value!r})")
         encoded = [self.source.encode(line) if line.strip() else [] for line in lines]
         results = [BLANK] * len(lines)
         quiet = len(lines) == 1 or None  # None asks whether there is a terminal

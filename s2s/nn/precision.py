@@ -2,7 +2,7 @@
 
 import os
 from contextlib import AbstractContextManager
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 
@@ -36,6 +36,8 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "2048")
     reuse_freed_memory()
     _settle_functions()
+    if precision not in get_args(Precision):
+        raise S2SError(f"precision {precision}: there is none of that name; give auto, float32 or bfloat16")
     chosen = _device(device)
     if precision == "float32":
         return Compute(chosen, torch.float32, "as asked")

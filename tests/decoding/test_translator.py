@@ -158,6 +158,15 @@ def test_attention_has_a_row_for_each_target_token_and_sums_to_one_over_the_sour
     assert translator(build(attention="none")).translate(["abc"], attention=True)[0].attention is None
 
 
+def test_a_text_instead_of_lines_and_a_beam_below_one_are_refused() -> None:
+    made = translator(build())
+    with pytest.raises(TypeError, match="put it in a list"):
+        made.translate("abc")
+    for wrong in ({"beam": 0}, {"beam": 1.5}, {"nbest": -1}):
+        with pytest.raises(ValueError, match="at least 1"):
+            made.translate(["abc"], **wrong)  # type: ignore[arg-type]
+
+
 def test_repeats_are_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
     for text, flagged in (("no no no", True), ("no no yes", False)):
         monkeypatch.setattr(CharacterTokenizer, "decode", lambda self, tokens, text=text: text)

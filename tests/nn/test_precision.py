@@ -66,3 +66,8 @@ def test_auto_takes_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=available: there)
         monkeypatch.setattr(torch.cuda, "device_count", lambda there=available: int(there))
         assert choose_compute("auto", "float32").device.type == ("cuda" if available else "cpu")
+
+
+def test_a_precision_of_another_name_is_refused() -> None:
+    with pytest.raises(S2SError, match="precision float64: there is none of that name; give auto, float32 or bfloat16"):
+        choose_compute("cpu", "float64")  # type: ignore[arg-type]
