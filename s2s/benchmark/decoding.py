@@ -132,7 +132,7 @@ def _timed(run: Callable[[], object], count: int) -> tuple[int, float]:
 
 
 def _waits(ways: Mapping[str, Callable[[str], object]], lines: Sequence[str]) -> dict[str, list[float]]:
-    """Milliseconds of each way for each of some lines, one after another: in blocks, whose first line is not timed."""
+    """Milliseconds of each way for each of some lines, in blocks; the first of a block is translated once before."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for first in range(0, len(lines), BLOCK):
         for name, translate in ways.items():

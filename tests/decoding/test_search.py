@@ -335,24 +335,23 @@ def test_on_a_gpu_a_power_of_two_of_rows_stays_and_no_live_one_leaves(rows: list
 
 
 def rounded_step(tokens: Tensor, state: ToyState) -> StepOutput[ToyState]:
-    """Log-probabilities to a quarter, as a product in a coarse type would give them, and the exact ones on request."""
+    """Log-probabilities to one half, as a product in a coarse type would give them, and the exact ones on request."""
     output = toy_step(tokens, state)
     table = output.log_probabilities[:, 0].numpy()
-    near = (output.log_probabilities * 4).round() / 4
+    near = (output.log_probabilities * 2).round() / 2
     return output._replace(log_probabilities=near, exact=lambda rows, tokens: table[rows[:, None], tokens])
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_greedy_search_tells_close_tokens_apart_by_their_exact_logits(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("s2s.decoding.greedy.UNSURE", 0.0)  # quarters are coarser than bfloat16
-    state, limits = toy(seed, 3), {"max_lengths": lengths(9, 12, 12), "min_lengths": lengths(6, 9, 3)}
-    found = greedy_search(rounded_step, state, SearchOptions(), **limits)
-    expected = greedy_search(toy_step, state, SearchOptions(), **limits)
-    alike = [one.tokens == other.tokens for one, other in zip(found, expected, strict=True)]
-    blind = greedy_search(
-        lambda tokens, state: rounded_step(tokens, state)._replace(exact=None), state, SearchOptions(), **limits
-    )
-    assert sum(alike) >= sum(one.tokens == other.tokens for one, other in zip(blind, expected, strict=True))
-    assert seed or all(alike)
+def test_greedy_search_tells_close_tokens_apart_by_their_exact_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2s.decoding.greedy.UNSURE", 0.0)  # halves are coarser than bfloat16
+    limits = {"max_lengths": lengths(9, 12, 12)}
+    settled = blind = 0
+    for seed in range(20):
+        expected, found, unsettled = (
+            [each.tokens for each in greedy_search(step, toy(seed, 3), SearchOptions(), **limits)]
+            for step in (toy_step, rounded_step, lambda *given: rounded_step(*given)._replace(exact=None))
+        )
+        settled += sum(one == other for one, other in zip(found, expected, strict=True))
+        blind += sum(one == other for one, other in zip(unsettled, expected, strict=True))
+    # of 60; three tokens within one half are still told apart wrongly
+    assert blind < 50 <= settled
