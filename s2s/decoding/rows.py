@@ -4,7 +4,8 @@ A row is multiplied by a matrix as fast as the matrix is read, and what lies bet
 the calls for it. So the products are torch's, and the rest is NumPy on the same memory, whose calls cost a fifth.
 """
 
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,12 @@ from s2s.decoding.stepper import Affine, CellStep
 
 WHOLE = 64
 """Weights of 8 bits are filled up to a multiple of this, on either side: torch's product of them takes no other."""
+LARGEST_TABLE = 1 << 22
+"""Numbers that are kept of tokens' products with a first layer."""
+
+
+Multiply = Callable[[], object]
+"""A product onto the memory that it was made for."""
 
 
 class Row:
@@ -31,29 +38,51 @@ class Exact:
 
     def __init__(self, affine: Affine) -> None:
         self.weight, self.bias = affine
-        self.outputs = len(self.bias)
+        self.outputs = self.room = len(self.bias)
 
-    def __call__(self, row: Tensor, out: Tensor) -> None:
-        """(1, inputs) -> into (1, outputs)."""
-        torch.addmm(self.bias, row, self.weight, out=out)
+    def onto(self, row: Tensor, out: Tensor) -> Multiply:
+        """From (1, inputs) into (1, outputs)."""
+        return partial(torch.addmm, self.bias, row, self.weight, out=out)
+
+
+class Apart:
+    """The same of D rows, each with a W and b of its own."""
+
+    def __init__(self, affines: list[Affine]) -> None:
+        self.weight = torch.stack([affine.weight for affine in affines])
+        self.bias = torch.stack([affine.bias for affine in affines])[:, None]
+        self.outputs = self.room = self.bias.shape[2]
+
+    def onto(self, row: Tensor, out: Tensor) -> Multiply:
+        """From (D, inputs) into (D, outputs)."""
+        return partial(torch.baddbmm, self.bias, row[:, None], self.weight, out=out[:, None])
 
 
 class Rounded:
-    """The same with weights of 8 bits, a scale for each output, and inputs in bfloat16: a quarter to read."""
+    """x W + b of one row with weights of 8 bits, a scale for each output, and x in bfloat16: a quarter to read."""
 
     def __init__(self, affine: Affine) -> None:
-        inputs, outputs = affine.weight.shape
-        weight = nn.functional.pad(affine.weight.t(), (0, -inputs % WHOLE, 0, -outputs % WHOLE))
+        self.inputs, self.outputs = affine.weight.shape
+        self.room = self.outputs + -self.outputs % WHOLE
+        """what memory is best as wide as; `outputs` of it are filled"""
+        weight = nn.functional.pad(affine.weight.t(), (0, -self.inputs % WHOLE, 0, self.room - self.outputs))
         scale = (weight.abs().amax(dim=1).clamp(min=1e-30) / 127).bfloat16()
         self.weight = (weight / scale[:, None]).round_().clamp_(-127, 127).to(torch.int8).contiguous()
-        self.scale, self.bias, self.missing, self.outputs = scale, affine.bias, -inputs % WHOLE, outputs
+        self.scale, self.bias = scale, affine.bias.numpy()
 
-    def __call__(self, row: Tensor, out: Tensor) -> None:
-        """(1, inputs) -> into (1, outputs)."""
-        if self.missing:
-            row = nn.functional.pad(row, (0, self.missing))
-        product = torch._weight_int8pack_mm(row.bfloat16(), self.weight, self.scale)
-        out.copy_(product[:, : self.outputs]).add_(self.bias)  # a sum of two types takes twice as long
+    def onto(self, row: Tensor, out: Tensor) -> Multiply:
+        """From (1, inputs) into (1, outputs) or (1, room)."""
+        filled = row.new_zeros(1, self.weight.shape[1], dtype=torch.bfloat16)
+        rounded, sums = filled[:, : self.inputs], out.numpy()[0, : self.outputs]
+        cut = out.shape[1] < self.room
+
+        def multiply() -> None:
+            rounded.copy_(row)
+            product = torch._weight_int8pack_mm(filled, self.weight, self.scale)
+            out.copy_(product[:, : self.outputs] if cut else product)
+            np.add(sums, self.bias, out=sums)
+
+        return multiply
 
     @staticmethod
     @cache
@@ -61,16 +90,44 @@ class Rounded:
         """Whether torch multiplies so on this processor: it has a way of its own for each, and they check nothing."""
         scattered = torch.arange(65.0 * 67).mul(12.9898).sin_()  # no row or column is like another
         affine = Affine(scattered[65:].view(65, 66) * torch.linspace(0.1, 1.0, 66), torch.linspace(0.0, 1.0, 66))
-        out, exact = torch.empty(1, 66), torch.empty(1, 66)
+        near, exact = torch.empty(1, 66), torch.empty(1, 66)
         try:
-            Rounded(affine)(scattered[None, :65], out)
+            Rounded(affine).onto(scattered[None, :65], near)()
         except (AttributeError, RuntimeError):  # another torch
             return False
-        Exact(affine)(scattered[None, :65], exact)
-        return bool(torch.allclose(out, exact, atol=0.02 * float(exact.abs().max())))
+        Exact(affine).onto(scattered[None, :65], exact)()
+        return bool(torch.allclose(near, exact, atol=0.02 * float(exact.abs().max())))
 
 
-Product = Exact | Rounded
+Product = Exact | Apart | Rounded
+
+
+def side_by_side(products: list[Affine]) -> Affine:
+    """Products with the same vector as one."""
+    weights, biases = zip(*products, strict=True)
+    return Affine(torch.cat(weights, dim=1), torch.cat(biases))
+
+
+class Inputs:
+    """The first layer's share of its gates from tokens: biases and the product with their embeddings."""
+
+    def __init__(self, embedding: nn.Embedding, into: Affine) -> None:
+        """What the layer reads behind the embedding, as input feeding has it, is left out."""
+        self.embedding = embedding
+        self.into = Affine(into.weight[: embedding.embedding_dim], into.bias)
+        self.most = LARGEST_TABLE // len(into.bias)
+        self.known: dict[int, Floats] = {}
+
+    def __call__(self, tokens: Sequence[int]) -> list[Floats]:
+        """Token ids -> a share (G,) for each; those of tokens met before are kept."""
+        new = [token for token in dict.fromkeys(tokens) if token not in self.known]
+        if not new:
+            return [self.known[token] for token in tokens]
+        fresh = dict(zip(new, self.into(self.embedding(torch.tensor(new))).numpy(), strict=True))
+        shares = [fresh[token] if token in fresh else self.known[token] for token in tokens]
+        if len(self.known) + len(fresh) <= self.most:
+            self.known |= fresh
+        return shares
 
 
 class Kind(NamedTuple):
@@ -88,15 +145,15 @@ class Kind(NamedTuple):
 
 
 class Cells:
-    """D cells of a kind in step, with their states; each has its own product with its hidden state."""
+    """D cells of a kind in step, with their states."""
 
-    def __init__(self, kind: Kind, across: list[Product]) -> None:
-        """The products may be wider than the gates: what is left of them is `beyond`."""
+    def __init__(self, kind: Kind, across: Product, count: int = 1) -> None:
+        """`across` may be wider than the gates: what is left of it is `beyond`."""
         self.kind, self.size, width = kind
-        count, size = len(across), kind.size
-        hidden, gates = torch.zeros(count, size), torch.empty(count, width)
-        product = torch.empty(count, across[0].outputs)
-        self.products = [(one, hidden[number, None], product[number, None]) for number, one in enumerate(across)]
+        size = kind.size
+        hidden, gates, product = torch.zeros(count, size), torch.empty(count, width), torch.empty(count, across.outputs)
+        self.multiply = across.onto(hidden, product)
+        """the product with the hidden states"""
         self.hidden: Floats = hidden.numpy()
         self.across: Floats = product.numpy()[:, :width]
         """(D, G)"""
@@ -117,11 +174,6 @@ class Cells:
         self.hidden.fill(0.0)
         if self.cell is not None:
             self.cell.fill(0.0)
-
-    def multiply(self) -> None:
-        """The products with the hidden states."""
-        for multiply, row, out in self.products:
-            multiply(row, out)
 
     def advance(self) -> None:
         """The next states, from the inputs' share of the gates and the product with the states."""

@@ -10,24 +10,21 @@ In bfloat16, which is no faster to read for one row in torch, the decoder's weig
 its inputs to bfloat16; the encoder, the attention and the embedding's product stay in float32.
 """
 
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from math import isfinite
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from s2s.decoding.hypotheses import Floats, Hypothesis, SearchOptions
-from s2s.decoding.rows import Cells, Exact, Kind, Product, Rounded, Row
+from s2s.decoding.reading import Encoding, Reader
+from s2s.decoding.rows import Cells, Exact, Inputs, Kind, Multiply, Product, Rounded, Row, side_by_side
 from s2s.decoding.search import NOT_NUMBERS
-from s2s.decoding.stepper import Affine, CellStep, Stepper
+from s2s.decoding.stepper import Affine, Stepper
 from s2s.errors import RunError
-from s2s.models.seq2seq import Hypotheses
-from s2s.nn.attention import Memory
-from s2s.nn.recurrent import Recurrent
 
-LARGEST_TABLE = 1 << 22
-"""Numbers that are kept of tokens' products with the first layer."""
 LOGITS = 32
 """Steps whose logits are kept, so that what they sum up to is found for all of them together."""
 
@@ -38,16 +35,11 @@ class SingleSearch:
     def __init__(self, stepper: Stepper) -> None:
         product = Exact if stepper.dtype == torch.float32 or not Rounded.is_right() else Rounded
         stepper = stepper if stepper.dtype == torch.float32 else Stepper(stepper.model)
-        self.model, self.embedding = stepper.model, stepper.embedding
-        recurrent = stepper.model.encoder.recurrent
-        endings = ("", "_reverse")[: recurrent.directions]
-        self.reading = [[CellStep(layer, stepper.dtype, end) for end in endings] for layer in _layers(recurrent)]
-        self.read = [_side_by_side([cell.into for cell in directions]) for directions in self.reading]
-        self.units = stepper.embedding.shape[1]
-        self.entered: dict[int, Floats] = {}
-        asking, above = stepper.asking, stepper.above
+        self.model = stepper.model
+        self.encoding = Encoding(stepper.model.encoder)
+        decoder, asking, above = stepper.model.decoder, stepper.asking, stepper.above
         cells = [*asking.cells, *(() if above is None else above.cells)]
-        self.entry, self.cells = cells[0].into, [Kind.of(cell) for cell in cells]
+        self.entry, self.cells = Inputs(decoder.embedding, cells[0].into), [Kind.of(cell) for cell in cells]
         self.asking = len(asking.cells)
         residual = [index >= asking.residual_from for index in range(len(asking.cells))]
         residual += [] if above is None else [index >= above.residual_from for index in range(len(above.cells))]
@@ -56,7 +48,7 @@ class SingleSearch:
         readers = [Affine(one.weight[: cell.size], one.bias) for cell, one in zip(cells, reading, strict=True)]
         # It reads the hidden state too, beside the layer itself, but where the output is a sum with the inputs.
         self.products = [
-            (product(cell.across), product(reader)) if apart else (product(_side_by_side([cell.across, reader])), None)
+            (product(cell.across), product(reader)) if apart else (product(side_by_side([cell.across, reader])), None)
             for cell, reader, apart in zip(cells, readers, residual, strict=True)
         ]
         # What reads the context, side by side: the layers above and the readout.
@@ -64,10 +56,14 @@ class SingleSearch:
         self.projection = torch.cat(parts, dim=1)
         self.shares = [slice(*ends) for ends in pairwise(accumulate((part.shape[1] for part in parts), initial=0))]
         self.feeding = None
-        if stepper.model.decoder.input_feeding:
-            weight = self.entry.weight[self.units :]
+        if decoder.input_feeding:
+            weight = cells[0].into.weight[decoder.embedding.embedding_dim :]
             self.feeding = product(Affine(weight, weight.new_zeros(weight.shape[1])))
-        self.output, self.exact = product(stepper.output), stepper.model.decoder.output
+        self.asked: Tensor | None = None
+        """what makes keys of the memory's values (M, H), where they differ by more than a factor"""
+        if decoder.attention is not None and decoder.attention.score == "general":
+            self.asked = (decoder.attention.key.weight.detach() * decoder.attention.scale).t().contiguous()
+        self.output, self.exact = product(stepper.output), decoder.output
         self.idle: list[_Step] = []
         """memory for a search, handed on from sentence to sentence"""
 
@@ -78,28 +74,18 @@ class SingleSearch:
         products = attention is None or attention.score in ("dot", "scaled_dot", "general")
         return products and stepper.embedding.device.type == "cpu"
 
-    def __call__(self, source: Tensor, options: SearchOptions, *, longest: int, shortest: int) -> Hypothesis:
-        """A sentence (1, S) -> the Hypothesis that `greedy_search` gives in float32."""
+    def __call__(self, source: Sequence[int], options: SearchOptions, *, longest: int, shortest: int) -> Hypothesis:
+        """The S tokens of a sentence -> the Hypothesis that `greedy_search` gives in float32."""
         assert not options.no_repeat_ngram
         assert not options.coverage_penalty
         try:
             step = self.idle.pop()
         except IndexError:
             step = _Step(self)
-        step.begin(step.reader(source))
+        step.begin(source)
         found = _search(step, options, longest=longest, shortest=shortest)
         self.idle.append(step)
         return found
-
-    def enter(self, token: int) -> Floats:
-        """A token's share of the first layer's gates (G,), biases included."""
-        known = self.entered.get(token)
-        if known is None:
-            product = torch.addmm(self.entry.bias, self.embedding[token, None], self.entry.weight[: self.units])
-            known = product.numpy()[0]
-            if len(self.entered) * len(known) < LARGEST_TABLE:
-                self.entered[token] = known
-        return known
 
 
 def _search(step: "_Step", options: SearchOptions, *, longest: int, shortest: int) -> Hypothesis:
@@ -139,66 +125,29 @@ def _best(logits: Floats, options: SearchOptions, *, early: bool) -> int:
     return best
 
 
-def _layers(recurrent: Recurrent) -> list[nn.RNNBase]:
-    return [layer for layer in recurrent.layers if isinstance(layer, nn.RNNBase)]
-
-
-def _side_by_side(products: list[Affine]) -> Affine:
-    """Products with the same vector as one."""
-    weights, biases = zip(*products, strict=True)
-    return Affine(torch.cat(weights, dim=1), torch.cat(biases))
-
-
-class _Reader:
-    """The encoder, layer by layer; the directions of a layer take a step together."""
-
-    def __init__(self, search: SingleSearch) -> None:
-        self.search = search
-        self.layers = [
-            Cells(Kind.of(directions[0]), [Exact(cell.across) for cell in directions]) for directions in search.reading
-        ]
-
-    def __call__(self, source: Tensor) -> Hypotheses:
-        """(1, S) -> where a search starts, as `Stepper.begin` gives it."""
-        encoder, decoder = self.search.model.encoder, self.search.model.decoder
-        values: Tensor = encoder.embedding(source)[0]
-        states = []
-        for index, (into, cells) in enumerate(zip(self.search.read, self.layers, strict=True)):
-            outputs = _read(cells, into(values).numpy())
-            states.append([cells.hidden] if cells.cell is None else [cells.hidden, cells.cell])
-            values = outputs + values if index >= encoder.recurrent.residual_from else outputs
-        last = tuple(torch.from_numpy(np.stack(part)).view(len(part), 1, -1) for part in zip(*states, strict=True))
-        values = values[None]
-        keys = values if decoder.attention is None else decoder.attention.keys(values)
-        return Hypotheses(decoder.start(last), Memory(keys, values, torch.ones_like(source, dtype=torch.bool)))
-
-
-def _read(cells: Cells, given: Floats) -> Tensor:
-    """The inputs' share of all gates (S, D x G) -> an encoder layer's outputs (S, D x H)."""
-    shares = given.reshape(len(given), *cells.gates.shape)
-    shares[:, 1:] = shares[::-1, 1:].copy()  # the second direction begins at the end
-    outputs = np.empty((len(shares), *cells.hidden.shape), np.float32)
-    cells.clear()
-    for share, output in zip(shares, outputs, strict=True):
-        cells.gates[:] = share
-        cells.multiply()
-        cells.advance()
-        output[:] = cells.hidden
-    outputs[:, 1:] = outputs[::-1, 1:].copy()
-    return torch.from_numpy(outputs.reshape(len(outputs), -1))
+def _log_sums(logits: Tensor) -> Tensor:
+    """(N, V), which it uses up -> the log of the sums of their exponentials (N,)."""
+    most = logits.amax(dim=1, keepdim=True)
+    sums: Tensor = logits.sub_(most).exp_().sum(dim=1).log_().add_(most[:, 0])
+    return sums
 
 
 class _Layer:
     """A layer of the decoder, and the product of its output with what reads it."""
 
-    def __init__(self, kind: Kind, across: Product, reader: Product | None) -> None:
-        """`reader` stands apart where it does not read the hidden state, but its sum with the inputs."""
-        self.cells = Cells(kind, [across])
+    def __init__(self, kind: Kind, across: Product, reader: Product | None, beside: Floats | None) -> None:
+        """`reader` stands apart where it does not read the hidden state, but its sum with the inputs.
+
+        `beside` is what a step adds to the inputs' share of the gates.
+        """
+        self.cells, self.beside = Cells(kind, across), beside
         self.gates: Floats = self.cells.gates[0]
-        self.reader = reader
-        self.sum, self.product = Row(kind.size), Row(0 if reader is None else reader.outputs)
-        self.output: Floats = self.cells.hidden[0] if reader is None else self.sum.array
-        self.read: Floats = self.cells.beyond[0] if reader is None else self.product.array
+        self.output: Floats = self.cells.hidden[0]
+        self.read: Floats = self.cells.beyond[0]
+        self.multiply: Multiply | None = None
+        if reader is not None:
+            output, read = Row(kind.size), Row(reader.outputs)
+            self.multiply, self.output, self.read = reader.onto(output.tensor, read.tensor), output.array, read.array
 
     def begin(self, state: tuple[Floats, ...]) -> None:
         self.cells.hidden[0] = state[0]
@@ -206,14 +155,18 @@ class _Layer:
             self.cells.cell[0] = state[1]
         self.cells.multiply()
 
-    def __call__(self, inputs: Floats | None) -> None:
-        """From `gates` to `output` and `read`, the product with it; a residual layer adds its inputs."""
+    def __call__(self, share: Floats, inputs: Floats | None) -> None:
+        """From the inputs' share of the gates to `output` and `read`; a residual layer adds its inputs."""
+        if self.beside is None:
+            self.gates[:] = share
+        else:
+            np.add(share, self.beside, out=self.gates)
         self.cells.advance()
         self.cells.multiply()
-        if self.reader is not None:
+        if self.multiply is not None:
             assert inputs is not None, "the first layer is not residual"
             np.add(self.cells.hidden[0], inputs, out=self.output)
-            self.reader(self.sum.tensor, self.product.tensor)
+            self.multiply()
 
 
 class _Step:
@@ -221,56 +174,63 @@ class _Step:
 
     def __init__(self, search: SingleSearch) -> None:
         self.search = search
-        self.reader = _Reader(search)
+        self.reader = Reader(search.encoding)
         self.weights: Floats | None = None
         """(S,) of the attention, behind a call"""
-        parts = zip(search.cells, search.products, strict=True)
-        self.layers = [_Layer(kind, across, reader) for kind, (across, reader) in parts]
-        self.fed = Row(0 if search.feeding is None else search.feeding.outputs)
-        self.readout = Row(search.units)
-        self.table = torch.empty(LOGITS, search.output.outputs)
-        self.rows: list[tuple[Tensor, Floats]] = [(row[None], row.numpy()) for row in self.table]
+        self.attention, self.readout = search.model.decoder.attention, Row(search.exact.in_features)
+        self.feed: Multiply | None = None
+        below: list[Floats | None] = [None] * search.asking
+        if search.feeding is not None:
+            fed = Row(search.feeding.outputs)
+            self.feed, below[0] = search.feeding.onto(self.readout.tensor, fed.tensor), fed.array
+        self.context: Floats = np.empty(search.projection.shape[1], np.float32)
+        *above, self.beside = (None if self.attention is None else self.context[share] for share in search.shares)
+        parts = zip(search.cells, search.products, [*below, *above], strict=True)
+        self.layers = [_Layer(kind, across, reader, beside) for kind, (across, reader), beside in parts]
+        self.asks = None if self.attention is None else self.layers[search.asking - 1]
+        table = torch.empty(LOGITS, search.output.room)
+        self.table = table[:, : search.output.outputs]
+        self.outputs: list[tuple[Multiply, Floats]] = [
+            (search.output.onto(self.readout.tensor, row[None]), logits.numpy())
+            for row, logits in zip(table, self.table, strict=True)
+        ]
         self.count = 0
         """calls in this sentence"""
         self.sums: list[Tensor] = []
         """of each table that was full, (LOGITS,)"""
         self.weight, self.bias = search.exact.weight.detach().numpy(), search.exact.bias.detach().numpy()
-        self.attention = search.model.decoder.attention
 
-    def begin(self, begin: Hypotheses) -> None:
-        """Stand before the first token of a sentence, all of whose positions are valid."""
+    def begin(self, source: Sequence[int]) -> None:
+        """Read a sentence and stand before its first output."""
         self.count, self.sums = 0, []
-        states = zip(*(part[:, 0].numpy() for part in begin.decoder.layers), strict=True)
-        for layer, state in zip(self.layers, states, strict=True):
-            layer.begin(state)
+        last, values = self.reader(source)
+        states = zip(*(part[:, 0].numpy() for part in self.search.model.decoder.start(last).layers), strict=True)
+        for layer, own in zip(self.layers, states, strict=True):
+            layer.begin(own)
         self.readout.array[:] = 0.0
         if self.attention is not None:
-            self.keys: Floats = (begin.memory.keys[0] * self.attention.scale).numpy()
-            self.values: Floats = (begin.memory.values[0] @ self.search.projection).numpy()
+            asked, scale = self.search.asked, self.attention.scale
+            self.keys: Floats = (values * scale if asked is None else torch.mm(values, asked)).numpy()
+            self.values: Floats = torch.mm(values, self.search.projection).numpy()
 
     def __call__(self, token: int) -> Floats:
         """The logits (V,) of what follows."""
-        shares, context = iter(self.search.shares), None
-        share, inputs = self.search.enter(token), None
-        for number, layer in enumerate(self.layers):
-            if context is not None:
-                np.add(share, context[next(shares)], out=layer.gates)
-            elif number == 0 and self.search.feeding is not None:
-                self.search.feeding(self.readout.tensor, self.fed.tensor)
-                np.add(share, self.fed.array, out=layer.gates)
-            else:
-                layer.gates[:] = share
-            layer(inputs)
+        (share,), inputs = self.search.entry([token]), None
+        if self.feed is not None:
+            self.feed()
+        for layer in self.layers:
+            layer(share, inputs)
             share, inputs = layer.read, layer.output
-            if number == self.search.asking - 1 and self.attention is not None:
-                context = self._attend(inputs)
-        np.tanh(share if context is None else share + context[next(shares)], out=self.readout.array)
+            if layer is self.asks:
+                self._attend(inputs)
+        readout = self.readout.array
+        np.tanh(share if self.beside is None else np.add(share, self.beside, out=readout), out=readout)
         row = self.count % LOGITS
         if row == 0 and self.count:
-            self.sums.append(self.table.logsumexp(dim=1))
+            self.sums.append(_log_sums(self.table))
         self.count += 1
-        out, logits = self.rows[row]
-        self.search.output(self.readout.tensor, out)
+        multiply, logits = self.outputs[row]
+        multiply()
         if isinstance(self.search.output, Rounded):
             self._settle(logits)
         return logits
@@ -285,15 +245,14 @@ class _Step:
     def log_sums(self) -> Floats:
         """log sum exp of the logits of each call in this sentence."""
         rest = self.table[: self.count - LOGITS * len(self.sums)]
-        found: Floats = torch.cat([*self.sums, rest.logsumexp(dim=1)]).numpy()
+        found: Floats = torch.cat([*self.sums, _log_sums(rest)]).numpy()
         return found
 
-    def _attend(self, query: Floats) -> Floats:
-        """(H,) -> the context, multiplied by what reads it."""
-        weights: Floats = np.matmul(self.keys, query)
+    def _attend(self, query: Floats) -> None:
+        """(H,) -> the `context`, multiplied by what reads it."""
+        weights: Floats = np.dot(self.keys, query)
         weights -= weights.max()
         np.exp(weights, out=weights)
-        weights /= weights.sum()
+        weights /= np.add.reduce(weights)
         self.weights = weights
-        context: Floats = np.matmul(weights, self.values)
-        return context
+        np.dot(weights, self.values, out=self.context)

@@ -1,6 +1,7 @@
 """Raw lines in, raw lines out: tokenizers, search and one or more models together."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -147,14 +148,18 @@ class Translator:
                 raise ValueError(f"{name}: must be a whole number of at least 1 (given {value!r})")
         encoded = [self.source.encode(line) if line.strip() else [] for line in lines]
         results = [BLANK] * len(lines)
-        quiet = len(lines) == 1 or None  # None asks whether there is a terminal
-        bar = tqdm(total=len(lines), desc="translate", unit=" lines", disable=quiet, delay=2, leave=False)
-        with torch.inference_mode(), bar:
+        bar: AbstractContextManager[tqdm[None] | None] = (
+            nullcontext()
+        )  # one line alone needs none, nor the time to make it
+        if len(lines) != 1:
+            bar = tqdm(total=len(lines), desc="translate", unit=" lines", disable=None, delay=2, leave=False)
+        with torch.inference_mode(), bar as progress:
             for group in self._groups([len(tokens) for tokens in encoded]):
                 found = self._search([encoded[index] for index in group], max(width, nbest), nbest, attention)
                 for index, hypotheses in zip(group, found, strict=True):
                     results[index] = self._translation(encoded[index], hypotheses)
-                bar.update(len(group))
+                if progress is not None:
+                    progress.update(len(group))
         return results
 
     def _groups(self, lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -187,7 +192,7 @@ class Translator:
         ]
         greedy = beam == 1 and not options.no_repeat_ngram and not options.coverage_penalty
         if greedy and len(sources) == 1 and self._single is not None:
-            return [[self._single(torch.tensor(framed), options, longest=longest[0], shortest=shortest[0])]]
+            return [[self._single(framed[0], options, longest=longest[0], shortest=shortest[0])]]
         tokens, lengths = pad(framed), torch.tensor([len(tokens) for tokens in framed])
         if device.type == "cuda":  # of few widths: a graph is captured for each
             tokens = functional.pad(tokens, (0, -tokens.shape[1] % GPU_WIDTH), value=PAD)

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from s2s.decoding.greedy import greedy_search
 from s2s.decoding.hypotheses import SearchOptions
-from s2s.decoding.rows import Exact, Rounded
+from s2s.decoding.reading import Encoding, Reader
+from s2s.decoding.rows import Exact, Inputs, Rounded
 from s2s.decoding.search import Step, StepOutput, beam_search
-from s2s.decoding.single import SingleSearch, _Reader, _Step
+from s2s.decoding.single import SingleSearch, _Step
 from s2s.decoding.stepper import Affine, Stepper
 from s2s.errors import RunError
 from s2s.models.seq2seq import Hypotheses, Seq2Seq, build_seq2seq
+from s2s.nn.embedding import Embedding
 from s2s.recipe_translation import Dropout, Seq2SeqModel
 from s2s.text.batches import Batch, collate
 from s2s.text.special import END, PAD, START
@@ -150,6 +152,30 @@ def test_bfloat16_steps_are_near(shape: Shape) -> None:
     torch.testing.assert_close(near, exact, rtol=0.02, atol=0.05)
 
 
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@torch.inference_mode()
+def test_one_sentence_is_read_as_the_encoder_reads_it(shape: Shape, layers: int) -> None:
+    encoder = build(shape.model(encoder_layers=layers), seed=3, spread=0.8).eval().encoder
+    reader = Reader(Encoding(encoder))
+    for tokens in ([5, 6, 7, 5, 4], [END], [9, 5, 8, END]):
+        state, values = reader(tokens)
+        expected = encoder(torch.tensor([tokens]), torch.tensor([len(tokens)]))
+        torch.testing.assert_close((values[None], state), expected, rtol=1e-5, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_shares_of_tokens_are_kept_as_far_as_there_is_room() -> None:
+    embedding = Embedding(9, 3)
+    into = Affine(torch.randn(5, 4), torch.randn(4))  # two of its inputs stand behind the embedding
+    inputs = Inputs(embedding, into)
+    inputs.most = 3
+    for tokens, kept in ([4], 1), ([4, 6, 4, 5], 3), ([7, 4, 8, 7], 3), ([8, 6], 3):
+        expected = embedding(torch.tensor(tokens, dtype=torch.long)) @ into.weight[:3] + into.bias
+        torch.testing.assert_close(torch.tensor(np.array(inputs(tokens)).reshape(-1, 4)), expected)
+        assert len(inputs.known) == kept
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @torch.inference_mode()
 def test_the_search_of_one_sentence_is_the_greedy_search(shape: Shape) -> None:
@@ -162,8 +188,7 @@ def test_the_search_of_one_sentence_is_the_greedy_search(shape: Shape) -> None:
     for (source, _), longest, shortest in zip(drawn([(5, 1), (1, 1), (9, 1)]), (12, 1, 70), (0, 0, 66), strict=True):
         batch = batch_of([(source, [])])
         begin = stepper.begin(batch.source, batch.source_lengths)
-        torch.testing.assert_close(_Reader(single)(batch.source), begin, rtol=1e-5, atol=1e-6)
-        found = single(batch.source, options, longest=longest, shortest=shortest)
+        found = single(batch.source[0].tolist(), options, longest=longest, shortest=shortest)
         limits = {"max_lengths": torch.tensor([longest]), "min_lengths": torch.tensor([shortest])}
         (expected,) = greedy_search(stepper, begin, options, **limits, source_lengths=batch.source_lengths)
         assert (found.tokens, found.truncated) == (expected.tokens, expected.truncated)
@@ -182,8 +207,7 @@ def test_the_search_of_one_sentence_goes_through_residual_layers(shape: Shape) -
     single, options = SingleSearch(stepper), SearchOptions(forbidden=FORBIDDEN)
     batch = batch_of([([5, 6, 7, 8], [])])
     begin = stepper.begin(batch.source, batch.source_lengths)
-    torch.testing.assert_close(_Reader(single)(batch.source), begin, rtol=1e-5, atol=1e-6)
-    found = single(batch.source, options, longest=9, shortest=8)
+    found = single(batch.source[0].tolist(), options, longest=9, shortest=8)
     limits = {"max_lengths": torch.tensor([9]), "min_lengths": torch.tensor([8])}
     (expected,) = greedy_search(stepper, begin, options, **limits, source_lengths=batch.source_lengths)
     assert found.tokens == expected.tokens
@@ -208,8 +232,8 @@ def test_a_product_with_weights_of_8_bits_is_near(sizes: tuple[int, int]) -> Non
     torch.manual_seed(1)
     affine = Affine(torch.randn(*sizes) * torch.rand(sizes[1]), torch.randn(sizes[1]))
     row, near, exact = torch.randn(1, sizes[0]), torch.empty(1, sizes[1]), torch.empty(1, sizes[1])
-    Rounded(affine)(row, near)
-    Exact(affine)(row, exact)
+    Rounded(affine).onto(row, near)()
+    Exact(affine).onto(row, exact)()
     error = (near - exact).abs() / (row.norm() * affine.weight.norm(dim=0) + 1)
     assert 0 < float(error.max()) < 0.02
     assert float(error.mean()) < 0.004
@@ -224,10 +248,9 @@ def test_one_sentence_with_weights_of_8_bits_is_near(shape: Shape) -> None:
     if not SingleSearch.suits(stepper):
         return
     near, exact = SingleSearch(stepper), SingleSearch(Stepper(model))
-    begin = _Reader(near)(batch_of([([5, 6, 7, 8], [])]).source)
     steps = [_Step(search) for search in (near, exact)]
     for step in steps:
-        step.begin(begin)
+        step.begin([5, 6, 7, 8, END])
     for token in (START, 5, 9, 4):
         logits, expected = (step(token).copy() for step in steps)
         error = np.abs(logits - expected).max()
@@ -241,11 +264,11 @@ def test_weights_of_8_bits_are_left_out_where_torch_multiplies_them_wrongly(monk
     model = build(SHAPES[0].model(), spread=0.4).eval()
     source = batch_of([([5, 6], [])]).source
     options = SearchOptions(forbidden=FORBIDDEN)
-    exact = SingleSearch(Stepper(model))(source, options, longest=5, shortest=0)
+    exact = SingleSearch(Stepper(model))(source[0].tolist(), options, longest=5, shortest=0)
     monkeypatch.setattr(torch, "_weight_int8pack_mm", lambda row, weight, scale: row.new_zeros(1, len(weight)))
     Rounded.is_right.cache_clear()
     try:
-        assert SingleSearch(Stepper(model, torch.bfloat16))(source, options, longest=5, shortest=0) == exact
+        assert SingleSearch(Stepper(model, torch.bfloat16))(source[0].tolist(), options, longest=5, shortest=0) == exact
     finally:
         Rounded.is_right.cache_clear()
 
@@ -255,11 +278,11 @@ def test_the_search_of_one_sentence_stops_where_nothing_is_allowed_and_refuses_w
     stepper = Stepper(build(SHAPES[0].model(), seed=3).eval())
     batch = batch_of([([5, 6], [])])
     options = SearchOptions(forbidden=tuple(token for token in range(VOCABULARY) if token != END))
-    found = SingleSearch(stepper)(batch.source, options, longest=5, shortest=2)
+    found = SingleSearch(stepper)(batch.source[0].tolist(), options, longest=5, shortest=2)
     assert (found.tokens, found.truncated) == ([], True)
     stepper.output.bias.fill_(torch.nan)
     with pytest.raises(RunError, match="not numbers"):
-        SingleSearch(stepper)(batch.source, options, longest=5, shortest=0)
+        SingleSearch(stepper)(batch.source[0].tolist(), options, longest=5, shortest=0)
 
 
 def greedy(model: Seq2Seq, source: list[int], longest: int) -> list[int]:
