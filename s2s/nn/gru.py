@@ -17,6 +17,7 @@ from s2s.nn.precision import product_type
 
 CLOSED = 1e4
 """An update gate's input that keeps the state exactly: sigmoid(CLOSED) is 1, and its slope 0, in every float type."""
+aten = torch.ops.aten
 WEIGHTS = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
 """Of a direction, in torch's names."""
 
@@ -130,7 +131,7 @@ def _paired(tensor: Tensor) -> list[Tensor]:
     """
     directions, count, *rest = tensor.shape
     if directions == 1:
-        return [tensor[:, number] for number in range(count)]
+        return list(tensor.unbind(1))
     across, along, *inner = tensor.stride()
     return [
         tensor.as_strided(
@@ -178,18 +179,22 @@ def _slopes_of_gates(gates: Tensor, products: Tensor, hidden: Tensor, found: Ten
     """
     reset, update, candidate = gates.chunk(3, dim=3)
     into_reset, into_update, into_candidate = found.chunk(3, dim=3)
-    inside = (candidate * candidate).neg_().add_(1.0)
-    inside.addcmul_(inside, update, value=-1)
-    # the same times r, and that times W h (1 - r)
+    inside = torch.rsub(update, 1.0)
+    _times_slope(aten.tanh_backward, inside, candidate)
+    # the same times r, and the same times W h r (1 - r)
     torch.mul(inside, reset, out=into_candidate)
-    torch.mul(into_candidate, products, out=into_reset)
-    into_reset.addcmul_(into_reset, reset, value=-1)
+    torch.mul(inside, products, out=into_reset)
+    _times_slope(aten.sigmoid_backward, into_reset, reset)
     # (h - n) z (1 - z)
     for direction, states in enumerate((hidden[0, :-1], hidden[-1, 1:])[: len(gates)]):
         torch.sub(states, candidate[direction], out=into_update[direction])
-    into_update.mul_(update)
-    into_update.addcmul_(into_update, update, value=-1)
+    _times_slope(aten.sigmoid_backward, into_update, update)
     return inside
+
+
+def _times_slope(backward: Any, values: Tensor, activated: Tensor) -> None:
+    """Multiply values by the slope of the function that gave `activated`: one pass, by torch's own derivative of it."""
+    backward.grad_input(values, activated, grad_input=values)
 
 
 def _run_back(into_gates: Tensor, slope: Tensor, update: Tensor, across: list[Tensor], carried: Tensor) -> Tensor:

@@ -55,22 +55,24 @@ class _LinearCrossEntropy(torch.autograd.Function):
             for begin in range(0, count, held):
                 group = inputs[begin : begin + held]
                 slopes = group.new_empty(len(group), entries) if needs_gradient else None
-                sums += _sums_and_slopes(layer, group, targets[begin : begin + held], smoothing, slopes, grad_bias)
+                wanted = targets[begin : begin + held]
+                sums += _sums_and_slopes(layer, group, wanted, 1.0 - smoothing, slopes, grad_bias)
                 if slopes is not None:
                     torch.mm(slopes, layer.weight, out=grad_hidden[begin : begin + held])
                     product = torch.mm(slopes.t(), group)
                     grad_weight = product if grad_weight is None else grad_weight.to(wide).add_(product)
+            # every entry's share of the smoothing, which all positions have alike, in one product and not in each
+            share = smoothing / entries
+            all_weights, all_inputs = weight.sum(dim=0, dtype=wide), inputs.sum(dim=0, dtype=wide)
+            logits = all_weights @ all_inputs + count * layer.bias.sum()
             if needs_gradient:
-                # every entry's share of the smoothing, which all slopes have alike, in one product and not in each
-                share = smoothing / entries
-                grad_hidden -= (share * weight.sum(dim=0)).to(dtype)
+                grad_hidden -= (share * all_weights).to(dtype)
                 grad_bias -= share * count
-                ctx.save_for_backward(
-                    grad_hidden[:count], grad_weight, share * inputs.sum(dim=0, dtype=wide), grad_bias
-                )
+                ctx.save_for_backward(grad_hidden[:count], grad_weight, share * all_inputs, grad_bias)
                 ctx.types = hidden.dtype, weight.dtype, bias.dtype
-        ctx.mark_non_differentiable(sums_nats := sums[1].clone())
-        return sums[0].clone(), sums_nats
+        nats, log_sums = sums.unbind()
+        ctx.mark_non_differentiable(nats := nats.clone())
+        return (1.0 - smoothing) * nats + smoothing * log_sums - share * logits, nats
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
@@ -110,27 +112,26 @@ class _Layer(NamedTuple):
 
 
 def _sums_and_slopes(
-    layer: _Layer, inputs: Tensor, targets: Tensor, smoothing: float, slopes: Tensor | None, grad_bias: Tensor
+    layer: _Layer, inputs: Tensor, targets: Tensor, sharpness: float, slopes: Tensor | None, grad_bias: Tensor
 ) -> Tensor:
-    """Positions (N', E), of which the first N have targets -> the sums of the smoothed loss and of the nats, (2,).
+    """Positions (N', E), of which the first N have targets -> the sums of the nats and of log sum exp of logits, (2,).
 
-    Where `slopes` (N', V) are wanted they are filled with the loss's gradient by the logits, but for each entry's
-    share of the smoothing, and summed into that of the bias.
+    Where `slopes` (N', V) are wanted they are filled with the gradient by the logits of log sum exp less `sharpness`
+    times the target's logit, and summed into that of the bias.
     """
-    sums = layer.bias.new_zeros(2)
+    own, likelihoods = (layer.bias.new_empty(len(targets), 1) for _ in range(2))
     for first in range(0, len(targets), layer.chunk):
         rows = slice(first, first + layer.chunk)
         given, wanted = inputs[rows], targets[rows, None]
         logits = layer.logits[: len(given)]
         logits.copy_(torch.mm(given, layer.weight.t(), out=layer.product[: len(given)])).add_(layer.bias)
+        torch.gather(logits[: len(wanted)], 1, wanted, out=own[rows])
         log_probabilities = torch.log_softmax(logits, dim=1, out=logits)
-        nats = -log_probabilities[: len(wanted)].gather(1, wanted).sum()
-        uniform = -log_probabilities[: len(wanted)].sum() / logits.shape[1] if smoothing else nats
-        sums += torch.stack([(1.0 - smoothing) * nats + smoothing * uniform, nats])
+        torch.gather(log_probabilities[: len(wanted)], 1, wanted, out=likelihoods[rows])
         if slopes is not None:
             probabilities = log_probabilities.exp_()
-            probabilities.scatter_add_(1, wanted, probabilities.new_full(wanted.shape, smoothing - 1.0))
+            probabilities.scatter_add_(1, wanted, probabilities.new_full(wanted.shape, -sharpness))
             probabilities[len(wanted) :] = 0.0
             grad_bias += probabilities.sum(dim=0)
             slopes[rows] = probabilities
-    return sums
+    return torch.stack([-likelihoods.sum(), (own - likelihoods).sum()])
