@@ -117,8 +117,9 @@ class Stepper:
     def _exact(self, readout: Tensor, rows: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """Readouts (B x K, E), rows (R,), tokens (R, N) -> their logits (R, N), computed in float32."""
         output, places = self.model.decoder.output, torch.from_numpy(tokens)
-        products = torch.bmm(output.weight.detach()[places], readout[torch.from_numpy(rows)].float()[:, :, None])
-        logits: NDArray[np.float32] = (products[:, :, 0] + output.bias.detach()[places]).numpy()
+        weights = nn.functional.embedding(places, output.weight.detach())
+        products = weights.mul_(readout.index_select(0, torch.from_numpy(rows)).float()[:, None])
+        logits: NDArray[np.float32] = products.sum(dim=2).add_(output.bias.detach()[places]).numpy()
         return logits
 
 

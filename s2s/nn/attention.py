@@ -23,7 +23,12 @@ class Memory(NamedTuple):
 
     def keep(self, sentences: Tensor) -> "Memory":
         """The memory of some sentences (b,)."""
-        return Memory(self.keys[sentences], self.values[sentences], self.valid[sentences])
+        return Memory(*(_rows(part, sentences) for part in self))
+
+
+def _rows(part: Tensor, rows: Tensor) -> Tensor:
+    """(B, S, ...), (b,) -> (b, S, ...), each in one piece: several times faster than by an index on a processor."""
+    return part.flatten(1).index_select(0, rows).view(-1, *part.shape[1:])
 
 
 class Attention(nn.Module):

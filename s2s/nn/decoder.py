@@ -28,7 +28,8 @@ class DecoderState(NamedTuple):
     def rows(self, rows: Tensor) -> "DecoderState":
         """The state of some rows (R,), in that order."""
         return DecoderState(
-            tuple(part[:, rows] for part in self.layers), None if self.feed is None else self.feed[rows]
+            tuple(part.index_select(1, rows) for part in self.layers),
+            None if self.feed is None else self.feed.index_select(0, rows),
         )
 
 

@@ -47,6 +47,7 @@ class SubwordTokenizer:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         except RuntimeError as error:
             raise ValueError("it is no SentencePiece model") from error
+        self._pieces: dict[int, str] = {}
         processor = self._processor
         found = processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id()
         if found != (PAD, UNKNOWN, START, END):
@@ -113,7 +114,10 @@ class SubwordTokenizer:
 
     def token(self, token: int) -> str:
         """The piece, with a low line (U+2581) where a word begins."""
-        return str(self._processor.id_to_piece(int(token)))
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = str(self._processor.id_to_piece(int(token)))
+        return piece
 
     def normalize(self, line: str) -> str:
         """The line after `nmt_nfkc` and with white space collapsed."""
