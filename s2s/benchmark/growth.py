@@ -147,7 +147,7 @@ def _greedy_rate(stepper: Stepper, rows: list[list[int]]) -> float:
     """Tokens a second where as many are written as are read."""
     length = len(rows[0])
     lengths = torch.full((len(rows),), length)
-    device = stepper.embedding.device
+    device = stepper.device
     source = torch.tensor(rows, device=device)
     limits = {"max_lengths": lengths, "min_lengths": lengths, "source_lengths": lengths}
     seconds = []

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from s2s.decoding.hypotheses import Floats
-from s2s.decoding.rows import Apart, Cells, Inputs, Kind, side_by_side
-from s2s.decoding.stepper import CellStep
+from s2s.decoding.rows import Apart, Cells, Kind, side_by_side
+from s2s.decoding.stepper import CellStep, Inputs
 from s2s.nn.encoder import Encoder
 from s2s.nn.recurrent import State
 
@@ -24,7 +24,8 @@ class Encoding:
         self.kinds = [Kind.of(directions[0]) for directions in cells]
         self.across = [Apart([cell.across for cell in directions]) for directions in cells]
         self.into = [side_by_side([cell.into for cell in directions]) for directions in cells]
-        self.source = Inputs(encoder.embedding, self.into[0])
+        embedding = encoder.embedding
+        self.inputs = Inputs(embedding, self.into[0], embedding.embedding_dim, embedding.num_embeddings)
         self.directions, self.residual_from = recurrent.directions, recurrent.residual_from
 
 
@@ -41,7 +42,8 @@ class Reader:
         encoding, states = self.encoding, []
         values: Tensor | None = None
         for index, (into, cells) in enumerate(zip(encoding.into, self.layers, strict=True)):
-            outputs = _read(cells, np.stack(encoding.source(source)) if values is None else into(values).numpy())
+            given = encoding.inputs(torch.tensor(source)) if values is None else into(values)
+            outputs = _read(cells, given.numpy())
             values = outputs if values is None or index < encoding.residual_from else outputs + values
             states.append([cells.hidden] if cells.cell is None else [cells.hidden, cells.cell])
         assert values is not None, "an encoder has a layer"

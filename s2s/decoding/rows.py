@@ -4,7 +4,7 @@ A row is multiplied by a matrix as fast as the matrix is read, and what lies bet
 the calls for it. So the products are torch's, and the rest is NumPy on the same memory, whose calls cost a fifth.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -17,8 +17,6 @@ from s2s.decoding.stepper import Affine, CellStep
 
 WHOLE = 64
 """Weights of 8 bits are filled up to a multiple of this, on either side: torch's product of them takes no other."""
-LARGEST_TABLE = 1 << 22
-"""Numbers that are kept of tokens' products with a first layer."""
 
 
 Multiply = Callable[[], object]
@@ -106,28 +104,6 @@ def side_by_side(products: list[Affine]) -> Affine:
     """Products with the same vector as one."""
     weights, biases = zip(*products, strict=True)
     return Affine(torch.cat(weights, dim=1), torch.cat(biases))
-
-
-class Inputs:
-    """The first layer's share of its gates from tokens: biases and the product with their embeddings."""
-
-    def __init__(self, embedding: nn.Embedding, into: Affine) -> None:
-        """What the layer reads behind the embedding, as input feeding has it, is left out."""
-        self.embedding = embedding
-        self.into = Affine(into.weight[: embedding.embedding_dim], into.bias)
-        self.most = LARGEST_TABLE // len(into.bias)
-        self.known: dict[int, Floats] = {}
-
-    def __call__(self, tokens: Sequence[int]) -> list[Floats]:
-        """Token ids -> a share (G,) for each; those of tokens met before are kept."""
-        new = [token for token in dict.fromkeys(tokens) if token not in self.known]
-        if not new:
-            return [self.known[token] for token in tokens]
-        fresh = dict(zip(new, self.into(self.embedding(torch.tensor(new))).numpy(), strict=True))
-        shares = [fresh[token] if token in fresh else self.known[token] for token in tokens]
-        if len(self.known) + len(fresh) <= self.most:
-            self.known |= fresh
-        return shares
 
 
 class Kind(NamedTuple):

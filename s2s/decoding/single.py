@@ -20,7 +20,7 @@ from torch import Tensor
 
 from s2s.decoding.hypotheses import Floats, Hypothesis, SearchOptions
 from s2s.decoding.reading import Encoding, Reader
-from s2s.decoding.rows import Cells, Exact, Inputs, Kind, Multiply, Product, Rounded, Row, side_by_side
+from s2s.decoding.rows import Cells, Exact, Kind, Multiply, Product, Rounded, Row, side_by_side
 from s2s.decoding.search import NOT_NUMBERS
 from s2s.decoding.stepper import Affine, Stepper
 from s2s.errors import RunError
@@ -39,7 +39,7 @@ class SingleSearch:
         self.encoding = Encoding(stepper.model.encoder)
         decoder, asking, above = stepper.model.decoder, stepper.asking, stepper.above
         cells = [*asking.cells, *(() if above is None else above.cells)]
-        self.entry, self.cells = Inputs(decoder.embedding, cells[0].into), [Kind.of(cell) for cell in cells]
+        self.inputs, self.cells = stepper.inputs, [Kind.of(cell) for cell in cells]
         self.asking = len(asking.cells)
         residual = [index >= asking.residual_from for index in range(len(asking.cells))]
         residual += [] if above is None else [index >= above.residual_from for index in range(len(above.cells))]
@@ -57,7 +57,7 @@ class SingleSearch:
         self.shares = [slice(*ends) for ends in pairwise(accumulate((part.shape[1] for part in parts), initial=0))]
         self.feeding = None
         if decoder.input_feeding:
-            weight = cells[0].into.weight[decoder.embedding.embedding_dim :]
+            weight = stepper.feeding
             self.feeding = product(Affine(weight, weight.new_zeros(weight.shape[1])))
         self.asked: Tensor | None = None
         """what makes keys of the memory's values (M, H), where they differ by more than a factor"""
@@ -72,7 +72,7 @@ class SingleSearch:
         """Whether it serves such a model, which must be on a processor and have attention by products, or none."""
         attention = stepper.model.decoder.attention
         products = attention is None or attention.score in ("dot", "scaled_dot", "general")
-        return products and stepper.embedding.device.type == "cpu"
+        return products and stepper.device.type == "cpu"
 
     def __call__(self, source: Sequence[int], options: SearchOptions, *, longest: int, shortest: int) -> Hypothesis:
         """The S tokens of a sentence -> the Hypothesis that `greedy_search` gives in float32."""
@@ -215,7 +215,7 @@ class _Step:
 
     def __call__(self, token: int) -> Floats:
         """The logits (V,) of what follows."""
-        (share,), inputs = self.search.entry([token]), None
+        share, inputs = self.search.inputs.one(token), None
         if self.feed is not None:
             self.feed()
         for layer in self.layers:

@@ -1,9 +1,11 @@
 """A decoder's step for the search, with all that stays the same from step to step made ready once.
 
 The weights are transposed and in one type, biases that are added together are one, and each cell is a product of the
-inputs, one of the state and a few element-wise passes. Its slow twin is `Seq2Seq.decoder.step`.
+inputs, one of the state and a few element-wise passes; on a processor what tokens are multiplied by is kept for when
+they come again. Its slow twin is `Seq2Seq.decoder.step`.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -16,6 +18,9 @@ from s2s.decoding.search import StepOutput
 from s2s.models.seq2seq import Hypotheses, Seq2Seq
 from s2s.nn.decoder import DecoderState
 from s2s.nn.recurrent import Recurrent
+
+LARGEST_TABLE = 1 << 23
+"""Numbers that are kept of tokens' products with a first layer."""
 
 
 class Affine(NamedTuple):
@@ -38,6 +43,38 @@ class Affine(NamedTuple):
         return torch.mm(inputs, self.weight).to(self.bias.dtype).add_(self.bias)
 
 
+class Inputs:
+    """Tokens' share of a first layer's gates: biases and the product with their embeddings."""
+
+    def __init__(self, embed: Callable[[Tensor], Tensor], into: Affine, units: int, entries: int) -> None:
+        """`embed` gives (N, units) of (N,) tokens out of `entries`; a layer may read more behind the embedding."""
+        self.embed, self.into = embed, Affine(into.weight[:units], into.bias)
+        wide = len(into.bias)
+        small = into.bias.device.type == "cpu" and entries * wide <= LARGEST_TABLE
+        self.table = into.bias.new_empty(entries, wide) if small else None
+        self.known = np.zeros(entries, bool)
+        """which rows of the table are filled: those of the tokens met"""
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """(N,) -> (N, G)."""
+        if self.table is None:
+            return self.into(self.embed(tokens))
+        met = self.known[tokens.numpy()]
+        if not met.all():
+            new = torch.from_numpy(np.unique(tokens.numpy()[~met]))
+            self.table[new] = self.into(self.embed(new))
+            self.known[new.numpy()] = True
+        return self.table.index_select(0, tokens)
+
+    def one(self, token: int) -> NDArray[np.float32]:
+        """A token's share (G,) in float32, to read."""
+        if self.table is None or not self.known[token]:
+            row: NDArray[np.float32] = self(torch.tensor([token])).numpy()[0]
+            return row
+        share: NDArray[np.float32] = self.table.numpy()[token]
+        return share
+
+
 class CellStep:
     """One step of an Elman, GRU or LSTM layer."""
 
@@ -51,7 +88,11 @@ class CellStep:
 
     def __call__(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """(N, I) and (h,) or (h, c), (N, H) each -> the next state."""
-        gates, product, size = self.into(inputs), self.across(state[0]), self.size
+        return self.advance(self.into(inputs), state)
+
+    def advance(self, gates: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The same from the inputs' share of the gates (N, G), which it uses up."""
+        product, size = self.across(state[0]), self.size
         if self.kind is nn.GRU:
             opened = gates[:, : 2 * size].add_(product[:, : 2 * size]).sigmoid_()
             candidate = gates[:, 2 * size :].addcmul_(opened[:, :size], product[:, 2 * size :]).tanh_()
@@ -71,9 +112,14 @@ class Stepper:
         decoder = model.decoder
         self.model = model
         self.dtype = dtype
-        self.embedding = decoder.embedding.weight.detach().to(dtype)
-        self.embedding = self.embedding * decoder.embedding.embedding_dim**0.5
+        embedding, units = decoder.embedding.weight.detach().to(dtype), decoder.embedding.embedding_dim
+        embed = partial(nn.functional.embedding, weight=embedding * units**0.5)
+        self.device = embedding.device
         self.asking = _Stack(decoder.asking, dtype)
+        into = self.asking.cells[0].into
+        self.inputs = Inputs(embed, into, units, len(embedding))
+        self.feeding = into.weight[units:]
+        """(E, G) of the last readout, with input feeding"""
         self.above = None if decoder.above is None else _Stack(decoder.above, dtype)
         self.readout = Affine.of(decoder.readout.weight, decoder.readout.bias, dtype)
         # Logits lie so far apart in bfloat16 that a bias added there would be lost, and lines would change.
@@ -91,21 +137,21 @@ class Stepper:
         """Last tokens (B, K) and a state -> log-probabilities (B, K, V), attention (B, K, S) and the next state."""
         decoder, memory = self.model.decoder, state.memory
         layers = list(zip(*(part.unbind(0) for part in state.decoder.layers), strict=True))
-        hidden = nn.functional.embedding(tokens.reshape(-1), self.embedding)
+        gates = self.inputs(tokens.reshape(-1))
         if state.decoder.feed is not None:
-            hidden = torch.cat([hidden, state.decoder.feed[:, 0]], dim=1)
+            gates.addmm_(state.decoder.feed[:, 0], self.feeding)
         depth = len(self.asking.cells)
-        hidden, after = self.asking(hidden, layers[:depth], None)
+        hidden, after = self.asking(gates, layers[:depth], None)
         context = attention = None
         if decoder.attention is not None:
             # in float32 whatever the type of the rest: a processor's many small products in bfloat16 are slower
             context, attention = decoder.attention(hidden.float().view(*tokens.shape, -1), memory)
             context = context.flatten(0, 1).to(self.dtype)
         if self.above is not None:
-            hidden, rest = self.above(hidden, layers[depth:], context)
+            read = self.above.cells[0].into(_beside(hidden, context))
+            hidden, rest = self.above(read, layers[depth:], context)
             after += rest
-        joined = hidden if context is None else torch.cat([hidden, context], dim=1)
-        readout = self.readout(joined).tanh_()
+        readout = self.readout(_beside(hidden, context)).tanh_()
         logits = self.output(readout)
         log_probabilities = torch.log_softmax(logits, dim=1, out=logits).view(*tokens.shape, -1)
         feed = None if state.decoder.feed is None else readout[:, None]
@@ -131,11 +177,16 @@ class _Stack:
         self.residual_from = recurrent.residual_from
 
     def __call__(
-        self, hidden: Tensor, layers: list[tuple[Tensor, ...]], context: Tensor | None
+        self, gates: Tensor, layers: list[tuple[Tensor, ...]], context: Tensor | None
     ) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
-        """(N, I), each layer's state, a context for every layer -> the top output and the next states."""
-        after = []
-        for index, (cell, state) in enumerate(zip(self.cells, layers, strict=True)):
-            after.append(cell(hidden if context is None else torch.cat([hidden, context], dim=1), state))
+        """The first layer's gates (N, G), each layer's state, the others' context -> the top output, all states."""
+        after = [self.cells[0].advance(gates, layers[0])]
+        hidden = after[0][0]
+        for index, (cell, state) in enumerate(zip(self.cells[1:], layers[1:], strict=True), start=1):
+            after.append(cell(_beside(hidden, context), state))
             hidden = after[-1][0] + hidden if index >= self.residual_from else after[-1][0]
         return hidden, after
+
+
+def _beside(hidden: Tensor, context: Tensor | None) -> Tensor:
+    return hidden if context is None else torch.cat([hidden, context], dim=1)

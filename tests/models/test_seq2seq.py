@@ -11,13 +11,14 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+import s2s.decoding.stepper
 from s2s.decoding.greedy import greedy_search
 from s2s.decoding.hypotheses import SearchOptions
 from s2s.decoding.reading import Encoding, Reader
-from s2s.decoding.rows import Exact, Inputs, Rounded
+from s2s.decoding.rows import Exact, Rounded
 from s2s.decoding.search import Step, StepOutput, beam_search
 from s2s.decoding.single import SingleSearch, _Step
-from s2s.decoding.stepper import Affine, Stepper
+from s2s.decoding.stepper import Affine, Inputs, Stepper
 from s2s.errors import RunError
 from s2s.models.seq2seq import Hypotheses, Seq2Seq, build_seq2seq
 from s2s.nn.embedding import Embedding
@@ -164,16 +165,20 @@ def test_one_sentence_is_read_as_the_encoder_reads_it(shape: Shape, layers: int)
         torch.testing.assert_close((values[None], state), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("largest", [0, 9 * 4])
 @torch.inference_mode()
-def test_shares_of_tokens_are_kept_as_far_as_there_is_room() -> None:
+def test_shares_of_tokens_are_kept_where_there_is_room(monkeypatch: pytest.MonkeyPatch, largest: int) -> None:
+    monkeypatch.setattr(s2s.decoding.stepper, "LARGEST_TABLE", largest)
     embedding = Embedding(9, 3)
     into = Affine(torch.randn(5, 4), torch.randn(4))  # two of its inputs stand behind the embedding
-    inputs = Inputs(embedding, into)
-    inputs.most = 3
-    for tokens, kept in ([4], 1), ([4, 6, 4, 5], 3), ([7, 4, 8, 7], 3), ([8, 6], 3):
-        expected = embedding(torch.tensor(tokens, dtype=torch.long)) @ into.weight[:3] + into.bias
-        torch.testing.assert_close(torch.tensor(np.array(inputs(tokens)).reshape(-1, 4)), expected)
-        assert len(inputs.known) == kept
+    inputs = Inputs(embedding, into, 3, 9)
+    for tokens in [4], [4, 6, 4, 5], [7, 4, 8, 7], [8, 6]:
+        expected = embedding(torch.tensor(tokens)) @ into.weight[:3] + into.bias
+        shares = inputs(torch.tensor(tokens))
+        torch.testing.assert_close(shares, expected)
+        shares.zero_()  # as a cell uses them up
+        np.testing.assert_allclose(inputs.one(tokens[-1]), expected[-1], rtol=1e-5, atol=1e-6)
+    assert np.flatnonzero(inputs.known).tolist() == ([4, 5, 6, 7, 8] if largest else [])
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
