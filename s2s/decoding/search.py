@@ -58,7 +58,7 @@ class StepOutput(NamedTuple, Generic[AnyState]):
     """What one step of a model gives the search."""
 
     log_probabilities: Tensor
-    """(B, K, V), of the next token."""
+    """(B, K, V), of the next token; the search may write into it."""
     attention: Tensor | None
     """(B, K, S) weights over the source, or None for a model without attention."""
     state: AnyState
@@ -134,21 +134,25 @@ def _mask(candidates: Tensor, live: Live, options: SearchOptions) -> None:
         candidates.scatter_add_(2, windows[..., -1], penalty)
 
 
-def _top(scores: Tensor, count: int, block: int = 64) -> tuple[Floats, Integers]:
-    """The best scores (b, N) of each row and their indices, (b, count), best first; of equal ones the lowest index.
+def _top(scores: Tensor, offsets: Tensor, count: int, block: int = 64) -> tuple[Floats, Integers]:
+    """The best of scores (b, K, V) + offsets (b, K) over each sentence, (b, count), best first, and their indices.
 
-    The best n lie in the n blocks with the best maxima; looking only there is several times faster on a processor.
+    An index counts through K x V; of equal scores the lowest is taken. The best n lie in the n blocks with the best
+    maxima; looking only there is several times faster on a processor.
     """
-    blocks, whole = scores.shape[1] // block, scores.shape[1] // block * block
-    wanted = min(count + 1, scores.shape[1])  # one more, to see ties at the edge
-    indices = torch.arange(scores.shape[1], device=scores.device).expand_as(scores)
-    pool = scores
-    if blocks > wanted:
-        maxima = scores[:, :whole].reshape(-1, blocks, block).amax(2)
-        best = maxima.topk(wanted, dim=1).indices
-        inside = (best[:, :, None] * block + torch.arange(block, device=scores.device)).flatten(1)
-        indices = torch.cat([inside, indices[:, whole:]], dim=1)
-        pool = scores.gather(1, indices)
+    device, (hypotheses, entries) = scores.device, scores.shape[1:]
+    blocks = entries // block
+    whole = blocks * block
+    wanted = min(count + 1, hypotheses * entries)  # one more, to see ties at the edge
+    indices = torch.arange(hypotheses * entries, device=device).expand(len(scores), -1)
+    if hypotheses * blocks > wanted:
+        maxima = scores[:, :, :whole].reshape(-1, hypotheses, blocks, block).amax(3) + offsets[:, :, None]
+        best = maxima.flatten(1).topk(wanted, dim=1).indices
+        first = best // blocks * entries + best % blocks * block
+        inside = (first[:, :, None] + torch.arange(block, device=device)).flatten(1)
+        beyond = indices.view(-1, hypotheses, entries)[:, :, whole:].flatten(1)
+        indices = torch.cat([inside, beyond], dim=1)
+    pool = scores.flatten(1).gather(1, indices) + offsets.gather(1, indices // entries)
     values, places = pool.topk(wanted, dim=1)
     chosen = indices.gather(1, places)[:, :count].cpu().numpy()
     top: Floats = values.cpu().numpy()
@@ -157,8 +161,9 @@ def _top(scores: Tensor, count: int, block: int = 64) -> tuple[Floats, Integers]
     tied = ((top[:, 1:] == top[:, :-1]) & np.isfinite(top[:, 1:])).any(1)
     for row in np.flatnonzero(tied).tolist():  # topk orders equal values as it likes
         lowest = float(top[row, :count][np.isfinite(top[row, :count])][-1])
-        pool = (scores[row] >= lowest).nonzero()[:, 0]
-        order = scores[row, pool].sort(descending=True, stable=True).indices[:count]
+        sums = (scores[row] + offsets[row, :, None]).flatten()
+        pool = (sums >= lowest).nonzero()[:, 0]
+        order = sums[pool].sort(descending=True, stable=True).indices[:count]
         chosen[row, : len(order)] = pool[order].cpu().numpy()
     return top[:, :count], chosen
 
@@ -168,15 +173,15 @@ def _choose(log_probabilities: Tensor, live: Live, options: SearchOptions) -> Ch
     vocabulary = log_probabilities.shape[2]
     # Relative to the best hypothesis: long sums would swallow small differences between tokens.
     offsets = (live.totals - live.totals.max(1, keepdims=True)).astype(np.float32)
-    candidates = log_probabilities.float() + torch.from_numpy(offsets).to(log_probabilities.device)[:, :, None]
+    candidates = log_probabilities.float()
     _mask(candidates, live, options)
     count = min(int(live.slots.max()), candidates.shape[1] * vocabulary)
-    scores, indices = _top(candidates.flatten(1), count)
-    taken = log_probabilities.flatten(1).gather(1, torch.from_numpy(indices).to(log_probabilities.device))
+    scores, indices = _top(candidates, torch.from_numpy(offsets).to(candidates.device), count)
+    taken = candidates.flatten(1).gather(1, torch.from_numpy(indices).to(candidates.device))
     return Choice(
         parents=indices // vocabulary,
         tokens=indices % vocabulary,
-        log_probabilities=taken.float().cpu().numpy(),
+        log_probabilities=taken.cpu().numpy(),
         valid=(scores > -np.inf) & (np.arange(count) < live.slots[:, None]),
     )
 

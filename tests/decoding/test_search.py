@@ -253,15 +253,17 @@ def test_ties_go_to_the_lowest_token() -> None:
 
 
 @fast
-@given(seeds, st.integers(1, 20), st.sampled_from([1, 63, 64, 700, 1000]), st.booleans())
-def test_top_equals_a_stable_sort(seed: int, count: int, size: int, ties: bool) -> None:
-    scores = torch.randn(4, size, generator=torch.Generator().manual_seed(seed))
+@given(seeds, st.integers(1, 20), st.integers(1, 5), st.sampled_from([1, 63, 64, 700, 1000]), st.booleans())
+def test_top_equals_a_stable_sort(seed: int, count: int, width: int, size: int, ties: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scores, offsets = torch.randn(4, width, size, generator=generator), torch.randn(4, width, generator=generator)
     if ties:
-        scores = scores.round()
-    scores[0, ::2] = -torch.inf
-    count = min(count, size)
-    expected = scores.sort(dim=1, descending=True, stable=True)
-    values, indices = _top(scores, count)
+        scores, offsets = scores.round(), offsets.round()
+    scores[0, :, ::2] = -torch.inf
+    offsets[1, 1:] = -torch.inf
+    count = min(count, width * size)
+    expected = (scores + offsets[:, :, None]).flatten(1).sort(dim=1, descending=True, stable=True)
+    values, indices = _top(scores, offsets, count)
     assert (values == expected.values[:, :count].numpy()).all()
     finite = np.isfinite(values)
     assert (indices[finite] == expected.indices[:, :count].numpy()[finite]).all()
