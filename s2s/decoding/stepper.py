@@ -61,10 +61,18 @@ class Inputs:
             return self.into(self.embed(tokens))
         met = self.known[tokens.numpy()]
         if not met.all():
-            new = torch.from_numpy(np.unique(tokens.numpy()[~met]))
-            self.table[new] = self.into(self.embed(new))
-            self.known[new.numpy()] = True
+            self._meet(np.unique(tokens.numpy()[~met]))
         return self.table.index_select(0, tokens)
+
+    def meet_all(self) -> None:
+        """Fill the table, where there is one."""
+        self._meet(np.flatnonzero(~self.known))
+
+    def _meet(self, new: NDArray[np.int64]) -> None:
+        if self.table is not None and new.size:
+            tokens = torch.from_numpy(new)
+            self.table[tokens] = self.into(self.embed(tokens))
+            self.known[new] = True
 
     def one(self, token: int) -> NDArray[np.float32]:
         """A token's share (G,) in float32, to read."""

@@ -179,6 +179,9 @@ def test_shares_of_tokens_are_kept_where_there_is_room(monkeypatch: pytest.Monke
         shares.zero_()  # as a cell uses them up
         np.testing.assert_allclose(inputs.one(tokens[-1]), expected[-1], rtol=1e-5, atol=1e-6)
     assert np.flatnonzero(inputs.known).tolist() == ([4, 5, 6, 7, 8] if largest else [])
+    inputs.meet_all()
+    torch.testing.assert_close(inputs(torch.arange(9)), embedding(torch.arange(9)) @ into.weight[:3] + into.bias)
+    assert inputs.known.all() == bool(largest)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
