@@ -17,7 +17,10 @@ def dropout_mask(like: Tensor, probability: float, *, shape: tuple[int, ...]) ->
     drawn = _draw(prod(shape), like.device)
     threshold = min(round(probability * 65536) - 32768, 32767)  # one more would wrap around to the lowest
     kept = torch.ge(drawn, threshold, out=torch.empty_like(drawn))  # a bool is several times slower to convert
-    return kept.view(shape).to(like.dtype).mul_(1.0 / (1.0 - probability))
+    scale = torch.tensor(1.0 / (1.0 - probability), dtype=like.dtype)
+    if like.dtype == torch.bfloat16:  # as wide as a draw: its bits, or none
+        return kept.mul_(int(scale.view(torch.int16))).view(like.dtype).view(shape)
+    return kept.view(shape).to(like.dtype).mul_(float(scale))
 
 
 def _draw(count: int, device: torch.device) -> Tensor:
