@@ -1,5 +1,6 @@
 """Raw lines in, raw lines out: tokenizers, search and one or more models together."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -28,6 +29,8 @@ from s2s.text.batches import GPU_WIDTH, pad
 from s2s.text.repetition import has_loop
 from s2s.text.tokenizer import END, PAD, START, UNKNOWN, Tokenizer, load_tokenizers
 
+log = logging.getLogger("s2s")
+
 BATCH_TOKENS = 8192
 """Padded source tokens searched together at most, whatever the recipe's number of lines."""
 EXTRA_TOKENS = 10
@@ -51,7 +54,8 @@ class Translation(NamedTuple):
     score: float
     log_probability: float
     flags: tuple[str, ...] = ()
-    """`truncated` (cut off at the longest length), `repeats` (some words stand three times in a row)"""
+    """`truncated` (cut off at the longest length), `repeats` (some words stand three times in a row), `long` (of more
+    source tokens than any line of the training)"""
     tokens: tuple[str, ...] = ()
     """target tokens, END last unless truncated"""
     log_probabilities: tuple[float, ...] = ()
@@ -70,8 +74,15 @@ class Translator:
     """One model, or an ensemble of models that share their tokenizers."""
 
     def __init__(
-        self, models: Sequence[Seq2Seq], source: Tokenizer, target: Tokenizer, decoding: Decoding, compute: Compute
+        self,
+        models: Sequence[Seq2Seq],
+        source: Tokenizer,
+        target: Tokenizer,
+        decoding: Decoding,
+        compute: Compute,
+        learned_tokens: int | None = None,
     ) -> None:
+        """`learned_tokens` are those of the longest line that the training may have kept."""
         self.models = [model.to(compute.device) for model in models]
         self.steppers = [Stepper(model, compute.dtype) for model in self.models]
         on_gpu = compute.device.type == "cuda"
@@ -80,6 +91,8 @@ class Translator:
         self.target = target
         self.decoding = decoding
         self.compute = compute
+        self.learned_tokens = learned_tokens
+        self.has_warned = False
 
     @cached_property
     def _single(self) -> SingleSearch | None:
@@ -117,7 +130,8 @@ class Translator:
         for run_path, own in zip(runs, prints, strict=True):
             if own != prints[0]:
                 raise RunError(f"{run_path}: its tokenizer is not that of {runs[0]}; an ensemble must share tokenizers")
-        return cls(models, *tokenizers[0], recipes[0].decoding, compute)
+        learned = min(recipe.data.max_tokens for recipe in recipes)
+        return cls(models, *tokenizers[0], recipes[0].decoding, compute, learned)
 
     def with_batch(self, lines: int) -> Self:
         """The same translator, searching so many lines together."""
@@ -128,7 +142,8 @@ class Translator:
         return self._changed(compute=choose_compute(str(self.compute.device), precision))
 
     def _changed(self, *, decoding: Decoding | None = None, compute: Compute | None = None) -> Self:
-        return type(self)(self.models, self.source, self.target, decoding or self.decoding, compute or self.compute)
+        decoding, compute = decoding or self.decoding, compute or self.compute
+        return type(self)(self.models, self.source, self.target, decoding, compute, self.learned_tokens)
 
     def translate(
         self, lines: Sequence[str], *, beam: int | None = None, nbest: int = 1, attention: bool = False
@@ -144,9 +159,10 @@ class Translator:
             )
         width = self.decoding.beam if beam is None else beam
         for name, value in (("beam", width), ("nbest", nbest)):
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"{name}: must be a whole number of at least 1 (given {value!r})")
         encoded = [self.source.encode(line) if line.strip() else [] for line in lines]
+        self._warn_of_long(lines, encoded)
         results = [BLANK] * len(lines)
         bar: AbstractContextManager[tqdm[None] | None] = (
             nullcontext()
@@ -161,6 +177,20 @@ class Translator:
                 if progress is not None:
                     progress.update(len(group))
         return results
+
+    def _is_long(self, source: Sequence[int]) -> bool:
+        return self.learned_tokens is not None and len(source) > self.learned_tokens
+
+    def _warn_of_long(self, lines: Sequence[str], encoded: Sequence[list[int]]) -> None:
+        """Say so the first time that a line is longer than any that was learned: searching it can take minutes."""
+        found = next((place for place, tokens in enumerate(encoded) if self._is_long(tokens)), None)
+        if found is not None and not self.has_warned:
+            self.has_warned = True
+            log.warning(
+                "a line has %s tokens (%r...), and training kept lines of at most %s: longer ones are translated badly"
+                " and slowly, and are flagged `long`; split them into sentences",
+                f"{len(encoded[found]):,}", lines[found][:30], f"{self.learned_tokens:,}",
+            )  # fmt: skip
 
     def _groups(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Indices of lines that are not blank, longest first, in batches of similar lengths."""
@@ -211,15 +241,17 @@ class Translator:
     def _translation(self, source: list[int], hypotheses: list[Hypothesis]) -> Translation:
         best = hypotheses[0]
         text = self._text(best)
-        flags = [
-            name for name, raised in (("truncated", best.truncated), ("repeats", has_loop(text.split()))) if raised
-        ]
+        raised = {
+            "truncated": best.truncated,
+            "repeats": has_loop(text.split()),
+            "long": self._is_long(source),
+        }
         tokens = best.tokens if best.truncated else [*best.tokens, END]
         return Translation(
             text,
             best.score,
             best.log_probability,
-            tuple(flags),
+            tuple(flag for flag, stands in raised.items() if stands),
             tuple(self.target.token(token) for token in tokens),
             tuple(best.log_probabilities),
             tuple(self.source.token(token) for token in [*source, END]),

@@ -162,6 +162,7 @@ def test_a_text_instead_of_lines_and_a_beam_below_one_are_refused() -> None:
     made = translator(build())
     with pytest.raises(TypeError, match="put it in a list"):
         made.translate("abc")
+    assert made.translate(["abc"], beam=np.int64(2)) == made.translate(["abc"], beam=2)  # type: ignore[arg-type]
     for wrong in ({"beam": 0}, {"beam": 1.5}, {"nbest": -1}):
         with pytest.raises(ValueError, match="at least 1"):
             made.translate(["abc"], **wrong)  # type: ignore[arg-type]
@@ -171,6 +172,16 @@ def test_repeats_are_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
     for text, flagged in (("no no no", True), ("no no yes", False)):
         monkeypatch.setattr(CharacterTokenizer, "decode", lambda self, tokens, text=text: text)
         assert ("repeats" in translator().translate(["abc"])[0].flags) == flagged
+
+
+def test_a_line_longer_than_any_that_was_learned_is_flagged_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    made = Translator([build()], TOKENIZER, TOKENIZER, Decoding(), CPU, 5)
+    for each in made, made.with_batch(2):
+        caplog.clear()
+        assert ["long" in found.flags for found in each.translate(["abcde", "abcdef", ""])] == [False, True, False]
+        each.translate(["abcdefg"])
+        (record,) = caplog.records
+        assert "a line has 6 tokens ('abcdef'...), and training kept lines of at most 5" in record.getMessage()
 
 
 def test_an_ensemble_of_one_model_twice_is_that_model() -> None:
