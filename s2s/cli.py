@@ -53,7 +53,10 @@ def _device_option(command: Command) -> Command:
 
 def _precision_option(command: Command) -> Command:
     choices = click.Choice(["auto", "float32", "bfloat16"])
-    text = "Of matrix products; float32 gives the same lines in every batch, bfloat16 takes 8 bits for a line alone at beam 1."
+    text = (
+        "Of matrix products; float32 gives the same lines in every batch, bfloat16 takes 8 bits for a line alone at"
+        " beam 1."
+    )
     return click.option("--precision", type=choices, default="float32", show_default=True, help=text)(command)
 
 

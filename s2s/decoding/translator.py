@@ -164,10 +164,8 @@ class Translator:
         encoded = [self.source.encode(line) if line.strip() else [] for line in lines]
         self._warn_of_long(lines, encoded)
         results = [BLANK] * len(lines)
-        bar: AbstractContextManager[tqdm[None] | None] = (
-            nullcontext()
-        )  # one line alone needs none, nor the time to make it
-        if len(lines) != 1:
+        bar: AbstractContextManager[tqdm[None] | None] = nullcontext()
+        if len(lines) != 1:  # a line alone needs none, nor the time to make it
             bar = tqdm(total=len(lines), desc="translate", unit=" lines", disable=None, delay=2, leave=False)
         with torch.inference_mode(), bar as progress:
             for group in self._groups([len(tokens) for tokens in encoded]):
