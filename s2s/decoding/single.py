@@ -64,8 +64,6 @@ class SingleSearch:
         if decoder.attention is not None and decoder.attention.score == "general":
             self.asked = (decoder.attention.key.weight.detach() * decoder.attention.scale).t().contiguous()
         self.output, self.exact = product(stepper.output), decoder.output
-        self.sentences = 0
-        """searched until now"""
         self.idle: list[_Step] = []
         """memory for a search, handed on from sentence to sentence"""
 
@@ -80,14 +78,13 @@ class SingleSearch:
         """The S tokens of a sentence -> the Hypothesis that `greedy_search` gives in float32."""
         assert not options.no_repeat_ngram
         assert not options.coverage_penalty
-        self.sentences += 1
-        if self.sentences == 2:  # there will be more: what a token is multiplied by takes some 30 ms for all of them
-            self.encoding.inputs.meet_all()
-            self.inputs.meet_all()
         try:
             step = self.idle.pop()
         except IndexError:
             step = _Step(self)
+        else:  # not the first sentence, so there will be more: all tokens' products take some 30 ms, once
+            self.encoding.inputs.meet_all()
+            self.inputs.meet_all()
         step.begin(source)
         found = _search(step, options, longest=longest, shortest=shortest)
         self.idle.append(step)

@@ -52,7 +52,7 @@ class Inputs:
         wide = len(into.bias)
         small = into.bias.device.type == "cpu" and entries * wide <= LARGEST_TABLE
         self.table = into.bias.new_empty(entries, wide) if small else None
-        self.known = np.zeros(entries, bool)
+        self.known = np.zeros(entries if small else 0, bool)
         """which rows of the table are filled: those of the tokens met"""
 
     def __call__(self, tokens: Tensor) -> Tensor:
@@ -65,8 +65,9 @@ class Inputs:
         return self.table.index_select(0, tokens)
 
     def meet_all(self) -> None:
-        """Fill the table, where there is one."""
-        self._meet(np.flatnonzero(~self.known))
+        """Fill the table, where there is one and it is not full."""
+        if not self.known.all():
+            self._meet(np.flatnonzero(~self.known))
 
     def _meet(self, new: NDArray[np.int64]) -> None:
         if self.table is not None and new.size:
