@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from s2s.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from s2s.decoding.generator import Continuation, Generator
-    from s2s.decoding.translator import Translation, Translator
     from s2s.errors import CorpusError, DataError, RecipeError, RunError, S2SError, TrainingError
-    from s2s.recipe_file import load_recipe
-    from s2s.tasks.scoring import evaluate
-    from s2s.tasks.train import train
-    from s2s.tasks.variants import train_variants
+    from s2s.jobs.evaluate import evaluate
+    from s2s.jobs.train import train
+    from s2s.jobs.variants import train_variants
+    from s2s.language.generator import Continuation, Generator
+    from s2s.recipe.load import load_recipe
+    from s2s.translation.translator import Translation, Translator
 
 __all__ = [
     "Continuation",
@@ -39,14 +39,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Continuation": "s2s.decoding.generator",
-    "Generator": "s2s.decoding.generator",
-    "Translation": "s2s.decoding.translator",
-    "Translator": "s2s.decoding.translator",
-    "evaluate": "s2s.tasks.scoring",
-    "load_recipe": "s2s.recipe_file",
-    "train": "s2s.tasks.train",
-    "train_variants": "s2s.tasks.variants",
+    "Continuation": "s2s.language.generator",
+    "Generator": "s2s.language.generator",
+    "Translation": "s2s.translation.translator",
+    "Translator": "s2s.translation.translator",
+    "evaluate": "s2s.jobs.evaluate",
+    "load_recipe": "s2s.recipe.load",
+    "train": "s2s.jobs.train",
+    "train_variants": "s2s.jobs.variants",
 }
 
 

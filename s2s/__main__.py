@@ -1,5 +1,5 @@
 """`python -m s2s` is the command s2s."""
 
-from s2s.cli import main
+from s2s.cli.commands import main
 
 main()

@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from s2s.atomic import is_unfinished, write_text
 from s2s.errors import RecipeError, RunError
-from s2s.recipe_file import Recipe, parse_recipe
+from s2s.files import is_unfinished, write_text
+from s2s.recipe.load import Recipe, parse_recipe
 
 
 class RunFolder:

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import torch
 
-from s2s.decoding.greedy import greedy_search
-from s2s.decoding.replay import ReplayedStep
-from s2s.decoding.search import SearchOptions
-from s2s.decoding.stepper import Stepper
-from s2s.models.seq2seq import Seq2Seq
-from s2s.nn.replay import CAPTURED_WHEN_SEEN, ReplayedPass
-from s2s.training.teacher_forcing import ScheduledSampling
-from tests.models.test_seq2seq import batch_of, build, drawn, small
+from s2s.training.forcing import ScheduledSampling
+from s2s.training.graphs import CAPTURED_WHEN_SEEN, ReplayedPass
+from s2s.translation.model import Seq2Seq
+from s2s.translation.search.beam import SearchOptions
+from s2s.translation.search.graphs import ReplayedStep
+from s2s.translation.search.greedy import greedy_search
+from s2s.translation.search.step import Stepper
+from tests.translation.test_model import batch_of, build, drawn, small
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 LENGTHS = [(5, 7), (9, 3), (1, 4), (8, 8)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from s2s.grammar import FIELD, Grammar, Pair, expand, generate, read_grammar, sentence_words
+from s2s.corpus.grammar import FIELD, Grammar, Pair, expand, generate, read_grammar, sentence_words
 
 FOLDER = Path(__file__).parent.parent / "corpora" / "phrasebook-en-ko"
 HANGUL_SENTENCE = re.compile(r"[가-힣]+[,.?!]?(?: [가-힣]+[,.?!]?)*")

@@ -10,11 +10,11 @@ from typing import get_args
 import click
 import pytest
 
-from s2s.cli import main
-from s2s.recipe_file import recipe_names
-from s2s.recipe_forecast import ForecastRecipe, SeriesData
-from s2s.recipe_language import LanguageRecipe
-from s2s.recipe_translation import TranslationRecipe
+from s2s.cli.commands import main
+from s2s.forecast.recipe import ForecastRecipe, SeriesData
+from s2s.language.recipe import LanguageRecipe
+from s2s.recipe.load import recipe_names
+from s2s.translation.recipe import TranslationRecipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import s2s
-from s2s.cli import main
+from s2s.cli.commands import main
 
 RECIPE = """
 task = "translation"
@@ -64,8 +64,8 @@ validate_every = 5
 DRIVER = '''
 """Runs s2s again and again, in forks, so that torch is imported once; each is hit by a signal at a given call."""
 import gc, json, os, signal, sys, torch
-import s2s.tasks.train, torch._dynamo  # the first step of an optimizer would import the latter, for a second
-from s2s.cli import main
+import s2s.jobs.train, torch._dynamo  # the first step of an optimizer would import the latter, for a second
+from s2s.cli.commands import main
 
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it
@@ -156,16 +156,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_killed_in_every_phase_it_ends_with_the_same_bytes(folder: Path) -> None:
     hits = [
-        Hit("s2s.atomic:write_text", 1),
+        Hit("s2s.files:write_text", 1),
         Hit("s2s.text.subword:train", 1),
-        Hit("s2s.atomic:write_bytes", 4),
-        Hit("s2s.text.cache:append", 3),
+        Hit("s2s.files:write_bytes", 4),
+        Hit("s2s.text.encoded:append", 3),
         Hit("s2s.training.checkpoint:save_checkpoint", 1),
         Hit("s2s.training.trainer:step", 4),
         Hit("s2s.training.trainer:_scores_of", 1),
         Hit("s2s.training.trainer:_validate_average", 1),
-        Hit("s2s.evaluation.plots:save", 1),
-        Hit("s2s.tasks.scoring:score", 1),
+        Hit("s2s.plots:save", 1),
+        Hit("s2s.jobs.evaluate:score", 1),
     ]
     codes = train(folder, "phases", [*hits, None])
     assert codes == [-signal.SIGKILL] * len(hits) + [0]
@@ -187,7 +187,7 @@ def test_stopped_by_ctrl_c_or_sigterm_it_saves_and_ends_with_130(folder: Path) -
         Hit("s2s.training.trainer:step", 3, signal.SIGINT),
         Hit("s2s.training.trainer:step", 4, signal.SIGTERM),
         Hit("s2s.training.trainer:_scores_of", 1, signal.SIGTERM),
-        Hit("s2s.evaluation.plots:plot_curves", 1, signal.SIGINT),
+        Hit("s2s.plots:plot_curves", 1, signal.SIGINT),
     ]
     assert train(folder, "stopped", [*hits, None]) == [130] * len(hits) + [0]
     assert_like_undisturbed(folder, "stopped")

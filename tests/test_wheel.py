@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from s2s.corpora import names
-from s2s.recipe_file import recipe_names
+from s2s.corpus.find import names
+from s2s.recipe.load import recipe_names
 
 ROOT = Path(__file__).parents[1]
 CLEAN = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}

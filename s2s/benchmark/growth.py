@@ -17,17 +17,17 @@ import torch
 
 from s2s.benchmark.limit import synchronize
 from s2s.benchmark.memory import peak_memory_bytes
-from s2s.decoding.greedy import greedy_search
-from s2s.decoding.hypotheses import SearchOptions
-from s2s.decoding.stepper import Stepper
-from s2s.decoding.translator import Translator
-from s2s.nn.precision import choose_compute
-from s2s.recipe_translation import TableSplit, TranslationData, TranslationRecipe
+from s2s.device import choose_compute
 from s2s.run import RunFolder
-from s2s.tasks.splits import open_splits
-from s2s.tasks.translation import TranslationTask, prepare
 from s2s.text.batches import collate
 from s2s.training.trainer import Trainer
+from s2s.translation.recipe import TableSplit, TranslationData, TranslationRecipe
+from s2s.translation.search.greedy import greedy_search
+from s2s.translation.search.hypotheses import SearchOptions
+from s2s.translation.search.step import Stepper
+from s2s.translation.splits import open_splits
+from s2s.translation.task import TranslationTask, prepare
+from s2s.translation.translator import Translator
 
 EMPTY = 200
 """Pairs of the run whose memory the others' is compared with."""

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from s2s.models.seq2seq import Seq2Seq
-from s2s.nn.precision import Compute
+from s2s.device import Compute
 from s2s.nn.recurrent import Recurrent
+from s2s.translation.model import Seq2Seq
 
 REPEATS = 7
 GATES = {nn.GRU: 3, nn.LSTM: 4, nn.RNN: 1}

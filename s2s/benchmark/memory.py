@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from s2s.nn.precision import Compute
+from s2s.device import Compute
 
 STATUS = Path("/proc/self/status")
 

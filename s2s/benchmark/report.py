@@ -10,20 +10,20 @@ from typing import Any
 
 import torch
 
-from s2s.atomic import write_text
-from s2s.benchmark.decoding import SENTENCES, Text, bench_decoding, cold_start
+from s2s.benchmark.decode_speed import SENTENCES, Text, bench_decoding, cold_start
 from s2s.benchmark.growth import bench_growth
-from s2s.benchmark.training import bench_training
-from s2s.decoding.translator import Translator
+from s2s.benchmark.train_speed import bench_training
+from s2s.device import choose_compute
 from s2s.errors import DataError, RecipeError, RunError
-from s2s.nn.precision import choose_compute
+from s2s.files import write_text
 from s2s.nn.weights import save_tensors, weights_of
-from s2s.recipe_file import Recipe
-from s2s.recipe_toml import recipe_toml
-from s2s.recipe_translation import TranslationRecipe
+from s2s.recipe.load import Recipe
+from s2s.recipe.toml import recipe_toml
 from s2s.run import RunFolder, recipe_of
-from s2s.tasks.splits import open_splits
-from s2s.tasks.translation import prepare
+from s2s.translation.recipe import TranslationRecipe
+from s2s.translation.splits import open_splits
+from s2s.translation.task import prepare
+from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from s2s.models.seq2seq import Seq2Seq
 from s2s.nn.attention import Memory
 from s2s.nn.recurrent import Recurrent, positions_valid
 from s2s.text.special import END, PAD, START, UNKNOWN
+from s2s.translation.model import Seq2Seq
 
 Layers = list[tuple[Tensor, ...]]
 """(h,) or (h, c) of each layer, (B, H) each."""

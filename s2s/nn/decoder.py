@@ -6,11 +6,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from s2s.device import product_type
 from s2s.nn.attention import Attention, Memory
 from s2s.nn.dropout import Dropout, at_step
 from s2s.nn.embedding import Embedding
 from s2s.nn.linear import linear
-from s2s.nn.precision import product_type
 from s2s.nn.recurrent import Cell, Recurrent, State
 
 Choose = Callable[[Tensor, Tensor], Tensor]

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from s2s.nn.precision import product_type
+from s2s.device import product_type
 
 
 class Embedding(nn.Embedding):

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from s2s.device import product_type
 from s2s.nn.linear import filled_up
-from s2s.nn.precision import product_type
 
 CLOSED = 1e4
 """An update gate's input that keeps the state exactly: sigmoid(CLOSED) is 1, and its slope 0, in every float type."""

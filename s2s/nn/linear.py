@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from s2s.nn.precision import product_type
+from s2s.device import product_type
 
 WHOLE = 64
 """Rows of a product are filled up to a multiple of this."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from s2s.device import product_type
 from s2s.nn.linear import WHOLE
-from s2s.nn.precision import product_type
 
 CHUNK_POSITIONS = {"cpu": 256, "cuda": 4096}
 """Positions whose logits exist at one time; on a processor so few that they stay in its caches."""

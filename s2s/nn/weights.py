@@ -8,8 +8,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from s2s.atomic import write_bytes
 from s2s.errors import RunError
+from s2s.files import write_bytes
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ import sentencepiece
 from tqdm import tqdm
 
 from s2s.errors import DataError, RecipeError
-from s2s.text.segmentation import MergeSampler, Sampler, UnigramSampler
+from s2s.text.sampling import MergeSampler, Sampler, UnigramSampler
 from s2s.text.special import END, PAD, START, UNKNOWN
 
 _BYTE_PIECES = 256

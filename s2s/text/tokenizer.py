@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from s2s.atomic import write_bytes
 from s2s.errors import RunError
-from s2s.recipe import Tokenizer as Settings
-from s2s.text.entries import CharacterTokenizer, ListTokenizer, PunctuationTokenizer, WordTokenizer, read_entries
+from s2s.files import write_bytes
+from s2s.recipe.sections import Tokenizer as Settings
 from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.text.subword import SubwordTokenizer
+from s2s.text.wordlist import CharacterTokenizer, ListTokenizer, PunctuationTokenizer, WordTokenizer, read_entries
 
 __all__ = [
     "END",

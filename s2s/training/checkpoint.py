@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from s2s.atomic import write_text
 from s2s.errors import RunError
+from s2s.files import write_text
 from s2s.nn.weights import load_tensors, save_tensors
 
 FORMAT = 1

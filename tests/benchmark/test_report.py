@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from s2s.benchmark import decoding, growth, report, training
+from s2s.benchmark import decode_speed, growth, report, train_speed
 from s2s.benchmark.rates import alternate
-from s2s.cli import main
+from s2s.cli.commands import main
+from s2s.device import choose_compute
 from s2s.errors import RunError
-from s2s.nn.precision import choose_compute
 
 SMALL = ["model.hidden_size=12", "model.embedding_size=8", "tokenizer.vocabulary_size=1500"]
 
@@ -19,8 +19,8 @@ def test_the_benchmark_measures_what_it_promises(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     for module, values in (
-        (training, {"BATCHES": 2, "ROUNDS": 1, "TEXTBOOK_BATCHES": 1}),
-        (decoding, {"SENTENCES": 4, "ROUNDS": 1, "BATCHES": (4,), "COLD_STARTS": 1, "TEXTBOOK_SENTENCES": 2}),
+        (train_speed, {"BATCHES": 2, "ROUNDS": 1, "TEXTBOOK_BATCHES": 1}),
+        (decode_speed, {"SENTENCES": 4, "ROUNDS": 1, "BATCHES": (4,), "COLD_STARTS": 1, "TEXTBOOK_SENTENCES": 2}),
         (growth, {"PAIRS": (400,), "LENGTHS": (5,), "BEAMS": (1, 2), "BEAM_LINES": 4}),
     ):
         for name, value in values.items():
@@ -88,4 +88,4 @@ def test_ratios_are_of_the_same_rounds() -> None:
 
 def test_a_translation_that_fails_ends_the_cold_start_with_its_message(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"bench: `-m s2s translate .*` ended with 1: s2s: .*no such run folder"):
-        decoding.cold_start(tmp_path / "nothing", "a", choose_compute("cpu"))
+        decode_speed.cold_start(tmp_path / "nothing", "a", choose_compute("cpu"))

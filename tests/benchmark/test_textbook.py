@@ -7,13 +7,13 @@ import torch
 
 from s2s.benchmark.limit import products_of
 from s2s.benchmark.textbook import Textbook
-from s2s.decoding.greedy import greedy_search
-from s2s.decoding.hypotheses import SearchOptions
-from s2s.decoding.stepper import Stepper
-from s2s.models.seq2seq import Seq2Seq, build_seq2seq
-from s2s.recipe_translation import Seq2SeqModel
 from s2s.text.batches import collate
 from s2s.text.special import END, PAD, START, UNKNOWN
+from s2s.translation.model import Seq2Seq, build_seq2seq
+from s2s.translation.recipe import Seq2SeqModel
+from s2s.translation.search.greedy import greedy_search
+from s2s.translation.search.hypotheses import SearchOptions
+from s2s.translation.search.step import Stepper
 
 CELLS = ("elman", "gru", "lstm")
 PAIRS = ([[4, 5, 6, 7], [8, 4], [9]], [[6, 7], [4, 8, 9, 5, 5], [7, 7, 7]])

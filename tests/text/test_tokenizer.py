@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s.errors import DataError, RunError
-from s2s.recipe import Tokenizer as Settings
+from s2s.recipe.sections import Tokenizer as Settings
 from s2s.text.tokenizer import (
     END,
     PAD,

@@ -13,16 +13,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from s2s.device import Compute
 from s2s.errors import RunError, TrainingError
 from s2s.nn.loss import Loss, linear_cross_entropy
-from s2s.nn.precision import Compute
 from s2s.nn.weights import load_tensors, weights_of
-from s2s.recipe_translation import Training
 from s2s.run import Metrics, RunFolder
 from s2s.training.checkpoint import load_checkpoint
 from s2s.training.progress import Progress
 from s2s.training.stopping import Interrupted
 from s2s.training.trainer import Trainer
+from s2s.translation.recipe import Training
 
 COMPUTE = Compute(torch.device("cpu"), torch.float32, "as asked")
 TIMES = ("elapsed_seconds", "validation_seconds", "target_tokens_per_second")

@@ -1,0 +1,178 @@
+"""Translating measured: sentences a second and latency, beside the textbook's one sentence at a time."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s2s.benchmark.rates import alternate
+from s2s.benchmark.textbook import Textbook
+from s2s.device import Compute
+from s2s.errors import RunError
+from s2s.text.tokenizer import END
+from s2s.translation.scores import quick_bleu, tokenization_for
+from s2s.translation.translator import EXTRA_TOKENS, Translator
+
+RATE = "_sentences_per_second"
+SENTENCES = 1000
+"""Of the test set, or of the validation set without one, are translated."""
+TEXTBOOK_SENTENCES = 40
+LATENCY_SENTENCES = 100
+BLOCK = 10
+"""Of these are translated one after another before it is another way's turn, which has other weights in the caches."""
+BATCHES = (64, 128, 256, 512)
+"""Lines searched together, of which the fastest is reported."""
+TRIALS = 3
+"""Of each size, of which the fastest counts."""
+BEAM = 5
+ROUNDS = 5
+COLD_STARTS = 5
+
+
+class Text(NamedTuple):
+    """What is translated."""
+
+    sources: Sequence[str]
+    references: Sequence[str]
+    language: str
+    """of the references"""
+
+
+def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
+    """The `decoding` part of the result but for the cold start."""
+    lines = text.sources
+    best = _best_batch(translator, lines)
+    one = translator.with_batch(1)
+    few, waited = (_spread(lines, count) for count in (TEXTBOOK_SENTENCES, LATENCY_SENTENCES))
+    textbook = _textbook(translator, few)
+    ways: dict[str, Callable[[], tuple[int, float]]] = {
+        "greedy" + RATE: lambda: _timed(lambda: best.translate(lines, beam=1), len(lines)),
+        "textbook" + RATE: lambda: _timed(lambda: [textbook(line) for line in few], len(few)),
+        "beam5" + RATE: lambda: _timed(lambda: best.translate(lines, beam=BEAM), len(lines)),
+        "batch1" + RATE: lambda: _timed(lambda: [one.translate([line], beam=1) for line in few], len(few)),
+    }
+    waiting = {"own": lambda line: one.translate([line], beam=1), "textbook": textbook}
+    lower = best.in_precision("auto")
+    lower_one = lower.with_batch(1)
+    if reduced := lower.compute.dtype != best.compute.dtype:
+        lower = _best_batch(lower, lines)
+        ways["bfloat16_greedy" + RATE] = lambda: _timed(lambda: lower.translate(lines, beam=1), len(lines))
+        waiting["bfloat16"] = lambda line: lower_one.translate([line], beam=1)
+    rates = alternate(ways, ROUNDS)
+    tokens = sum(len(found.tokens) for found in best.translate(lines, beam=1))
+    greedy, slow, wide = (rates[name + RATE] for name in ("greedy", "textbook", "beam5"))
+    waits = _waits(waiting, waited)
+    patience = median(waits["textbook"])
+    result = {
+        "sentences": len(lines),
+        "batch_lines": best.decoding.batch_lines,
+        "greedy" + RATE: greedy.median,
+        "greedy_target_tokens_per_second": greedy.median * tokens / len(lines),
+        "beam5" + RATE: wide.median,
+        "beam5_time_over_greedy": greedy.over(wide),
+        "batch1" + RATE: rates["batch1" + RATE].median,
+        "textbook" + RATE: slow.median,
+        "ratio": greedy.over(slow),
+        "latency_ms": _latency(waits["own"]),
+        "textbook_latency_ms": _latency(waits["textbook"]),
+        "latency_ratio": patience / median(waits["own"]),
+        "spread": {name: rate.as_json() for name, rate in rates.items()},
+    }
+    if reduced:
+        fast = rates["bfloat16_greedy" + RATE]
+        result["bfloat16"] = {
+            "batch_lines": lower.decoding.batch_lines,
+            "greedy" + RATE: fast.median,
+            "ratio": fast.over(slow),
+            **_difference(best, lower, text),
+            "batch1": {  # which may round otherwise
+                "latency_ms": _latency(waits["bfloat16"]),
+                "latency_ratio": patience / median(waits["bfloat16"]),
+                **_difference(best, lower_one, text),
+            },
+        }
+    return result
+
+
+def _spread(lines: Sequence[str], count: int) -> list[str]:
+    """So many of them, evenly over their order."""
+    return [lines[index] for index in np.linspace(0, len(lines) - 1, min(count, len(lines))).astype(int)]
+
+
+def _best_batch(translator: Translator, lines: Sequence[str]) -> Translator:
+    """With the number of lines searched together that is fastest here."""
+    candidates = [translator.with_batch(size) for size in BATCHES]
+    candidates[0].translate(lines[: BATCHES[0]], beam=1)
+    found: list[tuple[float, int]] = []
+    for _ in range(TRIALS):  # in turn, so that a slow moment of the machine does not decide
+        for number, candidate in enumerate(candidates):
+            found.append((_timed(lambda: candidate.translate(lines, beam=1), 1)[1], number))  # noqa: B023
+    return candidates[min(found)[1]]
+
+
+def _textbook(translator: Translator, lines: Sequence[str]) -> Callable[[str], str]:
+    model = Textbook(translator.models[0]).eval()
+    ratio = translator.decoding.max_length_ratio
+
+    def translate(line: str) -> str:
+        tokens = [*translator.source.encode(line), END]
+        return translator.target.decode(model.greedy(tokens, int(len(tokens) * ratio) + EXTRA_TOKENS))
+
+    for line in lines[:3]:
+        translate(line)
+    return translate
+
+
+def _timed(run: Callable[[], object], count: int) -> tuple[int, float]:
+    begin = time.perf_counter()
+    run()
+    return count, time.perf_counter() - begin
+
+
+def _waits(ways: Mapping[str, Callable[[str], object]], lines: Sequence[str]) -> dict[str, list[float]]:
+    """Milliseconds of each way for each of some lines, in blocks; the first of a block is translated once before."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for first in range(0, len(lines), BLOCK):
+        for name, translate in ways.items():
+            translate(lines[first])
+            for line in lines[first : first + BLOCK]:
+                begin = time.perf_counter()
+                translate(line)
+                found[name].append(1000 * (time.perf_counter() - begin))
+    return found
+
+
+def _latency(waits: Sequence[float]) -> dict[str, float]:
+    return {"p50": median(waits), "p95": float(np.quantile(waits, 0.95))}
+
+
+def _difference(one: Translator, other: Translator, text: Text) -> dict[str, float]:
+    """What a lower precision changes."""
+    translations = [[found.text for found in each.translate(text.sources, beam=1)] for each in (one, other)]
+    tokenize = tokenization_for(text.language)
+    before, after = (quick_bleu(each, text.references, tokenize) for each in translations)
+    changed = sum(a != b for a, b in zip(*translations, strict=True))
+    return {"bleu": after, "float32_bleu": before, "changed_lines_share": changed / len(text.sources)}
+
+
+def cold_start(run: Path, line: str, compute: Compute) -> dict[str, float]:
+    """Seconds from the start of `s2s translate` to its end for one line, beside those of `import torch` alone."""
+    translate = [sys.executable, "-m", "s2s", "translate", str(run), "--device", str(compute.device)]
+    alone = [sys.executable, "-c", "import torch"]
+    found: dict[str, list[float]] = {"cold_start_seconds": [], "import_torch_seconds": []}
+    for number in range(COLD_STARTS + 1):
+        for name, command in (("cold_start_seconds", translate), ("import_torch_seconds", alone)):
+            begin = time.perf_counter()
+            ended = subprocess.run(command, input=line + "\n", capture_output=True, text=True, check=False)
+            if ended.returncode:
+                said = ended.stderr.strip().splitlines()[-1:] or ["nothing was said"]
+                raise RunError(f"bench: `{' '.join(command[1:])}` ended with {ended.returncode}: {said[0]}")
+            if number:  # the first brings the files into memory
+                found[name].append(time.perf_counter() - begin)
+    medians = {name: median(seconds) for name, seconds in found.items()}
+    return {**medians, "cold_start_over_import": medians["cold_start_seconds"] / medians["import_torch_seconds"]}

@@ -1,0 +1,219 @@
+"""Training measured: tokens a second beside the textbook's, the fraction of the machine's limit, where time goes."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import nn
+
+from s2s.benchmark.limit import products_of, seconds_of, synchronize
+from s2s.benchmark.memory import peak_memory_bytes
+from s2s.benchmark.rates import alternate
+from s2s.benchmark.textbook import Textbook
+from s2s.device import Compute
+from s2s.nn.loss import Loss
+from s2s.run import RunFolder
+from s2s.text.batches import Batch, collate
+from s2s.training.trainer import Trainer
+from s2s.translation.model import build_seq2seq
+from s2s.translation.task import TranslationTask
+
+RATE = "target_tokens_per_second"
+BATCHES = 20
+"""Batches of a recipe's first epoch that are measured; a round trains on all of them."""
+TEXTBOOK_BATCHES = 3
+ROUNDS = 9
+FORCING_RATE = 0.5
+"""Of the stepped training that is measured."""
+
+
+def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
+    """The `training` part of the result; the task's model is trained on the way."""
+    batches = list(islice(task.batches(0, 0), BATCHES))
+    own = _trainer(task, compute)
+    _train(own, task)
+    peak = peak_memory_bytes(compute)
+    trainers = {name: _trainer(part, compute) for name, part in _stepped(task).items()}
+    ways = {RATE: lambda: _train(own, task), "textbook_" + RATE: _textbook(task, compute)}
+    for name, trainer in trainers.items():
+        ways[name] = _stepping(trainer)
+    target = sum(batch.target_tokens for batch in batches)
+    source = sum(int(batch.source_lengths.sum()) for batch in batches)
+    middle = sorted(batches, key=lambda batch: batch.target_tokens)[len(batches) // 2]
+    ways["limit_" + RATE] = lambda: (middle.target_tokens, seconds_of(_products(task, middle), compute))
+    rates = alternate(ways, ROUNDS)
+    reached, textbook, limit = (rates[name + RATE] for name in ("", "textbook_", "limit_"))
+    return {
+        RATE: reached.median,
+        "source_and_" + RATE: reached.median * (source + target) / target,
+        "textbook_" + RATE: textbook.median,
+        "ratio": reached.over(textbook),
+        "spread": {name: rate.as_json() for name, rate in rates.items()},
+        "stepped": {name: rates[name].over(reached) for name in trainers},
+        "limit_" + RATE: limit.median,
+        "limit_fraction": reached.over(limit),
+        "multiply_adds_per_target_token": sum(p.multiply_adds for p in _products(task, middle)) / middle.target_tokens,
+        "padding_share": task.sampler.padding_share(0),
+        "peak_memory_bytes": peak,
+        "shares": shares_of(own, task, compute),
+    }
+
+
+def _trainer(task: TranslationTask, compute: Compute) -> Trainer[Batch]:
+    """Ready to step; what it would write goes nowhere."""
+    with TemporaryDirectory() as folder:
+        trainer = Trainer(task, task.recipe.training, RunFolder(Path(folder) / "run"), compute)
+    trainer.model.train()
+    return trainer
+
+
+def _train(trainer: Trainer[Batch], task: TranslationTask, batches: int = BATCHES) -> tuple[int, float]:
+    """A round of the real training, reading its batches included."""
+    synchronize(trainer.compute)
+    begin, tokens = time.perf_counter(), 0
+    for batch in islice(task.batches(0, 0), batches):
+        trainer.step([batch])
+        tokens += batch.target_tokens
+    synchronize(trainer.compute)
+    return tokens, time.perf_counter() - begin
+
+
+def _stepping(trainer: Trainer[Batch]) -> Callable[[], tuple[int, float]]:
+    task = trainer.task
+    assert isinstance(task, TranslationTask)
+    return lambda: _train(trainer, task, BATCHES // 4)
+
+
+def _stepped(task: TranslationTask) -> dict[str, TranslationTask]:
+    """The same recipe with what makes its decoder step: input feeding, or a forcing rate below one."""
+    recipe, sizes = task.recipe, (task.source.vocabulary_size, task.target.vocabulary_size)
+    forcing = recipe.training.teacher_forcing.model_copy(update={"rate": FORCING_RATE, "schedule": "constant"})
+    found = {}
+    for name, feeding, training in (
+        ("input_feeding", True, recipe.training),
+        ("forcing", recipe.model.input_feeding, recipe.training.model_copy(update={"teacher_forcing": forcing})),
+    ):
+        changed = recipe.model.model_copy(update={"input_feeding": feeding})
+        model = build_seq2seq(changed, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
+        other = recipe.model_copy(update={"model": changed, "training": training})
+        found[name] = TranslationTask(
+            other, model, task.pairs, task.validation, (task.source, task.target), task.compute
+        )
+    return found
+
+
+def _textbook(task: TranslationTask, compute: Compute) -> Callable[[], tuple[int, float]]:
+    """Rounds of the textbook's training: as many sentences to a batch, but in the order of the corpus."""
+    model = Textbook(deepcopy(task.model)).train()
+    rule = torch.optim.Adam(model.parameters(), lr=task.recipe.training.learning_rate)
+    rows = max(1, len(task.pairs) // task.batches_in_epoch(0))
+    taken = min(TEXTBOOK_BATCHES, max(1, len(task.pairs) // rows))
+    batches = []
+    for number in range(taken):
+        part = range(number * rows, min((number + 1) * rows, len(task.pairs)))
+        batches.append(collate([task.pairs.source[row] for row in part], [task.pairs.target[row] for row in part]))
+
+    def round_of_batches() -> tuple[int, float]:
+        synchronize(compute)
+        begin = time.perf_counter()
+        for batch in batches:
+            source, inputs, targets = (part.to(compute.device) for part in (batch.source, batch.inputs, batch.targets))
+            rule.zero_grad()
+            loss = model.loss(source, batch.source_lengths, inputs, targets, task.recipe.training.label_smoothing)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            rule.step()
+        synchronize(compute)
+        return sum(batch.target_tokens for batch in batches), time.perf_counter() - begin
+
+    return round_of_batches
+
+
+def _products(task: TranslationTask, batch: Batch) -> list[Any]:
+    """All matrix products of one training step, forward and backward."""
+    forward = products_of(task.model, len(batch.source), batch.source.shape[1], batch.targets.shape[1])
+    return forward + [part for product in forward for part in product.backward()]
+
+
+def shares_of(trainer: Trainer[Batch], task: TranslationTask, compute: Compute) -> dict[str, float]:
+    """The share of a step's time in each part; the attention's is not counted in the decoder's."""
+    clock = _Clock(compute)
+    model = task.model
+    decoder = model.decoder
+    parts = {"encoder": model.encoder, "attention": decoder.attention, "decoder": decoder}
+    handles: list[Any] = []
+    for name, part in parts.items():
+        if part is not None:
+            handles.append(part.register_forward_pre_hook(lambda *_, name=name: clock.enter(name)))
+            handles.append(part.register_forward_hook(lambda *_, name=name: clock.leave(name)))
+    handles.append(trainer.optimizer.register_step_pre_hook(lambda *_: clock.switch("optimizer")))
+    kept = task.loss
+
+    def loss(batch: Batch, step: int) -> Loss:
+        clock.switch("loss")
+        found = kept(batch, step)
+        clock.switch("backward")
+        return found
+
+    task.loss = loss  # type: ignore[method-assign]
+    try:
+        for batch in clock.reading(islice(task.batches(0, 0), BATCHES)):
+            trainer.step([batch])
+    finally:
+        del task.loss
+        for handle in handles:
+            handle.remove()
+    return clock.shares()
+
+
+class _Clock:
+    """Gives the time that passes to the part that is running."""
+
+    def __init__(self, compute: Compute) -> None:
+        self.compute = compute
+        self.seconds: Counter[str] = Counter()  # of each part
+        self.running = ["data"]
+        self.since = self._now()
+
+    def _now(self) -> float:
+        synchronize(self.compute)
+        return time.perf_counter()
+
+    def _charge(self) -> None:
+        now = self._now()
+        self.seconds[self.running[-1]] += now - self.since  # type: ignore[assignment]
+        self.since = now
+
+    def switch(self, name: str) -> None:
+        """From now on this part runs."""
+        self._charge()
+        self.running = [name]
+
+    def enter(self, name: str) -> None:
+        """A part begins inside another."""
+        self._charge()
+        self.running.append(name)
+
+    def leave(self, name: str) -> None:
+        """It ends."""
+        self._charge()
+        ended = self.running.pop()
+        assert ended == name
+
+    def reading(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Batches whose reading counts as data."""
+        for batch in batches:
+            self.switch("optimizer")  # the gradient clearing and the averages around its step
+            yield batch
+            self.switch("data")
+
+    def shares(self) -> dict[str, float]:
+        """Of all time."""
+        total = sum(self.seconds.values())
+        return {name: seconds / total for name, seconds in self.seconds.items()}

@@ -1,0 +1,468 @@
+"""The command line: parse, call, print. The only module that prints, with `s2s.cli.terminal` for what goes wrong.
+
+Results go to stdout; progress, warnings and errors to stderr. torch is imported only inside the
+commands that compute, so that help and recipe errors answer at once.
+"""
+
+import csv
+import json
+import logging
+import math
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from tqdm import tqdm
+
+from s2s.cli.terminal import Commands, importing, messages
+from s2s.errors import S2SError
+from s2s.version import VERSION
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+log = logging.getLogger("s2s")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(VERSION, prog_name="s2s")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Train and run recurrent sequence-to-sequence translators from one recipe file.
+
+    Exit codes: 0 done, 1 the work failed, 2 the command line was wrong, 130 interrupted. S2S_DEBUG=1 shows where an
+    error comes from.
+    """
+    context.with_resource(messages())
+
+
+class _Device(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
+    name = "DEVICE"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+            self.fail(f"{value!r} is not a device; give auto, cpu, cuda or cuda:N", param, context)
+        return value
+
+
+def _device_option(command: Command) -> Command:
+    text = "auto, cpu, cuda or cuda:N."
+    return click.option("--device", type=_Device(), default="auto", show_default=True, help=text)(command)
+
+
+def _precision_option(command: Command) -> Command:
+    choices = click.Choice(["auto", "float32", "bfloat16"])
+    text = (
+        "Of matrix products; float32 gives the same lines in every batch, bfloat16 takes 8 bits for a line alone at"
+        " beam 1."
+    )
+    return click.option("--precision", type=choices, default="float32", show_default=True, help=text)(command)
+
+
+def _corpora_option(command: Command) -> Command:
+    text = "Folder of corpora; default: S2S_CORPORA, then the user's cache."
+    return click.option("--corpora", type=click.Path(file_okay=False, path_type=Path), help=text)(command)
+
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@main.command()
+@click.argument("recipe")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default: runs/<recipe name>.")
+@click.option("--resume", is_flag=True, help="Go on from the run folder's last checkpoint.")
+@click.option("--dry-run", is_flag=True, help="Check the recipe, read the data, print the recipe; train nothing.")
+@_corpora_option
+@_device_option
+def train(
+    recipe: str,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    dry_run: bool,
+    corpora: Path | None,
+    device: str,
+) -> None:
+    """Train RECIPE: a shipped recipe's name, or a path that ends in .toml.
+
+    KEY=VALUE puts another value in the recipe, for example model.hidden_size=256. Ctrl-C and SIGTERM save and exit.
+    """
+    from s2s.recipe.load import load_recipe, variants_of
+
+    loaded = load_recipe(recipe, overrides)
+    if dry_run:
+        _check_data(loaded, corpora)
+        return
+    from s2s.jobs.train import train as run_training
+    from s2s.jobs.variants import train_variants
+    from s2s.training.stopping import Interrupted
+
+    name = Path(recipe).stem if recipe.endswith(".toml") else recipe
+    try:
+        place = out or Path("runs") / name
+        if variants_of(loaded):
+            train_variants(loaded, place, resume=resume, corpora=corpora, device=device, command=sys.argv)
+            click.echo((place / "results.md").read_text(encoding="utf-8"), nl=False)
+            return
+        run = run_training(loaded, place, resume=resume, corpora=corpora, device=device, command=sys.argv)
+    except Interrupted as stop:
+        click.echo(f"s2s: {stop}; go on with --resume", err=True)
+        raise SystemExit(130) from None
+    if run.scores.exists():
+        from s2s.jobs.table import score_text
+
+        click.echo(score_text(json.loads(run.scores.read_text(encoding="utf-8"))), nl=False)
+    log.info("%s", run)
+
+
+def _check_data(recipe: Any, corpora: Path | None) -> None:
+    """Read all text that the recipe names, and print the recipe with all its values."""
+    from s2s.recipe.toml import recipe_toml
+
+    if recipe.task == "forecast":
+        _check_series(recipe, corpora)
+        return
+    from s2s.language.texts import open_texts
+    from s2s.translation.splits import open_splits
+
+    language = recipe.task == "language"
+    opened = open_texts(recipe, corpora) if language else open_splits(recipe.data, corpora)
+    unit = "characters" if language else "pairs"
+    for name, source in opened._asdict().items():
+        if source is not None:
+            bar = tqdm(source.read(), desc=f"data.{name}", unit=" lines", disable=None, leave=False)
+            count = sum(len(piece) if language else 1 for piece in bar)
+            log.info("data.%s: %s, %s %s", name, source.description, f"{count:,}", unit)
+    click.echo(recipe_toml(recipe), nl=False)
+
+
+def _check_series(recipe: Any, corpora: Path | None) -> None:
+    """Read the series that the recipe names, and print the recipe with all its values."""
+    from s2s.forecast.task import find_series, prepare_series, read_series
+    from s2s.recipe.toml import recipe_toml
+
+    source = find_series(recipe.data, corpora).series
+    parts = prepare_series(recipe.data, read_series(recipe.data, source.path)).parts
+    counts = parts.validation, parts.test - parts.validation, parts.end - parts.test
+    log.info("data.series: %s, %d rows to train on, %d to validate, %d to test", source.description, *counts)
+    click.echo(recipe_toml(recipe), nl=False)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]")
+@click.option("--input", "source", type=_FILE, help="Lines to translate, .gz accepted. Default: stdin.")
+@click.option("--output", type=_FILE, help="A file is written whole at the end, or not at all. Default: stdout.")
+@click.option("--beam", type=click.IntRange(min=1), help="Hypotheses kept; 1 is greedy. Default: the recipe's.")
+@click.option(
+    "--nbest",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Translations of each line; the beam is as wide at least. As text, more than 1 gives N lines for each line:"
+    " score, tab, translation.",
+)
+@click.option("--format", "form", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
+@click.option("--tokens", is_flag=True, help="With jsonl: tokens, their log-probabilities and the attention.")
+@click.option("--attention", type=_FILE, help="Draw the alignment of the first line that is not blank to this PNG.")
+@click.option("--batch", type=click.IntRange(min=1), help="Lines searched together. Default: the recipe's.")
+@_precision_option
+@_device_option
+def translate(
+    runs: tuple[str, ...],
+    source: Path | None,
+    output: Path | None,
+    beam: int | None,
+    nbest: int,
+    form: str,
+    tokens: bool,
+    attention: Path | None,
+    batch: int | None,
+    precision: Any,
+    device: str,
+) -> None:
+    """Translate lines with one RUN, or with several as an ensemble.
+
+    A filter: one line in, one line out, in order, blank for blank, answered as they come.
+    """
+    if tokens and form != "jsonl":
+        raise click.UsageError("--tokens needs --format jsonl")
+    if source is None and sys.stdin is None:
+        raise S2SError("the standard input is closed; give --input FILE, or lines")
+    with importing():
+        from s2s.translation.translator import Translator
+    from s2s.cli.filter import arriving, in_blocks, rendered
+    from s2s.cli.filter import output as opened
+    from s2s.text.lines import read_lines
+
+    translator = Translator.load(*runs, device=device, precision=precision)
+    if batch:
+        translator = translator.with_batch(batch)
+    draw = attention
+    with opened(output, sys.stdout) as out:
+        for block in in_blocks(read_lines(source)) if source else arriving(sys.stdin.buffer):
+            for found in translator.translate(block, beam=beam, nbest=nbest, attention=tokens or draw is not None):
+                if draw is not None and found.tokens:
+                    _draw_attention(found, draw)
+                    draw = None
+                for line in rendered(found, jsonl=form == "jsonl", nbest=nbest, tokens=tokens):
+                    out.write(line + "\n")
+            out.flush()
+    if draw is not None:
+        log.warning("--attention %s: nothing drawn, the input has no line with words", draw)
+
+
+def _draw_attention(found: Any, path: Path) -> None:
+    from s2s.plots import plot_attention
+
+    if found.attention is None:
+        raise S2SError(f"--attention {path}: the model has no attention to draw (model.attention is none)")
+    plot_attention(found.attention, found.source_tokens, found.tokens, path)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]", type=click.Path(path_type=Path))
+@click.option("--on", metavar="SPLIT", help="train, validation, test, or CORPUS/SPLIT. Default: test.")
+@click.option("--source", type=_FILE, help="Source lines with --reference, or a language model's text; for --on.")
+@click.option("--reference", type=_FILE, help="Reference lines.")
+@click.option("--beam", type=click.IntRange(min=1), help="Default: the recipe's.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@_corpora_option
+@_precision_option
+@_device_option
+def evaluate(
+    runs: tuple[Path, ...],
+    on: str | None,
+    source: Path | None,
+    reference: Path | None,
+    beam: int | None,
+    as_json: bool,
+    corpora: Path | None,
+    precision: Any,
+    device: str,
+) -> None:
+    """Score each RUN: BLEU and chrF of a translator, nats per token of a language model, errors of a forecaster.
+
+    Several translators are compared with the first by paired bootstrap.
+    """
+    if source is None and reference is not None:
+        raise click.UsageError("--reference needs --source")
+    if source is not None and on is not None:
+        raise click.UsageError("--on and --source exclude each other")
+    from s2s.jobs.evaluate import compare, without_text
+    from s2s.jobs.evaluate import evaluate as score_runs
+    from s2s.language.recipe import TextFile
+    from s2s.run import json_text
+    from s2s.translation.recipe import FileSplit
+
+    files: FileSplit | TextFile | None = None
+    if source is not None:
+        files = FileSplit(source=str(source), target=str(reference)) if reference else TextFile(file=str(source))
+    options: dict[str, Any] = {"corpora": corpora, "device": device, "precision": precision, "beam": beam}
+    results = score_runs(runs, on=on, files=files, **options)
+    plain = [without_text(result) for result in results]
+    comparisons = compare(results)
+    if as_json:
+        both = plain[0] if len(plain) == 1 else {"runs": plain, "comparisons": comparisons}
+        click.echo(json_text(both))
+        return
+    from s2s.jobs.table import comparison_text, score_text
+
+    click.echo("".join([*map(score_text, plain), *map(comparison_text, comparisons)]), nl=False)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--prompt", default="", help="The text to continue. Default: the beginning of a line.")
+@click.option("--length", type=click.IntRange(min=0), default=200, show_default=True, help="Tokens to write.")
+@click.option("--temperature", type=click.FloatRange(0, 1e6), default=1.0, show_default=True, help="0 is --greedy.")
+@click.option("--top-k", type=click.IntRange(min=0), default=0, help="Draw from the K most likely tokens; 0 is off.")
+@click.option(
+    "--top-p", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Draw from the most likely ones."
+)
+@click.option("--greedy", is_flag=True, help="Always the most likely token.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True)
+@click.option("--n", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Samples, in one batch.")
+@click.option("--json", "as_json", is_flag=True, help="A list of objects: text, log_probability, tokens.")
+@_precision_option
+@_device_option
+def generate(
+    run: Path,
+    prompt: str,
+    length: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    greedy: bool,
+    seed: int,
+    samples: int,
+    as_json: bool,
+    precision: Any,
+    device: str,
+) -> None:
+    """Continue a text with the language model RUN."""
+    if not math.isfinite(temperature + top_p):
+        raise click.UsageError("--temperature and --top-p must be numbers")
+    with importing():
+        from s2s.language.generator import Generator
+    from s2s.run import json_text
+
+    found = Generator.load(run, device=device, precision=precision).generate(
+        prompt,
+        length=length,
+        temperature=0.0 if greedy else temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        samples=samples,
+    )
+    if as_json:
+        click.echo(json_text([each._asdict() for each in found]))
+        return
+    for each in found:
+        click.echo(each.text)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--input",
+    "source",
+    type=_FILE,
+    help="CSV with the columns that the recipe names, its time column too. Default: go on after the run's own file.",
+)
+@click.option("--plot", type=_FILE, help="Draw the last rows and the forecast of the first target to this PNG.")
+@click.option("--json", "as_json", is_flag=True, help="A list of objects, one for each step.")
+@_device_option
+def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, device: str) -> None:
+    """Forecast what comes after the last row, with the forecaster RUN: CSV, or JSON.
+
+    A column for each target, and one for each of its quantiles where the model gives them.
+    """
+    with importing():
+        from s2s.forecast.task import forecast_rows
+    from s2s.run import json_text
+
+    rows, draw = forecast_rows(run, source, device)
+    if as_json:
+        click.echo(json_text(rows))
+    else:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(rows[0])
+        writer.writerows([f"{value:.10g}" for value in row.values()] for row in rows)
+    if plot is not None:
+        draw(plot)
+
+
+@main.command()
+@click.argument("recipe")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
+@click.option("--run", type=click.Path(path_type=Path), help="Weights to translate with. Default: runs/<recipe name>.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@_corpora_option
+@_device_option
+def bench(
+    recipe: str, overrides: tuple[str, ...], run: Path | None, as_json: bool, corpora: Path | None, device: str
+) -> None:
+    """Measure how fast RECIPE trains and translates here, beside the textbook's way and the machine's limit.
+
+    Takes some minutes; nothing else should run. Without a run folder it translates with what its own steps learned. Of
+    a recipe with variants the recipe itself is measured.
+    """
+    from s2s.recipe.load import load_recipe
+
+    loaded = load_recipe(recipe, overrides)
+    from s2s.benchmark.report import benchmark, benchmark_text
+
+    name = Path(recipe).stem if recipe.endswith(".toml") else recipe
+    found = benchmark(loaded, run or Path("runs") / name, asked=run is not None, corpora=corpora, device=device)
+    click.echo(json.dumps(found, indent=2) if as_json else benchmark_text(found), nl=as_json)
+
+
+@main.group(invoke_without_command=True)
+@click.pass_context
+def recipes(context: click.Context) -> None:
+    """List the shipped recipes; show, copy or check one, or tabulate runs."""
+    if context.invoked_subcommand is None:
+        from s2s.recipe.load import load_recipe, recipe_names
+
+        for name in recipe_names():
+            click.echo(f"{name:24} {load_recipe(name).title}")
+
+
+@recipes.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print a recipe with its measured results."""
+    from s2s.recipe.load import recipe_path
+
+    click.echo(recipe_path(name).read_text(encoding="utf-8"), nl=False)
+
+
+@recipes.command()
+@click.argument("name")
+@click.argument("destination", type=click.Path(path_type=Path))
+def copy(name: str, destination: Path) -> None:
+    """Copy a shipped recipe to DESTINATION, to change it."""
+    from s2s.files import write_bytes
+    from s2s.recipe.load import recipe_path
+
+    place = destination / recipe_path(name).name if destination.is_dir() else destination
+    if place.exists():
+        raise S2SError(f"{place}: exists already; choose another name")
+    write_bytes(place, recipe_path(name).read_bytes())
+    click.echo(place)
+
+
+@recipes.command()
+@click.argument("path")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
+def check(path: str, overrides: tuple[str, ...]) -> None:
+    """Read a recipe and say everything that is wrong with it."""
+    from s2s.recipe.load import load_recipe
+
+    load_recipe(path, overrides)
+    click.echo(f"{path}: a valid recipe")
+
+
+@recipes.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]", type=click.Path(path_type=Path))
+def table(runs: tuple[Path, ...]) -> None:
+    """Write a table of run folders' scores, in Markdown."""
+    from s2s.jobs.table import result_table
+
+    click.echo(result_table(runs), nl=False)
+
+
+@main.group(invoke_without_command=True)
+@click.pass_context
+def corpora(context: click.Context) -> None:
+    """List the corpora that s2s knows; fetch one, or say where it lies."""
+    if context.invoked_subcommand is None:
+        from s2s.corpus.find import load_manifest, names
+
+        for name in names():
+            manifest = load_manifest(name)
+            click.echo(f"{name:20} {manifest.title} ({manifest.licence})")
+
+
+@corpora.command()
+@click.argument("name")
+@_corpora_option
+def fetch(name: str, corpora: Path | None) -> None:
+    """Download a corpus, verify it, and put it in place."""
+    from s2s.corpus.find import fetch as fetch_corpus
+
+    click.echo(fetch_corpus(name, corpora))
+
+
+@corpora.command()
+@click.argument("name")
+@_corpora_option
+def where(name: str, corpora: Path | None) -> None:
+    """Print the folder in which a corpus is looked for."""
+    from s2s.corpus.find import folder, load_manifest
+
+    load_manifest(name)
+    click.echo(folder(name, corpora))

@@ -1,0 +1,155 @@
+"""Lines in, lines out: what `s2s translate` reads and writes as a filter."""
+
+import errno
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from typing import IO, TYPE_CHECKING, Any, TextIO
+
+from s2s.errors import DataError
+from s2s.files import writing
+from s2s.text.lines import BYTE_ORDER_MARK
+
+if TYPE_CHECKING:
+    from s2s.translation.translator import Translation
+
+LINES_AT_ONCE = 2048
+"""Lines taken together, so that similar lengths meet; fewer when no more are waiting."""
+CHUNK_BYTES = 1 << 16
+CHUNKS_AHEAD = 64
+"""Chunks read before they are asked for; they bound the memory that a long input takes."""
+
+
+def in_blocks(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Lines in lists of up to LINES_AT_ONCE; those before a damaged line are given before its error."""
+    block: list[str] = []
+    try:
+        for line in lines:
+            block.append(line)
+            if len(block) == LINES_AT_ONCE:
+                yield block
+                block = []
+    except DataError:
+        if block:
+            yield block
+        raise
+    if block:
+        yield block
+
+
+def arriving(stream: IO[bytes]) -> Iterator[list[str]]:
+    r"""The lines of a stream in blocks, as they come: all that are waiting, without waiting for more.
+
+    Only `\n` and `\r\n` end a line; a byte-order mark is dropped, and a last line without an end counts.
+    Raises DataError for a line that is not UTF-8, after the lines before it.
+    """
+    unfinished = bytearray()
+    number = 0
+    for data in _arrivals(stream):
+        unfinished += data
+        if b"\n" in data:
+            *whole, rest = bytes(unfinished).split(b"\n")
+            unfinished = bytearray(rest)
+            yield from in_blocks(_decoded([line.removesuffix(b"\r") for line in whole], number))
+            number += len(whole)
+    if unfinished and not (number == 0 and unfinished == BYTE_ORDER_MARK):
+        yield from in_blocks(_decoded([bytes(unfinished)], number))
+
+
+@contextmanager
+def output(path: Path | None, standard_output: TextIO) -> Iterator[TextIO]:
+    """Where results go: the standard output, by whatever name, or a file that is whole or absent."""
+    if path is None or _is_same(path, standard_output):
+        standard_output.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[attr-defined]
+        yield standard_output
+    else:
+        with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+
+
+def _is_same(path: Path, stream: TextIO | None) -> bool:
+    """Whether a path leads to what a stream writes to, as /dev/stdout does: it must not be replaced meanwhile."""
+    if stream is None:  # closed
+        return False
+    try:
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    except (OSError, ValueError):  # there is no such file, or the stream is none of the system's
+        return False
+
+
+def rendered(found: "Translation", *, jsonl: bool, nbest: int, tokens: bool) -> Iterator[str]:
+    """What one line of input becomes: one line, or, of text with `nbest` above 1, so many with their scores."""
+    if jsonl:
+        yield json.dumps(_row(found, tokens), ensure_ascii=False)
+    elif nbest == 1:
+        yield found.text
+    else:
+        lines = [f"{each.score:.4f}\t{each.text}" for each in found.nbest]
+        yield from lines + [""] * (nbest - len(lines))
+
+
+def _row(found: "Translation", tokens: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "text": found.text,
+        "score": found.score,
+        "log_probability": found.log_probability,
+        "flags": list(found.flags),
+        "nbest": [each._asdict() for each in found.nbest],
+    }
+    if tokens:
+        row["tokens"] = list(found.tokens)
+        row["token_log_probabilities"] = list(found.log_probabilities)
+        row["source_tokens"] = list(found.source_tokens)
+        row["attention"] = None if found.attention is None else found.attention.astype(float).round(4).tolist()
+    return row
+
+
+def _arrivals(stream: IO[bytes]) -> Iterator[bytes]:
+    """The bytes of a stream: each time all that is there, up to some LINES_AT_ONCE lines of it."""
+    queue: Queue[bytes | Exception] = Queue(CHUNKS_AHEAD)
+    Thread(target=_read, args=(stream, queue), daemon=True).start()
+    ended = False
+    while not ended:
+        chunks = [queue.get()]
+        lines = 0
+        try:
+            while isinstance(chunks[-1], bytes) and chunks[-1] and lines < LINES_AT_ONCE:
+                lines += chunks[-1].count(b"\n")
+                chunks.append(queue.get_nowait())
+        except Empty:
+            pass
+        yield b"".join(chunk for chunk in chunks if isinstance(chunk, bytes))
+        if isinstance(chunks[-1], Exception):
+            raise chunks[-1]
+        ended = chunks[-1] == b""
+
+
+def _read(stream: IO[bytes], queue: "Queue[bytes | Exception]") -> None:
+    """Hand over all of a stream, then nothing, or what went wrong."""
+    # Unbuffered: a thread that waits inside a buffered reader holds its lock, and Python dies of that when it ends.
+    source = getattr(stream, "raw", stream)
+    try:
+        while data := source.read(CHUNK_BYTES):
+            queue.put(data)
+        if data is None:
+            raise BlockingIOError(errno.EAGAIN, "the standard input does not wait for its data (it is non-blocking)")
+        queue.put(b"")
+    except Exception as problem:
+        queue.put(problem)
+
+
+def _decoded(lines: Sequence[bytes], before: int) -> Iterator[str]:
+    """Text of raw lines, `before` of which have come already."""
+    for number, line in enumerate(lines, start=before + 1):
+        raw = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+        try:
+            yield raw.decode("utf-8")
+        except UnicodeDecodeError as problem:
+            raise DataError(
+                f"standard input, line {number:,}: byte 0x{raw[problem.start]:02x} is not UTF-8; convert the text"
+                " (from Latin-1: iconv -f latin1 -t utf-8)"
+            ) from None

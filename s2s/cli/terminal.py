@@ -1,0 +1,120 @@
+"""What a person at a terminal meets: errors as one readable message, warnings, Ctrl-C, a closed pipe, a full disk.
+
+Used by `s2s.cli.commands` alone, and like it allowed to print.
+"""
+
+import errno
+import gc
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from s2s.errors import S2SError
+
+log = logging.getLogger("s2s")
+
+
+class Commands(click.Group):
+    """Turns an error into one readable message and an exit code."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().main(*arguments, **options)
+        except OSError as problem:  # help that cannot be written
+            if os.environ.get("S2S_DEBUG") == "1":
+                raise
+            _report(problem)
+            sys.exit(1)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:  # whoever reads has read enough
+            _give_up_stdout()
+        except (S2SError, OSError) as problem:
+            if os.environ.get("S2S_DEBUG") == "1":
+                raise
+            _report(problem, context.invoked_subcommand)
+            context.exit(1)
+        except KeyboardInterrupt:
+            click.echo("s2s: interrupted", err=True)
+            context.exit(130)
+
+
+def _report(problem: Exception, command: str | None = None) -> None:
+    message = str(problem)
+    if isinstance(problem, OSError) and problem.strerror:
+        message = f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            message += "; free some space and run the command again" + " with --resume" * (command == "train")
+    click.echo(f"s2s: {message}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _give_up_stdout()
+
+
+def _give_up_stdout() -> None:
+    """Send what is left nowhere, or Python would fail once more when it ends and flushes."""
+    with suppress(OSError, ValueError):  # a test's stdout has no number
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _ThroughBars(logging.Handler):
+    """Writes messages to stderr without breaking a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        tqdm.write(prefix + self.format(record), file=sys.stderr)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Around the import of torch, so that Python does not look for garbage among what it has just made.
+
+    It would go through hundreds of thousands of objects again and again: a tenth of the time, where a line is waiting.
+    """
+    if "torch" in sys.modules:
+        yield
+        return
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def messages() -> Iterator[None]:
+    """Inside, log messages and warnings go to stderr, and SIGTERM does what Ctrl-C does."""
+
+    def show(message: Warning | str, *place: Any, **line: Any) -> None:
+        log.warning("%s", message)
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    handler = _ThroughBars()
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    show_before, warnings.showwarning = warnings.showwarning, show
+    terminate_before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, terminate_before)
+        warnings.showwarning = show_before
+        log.propagate = True
+        log.removeHandler(handler)

@@ -1,0 +1,1 @@
+"""Corpora: which there are, how they are fetched, how they are split."""

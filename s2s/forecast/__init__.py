@@ -1,0 +1,1 @@
+"""Forecasts of time series, the third of the three tasks."""

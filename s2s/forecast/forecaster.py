@@ -1,0 +1,144 @@
+"""A trained forecaster: the next steps of a series, with intervals."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from s2s.device import Compute, choose_compute
+from s2s.errors import DataError, RunError
+from s2s.forecast.model import Forecaster, build_forecaster
+from s2s.forecast.recipe import ForecastRecipe
+from s2s.forecast.scaling import Scaler, require_scalable
+from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups
+from s2s.nn.weights import load_tensors, put_weights
+from s2s.run import RunFolder, recipe_of
+
+Floats = NDArray[np.float64]
+PATHS = 1000
+"""Sampled paths, of which quantiles are taken where a model gives a distribution."""
+SAMPLED_AT_ONCE = 64
+"""Windows whose paths are sampled together, so that memory does not grow with the series."""
+
+
+class Forecasts(NamedTuple):
+    """Forecasts after O windows, in the units of the file."""
+
+    points: Floats
+    """(O, H, K) what the model reports, put back into these units: its mean, but the median where it gives quantiles or
+    where square roots or log returns were scaled"""
+    quantiles: Floats | None
+    """(Q, O, H, K), rising; None of a model that gives points alone"""
+
+
+class SavedScaling(NamedTuple):
+    """What a run keeps of its series: how it was scaled, and its last window."""
+
+    reader: Scaler
+    scaler: Scaler
+    read: Floats
+    """(W + 1, F) the last rows that the model read, in the file's units"""
+    targets: Floats
+    """(W + 1, K)"""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        scalers = {name: {"shift": each.shift.tolist(), "factor": each.factor.tolist()}
+                   for name, each in (("reader", self.reader), ("scaler", self.scaler))}  # fmt: skip
+        return {"kind": self.reader.kind, **scalers, "read": self.read.tolist(), "targets": self.targets.tolist()}
+
+    @classmethod
+    def of_json(cls, saved: Mapping[str, Any]) -> Self:
+        """Read them back."""
+        reader, scaler = (
+            Scaler(saved["kind"], np.array(saved[name]["shift"]), np.array(saved[name]["factor"]))
+            for name in ("reader", "scaler")
+        )
+        return cls(reader, scaler, np.array(saved["read"], float), np.array(saved["targets"], float))
+
+
+class SeriesForecaster:
+    """A forecaster with its scaling: rows in the file's units in, forecasts in the same units out."""
+
+    def __init__(self, model: Forecaster, recipe: ForecastRecipe, scaling: SavedScaling, compute: Compute) -> None:
+        self.model = model.to(compute.device).eval()
+        self.recipe = recipe
+        self.scaling = scaling
+        self.compute = compute
+
+    @classmethod
+    def load(cls, run: str | Path, *, device: str = "auto") -> Self:
+        """Open a run folder; RunError for one that is missing, damaged or holds no forecaster."""
+        folder = RunFolder(Path(run))
+        recipe = recipe_of(folder)
+        if not isinstance(recipe, ForecastRecipe):
+            raise RunError(f"{run}: holds no forecaster but a {recipe.task} model")
+        data = recipe.data
+        try:
+            scaling = SavedScaling.of_json(json.loads(folder.series.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as problem:
+            raise RunError(f"{folder.series}: cannot be read ({problem}); train the run again") from None
+        model = build_forecaster(
+            recipe.model, features=len(data.read), targets=len(data.targets), window=data.window, horizon=data.horizon
+        )
+        put_weights(model, load_tensors(folder.require_best()), origin=str(folder.best))
+        return cls(model, recipe, scaling, choose_compute(device, "float32"))
+
+    def next_steps(self, read: Floats | None = None, targets: Floats | None = None) -> Forecasts:
+        """What comes after rows (N, F) and (N, K) in the file's units; without them, after those of the training file.
+
+        DataError for fewer rows than a window.
+        """
+        rows = (self.scaling.read, self.scaling.targets) if read is None or targets is None else (read, targets)
+        needed = self.recipe.data.rows_before
+        if len(rows[0]) < needed:
+            raise DataError(f"the table has {len(rows[0])} rows, but the model reads {needed}; give more")
+        return self.after(*rows, np.array([len(rows[0])]))
+
+    def after(self, read: Floats, targets: Floats, origins: NDArray[np.integer]) -> Forecasts:
+        """Forecasts of the steps from each of some rows (O,) on, by the rows before it.
+
+        DataError for a value that the scaling is not defined for.
+        """
+        data = self.recipe.data
+        for values, names in ((read, data.read), (targets, data.targets)):
+            require_scalable(data.scaling, values, names, lambda row: f"row {row + 1:,}")
+        scaled, last = (
+            torch.from_numpy(scaler.scale(values)).float()
+            for scaler, values in ((self.scaling.reader, read), (self.scaling.scaler, targets))
+        )
+        device = self.compute.device
+        generator = torch.Generator(device=device).manual_seed(self.recipe.seed)
+        parts = []
+        for group in in_groups(origins, SAMPLED_AT_ONCE if self._samples else WINDOWS_AT_ONCE):
+            at = torch.from_numpy(group)
+            inputs = scaled[at[:, None] + torch.arange(-data.window, 0)]
+            parts.append(self._forecast(inputs.to(device), last[at - 1].to(device), targets[group - 1], generator))
+        quantiles = [part.quantiles for part in parts if part.quantiles is not None]
+        points = np.concatenate([part.points for part in parts])
+        return Forecasts(points, np.concatenate(quantiles, axis=1) if quantiles else None)
+
+    @property
+    def _samples(self) -> bool:
+        """Whether quantiles are those of sampled paths, and not what the model gives."""
+        output = self.model.output
+        return output in ("gaussian", "student_t") or (output == "quantiles" and self.model.fed_back)
+
+    @torch.inference_mode()
+    def _forecast(self, inputs: Tensor, last: Tensor, known: Floats, generator: torch.Generator) -> Forecasts:
+        """(B, W, F) and (B, K) scaled, (B, K) in the file's units -> forecasts after these windows."""
+        model, restore, levels = self.model, self.scaling.scaler.restore, self.recipe.model.quantiles
+        forecast = model(inputs, last)
+        points = restore(model.point(forecast).double().cpu().numpy(), known)
+        if self._samples:
+            paths = model.sample(inputs, last, PATHS, generator).double().cpu().numpy()
+            return Forecasts(points, np.quantile(restore(paths, known), levels, axis=0))
+        if model.output == "point":
+            return Forecasts(points, None)
+        ordered = forecast.sort(dim=-1).values.double().cpu().numpy()
+        return Forecasts(points, np.stack([restore(ordered[..., level], known) for level in range(len(levels))]))

@@ -1,0 +1,189 @@
+"""The recipe tree of forecasters: every value that one depends on, its default, its rule and its unit."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from s2s.recipe.sections import LARGEST_SEED, ForcingRate, Optimization, Overrides, Section, VariantName
+
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
+
+
+class CsvFile(Section):
+    """One table of comma-separated values."""
+
+    file: str = Field(min_length=1, description="path of the CSV file, UTF-8, .gz accepted")
+
+
+def _table_kind(value: object) -> str:
+    return "corpus" if isinstance(value, str) else "file"
+
+
+Table = Annotated[
+    Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$"), Tag("corpus")] | Annotated[CsvFile, Tag("file")],
+    Discriminator(_table_kind),
+]
+
+
+class SeriesData(Section):
+    """Where the series comes from, and how it is divided in time."""
+
+    series: Table = Field(description='"CORPUS/SPLIT", a path ending in .csv, or {file}')
+    time: str | None = Field(default=None, description="column of times that sorts the rows; default: as they stand")
+    newest_first: bool = Field(default=False, description="without a time column: the file's last row is the oldest")
+    targets: Names = Field(min_length=1, description="columns to forecast")
+    inputs: Names = Field(default=(), description="columns that the model reads; default: the targets")
+    window: int = Field(default=12, ge=1, description="rows that the model reads")
+    horizon: int = Field(default=1, ge=1, description="rows that it forecasts")
+    season: int | None = Field(default=None, ge=2, description="rows of a season, for the seasonal naive forecast")
+    validation_share: float = Field(default=0.1, gt=0, lt=1, description="share of the rows before the test part")
+    test_share: float = Field(default=0.2, gt=0, lt=1, description="share of the rows at the end, for the test")
+    scaling: Literal["minmax", "standard", "square_root", "log_return", "none"] = Field(
+        default="standard",
+        description="of each column, fitted on the training part alone; square_root, standardised, suits counts",
+    )
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The columns that the model reads."""
+        return self.inputs or self.targets
+
+    @property
+    def rows_before(self) -> int:
+        """Rows that must be known before a forecast: the window, and for log returns the one that its first is of."""
+        return self.window + (self.scaling == "log_return")
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Self:
+        for name in ("targets", "inputs"):
+            columns = getattr(self, name)
+            if len(set(columns)) != len(columns):
+                raise ValueError(f"{name}: names a column twice")
+        if self.time is not None and self.newest_first:
+            raise ValueError("newest_first: rows are sorted by data.time already; set one of them")
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError(f"validation_share: leaves nothing to train on with test_share {self.test_share}")
+        return self
+
+
+class ForecastModel(Section):
+    """Recurrent layers, and a head that forecasts from their last state."""
+
+    cell: Literal["elman", "gru", "lstm"] = Field(default="gru", description="recurrent cell")
+    layers: int = Field(default=1, ge=1, description="recurrent layers")
+    hidden_size: int = Field(default=32, ge=1, description="units of each layer's state")
+    steps: Literal["direct", "fed_back"] = Field(
+        default="direct",
+        description="direct: the last state forecasts all steps; fed_back: one step, which is read for the next",
+    )
+    trained_rows: Literal["last", "each"] = Field(
+        default="last",
+        description="rows of a window whose state forecasts in training: its last alone, or each what came after it",
+    )
+    residual: bool = Field(default=True, description="forecast the change since the last value")
+    autoregression: bool = Field(
+        default=False, description="add a linear function of the window to the forecast (Lai et al. 2018, section 3.6)"
+    )
+    output: Literal["point", "quantiles", "gaussian", "student_t"] = Field(
+        default="point", description="a number, quantiles, or the parameters of a distribution (Salinas et al. 2020)"
+    )
+    loss: Literal["mse", "mae", "huber"] = Field(default="mse", description="of a point forecast")
+    quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False)] = Field(
+        default=(0.1, 0.5, 0.9),
+        min_length=2,
+        description="shares of the outcomes that shall lie below each; paths of quantiles that are fed back never leave"
+        " the outer two, so that later intervals are a little narrow",
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="between layers and on the last state, in training")
+    initialization: Literal["uniform", "orthogonal", "torch"] = Field(
+        default="orthogonal", description="as of a language model"
+    )
+
+    @model_validator(mode="after")
+    def _forms_fit(self) -> Self:
+        if self.autoregression and self.trained_rows == "each":
+            raise ValueError(
+                "trained_rows: each row has no whole window for the autoregression to read; set it to last"
+            )
+        if self.loss != "mse" and self.output != "point":
+            raise ValueError(
+                f"loss: {self.loss} is of points, but output is {self.output}, which has a loss of its own"
+            )
+        if list(self.quantiles) != sorted(set(self.quantiles)):
+            raise ValueError("quantiles: must rise")
+        if 0.5 not in self.quantiles:
+            raise ValueError("quantiles: must hold 0.5, which is the point forecast")
+        return self
+
+
+class ForecastTraining(Optimization):
+    """The optimisation of a forecaster."""
+
+    batch_windows: int = Field(default=32, ge=1, description="windows in a batch")
+    metric: Literal["mase", "loss"] = Field(
+        default="mase",
+        description="validation score whose best weights are kept: mase, the mean over the targets of each one's"
+        " absolute error in units of its naive one (Hyndman & Koehler 2006), or the loss",
+    )
+    teacher_forcing: ForcingRate = ForcingRate()
+
+
+class ForecastRecipe(Section):
+    """A recurrent forecaster: data, model and training."""
+
+    task: Literal["forecast"] = Field(description="what is trained; chooses this tree")
+    title: str = Field(default="", description="one line on what the recipe shows")
+    seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="seed of every random draw")
+    data: SeriesData
+    model: ForecastModel = ForecastModel()
+    training: ForecastTraining
+    variants: dict[VariantName, Overrides] = Field(
+        default={}, description="trainings to compare: a name for each, and its overrides KEY=VALUE"
+    )
+
+    def columns_of(self, target: str) -> tuple[str, ...]:
+        """The columns of what is forecast of a target: itself, and its quantiles where the model has them."""
+        levels = () if self.model.output == "point" else self.model.quantiles
+        return target, *(f"{target}_{level:g}" for level in levels)
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        data, model = self.data, self.model
+        if model.residual and data.scaling == "log_return":
+            raise ValueError("model.residual: a log return is the change already; set it to false")
+        if model.steps == "fed_back" and data.read != data.targets:
+            raise ValueError(
+                "model.steps: fed_back reads its own forecasts, so data.inputs must be data.targets, in the same order;"
+                " leave data.inputs out"
+            )
+        if (
+            model.steps == "direct"
+            and model.output == "quantiles"
+            and data.scaling == "log_return"
+            and data.horizon > 1
+        ):
+            raise ValueError(
+                f"model.output: quantiles of log returns do not add up to those of {data.horizon} steps (data.horizon);"
+                ' set model.steps = "fed_back", or model.output = "gaussian" or "student_t"'
+            )
+        if model.trained_rows == "each" and data.window == 1:
+            raise ValueError(
+                "model.trained_rows: each needs rows before the last, but data.window is 1; give a longer window, or"
+                " set it to last"
+            )
+        if model.steps == "direct" and self.training.teacher_forcing != ForcingRate():
+            raise ValueError("training.teacher_forcing: is for steps that are fed back (model.steps is direct)")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> Self:
+        taken = {"step"}
+        for target in self.data.targets:
+            for column in self.columns_of(target):
+                if column in taken:
+                    raise ValueError(
+                        f"data.targets: forecasts of {target} would have the column {column}, which is taken; rename"
+                        " the target in the file, or write the quantiles with fewer digits"
+                    )
+                taken.add(column)
+        return self

@@ -1,0 +1,233 @@
+"""One training, from a recipe to a scored run folder."""
+
+import json
+import logging
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from s2s.corpus.find import checksums
+from s2s.device import Compute, choose_compute
+from s2s.errors import RecipeError, RunError, S2SError, TrainingError
+from s2s.files import write_text
+from s2s.forecast.recipe import ForecastRecipe
+from s2s.forecast.scores import SUSPICION
+from s2s.forecast.task import SeriesSource, find_series
+from s2s.forecast.task import prepare as prepare_forecast
+from s2s.jobs.evaluate import evaluate, without_text
+from s2s.jobs.pictures import AnyTask, draw
+from s2s.jobs.sweeps import finish_sweep
+from s2s.language.recipe import LanguageRecipe
+from s2s.language.task import LanguageTask
+from s2s.language.task import prepare as prepare_language
+from s2s.language.texts import Texts, open_texts
+from s2s.recipe.load import Recipe, variants_of
+from s2s.recipe.toml import differences, recipe_toml
+from s2s.run import RunFolder, recipe_of, write_json
+from s2s.training.trainer import Trainer
+from s2s.translation.recipe import TranslationRecipe
+from s2s.translation.splits import Splits, open_splits
+from s2s.translation.task import prepare as prepare_translation
+from s2s.version import VERSION
+
+log = logging.getLogger("s2s")
+Data: TypeAlias = Splits | Texts | SeriesSource
+FIXED = (
+    "task",
+    "seed",
+    "tokenizer.",
+    "model.",
+    "data.source",
+    "data.target",
+    "data.series",
+    "data.time",
+    "data.newest_first",
+    "data.inputs",
+    "data.horizon",
+    "data.test_share",
+    "data.scaling",
+    "data.train",
+    "data.validation",
+    "data.max_",
+    "data.cut",
+    "data.window",
+    "data.rows",
+    "sweep",
+    "training.batch_",
+    "training.optimizer",
+    "training.moving_average",
+    "training.metric",
+)
+"""What a resumed training cannot change: its weights, its best score or its place in the data would no longer fit."""
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    corpora: Path | None = None,
+    device: str = "auto",
+    command: Sequence[str] = (),
+) -> RunFolder:
+    """Train a recipe into the run folder `out`, and score its best weights on the test split.
+
+    With `resume` a run that was stopped, or killed, goes on exactly where its last checkpoint was; one
+    that was not begun is begun. Raises RunError for a folder in use, Interrupted when asked to stop.
+    """
+    if variants_of(recipe):
+        raise RecipeError("variants: the recipe names trainings to compare; train_variants runs them all")
+    run = RunFolder(Path(out))
+    compute = choose_compute(device, recipe.training.precision)
+    goes_on = resume and run.exists()
+    if resume and not goes_on:
+        log.info("%s: nothing to resume, a new training begins", run)
+    begun = (run.last / "checkpoint.json").exists()
+    if goes_on and begun:
+        _check_changes(recipe_of(run), recipe)
+    splits = open_data(recipe, corpora)
+    if goes_on:
+        if begun:
+            _check_data(run, splits)
+        else:
+            run.require_recipe()
+        run.remove_unfinished()
+    else:
+        run.create()
+    try:
+        with _enough_memory("build the model", "make the model smaller"):
+            task, trainer = _begin(run, recipe, compute, splits, corpora, command)
+    except (S2SError, OSError):
+        if not goes_on:
+            run.discard()
+        raise
+    weights = sum(weight.numel() for weight in task.model.parameters())
+    log.info("%s weights on %s; %s", f"{weights:,}", compute, task.path())
+    with _enough_memory("train a batch", "make batches smaller and go on with --resume"):
+        progress = trainer.train()
+    log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
+    if not (trainer.was_complete and _is_scored(run, recipe, progress.best_step)):
+        if _has_test(recipe):
+            result = evaluate([run.path], corpora=corpora, device=device)[0]
+            write_json(run.scores, {**without_text(result), "step": progress.best_step})
+            for name, found in result.get("targets", {}).items():
+                if found["meaning"].startswith(SUSPICION):
+                    log.warning("%s: %s is %s", run, name, found["meaning"])
+        run.plots.mkdir(exist_ok=True)
+        if isinstance(task, LanguageTask) and task.recipe.sweep is not None:
+            assert isinstance(splits, Texts)
+            finish_sweep(run, task, splits.test)
+        draw(run, task, device)
+    return run
+
+
+def _begin(
+    run: RunFolder, recipe: Recipe, compute: Compute, splits: Data, corpora: Path | None, command: Sequence[str]
+) -> tuple[AnyTask, Trainer[Any]]:
+    """Write what a run is, and make ready what trains it."""
+    write_text(run.recipe, recipe_toml(recipe))
+    write_json(run.environment, _environment(recipe, compute, splits, corpora, command))
+    task = _prepare(recipe, run, compute, splits)
+    return task, Trainer(task, recipe.training, run, compute)
+
+
+@contextmanager
+def _enough_memory(what: str, remedy: str) -> Iterator[None]:
+    """Inside, memory that cannot be had is an error for people."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as problem:
+        said = str(problem)
+        if isinstance(problem, MemoryError) or "allocate memory" in said or "out of memory" in said:
+            raise TrainingError(f"there is not enough memory to {what}; {remedy}") from None
+        raise
+
+
+def open_data(recipe: Recipe, corpora: Path | None) -> Data:
+    """Find all data that a recipe names; an error says which key named what is not there."""
+    if isinstance(recipe, LanguageRecipe):
+        return open_texts(recipe, corpora)
+    return (
+        find_series(recipe.data, corpora) if isinstance(recipe, ForecastRecipe) else open_splits(recipe.data, corpora)
+    )
+
+
+def _prepare(recipe: Recipe, run: RunFolder, compute: Compute, data: Data) -> AnyTask:
+    if isinstance(recipe, LanguageRecipe):
+        assert isinstance(data, Texts)
+        return prepare_language(recipe, run, compute, data)
+    if isinstance(recipe, ForecastRecipe):
+        assert isinstance(data, SeriesSource)
+        return prepare_forecast(recipe, run, compute, data)
+    assert isinstance(data, Splits)
+    return prepare_translation(recipe, run, compute, data)
+
+
+def _check_changes(old: Recipe, new: Recipe) -> None:
+    """Say what changed in the recipe since, and refuse what a resumed training cannot take."""
+    changes = differences(old, new)
+    for change in changes:
+        log.info("changed since: %s", change)
+    fixed = [change for change in changes if change.startswith(FIXED)]
+    if fixed:
+        raise RunError(
+            "a resumed training cannot change " + "; ".join(fixed) + "; give every KEY=VALUE that the run began with,"
+            " or start a new run with --out"
+        )
+
+
+def _check_data(run: RunFolder, splits: Data) -> None:
+    """Refuse training pairs that are no longer those that the run began with."""
+    try:
+        before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]
+        fitted = [name for name in ("train", "validation", "series") if name in splits._fields]
+        changed = [name for name in fitted if before[name] != getattr(splits, name).identity]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # killed before it was written, or damaged: it is only a record
+    for name in changed:
+        raise RunError(
+            f"{run}: the text of data.{name} ({getattr(splits, name).description}) has changed since the run began, so"
+            " it cannot go on; put the old one back, or start a new run with --out"
+        )
+
+
+def _has_test(recipe: Recipe) -> bool:
+    """Whether there is something to score the run on in the end."""
+    return not (isinstance(recipe, TranslationRecipe) and recipe.data.test is None)
+
+
+def _is_scored(run: RunFolder, recipe: Recipe, best_step: int) -> bool:
+    """Whether the run has its plots, and the scores of its present best weights."""
+    if not (run.plots / "curves.png").exists():
+        return False
+    if not _has_test(recipe):
+        return True
+    try:
+        return bool(json.loads(run.scores.read_text(encoding="utf-8"))["step"] == best_step)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _environment(
+    recipe: Recipe, compute: Compute, splits: Data, corpora: Path | None, command: Sequence[str]
+) -> dict[str, Any]:
+    named = [getattr(recipe.data, name, None) for name in ("train", "validation", "test", "series")]
+    names = sorted({split.split("/")[0] for split in named if isinstance(split, str)})
+    packages = ("torch", "sentencepiece", "sacrebleu", "numpy")
+    return {
+        "command": list(command),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "versions": {"s2s": VERSION, **{name: version(name) for name in packages}},
+        "device": str(compute.device),
+        "precision": str(compute),
+        "threads": torch.get_num_threads(),
+        "corpora": {name: checksums(name, corpora) for name in names},
+        "data": {name: pairs.identity for name, pairs in splits._asdict().items() if pairs is not None},
+    }

@@ -1,0 +1,1 @@
+"""Language models, the second of the three tasks."""

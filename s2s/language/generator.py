@@ -1,0 +1,163 @@
+"""Text that goes on: a language model, its tokenizer, and a prompt."""
+
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from s2s.device import Compute, Precision, choose_compute
+from s2s.errors import DataError, RunError
+from s2s.language.model import LanguageModel, build_language_model
+from s2s.language.recipe import LanguageRecipe
+from s2s.language.sampling import draw
+from s2s.nn.weights import load_tensors, put_weights
+from s2s.run import RunFolder, recipe_of
+from s2s.text.special import END, PAD, START, UNKNOWN
+from s2s.text.tokenizer import Tokenizer, load_tokenizers
+from s2s.text.wordlist import CharacterTokenizer, ListTokenizer
+
+
+class Continuation(NamedTuple):
+    """A prompt and what the model wrote after it."""
+
+    text: str
+    log_probability: float
+    """of what was written, with the end of the line that ended it, at temperature 1, in nats"""
+    tokens: tuple[str, ...]
+    """what was written, token by token"""
+
+
+class Generator:
+    """A language model that continues texts."""
+
+    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, recipe: LanguageRecipe, compute: Compute) -> None:
+        self.model = model.to(compute.device).eval()
+        self.tokenizer = tokenizer
+        self.recipe = recipe
+        self.compute = compute
+        self.closed = isinstance(tokenizer, ListTokenizer) and tokenizer.closed
+
+    @classmethod
+    def load(cls, run: str | Path, *, device: str = "auto", precision: Precision = "float32") -> Self:
+        """Open a run folder; RunError for one that is missing, damaged or holds no language model."""
+        folder = RunFolder(Path(run))
+        recipe = recipe_of(folder)
+        if not isinstance(recipe, LanguageRecipe):
+            command = "translate" if recipe.task == "translation" else "forecast"
+            raise RunError(f"{run}: holds no language model but a {recipe.task} model; use s2s {command}")
+        tokenizer = load_tokenizers(folder.path)[0]
+        model = build_language_model(recipe.model, tokenizer.vocabulary_size)
+        put_weights(model, load_tensors(folder.require_best()), origin=str(folder.best))
+        return cls(model, tokenizer, recipe, choose_compute(device, precision))
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 200,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 1,
+        samples: int = 1,
+    ) -> list[Continuation]:
+        """Continue a prompt by `length` tokens, as many times as `samples` says, all in one batch.
+
+        Lines that were trained on one by one end early. DataError for a prompt with characters or words that the
+        vocabulary lacks, and for an empty one where the model knows no beginning of a line.
+        """
+        begin = self._begin(prompt)
+        generator = torch.Generator(device=self.compute.device).manual_seed(seed)
+        written: list[Tensor] = []
+        log_probabilities = torch.zeros(samples, device=self.compute.device)
+        over = torch.zeros(samples, dtype=torch.bool, device=self.compute.device)
+        tokens = torch.tensor([begin] * samples, device=self.compute.device)
+        state = None
+        forbidden = self._forbidden().to(self.compute.device)
+        bar = tqdm(total=length, desc="generate", unit=" tokens", disable=None, delay=2, leave=False)
+        with torch.inference_mode(), self.compute.autocast(), bar:
+            for _ in range(length):
+                readout, _, state = self.model(tokens, state)
+                logits = self.model.logits(readout[:, -1]).float()
+                allowed = logits.masked_fill(forbidden, -torch.inf)
+                chosen = draw(allowed, generator, temperature=temperature, top_k=top_k, top_p=top_p)
+                each = logits.log_softmax(dim=1).gather(1, chosen[:, None])[:, 0]
+                log_probabilities += each.where(~over, 0.0)
+                written.append(chosen.where(~over, PAD))
+                if self._ends():
+                    over = over | (chosen == END)
+                tokens = chosen[:, None]
+                bar.update()
+                if bool(over.all()):
+                    break
+        rows = torch.stack(written, dim=1).tolist() if written else [[] for _ in range(samples)]
+        return [
+            self._continuation(prompt, row, float(value)) for row, value in zip(rows, log_probabilities, strict=True)
+        ]
+
+    def _ends(self) -> bool:
+        """Whether the model was trained on lines, so that a text ends with its line."""
+        return self.recipe.data.cut == "lines" and not self.closed
+
+    def _begin(self, prompt: str) -> list[int]:
+        """The tokens to read before the first is written."""
+        self._check(prompt)
+        tokens = self._encode(prompt)
+        if self._ends():
+            return [START, *tokens]
+        if tokens:
+            return tokens
+        lines = isinstance(self.tokenizer, CharacterTokenizer)
+        beginning = self._line_end() if lines else None if self.closed else END
+        if beginning is None:
+            raise DataError("the prompt is empty, and the model knows no beginning of a line; give it a first symbol")
+        return [beginning]
+
+    def _encode(self, prompt: str) -> list[int]:
+        if isinstance(self.tokenizer, CharacterTokenizer):
+            return self.tokenizer.encode(prompt)
+        tokens: list[int] = []
+        for number, line in enumerate(prompt.split("\n")):
+            tokens += ([END] if number and not self.closed else []) + self.tokenizer.encode(line)
+        return tokens
+
+    def _line_end(self) -> int | None:
+        assert isinstance(self.tokenizer, CharacterTokenizer)
+        return None if self.tokenizer.lacking("\n") else self.tokenizer.encode("\n")[0]
+
+    def _check(self, prompt: str) -> None:
+        if isinstance(self.tokenizer, ListTokenizer):
+            what = "character" if isinstance(self.tokenizer, CharacterTokenizer) else "word"
+            lines = [prompt] if what == "character" else prompt.split("\n")
+            lacking = [unit for line in lines for unit in self.tokenizer.lacking(line)]
+        else:
+            what = "word"
+            lacking = [word for word in prompt.split() if UNKNOWN in self.tokenizer.encode(word)]
+        if lacking:
+            shown = ", ".join(repr(unit) for unit in dict.fromkeys(lacking))
+            raise DataError(f"the prompt has the {what} {shown}, which the training text had not; leave it out")
+
+    def _forbidden(self) -> Tensor:
+        """(V,), True for what is never written: padding, the unknown, a start, and an end where none was trained."""
+        forbidden = torch.zeros(self.tokenizer.vocabulary_size, dtype=torch.bool)
+        if not self.closed:
+            forbidden[[PAD, UNKNOWN, START]] = True
+            forbidden[END] = isinstance(self.tokenizer, CharacterTokenizer) and not self._ends()
+        return forbidden
+
+    def _continuation(self, prompt: str, row: list[int], log_probability: float) -> Continuation:
+        if self._ends() and END in row:
+            row = row[: row.index(END)]
+        tokens = tuple(self.tokenizer.token(token) for token in row)
+        if isinstance(self.tokenizer, CharacterTokenizer):
+            return Continuation(prompt + self.tokenizer.decode(row), log_probability, tokens)
+        # words are joined anew, so that spaces stand between prompt and continuation as they should
+        lines: list[list[int]] = [[]]
+        for token in self._encode(prompt) + row:
+            if token == END and not self.closed:
+                lines.append([])
+            else:
+                lines[-1].append(token)
+        return Continuation("\n".join(self.tokenizer.decode(line) for line in lines), log_probability, tokens)

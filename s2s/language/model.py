@@ -1,0 +1,202 @@
+"""The language model: recurrent layers that predict the next token."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from s2s.language.recipe import LanguageModel as Settings
+from s2s.nn.dropout import Dropout, dropout_mask
+from s2s.nn.embedding import Embedding
+from s2s.nn.loss import Loss, linear_cross_entropy
+from s2s.nn.recurrent import Cell, Recurrent, State, initialize, positions_valid
+
+
+class Prediction(NamedTuple):
+    """What a language model makes of a text."""
+
+    readout: Tensor
+    """(B, T, H), after dropout: what the logits are made of"""
+    hidden: Tensor
+    """(B, T, H), before it"""
+    state: State
+
+
+class LanguageModel(nn.Module):
+    """Tokens in, logits of the next ones out; the state is carried from one text to the next.
+
+    With `members` it is that many networks side by side, computed as one: its recurrent and output matrices are
+    block-diagonal, zero between members and kept so, and every product and every step serves all of them. V logits of
+    each member follow one another.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        hidden_size: int,
+        *,
+        embedding_size: int | None,
+        layers: int = 1,
+        cell: Cell = "lstm",
+        output: Literal["linear", "tied", "state"] = "linear",
+        dropout: Dropout = Dropout(),  # noqa: B008 - immutable
+        vocabulary_dropout: float = 0.0,
+        weight_drop: float = 0.0,
+        members: int = 1,
+    ) -> None:
+        """`embedding_size` None reads tokens one-hot."""
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.members = members
+        self.dropout = dropout
+        self.vocabulary_dropout = vocabulary_dropout
+        self.embedding = None if embedding_size is None else Embedding(vocabulary, embedding_size)
+        self.recurrent = Recurrent(
+            embedding_size or vocabulary,
+            hidden_size * members,
+            layers=layers,
+            cell=cell,
+            residual_from=layers,
+            weight_drop=weight_drop,
+        )
+        self.output = None if output == "state" else nn.Linear(hidden_size * members, vocabulary * members)
+        if output == "tied":
+            assert self.embedding is not None
+            assert self.output is not None
+            self.output.weight = self.embedding.weight
+
+    def forward(self, tokens: Tensor, state: State | None = None, lengths: Tensor | None = None) -> Prediction:
+        """(B, T), (L, B, H), (B,) on the CPU -> what follows each token, and the last State."""
+        hidden, last = self.recurrent(self._read(tokens), state, lengths, masks=self._masks_between_layers(tokens))
+        readout = hidden
+        if self.training:
+            mask = self.dropout.mask(hidden, self.dropout.output, hidden.shape[2], steps=hidden.shape[1])
+            readout = hidden if mask is None else hidden * mask
+        return Prediction(readout, hidden, last)
+
+    def logits(self, readout: Tensor) -> Tensor:
+        """(..., H) -> (..., V), or (..., members, V) of several."""
+        logits: Tensor = readout if self.output is None else self.output(readout)
+        return logits if self.members == 1 else logits.reshape(*logits.shape[:-1], self.members, self.vocabulary)
+
+    def loss(
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        state: State | None = None,
+        lengths: Tensor | None = None,
+        *,
+        activation_penalty: float = 0.0,
+        temporal_activation_penalty: float = 0.0,
+    ) -> tuple[Loss, State]:
+        """(B, T), (B, T), (L, B, H), (B,) on the CPU -> the summed loss of the valid targets, and the last State.
+
+        To it come alpha times the mean square of the readout and beta times that of the hidden state's change
+        (Merity et al. 2017), for each token. Of several members the losses are added, and `nats` is their mean.
+        """
+        readout, hidden, last = self(tokens, state, lengths)
+        kept, wanted, change = readout.flatten(0, 1), targets.flatten(), hidden.float().diff(dim=1)
+        if lengths is not None:
+            valid = positions_valid(lengths, tokens.shape[1], tokens.device)
+            kept, wanted, change = kept[valid.flatten()], wanted[valid.flatten()], change[valid[:, 1:]]
+        if self.output is not None and self.members == 1:
+            loss = linear_cross_entropy(kept, self.output.weight, self.output.bias, wanted)
+        else:
+            logits = self.logits(kept).flatten(0, -2)
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            each = wanted.repeat_interleave(self.members)
+            total = functional.cross_entropy(logits, each, reduction="sum")
+            loss = Loss(total, total.detach() / self.members, wanted.numel())
+        penalty = torch.zeros((), device=tokens.device)
+        if activation_penalty:
+            penalty = penalty + activation_penalty * kept.float().square().mean()
+        if temporal_activation_penalty and change.numel():
+            penalty = penalty + temporal_activation_penalty * change.square().mean()
+        return loss._replace(smoothed=loss.smoothed + penalty * loss.tokens), last
+
+    def _read(self, tokens: Tensor) -> Tensor:
+        """(B, T) -> (B, T, E), or (B, T, V) one-hot."""
+        if self.embedding is None:
+            return functional.one_hot(tokens, self.vocabulary).to(self._type())
+        embedded: Tensor = self.embedding(tokens)
+        if self.training and self.vocabulary_dropout:
+            kept = dropout_mask(embedded, self.vocabulary_dropout, shape=(self.vocabulary, 1))
+            embedded = embedded * kept[tokens]
+        return self.dropout.on_embedded(embedded, training=self.training)
+
+    def _type(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    def _masks_between_layers(self, tokens: Tensor) -> list[Tensor] | None:
+        if not (self.training and self.dropout.layers):
+            return None
+        size = self.recurrent.output_size
+        like = torch.empty(tokens.shape[0], 0, dtype=self._type(), device=tokens.device)
+        masks = (
+            self.dropout.mask(like, self.dropout.layers, size, steps=tokens.shape[1]) for _ in self.recurrent.layers[1:]
+        )
+        return [mask for mask in masks if mask is not None]
+
+
+def build_language_model(settings: Settings, vocabulary: int, *, members: int = 1) -> LanguageModel:
+    """The model that a recipe describes, with fresh weights from torch's global generator."""
+    dropout = settings.dropout
+    model = LanguageModel(
+        vocabulary,
+        settings.hidden_size,
+        embedding_size=settings.embedding_size if settings.input == "embedding" else None,
+        layers=settings.layers,
+        cell=settings.cell,
+        output=settings.output,
+        dropout=Dropout(dropout.embedding, dropout.layers, dropout.output, variational=dropout.variational),
+        vocabulary_dropout=dropout.vocabulary,
+        weight_drop=dropout.recurrent_weights,
+        members=members,
+    )
+    initialize(model, settings.initialization)
+    return model
+
+
+def build_members(settings: Settings, vocabulary: int, seeds: Sequence[int]) -> LanguageModel:
+    """One model of as many members as there are seeds, each with the weights that its seed draws alone."""
+    together = build_language_model(settings, vocabulary, members=len(seeds))
+    with torch.no_grad():
+        for name, weight in together.named_parameters():
+            weight.zero_()
+            mask = torch.zeros_like(weight)
+            for number in range(len(seeds)):
+                _block(name, mask, together, number).fill_(1.0)
+            # what is zero between members has no gradient, so every update rule keeps it zero
+            weight.register_hook(partial(_inside, mask))  # type: ignore[no-untyped-call]
+        for number, seed in enumerate(seeds):
+            torch.manual_seed(seed)
+            single = dict(build_language_model(settings, vocabulary).named_parameters())
+            for name, weight in together.named_parameters():
+                block = _block(name, weight, together, number)
+                block.copy_(single[name].view_as(block))
+    return together
+
+
+def _inside(mask: Tensor, slope: Tensor) -> Tensor:
+    return slope * mask.to(slope.device)
+
+
+def member_weights(model: LanguageModel, weights: dict[str, Tensor], number: int) -> dict[str, Tensor]:
+    """The weights of one member of several, as a model of its own has them."""
+    return {name: _block(name, weight, model, number).flatten(0, 1) for name, weight in weights.items()}
+
+
+def _block(name: str, weight: Tensor, model: LanguageModel, number: int) -> Tensor:
+    """A member's part of a weight: a view (gates, H or V, ...) of it.
+
+    Rows are the gates, in each the members, in each its units; columns are the members' units, but for a first
+    layer's, which all members read.
+    """
+    gates = 1 if name.startswith("output") else weight.shape[0] // model.recurrent.output_size
+    rows = weight.view(gates, model.members, -1, *weight.shape[1:])[:, number]
+    if weight.dim() == 1 or (name.startswith("recurrent.layers.0") and "weight_ih" in name):
+        return rows
+    return rows.view(*rows.shape[:2], model.members, -1)[:, :, number]

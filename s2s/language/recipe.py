@@ -1,0 +1,214 @@
+"""The recipe tree of language models: every value that one depends on, its default, its rule and its unit."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from s2s.recipe.sections import LARGEST_SEED, Optimization, Overrides, Section, Tokenizer, VariantName
+
+
+class TextFile(Section):
+    """One plain text file."""
+
+    file: str = Field(min_length=1, description="path of the text, UTF-8, .gz accepted")
+
+
+class WrittenText(Section):
+    """Text written into the recipe itself."""
+
+    text: str = Field(min_length=1, description="the text")
+    repeat: int = Field(default=1, ge=1, description="how many times it stands, one after another")
+
+
+def _text_kind(value: object) -> str:
+    if isinstance(value, str):
+        return "corpus"
+    keys = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    return "written" if "text" in keys else "file"
+
+
+Text = Annotated[
+    Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$"), Tag("corpus")]
+    | Annotated[TextFile, Tag("file")]
+    | Annotated[WrittenText, Tag("written")],
+    Discriminator(_text_kind),
+]
+
+
+class LanguageData(Section):
+    """Where the text comes from, and how it is cut into batches."""
+
+    train: Text = Field(
+        description='training text: "CORPUS/SPLIT", a path ending in .txt, {file}, or {text, repeat} written here'
+    )
+    validation: Text | None = Field(
+        default=None, description="validation text, in the same forms; default: the end of the training text"
+    )
+    validation_share: float = Field(
+        default=0.1,
+        gt=0,
+        lt=1,
+        description="share of the training text held out at its end, without validation",
+    )
+    test: Text | None = Field(default=None, description="test text, scored once when training has ended")
+    cut: Literal["stream", "chunks", "lines"] = Field(
+        default="stream",
+        description="stream: consecutive chunks, the state carried from one to the next and detached (truncated"
+        " back-propagation through time); chunks: windows at random places, each from a state of zeros; lines:"
+        " each line a sequence of its own, packed",
+    )
+    window: int = Field(default=128, ge=1, description="tokens of a chunk; of lines, those that a row counts for")
+    rows: int = Field(default=32, ge=1, description="chunks or lines side by side in a batch")
+
+
+class TextTokenizer(Tokenizer):
+    """How text becomes tokens."""
+
+    kind: Literal["subword", "words", "characters"] = Field(
+        default="characters", description="characters, words split at white space, or SentencePiece subwords"
+    )
+    symbols: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = Field(
+        default=(),
+        description="the whole vocabulary in this order, without special tokens; a text with others is refused",
+    )
+
+    @model_validator(mode="after")
+    def _symbols_fit(self) -> Self:
+        if self.symbols and self.kind == "subword":
+            raise ValueError("symbols: are for characters and words (kind is subword)")
+        if len(set(self.symbols)) != len(self.symbols):
+            raise ValueError("symbols: lists one twice; each stands once")
+        if len(self.symbols) == 1:
+            raise ValueError("symbols: must be at least 2 (given 1); with one there is nothing to predict")
+        for symbol in self.symbols:
+            if len(symbol) != 1 if self.kind == "characters" else symbol.split() != [symbol]:
+                raise ValueError(f'symbols: "{symbol}" is not one of {self.kind}')
+        if self.punctuation and self.kind != "words":
+            raise ValueError(f"punctuation: is for words only (kind is {self.kind})")
+        return self
+
+
+class LanguageDropout(Section):
+    """Probabilities of setting to zero, in training only; all those of AWD-LSTM (Merity et al. 2018)."""
+
+    vocabulary: float = Field(
+        default=0.0, ge=0, lt=1, description="entries of the vocabulary, each at every place that it has in a batch"
+    )
+    embedding: float = Field(default=0.0, ge=0, lt=1, description="on embedded tokens")
+    layers: float = Field(default=0.0, ge=0, lt=1, description="between recurrent layers")
+    output: float = Field(default=0.0, ge=0, lt=1, description="on the top layer's outputs")
+    recurrent_weights: float = Field(
+        default=0.0, ge=0, lt=1, description="on the recurrent matrices, one mask for a whole chunk (weight-drop)"
+    )
+    variational: bool = Field(default=True, description="draw one mask a row and keep it over time")
+
+
+class LanguageModel(Section):
+    """Recurrent layers that predict the next token."""
+
+    cell: Literal["elman", "gru", "lstm"] = Field(default="lstm", description="recurrent cell")
+    layers: int = Field(default=1, ge=1, description="recurrent layers")
+    hidden_size: int = Field(default=256, ge=1, description="units of each layer's state")
+    input: Literal["embedding", "one_hot"] = Field(default="embedding", description="what the first layer reads")
+    embedding_size: int = Field(default=128, ge=1, description="units of an embedded token")
+    output: Literal["linear", "tied", "state"] = Field(
+        default="linear",
+        description="logits from a layer of their own, from the embedding's weights, or the top layer's state itself",
+    )
+    initialization: Literal["uniform", "orthogonal", "torch"] = Field(
+        default="orthogonal",
+        description="uniform in +-0.1; orthogonal recurrent and Xavier input matrices; LSTM forget bias 1 in both;"
+        " torch: what torch.nn draws, uniform in +-1/sqrt(hidden_size)",
+    )
+    dropout: LanguageDropout = LanguageDropout()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if self.output == "tied" and self.input == "one_hot":
+            raise ValueError('output: tied needs input = "embedding" to share its weights with (input is one_hot)')
+        if self.output == "tied" and self.embedding_size != self.hidden_size:
+            raise ValueError(
+                f"output: tied needs embedding_size equal to hidden_size (given {self.embedding_size} and"
+                f" {self.hidden_size}); make them equal, or choose linear"
+            )
+        if self.input == "one_hot" and (self.dropout.vocabulary or self.dropout.embedding):
+            raise ValueError("dropout.embedding: and dropout.vocabulary need an embedding (input is one_hot)")
+        return self
+
+
+class LanguageTraining(Optimization):
+    """The optimisation of a language model: its penalties beside what every training has."""
+
+    metric: Literal["nats_per_token", "accuracy"] = Field(
+        default="nats_per_token", description="validation score whose best weights are kept"
+    )
+    activation_penalty: float = Field(
+        default=0.0, ge=0, description="alpha: times the mean square of the top layer's outputs after dropout"
+    )
+    temporal_activation_penalty: float = Field(
+        default=0.0, ge=0, description="beta: times the mean square of the outputs' change from step to step"
+    )
+
+
+class Sweep(Section):
+    """The same small model from many seeds, trained side by side in one computation."""
+
+    seeds: int = Field(ge=1, description="trainings, from the recipe's seed upwards")
+    hidden_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = Field(
+        default=(), description="a sweep for each of these sizes; default: model.hidden_size alone"
+    )
+    learned_accuracy: float = Field(
+        default=1.0, gt=0, le=1, description="a training has learned its text when it predicts this share of it rightly"
+    )
+    best_accuracy: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="the share to be expected at best on a fresh text, for the picture",
+    )
+
+
+class LanguageRecipe(Section):
+    """A recurrent language model: data, tokenizer, model and training."""
+
+    task: Literal["language"] = Field(description="what is trained; chooses this tree")
+    title: str = Field(default="", description="one line on what the recipe shows")
+    seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="seed of every random draw")
+    data: LanguageData
+    tokenizer: TextTokenizer = TextTokenizer()
+    model: LanguageModel = LanguageModel()
+    training: LanguageTraining
+    sweep: Sweep | None = Field(default=None, description="train from many seeds and compare")
+    variants: dict[VariantName, Overrides] = Field(
+        default={}, description="trainings to compare: a name for each, and its overrides KEY=VALUE"
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        symbols, model = self.tokenizer.symbols, self.model
+        if model.output == "state" and not (symbols and self.sweep and self.sweep.hidden_sizes):
+            entries = len(symbols)
+            if model.hidden_size != entries:
+                known = f"there are {entries} symbols" if symbols else "tokenizer.symbols is not given"
+                raise ValueError(
+                    f"model.output: state takes the hidden units as logits, so hidden_size must be the number of"
+                    f" tokenizer.symbols (hidden_size is {model.hidden_size}, {known})"
+                )
+        if self.sweep and (model.input != "one_hot" or any(value for _, value in model.dropout if value is not True)):
+            raise ValueError('sweep: runs small plain networks together: it needs model.input = "one_hot", no dropout')
+        if self.sweep and self.sweep.hidden_sizes and self.variants:
+            raise ValueError("sweep.hidden_sizes: cannot stand beside variants; name the sizes there")
+        coupled = self.training.optimizer == "asgd" or self.training.schedule == "plateau"
+        if self.sweep and (coupled or self.training.patience_validations):
+            raise ValueError(
+                "sweep: asgd, plateau and patience_validations follow one validation score, but its trainings have one"
+                " each; leave them out"
+            )
+        if self.sweep and self.training.clip_norm:
+            raise ValueError(
+                "sweep: clipping would couple the trainings that run together; set training.clip_norm = 0"
+                f" (given {self.training.clip_norm})"
+            )
+        if self.sweep and (self.training.activation_penalty or self.training.temporal_activation_penalty):
+            raise ValueError("sweep: the activation penalties are for single trainings; set them to 0")
+        return self

@@ -1,0 +1,206 @@
+"""Running text: encoded once, and cut into batches for a language model."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from s2s.errors import DataError
+from s2s.text.batches import BatchSampler, collate_lines
+from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, token_type
+from s2s.text.special import END, UNKNOWN
+from s2s.text.tokenizer import Tokenizer
+from s2s.text.wordlist import CharacterTokenizer, ListTokenizer
+
+Pieces = Callable[[], Iterator[str]]
+"""A text, read again at each call: its lines with their ends, long ones in several pieces."""
+
+
+class EncodedText:
+    """A text as token ids, mapped from files and not held in memory."""
+
+    def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
+        """Maps the files of a folder that `encoded_folder` gave."""
+        self.lines = Sequences(folder, "text", meta["type"])
+        """line by line; for running text, piece by piece"""
+        self.tokens = self.lines.tokens
+        """(N,) all of them in order"""
+        self.characters: int = meta["characters"]
+        """of the text, line ends counted"""
+        self.unknown: int = meta["unknown"]
+        """tokens that the vocabulary lacks"""
+
+
+def encode_text(
+    pieces: Pieces, identity: str, tokenizer: Tokenizer, *, lines: bool, cache: Path, description: str
+) -> EncodedText:
+    """Token ids of a text, from the cache or else encoded into it; `identity` stands for its content.
+
+    With `lines` each line is a sequence without its end. In running text a line's end is a character, or else END;
+    a closed list of words leaves it out. DataError for a text without tokens.
+    """
+
+    def write(folder: Path) -> dict[str, Any]:
+        characters = unknown = count = 0
+        with ExitStack() as stack:
+            writer = SequenceWriter(folder, "text", token_type(tokenizer), stack)
+            bar = tqdm(desc=description, unit=" characters", unit_scale=True, disable=None, leave=False)
+            stack.enter_context(bar)
+            apart = isinstance(tokenizer, CharacterTokenizer)
+            for piece in _whole_lines(pieces()) if lines else pieces() if apart else whole_words(pieces()):
+                tokens = _encoded(piece, tokenizer, lines=lines)
+                # the end of a line is predicted as a character or as END, but not with a closed list of symbols
+                characters += len(piece) - (lines and _closed(tokenizer) and piece.endswith("\n"))
+                count += len(tokens)
+                unknown += 0 if _closed(tokenizer) else tokens.count(UNKNOWN)
+                writer.append(tokens)
+                bar.update(len(piece))
+            writer.finish()
+        if not count:
+            raise DataError(f"{description}: the text is empty; check the file that the recipe names")
+        return {"type": token_type(tokenizer), "characters": characters, "unknown": unknown}
+
+    return EncodedText(*encoded_folder(cache, (identity, tokenizer.fingerprint, lines), write, description))
+
+
+def _encoded(piece: str, tokenizer: Tokenizer, *, lines: bool) -> list[int]:
+    if isinstance(tokenizer, CharacterTokenizer) and not lines:
+        return tokenizer.encode(piece)
+    ended = piece.endswith("\n") and not lines and not _closed(tokenizer)
+    return tokenizer.encode(piece.removesuffix("\n")) + ([END] if ended else [])
+
+
+def _closed(tokenizer: Tokenizer) -> bool:
+    return isinstance(tokenizer, ListTokenizer) and tokenizer.closed
+
+
+def whole_words(pieces: Iterator[str], longest: int | None = None) -> Iterator[str]:
+    """The text in pieces that end between words, none longer than `longest` characters where words allow it."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        while longest is not None and len(held) > longest:
+            end = max(held.rfind(space, 0, longest) for space in " \t\n") + 1
+            if end <= 0:
+                break
+            yield held[:end]
+            held = held[end:]
+        if held.endswith("\n"):
+            yield held
+            held = ""
+        elif end := max(held.rfind(space) for space in " \t\n") + 1:
+            yield held[:end]
+            held = held[end:]
+    if held:
+        yield held
+
+
+def _whole_lines(pieces: Iterator[str]) -> Iterator[str]:
+    line: list[str] = []
+    for piece in pieces:
+        line.append(piece)
+        if piece.endswith("\n"):
+            yield "".join(line)
+            line = []
+    if line:
+        yield "".join(line)
+
+
+class TextBatch(NamedTuple):
+    """Parts of a text side by side."""
+
+    inputs: Tensor
+    """(B, T) tokens"""
+    targets: Tensor
+    """(B, T) the token after each"""
+    lengths: Tensor | None
+    """(B,) on the CPU, for rows of several lengths; None where all have T"""
+    continues: bool
+    """whether each row goes on where that row of the batch before ended"""
+    tokens: int
+    """targets in all"""
+
+
+class Stream:
+    """Consecutive chunks: the text in so many rows, each read from left to right, all in step."""
+
+    def __init__(self, text: EncodedText, *, rows: int, window: int) -> None:
+        self.tokens = text.tokens
+        self.rows = max(1, min(rows, len(text.tokens) - 1))
+        self.window = window
+        self.each = (len(text.tokens) - 1) // self.rows
+
+    def batches_in_epoch(self, epoch: int) -> int:
+        """The same in every epoch."""
+        return -(-self.each // self.window)
+
+    def batches(self, epoch: int, skip: int) -> Iterator[TextBatch]:
+        """The chunks of an epoch in their order, without the first `skip`."""
+        starts = np.arange(self.rows) * self.each
+        for begin in range(skip * self.window, self.each, self.window):
+            width = min(self.window, self.each - begin)
+            yield _windows(self.tokens, starts + begin, width, continues=begin > 0)
+
+
+class Chunks:
+    """Windows at random places; an epoch draws as many tokens as the text has."""
+
+    def __init__(self, text: EncodedText, *, rows: int, window: int, seed: int) -> None:
+        self.tokens = text.tokens
+        self.window = min(window, len(text.tokens) - 1)
+        self.rows = rows
+        self.seed = seed
+
+    def batches_in_epoch(self, epoch: int) -> int:
+        """The same in every epoch."""
+        return max(1, (len(self.tokens) - 1) // (self.window * self.rows))
+
+    def batches(self, epoch: int, skip: int) -> Iterator[TextBatch]:
+        """The windows of an epoch, which its number and the seed fix, without the first `skip` batches."""
+        generator = np.random.Generator(np.random.PCG64([self.seed, epoch]))
+        last = len(self.tokens) - 1 - self.window
+        starts = generator.integers(0, last, size=(self.batches_in_epoch(epoch), self.rows), endpoint=True)
+        for row in starts[skip:]:
+            yield _windows(self.tokens, row, self.window, continues=False)
+
+
+class SeparateLines:
+    """Lines as sequences of their own, those of like length side by side."""
+
+    def __init__(self, text: EncodedText, *, rows: int, window: int, seed: int, framed: bool) -> None:
+        """`framed` puts START before a line and END after it; else its first token is given and not predicted."""
+        self.lines = text.lines
+        self.framed = framed
+        shortest = 0 if framed else 2
+        self.kept = np.flatnonzero(text.lines.lengths >= shortest)
+        lengths = text.lines.lengths[self.kept] - (0 if framed else 2)
+        self.sampler = BatchSampler(lengths, lengths, batch_tokens=rows * window, seed=seed)
+        self._planned: tuple[int, list[NDArray[np.int64]]] | None = None
+
+    def batches_in_epoch(self, epoch: int) -> int:
+        """Batches of an epoch, which counts from 0."""
+        return len(self._plan(epoch))
+
+    def batches(self, epoch: int, skip: int) -> Iterator[TextBatch]:
+        """The batches of an epoch in their order, without the first `skip`."""
+        for indices in self._plan(epoch)[skip:]:
+            inputs, targets, lengths = collate_lines([self.lines[self.kept[i]] for i in indices], framed=self.framed)
+            yield TextBatch(inputs, targets, lengths, False, int(lengths.sum()))
+
+    def _plan(self, epoch: int) -> list[NDArray[np.int64]]:
+        if self._planned is None or self._planned[0] != epoch:
+            self._planned = epoch, self.sampler.epoch(epoch)
+        return self._planned[1]
+
+
+def _windows(tokens: NDArray[np.integer], starts: NDArray[np.integer], width: int, *, continues: bool) -> TextBatch:
+    """So many tokens from each start, and the one after each of them."""
+    rows = np.stack([tokens[start : start + width + 1] for start in starts]).astype(np.int64)
+    both = torch.from_numpy(rows)
+    return TextBatch(both[:, :-1].contiguous(), both[:, 1:].contiguous(), None, continues, rows.shape[0] * width)

@@ -1,0 +1,124 @@
+"""What every recipe tree shares: closed sections, a tokenizer, and the optimisation.
+
+A default lives in its tree and nowhere else: here, in `s2s.translation.recipe` or in `s2s.language.recipe`.
+`s2s.recipe.load` reads, overrides and writes recipes.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+LARGEST_SEED = 2**63 - 1
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Tokenizer(Section):
+    """How text becomes tokens; trained by `s2s train` on the training text."""
+
+    kind: Literal["subword", "words", "characters"] = Field(
+        default="subword", description="SentencePiece subwords, words split at white space, or characters"
+    )
+    model: Literal["unigram", "bpe"] = Field(default="unigram", description="SentencePiece model, for subword")
+    vocabulary_size: int = Field(
+        default=4000, ge=8, description="entries of a vocabulary at most, the four special ones included"
+    )
+    byte_fallback: bool = Field(default=True, description="spell unknown characters as bytes, for subword")
+    minimum_count: int = Field(default=1, ge=1, description="words or characters seen less often are unknown")
+    punctuation: bool = Field(default=False, description="marks of punctuation are words of their own, for words")
+
+
+class Optimization(Section):
+    """Steps, schedules, limits, and what is kept."""
+
+    accumulate: int = Field(default=1, ge=1, description="batches whose gradients are summed for one step")
+    epochs: float | None = Field(default=None, gt=0, description="limit: passes over the training text")
+    steps: int | None = Field(default=None, ge=1, description="limit: optimizer steps")
+    minutes: float | None = Field(default=None, gt=0, description="limit: minutes of training")
+    optimizer: Literal["adam", "adamw", "sgd", "asgd"] = Field(
+        default="adamw", description="update rule; asgd is sgd whose weights are averaged once validation stalls"
+    )
+    learning_rate: float = Field(default=2e-3, gt=0, description="highest learning rate")
+    weight_decay: float = Field(default=0.0, ge=0, description="decay of the weights per unit of learning rate")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="momentum of sgd")
+    averaging_validations: int = Field(
+        default=5, ge=1, description="asgd averages from the first validation that is worse than one so many before it"
+    )
+    schedule: Literal["constant", "inverse_square_root", "cosine", "plateau"] = Field(
+        default="cosine", description="learning rate after the warm-up; plateau halves it when validation stalls"
+    )
+    warmup_steps: int = Field(default=400, ge=0, description="steps over which the learning rate rises from zero")
+    plateau_validations: int = Field(default=2, ge=1, description="validations without a better score before halving")
+    clip_norm: float = Field(default=1.0, ge=0, description="gradients are scaled to at most this norm; 0 is off")
+    moving_average: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay of an exponential moving average of the weights, which is then"
+        " what is validated and saved; 0 is off",
+    )
+    average_last: int = Field(
+        default=0, ge=0, description="weights of this many last validations are averaged at the end, and kept if better"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="auto: bfloat16 autocast where the machine computes it natively"
+    )
+    validate_every: int | None = Field(default=None, ge=1, description="steps between validations; default: an epoch")
+    log_every: int = Field(default=50, ge=1, description="steps between lines of metrics.jsonl")
+    save_every: int = Field(default=500, ge=1, description="steps between checkpoints, besides those of validations")
+    metric: Literal["nats_per_token", "accuracy", "bleu", "chrf", "mase", "loss"] = Field(
+        default="nats_per_token", description="validation score whose best weights are kept"
+    )
+    patience_validations: int | None = Field(
+        default=None, ge=1, description="stop after this many validations without a better score; default: never"
+    )
+
+    @model_validator(mode="after")
+    def _has_limit(self) -> Self:
+        if self.epochs is None and self.steps is None and self.minutes is None:
+            raise ValueError("epochs: give a limit: epochs, steps or minutes")
+        if self.schedule == "cosine" and self.epochs is None and self.steps is None:
+            raise ValueError("schedule: cosine falls to zero at the end, so it needs a limit in epochs or steps")
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f"momentum: is for sgd only (given {self.momentum} with {self.optimizer})")
+        if self.moving_average and self.optimizer == "asgd":
+            raise ValueError(
+                f"moving_average: asgd has an average of its own (given {self.moving_average}); set it to 0"
+            )
+        return self
+
+
+class ForcingRate(Section):
+    """How often a model that reads its own output is fed the right one instead (Bengio et al. 2015)."""
+
+    schedule: Literal["constant", "linear", "exponential", "inverse_sigmoid"] = Field(
+        default="constant", description="how the rate falls from `rate` towards `floor` over the steps"
+    )
+    rate: float = Field(default=1.0, ge=0, le=1, description="probability of the gold token, or value, at step 0")
+    floor: float = Field(default=0.0, ge=0, le=1, description="the rate never falls below this probability")
+    steps: int = Field(
+        default=1000,
+        ge=1,
+        description="optimizer steps: linear reaches the floor after them; exponential falls by a"
+        " factor e in them; inverse_sigmoid is k of k / (k + exp(step / k))",
+    )
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.floor > self.rate:
+            raise ValueError(f"floor: must be at most rate (given {self.floor}, rate is {self.rate})")
+        return self
+
+
+class TeacherForcing(ForcingRate):
+    """How often the decoder is fed the gold token instead of its own (Bengio et al. 2015)."""
+
+    feed: Literal["greedy", "sampled"] = Field(default="greedy", description="the model's own token: best or drawn")
+
+
+Overrides = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]

@@ -1,1 +1,0 @@
-"""Time series, from CSV files to windows."""

@@ -1,0 +1,1 @@
+"""Translation, the first of the three tasks."""

@@ -1,0 +1,133 @@
+"""The translator's model: an encoder, an attention and a decoder."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from s2s.nn.attention import Attention, Memory
+from s2s.nn.decoder import Choose, Decoder, DecoderOutput, DecoderState, Stepped
+from s2s.nn.dropout import Dropout
+from s2s.nn.embedding import Embedding
+from s2s.nn.encoder import Encoder
+from s2s.nn.loss import Loss, linear_cross_entropy
+from s2s.nn.recurrent import State, initialize, positions_valid
+from s2s.translation.recipe import Seq2SeqModel
+
+
+class Hypotheses(NamedTuple):
+    """The state of a search over B sentences with K hypotheses each."""
+
+    decoder: DecoderState
+    memory: Memory
+
+    def reorder(self, parents: Tensor) -> "Hypotheses":
+        """(B, K'), for each new hypothesis the old one that it continues."""
+        sentences = self.memory.valid.shape[0]
+        width = self.decoder.layers[0].shape[1] // sentences
+        first = torch.arange(sentences, device=parents.device)[:, None] * width
+        return Hypotheses(self.decoder.rows((first + parents).reshape(-1)), self.memory)
+
+    def keep(self, sentences: Tensor) -> "Hypotheses":
+        """(b,), the sentences that stay."""
+        width = self.decoder.layers[0].shape[1] // self.memory.valid.shape[0]
+        rows = sentences[:, None] * width + torch.arange(width, device=sentences.device)
+        return Hypotheses(self.decoder.rows(rows.reshape(-1)), self.memory.keep(sentences))
+
+
+class Seq2Seq(nn.Module):
+    """Source tokens in, log-probabilities of target tokens out."""
+
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, State]:
+        """(B, S), (B,) on the CPU -> the memory and the encoder's last state (L, B, M)."""
+        values, state = self.encoder(source, lengths)
+        valid = positions_valid(lengths, source.shape[1], source.device)
+        attention = self.decoder.attention
+        keys = values if attention is None else attention.keys(values)
+        return Memory(keys, values, valid), state
+
+    def begin(self, source: Tensor, lengths: Tensor) -> Hypotheses:
+        """(B, S), (B,) on the CPU -> where a search starts, K = 1."""
+        memory, state = self.encode(source, lengths)
+        return Hypotheses(self.decoder.start(state), memory)
+
+    def forward(
+        self,
+        source: Tensor,
+        lengths: Tensor,
+        inputs: Tensor,
+        choose: Choose | None = None,
+        stepped: Stepped | None = None,
+    ) -> DecoderOutput:
+        """(B, S), (B,) on the CPU, (B, T) -> readout (B, T, E) and attention (B, T, S)."""
+        state, memory = self.begin(source, lengths)
+        output: DecoderOutput = self.decoder(inputs, state, memory, choose=choose, stepped=stepped)
+        return output
+
+    def loss(
+        self,
+        source: Tensor,
+        lengths: Tensor,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        target_lengths: Tensor,
+        smoothing: float = 0.0,
+        choose: Choose | None = None,
+        stepped: Stepped | None = None,
+    ) -> Loss:
+        """(B, S), (B,), (B, T), (B, T), (B,) -> the loss of the valid targets; both lengths are on the CPU."""
+        readout = self(source, lengths, inputs, choose, stepped).readout
+        # Found on the CPU, so that a GPU need not be waited for; and flat, since the gradient of an index of two
+        # dimensions is put together entry by entry.
+        valid = positions_valid(target_lengths, targets.shape[1], target_lengths.device).flatten().nonzero()[:, 0]
+        valid = valid.to(targets.device, non_blocking=True)
+        readout, targets = readout.flatten(0, 1).index_select(0, valid), targets.flatten()[valid]
+        output = self.decoder.output
+        return linear_cross_entropy(readout, output.weight, output.bias, targets, smoothing)
+
+
+def build_seq2seq(model: Seq2SeqModel, *, source_vocabulary: int, target_vocabulary: int) -> Seq2Seq:
+    """The model that a recipe describes, with fresh weights from torch's global generator."""
+    units, chosen = model.embedding_size, model.dropout
+    target = Embedding(target_vocabulary, units)
+    source = target if model.tied_embeddings == "all" else Embedding(source_vocabulary, units)
+    dropout = Dropout(chosen.embedding, chosen.layers, chosen.output, chosen.source_words, chosen.variational)
+    attention = None
+    if model.attention != "none":
+        attention = Attention(
+            model.attention,
+            query_size=model.hidden_size,
+            memory_size=model.memory_size,
+            attention_size=model.attention_size or model.hidden_size,
+            positions=model.location_positions,
+        )
+    encoder = Encoder(
+        source,
+        model.encoder_units,
+        layers=model.encoder_layers,
+        cell=model.cell,
+        bidirectional=model.bidirectional,
+        dropout=dropout,
+    )
+    decoder = Decoder(
+        target,
+        model.hidden_size,
+        memory_size=model.memory_size,
+        attention=attention,
+        layers=model.decoder_layers,
+        cell=model.cell,
+        wiring=model.wiring,
+        input_feeding=model.input_feeding,
+        bridge=model.bridge,
+        tied=model.tied_embeddings != "none",
+        dropout=dropout._replace(words=chosen.target_words),
+    )
+    seq2seq = Seq2Seq(encoder, decoder)
+    initialize(seq2seq, model.initialization)
+    return seq2seq

@@ -1,0 +1,255 @@
+"""The recipe tree of translation: every value that a translator depends on, its default, its rule and its unit."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from s2s.recipe.sections import (
+    LARGEST_SEED,
+    Optimization,
+    Overrides,
+    Section,
+    TeacherForcing,
+    Tokenizer,
+    VariantName,
+)
+
+
+class FileSplit(Section):
+    """Two plain text files, aligned by line."""
+
+    source: str = Field(description="path of the source file, one sentence a line, UTF-8, .gz accepted")
+    target: str = Field(description="path of the target file, aligned with the source by line")
+
+
+class TableSplit(Section):
+    """One file of tab-separated values; the columns are named in its first line or by `columns`."""
+
+    table: str = Field(description="path of the TSV file, UTF-8, .gz accepted")
+    columns: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(), description="names of all columns when the file has no header line"
+    )
+    source_column: str | None = Field(default=None, description="column of the source; default: data.source")
+    target_column: str | None = Field(default=None, description="column of the target; default: data.target")
+
+
+class PairSplit(Section):
+    """Pairs written into the recipe itself."""
+
+    pairs: Annotated[tuple[Annotated[tuple[str, str], Field(strict=False)], ...], Field(strict=False)] = Field(
+        min_length=1, description='list of ["source", "target"]'
+    )
+
+
+def _split_kind(value: object) -> str:
+    if isinstance(value, str):
+        return "corpus"
+    keys = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    return "table" if "table" in keys else "pairs" if "pairs" in keys else "files"
+
+
+Split = Annotated[
+    Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$"), Tag("corpus")]
+    | Annotated[FileSplit, Tag("files")]
+    | Annotated[TableSplit, Tag("table")]
+    | Annotated[PairSplit, Tag("pairs")],
+    Discriminator(_split_kind),
+]
+
+
+class TranslationData(Section):
+    """Where the sentence pairs come from, and which are kept."""
+
+    source: str = Field(description="source language: a column or file of the corpus, for example de")
+    target: str = Field(description="target language, for example en")
+    train: Split = Field(
+        description='training pairs: "CORPUS/SPLIT", {source, target} files, {table} of TSV, or {pairs} written here'
+    )
+    validation: Split = Field(description="validation pairs, in the same forms; the best weights are chosen on them")
+    test: Split | None = Field(default=None, description="test pairs, scored once when training has ended")
+    max_tokens: int = Field(default=100, ge=1, description="training pairs with a longer side are dropped, in tokens")
+    max_length_ratio: float = Field(
+        default=9.0,
+        ge=1,
+        description="training pairs whose longer side has more than this many times the tokens"
+        " of the shorter (plus 5) are dropped",
+    )
+
+
+class PairTokenizer(Tokenizer):
+    """How sentence pairs become tokens."""
+
+    joint: bool = Field(default=True, description="one vocabulary for both languages, or one for each")
+    sampling: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="subword regularisation in training: unigram smoothing alpha, or BPE-dropout probability; 0 is off",
+    )
+
+
+class Dropout(Section):
+    """Probabilities of setting to zero, in training only."""
+
+    embedding: float = Field(default=0.0, ge=0, lt=1, description="on embedded tokens")
+    layers: float = Field(default=0.0, ge=0, lt=1, description="between recurrent layers")
+    output: float = Field(default=0.0, ge=0, lt=1, description="on encoder outputs and on the decoder's readout")
+    variational: bool = Field(default=False, description="draw one mask a sentence and keep it over time")
+    source_words: float = Field(default=0.0, ge=0, lt=1, description="whole source tokens")
+    target_words: float = Field(default=0.0, ge=0, lt=1, description="whole target tokens fed to the decoder")
+
+
+class Seq2SeqModel(Section):
+    """An encoder, an attention and a decoder."""
+
+    cell: Literal["elman", "gru", "lstm"] = Field(default="gru", description="recurrent cell")
+    embedding_size: int = Field(default=256, ge=1, description="units of an embedded token and of the readout")
+    hidden_size: int = Field(default=384, ge=1, description="units of the decoder's state")
+    encoder_layers: int = Field(
+        default=1,
+        ge=1,
+        description="recurrent layers of the encoder; from the third on they are residual",
+    )
+    decoder_layers: int = Field(
+        default=1, ge=1, description="recurrent layers of the decoder, residual as the encoder's"
+    )
+    bidirectional: bool = Field(default=True, description="read the source in both directions")
+    encoder_hidden_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="encoder units for each direction; default: hidden_size shared by the directions",
+    )
+    attention: Literal["dot", "scaled_dot", "general", "concat", "location", "none"] = Field(
+        default="general", description="attention score (Luong et al. 2015; concat as in Bahdanau et al. 2015)"
+    )
+    attention_size: int | None = Field(default=None, ge=1, description="units of concat; default: hidden_size")
+    location_positions: int = Field(
+        default=128, ge=1, description="source positions that location attention can point at; later ones are not seen"
+    )
+    wiring: Literal["luong", "gnmt"] = Field(
+        default="luong",
+        description="luong: the top layer asks the attention; gnmt: the first layer asks and the layers"
+        " above receive the context (needs decoder_layers of at least 2)",
+    )
+    input_feeding: bool = Field(
+        default=False,
+        description="feed the readout of a step to the next (Luong et al. 2015, section 3.3); steps in time",
+    )
+    bridge: Literal["learned", "last", "zeros"] = Field(
+        default="learned",
+        description="decoder's first state: a projection of the encoder's last, a copy of it, or zeros",
+    )
+    tied_embeddings: Literal["none", "target", "all"] = Field(
+        default="target", description="share weights: not at all, target input and output, or source as well"
+    )
+    initialization: Literal["uniform", "orthogonal"] = Field(
+        default="orthogonal",
+        description="uniform in +-0.1, or orthogonal recurrent and Xavier input matrices; LSTM forget bias 1 in both",
+    )
+    dropout: Dropout = Dropout()
+
+    @property
+    def directions(self) -> int:
+        """D, the directions that the encoder reads in."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def encoder_units(self) -> int:
+        """Hidden units of the encoder for each direction."""
+        return self.encoder_hidden_size or self.hidden_size // self.directions
+
+    @property
+    def memory_size(self) -> int:
+        """Units that the encoder leaves at each source position (all directions)."""
+        return self.encoder_units * self.directions
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if self.encoder_hidden_size is None and self.hidden_size % self.directions:
+            raise ValueError(
+                f"hidden_size: must be even to be shared by two encoder directions (given {self.hidden_size});"
+                " choose an even one or set encoder_hidden_size"
+            )
+        if self.attention in ("dot", "scaled_dot") and self.memory_size != self.hidden_size:
+            raise ValueError(
+                f"attention: {self.attention} needs encoder and decoder of one size, but the encoder leaves"
+                f" {self.memory_size} units ({self.directions} x {self.encoder_units}) and the decoder has"
+                f" {self.hidden_size}; choose general, or equal sizes"
+            )
+        if self.bridge == "last" and self.memory_size != self.hidden_size:
+            raise ValueError(
+                f"bridge: last copies the encoder's state, but it has {self.memory_size} units"
+                f" ({self.directions} x {self.encoder_units}) and the decoder {self.hidden_size}; choose learned"
+            )
+        if self.wiring == "gnmt" and self.decoder_layers < 2:
+            raise ValueError(
+                f"wiring: gnmt gives the context to the layers above the first, so decoder_layers must be at least 2"
+                f" (given {self.decoder_layers})"
+            )
+        return self
+
+
+class Training(Optimization):
+    """The optimisation of a translator: batches, loss and forcing beside what every training has."""
+
+    batch_tokens: int = Field(default=3000, ge=1, description="padded tokens a batch holds on its longer side")
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="probability spread over the vocabulary")
+    teacher_forcing: TeacherForcing = TeacherForcing()
+    metric: Literal["bleu", "chrf", "nats_per_token"] = Field(
+        default="bleu", description="validation score whose best weights are kept"
+    )
+
+
+class Decoding(Section):
+    """The search for a translation."""
+
+    beam: int = Field(default=5, ge=1, description="hypotheses kept for each sentence; 1 is greedy")
+    length_normalization: Literal["none", "average", "gnmt"] = Field(
+        default="average", description="divide a log-probability by nothing, the length, or ((5 + length) / 6)^alpha"
+    )
+    length_alpha: float = Field(default=0.6, ge=0, description="alpha of gnmt (Wu et al. 2016, equation 14)")
+    coverage_penalty: float = Field(default=0.0, ge=0, description="beta of gnmt's coverage penalty; 0 is off")
+    no_repeat_ngram: int = Field(default=0, ge=0, description="no n-gram of this size may occur twice; 0 is off")
+    min_length_ratio: float = Field(default=0.0, ge=0, description="shortest output, in source tokens")
+    max_length_ratio: float = Field(
+        default=2.0, gt=0, description="longest output, in source tokens, with 10 tokens added"
+    )
+    batch_lines: int = Field(default=64, ge=1, description="sentences searched together")
+
+
+class TranslationRecipe(Section):
+    """A recurrent translator: data, tokenizer, model, training and search."""
+
+    task: Literal["translation"] = Field(description="what is trained; chooses this tree")
+    title: str = Field(default="", description="one line on what the recipe shows")
+    seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="seed of every random draw")
+    data: TranslationData
+    tokenizer: PairTokenizer = PairTokenizer()
+    model: Seq2SeqModel = Seq2SeqModel()
+    training: Training
+    decoding: Decoding = Decoding()
+    variants: dict[VariantName, Overrides] = Field(
+        default={}, description="trainings to compare: a name for each, and its overrides KEY=VALUE"
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.tokenizer.punctuation and self.tokenizer.kind != "words":
+            raise ValueError(f"tokenizer.punctuation: is for words only (kind is {self.tokenizer.kind})")
+        if self.tokenizer.sampling and self.tokenizer.kind != "subword":
+            raise ValueError(f"tokenizer.sampling: is for subword only (kind is {self.tokenizer.kind})")
+        if self.model.attention == "location" and self.data.max_tokens >= self.model.location_positions:
+            raise ValueError(
+                f"model.location_positions: must be above data.max_tokens, since the end of a sentence takes a position"
+                f" (given {self.model.location_positions}, max_tokens is {self.data.max_tokens})"
+            )
+        if self.model.attention == "none" and self.decoding.coverage_penalty:
+            raise ValueError("decoding.coverage_penalty: needs attention, and model.attention is none; set it to 0")
+        if self.decoding.min_length_ratio > self.decoding.max_length_ratio:
+            raise ValueError(
+                f"decoding.min_length_ratio: must be at most max_length_ratio (given {self.decoding.min_length_ratio},"
+                f" max_length_ratio is {self.decoding.max_length_ratio})"
+            )
+        if self.model.tied_embeddings == "all" and not self.tokenizer.joint:
+            raise ValueError("model.tied_embeddings: all shares one embedding, which needs tokenizer.joint = true")
+        return self

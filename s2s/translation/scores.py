@@ -1,0 +1,248 @@
+"""Scores of translations: BLEU and chrF with signatures and intervals, by source length, and the rates of failures.
+
+The counts, the scores and the signatures are sacreBLEU's own (Post 2018); only the resampling is done here.
+"""
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+
+from s2s.errors import DataError, S2SError
+from s2s.translation.repetition import has_loop
+
+Metric: TypeAlias = BLEU | CHRF
+
+CHARACTER_SCORED = frozenset({"ja", "km", "lo", "my", "th"})
+"""Languages written without spaces, for which sacreBLEU's own tokenizers need packages that s2s does not."""
+LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, 50))
+"""First and last source length, in tokens, of the rows of by_length; a last row holds what is longer."""
+
+
+class Score(NamedTuple):
+    """A corpus score from 0 to 100, and what it takes to compare it."""
+
+    value: float
+    low: float
+    """Lower end of the 95 % bootstrap interval."""
+    high: float
+    """Upper end."""
+    signature: str
+    """SacreBLEU's: scores with unequal signatures are not comparable."""
+
+
+class PairedResult(NamedTuple):
+    """How far a second system is from a first on the same sentences."""
+
+    p_value: float
+    """Probability of so large a difference, in either direction, between systems of equal worth."""
+    difference: float
+    """Second minus first, in points."""
+    low: float
+    """Lower end of the 95 % bootstrap interval of the difference."""
+    high: float
+    """Upper end."""
+
+
+def tokenization_for(language: str) -> str:
+    """SacreBLEU tokenizer for references in a language: zh for Chinese, char where words have no spaces, 13a else.
+
+    Takes codes such as ja, ja-JP and zh_Hans. Of Japanese, character scores are higher than those over words.
+    """
+    code = language.lower().replace("_", "-").split("-")[0]
+    if code == "zh":
+        return "zh"
+    return "char" if code in CHARACTER_SCORED else "13a"
+
+
+def bleu(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    tokenize: str = "13a",
+    lowercase: bool = False,
+    bootstrap: int = 1000,
+    seed: int = 12345,
+) -> Score:
+    """Corpus BLEU with one reference each (Papineni et al. 2002), interval from so many bootstrap resamples.
+
+    Raises DataError when the numbers of sentences differ or are zero.
+    """
+    return _score(_bleu(tokenize, lowercase), hypotheses, references, bootstrap, seed)
+
+
+def chrf(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    lowercase: bool = False,
+    bootstrap: int = 1000,
+    seed: int = 12345,
+) -> Score:
+    """Corpus chrF2 with character 6-grams (Popović 2015); as for bleu."""
+    return _score(CHRF(lowercase=lowercase), hypotheses, references, bootstrap, seed)
+
+
+def quick_bleu(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> float:
+    """BLEU alone, for validation during training."""
+    _check(hypotheses, references)
+    return float(_bleu(tokenize).corpus_score(hypotheses, [references]).score)
+
+
+def quick_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """The value of chrF2 alone, for validation during training."""
+    _check(hypotheses, references)
+    return float(CHRF().corpus_score(hypotheses, [references]).score)
+
+
+def paired_bootstrap(
+    first: Sequence[str],
+    second: Sequence[str],
+    references: Sequence[str],
+    *,
+    metric: Literal["bleu", "chrf"] = "bleu",
+    tokenize: str = "13a",
+    lowercase: bool = False,
+    bootstrap: int = 1000,
+    seed: int = 12345,
+) -> PairedResult:
+    """Compare two systems on the same resamples (Koehn 2004); the p-value is defined, and drawn, as sacreBLEU does it.
+
+    Except that equal outputs have a p-value of 1.
+    Raises DataError when the numbers of sentences differ or are zero.
+    """
+    measure = _bleu(tokenize, lowercase) if metric == "bleu" else CHRF(lowercase=lowercase)
+    counts = []
+    for hypotheses in (first, second):
+        _check(hypotheses, references)
+        counts.append(_counts(measure, hypotheses, references))
+    differences = _resampled(measure, counts[1], bootstrap, seed) - _resampled(measure, counts[0], bootstrap, seed)
+    difference = _value(measure, counts[1].sum(0)) - _value(measure, counts[0].sum(0))
+    sizes = np.abs(differences)
+    beyond = int(np.sum(sizes - sizes.mean() >= abs(difference)))
+    low, high = np.percentile(differences, (2.5, 97.5))
+    return PairedResult((beyond + 1) / (bootstrap + 1), difference, float(low), float(high))
+
+
+def lowercase_tokenized_bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
+    """BLEU in the convention of the Multi30k papers: lower-cased, punctuation-normalised, Moses-tokenised words.
+
+    Comparable with published scores of that convention only, never with `bleu`; the signature says so. Needs the
+    package sacremoses and raises S2SError where it is not installed.
+    """
+    try:
+        moses: Any = importlib.import_module("sacremoses")
+    except ImportError:
+        raise S2SError("lower-cased tokenised BLEU needs sacremoses: pip install sacremoses") from None
+    normalizer, tokenizer = moses.MosesPunctNormalizer(lang=language), moses.MosesTokenizer(lang=language)
+
+    def prepared(lines: Sequence[str]) -> list[str]:
+        return [tokenizer.tokenize(normalizer.normalize(line.lower()), return_str=True, escape=False) for line in lines]
+
+    score = _score(_bleu("none"), prepared(hypotheses), prepared(references), 1000, 12345)
+    version = importlib.metadata.version("sacremoses")
+    return score._replace(signature=f"{score.signature}|prepared:lower+moses.{language}|sacremoses:{version}")
+
+
+def by_length(
+    sources: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    lengths: Sequence[int] | None = None,
+    tokenize: str = "13a",
+) -> list[dict[str, str | int | float]]:
+    """BLEU and length ratio (output over reference) by source length, a row for every bucket that has examples.
+
+    Lengths are in tokens; without them words split at spaces are counted, which says little of Japanese or Chinese.
+    """
+    _check(hypotheses, references)
+    _check(sources, references)
+    if lengths is None:
+        lengths = [len(source.split()) for source in sources]
+    metric, rows = _bleu(tokenize), list[dict[str, str | int | float]]()
+    longest = LENGTH_BUCKETS[-1][1]
+    for low, high in (*LENGTH_BUCKETS, (longest + 1, None)):
+        chosen = [i for i, length in enumerate(lengths) if low <= length and (high is None or length <= high)]
+        if not chosen:
+            continue
+        score = metric.corpus_score([hypotheses[i] for i in chosen], [[references[i] for i in chosen]])
+        rows.append(
+            {
+                "source_tokens": f">{longest}" if high is None else str(low) if low == high else f"{low}-{high}",
+                "examples": len(chosen),
+                "bleu": score.score,
+                "length_ratio": score.sys_len / score.ref_len if score.ref_len else 0.0,
+            }
+        )
+    return rows
+
+
+def rates(
+    sources: Sequence[str], hypotheses: Sequence[str], *, split: Callable[[str], Sequence[str]] = str.split
+) -> dict[str, float]:
+    """Shares of the outputs that fail in a known way: loops, empty, copied.
+
+    loops: `has_loop` of the words that split gives (list for languages without spaces). empty: nothing for a source
+    that is not blank. copied: the source again, at least two words of it, whatever the case and spacing.
+    """
+    _check(hypotheses, sources, "sources")
+    pairs = [
+        (" ".join(source.split()), " ".join(output.split())) for source, output in zip(sources, hypotheses, strict=True)
+    ]
+    return {
+        "loops": sum(has_loop(split(output)) for _, output in pairs) / len(pairs),
+        "empty": sum(bool(source) and not output for source, output in pairs) / len(pairs),
+        "copied": sum(" " in output and source.casefold() == output.casefold() for source, output in pairs)
+        / len(pairs),
+    }
+
+
+def _bleu(tokenize: str, lowercase: bool = False) -> BLEU:
+    """SacreBLEU's BLEU; force only silences its remarks on tokenised input."""
+    return BLEU(tokenize=tokenize, lowercase=lowercase, force=True)
+
+
+def _check(hypotheses: Sequence[str], references: Sequence[str], name: str = "references") -> None:
+    if len(hypotheses) != len(references):
+        raise DataError(
+            f"scoring: {len(hypotheses):,} translations, but {len(references):,} {name};"
+            " give one line to each, blank where there is none"
+        )
+    if not references:
+        raise DataError("scoring: there are 0 sentences, and a score needs at least one")
+
+
+def _counts(metric: Metric, hypotheses: Sequence[str], references: Sequence[str]) -> NDArray[np.int64]:
+    """Sufficient statistics: matches, n-grams and lengths of each sentence, one row each; a corpus is their sum."""
+    return np.array(metric._extract_corpus_statistics(hypotheses, [references]), dtype=np.int64)
+
+
+def _value(metric: Metric, counts: NDArray[np.int64]) -> float:
+    return float(metric._compute_score_from_stats(counts.tolist()).score)
+
+
+def _resampled(metric: Metric, counts: NDArray[np.int64], bootstrap: int, seed: int) -> NDArray[np.float64]:
+    """Scores of corpora drawn with replacement; the same seed and number of sentences draw the same sentences."""
+    generator, sentences = np.random.default_rng(seed), len(counts)
+    scores = np.empty(bootstrap)
+    for i in range(bootstrap):
+        times = np.bincount(generator.choice(sentences, size=sentences), minlength=sentences)
+        scores[i] = _value(metric, times @ counts)
+    return scores
+
+
+def _score(metric: Metric, hypotheses: Sequence[str], references: Sequence[str], bootstrap: int, seed: int) -> Score:
+    _check(hypotheses, references)
+    value = metric.corpus_score(hypotheses, [references]).score
+    signature = str(metric.get_signature())
+    if not bootstrap:
+        return Score(value, value, value, signature)
+    scores = _resampled(metric, _counts(metric, hypotheses, references), bootstrap, seed)
+    low, high = np.percentile(scores, (2.5, 97.5))
+    return Score(value, float(low), float(high), signature)

@@ -1,0 +1,206 @@
+"""Translation: from a recipe to data, model, loss and validation."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from s2s.corpus.find import cache_root
+from s2s.device import Compute
+from s2s.errors import DataError
+from s2s.heap import release_free_memory
+from s2s.nn.loss import Loss
+from s2s.run import RunFolder
+from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Indices, Row, collate
+from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
+from s2s.training.forcing import ScheduledSampling, forcing_rate
+from s2s.training.graphs import ReplayedPass
+from s2s.translation.dataset import EncodedPairs, encode_pairs
+from s2s.translation.model import Seq2Seq, build_seq2seq
+from s2s.translation.recipe import TranslationRecipe
+from s2s.translation.scores import quick_bleu, quick_chrf, tokenization_for
+from s2s.translation.splits import Pairs, Splits
+from s2s.translation.translator import Translator
+
+log = logging.getLogger("s2s")
+INSPECTED_PAIRS = 10_000
+"""Training pairs whose unknown rate and round trip are checked."""
+
+
+class TranslationTask:
+    """Batches, loss and validation of one recipe, for the trainer."""
+
+    def __init__(
+        self,
+        recipe: TranslationRecipe,
+        model: Seq2Seq,
+        pairs: EncodedPairs,
+        validation: list[tuple[str, str]],
+        tokenizers: tuple[Tokenizer, Tokenizer],
+        compute: Compute,
+    ) -> None:
+        self.recipe = recipe
+        self.model = model
+        self.pairs = pairs
+        self.validation = validation
+        self.source, self.target = tokenizers
+        self.compute = compute
+        training = recipe.training
+        self.sampler = BatchSampler(
+            pairs.source.lengths, pairs.target.lengths, batch_tokens=training.batch_tokens, seed=recipe.seed
+        )
+        self._planned: tuple[int, list[Indices]] | None = None
+
+    def batches_in_epoch(self, epoch: int) -> int:
+        """Batches of an epoch, which counts from 0."""
+        return len(self._plan(epoch))
+
+    def batches(self, epoch: int, skip: int) -> Iterator[Batch]:
+        """The batches of an epoch in their order, without the first `skip`."""
+        alpha = self.recipe.tokenizer.sampling
+        for number, rows in enumerate(self._plan(epoch)[skip:], start=skip):
+            sources: Sequence[Row] = [self.pairs.source[row] for row in rows]
+            targets: Sequence[Row] = [self.pairs.target[row] for row in rows]
+            if alpha:
+                seed = (self.recipe.seed * 1_000_003 + epoch * 10_007 + number) % 2**31
+                sources = self.source.encode_sampled([self.source.decode(list(row)) for row in sources], alpha, seed)
+                targets = self.target.encode_sampled([self.target.decode(list(row)) for row in targets], alpha, seed)
+            yield collate(sources, targets)
+
+    def tokens(self, batch: Batch) -> int:
+        """Target tokens of a batch, END counted."""
+        return batch.target_tokens
+
+    def loss(self, batch: Batch, step: int) -> Loss:
+        """The label-smoothed loss of a batch, with the forcing rate of the step."""
+        training, rate = self.recipe.training, self.rates(step)["forcing_rate"]
+        choose = None if rate >= 1.0 else ScheduledSampling(rate, training.teacher_forcing.feed)
+        return self._loss(batch, training.label_smoothing, choose)
+
+    def rates(self, step: int) -> Mapping[str, float]:
+        """The forcing rate at a step."""
+        forcing = self.recipe.training.teacher_forcing
+        rate = forcing_rate(step, forcing.schedule, rate=forcing.rate, floor=forcing.floor, steps=forcing.steps)
+        return {"forcing_rate": rate}
+
+    def validate(self) -> Mapping[str, float]:
+        """Nats per token with gold prefixes, and BLEU and chrF of greedy translations."""
+        nats = tokens = 0.0
+        encoded = [(self.source.encode(source), self.target.encode(target)) for source, target in self.validation]
+        encoded.sort(key=lambda pair: len(pair[0]))
+        rows = max(1, self.recipe.training.batch_tokens // (len(encoded[-1][0]) + 1))
+        for begin in range(0, len(encoded), rows):
+            batch = collate(*zip(*encoded[begin : begin + rows], strict=True))
+            with self.compute.autocast():
+                loss = self._loss(batch, 0.0, None)
+            nats, tokens = nats + float(loss.nats), tokens + loss.tokens
+        sources, references = zip(*self.validation, strict=True)
+        hypotheses = [translation.text for translation in self.translator().translate(sources, beam=1)]
+        tokenize = tokenization_for(self.recipe.data.target)
+        return {
+            "nats_per_token": nats / tokens,
+            "bleu": quick_bleu(hypotheses, references, tokenize),
+            "chrf": quick_chrf(hypotheses, references),
+        }
+
+    def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """All of them."""
+        return weights
+
+    def carried(self) -> dict[str, Tensor]:
+        """Nothing: each batch stands alone."""
+        return {}
+
+    def put_carried(self, tensors: dict[str, Tensor]) -> None:
+        """Nothing to take up."""
+
+    def translator(self) -> Translator:
+        """A translator with the model's present weights, in float32 as `s2s translate` is."""
+        compute = self.compute._replace(dtype=torch.float32)
+        return Translator([self.model], self.source, self.target, self.recipe.decoding, compute)
+
+    def path(self) -> str:
+        """Which way the decoder runs in training, and why."""
+        if self.recipe.model.input_feeding:
+            return "decoder: step by step (input feeding returns each readout to the next step)"
+        forcing = self.recipe.training.teacher_forcing
+        if forcing.rate < 1.0 or forcing.schedule != "constant":
+            return "decoder: step by step where the forcing rate is below 1 (the model's own tokens are fed back)"
+        return "decoder: whole sentences (nothing feeds back)"
+
+    @cached_property
+    def _replayed(self) -> ReplayedPass:
+        return ReplayedPass(self.model.decoder)
+
+    def _loss(self, batch: Batch, smoothing: float, choose: ScheduledSampling | None) -> Loss:
+        steps = self.model.training and (choose is not None or self.recipe.model.input_feeding)
+        replays = steps and self.compute.device.type == "cuda"
+        if replays:
+            batch = batch.widened(GPU_WIDTH)
+        batch = batch.to(self.compute.device)
+        return self.model.loss(
+            batch.source,
+            batch.source_lengths,
+            batch.inputs,
+            batch.targets,
+            target_lengths=batch.target_lengths,
+            smoothing=smoothing,
+            choose=choose,
+            stepped=self._replayed if replays else None,
+        )
+
+    def _plan(self, epoch: int) -> list[Indices]:
+        if self._planned is None or self._planned[0] != epoch:
+            self._planned = epoch, self.sampler.epoch(epoch)
+        return self._planned[1]
+
+
+def prepare(recipe: TranslationRecipe, run: RunFolder, compute: Compute, splits: Splits) -> TranslationTask:
+    """Everything before the first step: train or load tokenizers, check the text, encode, build the model."""
+    data, train, validation = recipe.data, splits.train, splits.validation
+    tokenizers = _tokenizers(recipe, train, run)
+    _warn_of_text(train, tokenizers, (data.source, data.target))
+    pairs = encode_pairs(
+        train.read,
+        train.identity,
+        *tokenizers,
+        max_tokens=data.max_tokens,
+        max_length_ratio=data.max_length_ratio,
+        cache=cache_root(),
+        description=train.description,
+    )
+    for reason, count in pairs.dropped.items():
+        log.info("%s: %s pairs dropped, %s", train.description, f"{count:,}", reason)
+    held = [(source, target) for source, target in validation.read() if source.strip() and target.strip()]
+    if not held:
+        raise DataError(f"data.validation: {validation.description} has no pairs; the best weights are chosen on them")
+    log.info(
+        "%s: %s pairs; %s: %s pairs", train.description, f"{len(pairs):,}", validation.description, f"{len(held):,}"
+    )
+    release_free_memory()  # what training the tokenizers took is more than a model takes
+    torch.manual_seed(recipe.seed)
+    model = build_seq2seq(
+        recipe.model,
+        source_vocabulary=tokenizers[0].vocabulary_size,
+        target_vocabulary=tokenizers[1].vocabulary_size,
+    )
+    return TranslationTask(recipe, model, pairs, held, tokenizers, compute)
+
+
+def _warn_of_text(train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], names: tuple[str, str]) -> None:
+    for side, (tokenizer, name) in enumerate(zip(tokenizers, names, strict=True)):
+        lines = (pair[side] for pair in islice(train.read(), INSPECTED_PAIRS))
+        for warning in warnings_of(inspect(tokenizer, lines), f"{train.description} ({name})"):
+            log.warning(warning)
+
+
+def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tuple[Tokenizer, Tokenizer]:
+    """The run's tokenizers; until it has a checkpoint they are trained, on the training pairs."""
+    if (run.last / "checkpoint.json").exists():
+        return load_tokenizers(run.path)
+    trained = train_tokenizers(recipe.tokenizer, recipe.tokenizer.joint, train.read)
+    save_tokenizers(*trained, run.path)
+    return trained

@@ -1,0 +1,262 @@
+"""Raw lines in, raw lines out: tokenizers, search and one or more models together."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+from tqdm import tqdm
+
+from s2s.device import Compute, Precision, choose_compute
+from s2s.errors import RunError
+from s2s.nn.weights import load_tensors, put_weights
+from s2s.run import RunFolder, recipe_of
+from s2s.text.batches import GPU_WIDTH, pad
+from s2s.text.tokenizer import END, PAD, START, UNKNOWN, Tokenizer, load_tokenizers
+from s2s.translation.model import Seq2Seq, build_seq2seq
+from s2s.translation.recipe import Decoding, TranslationRecipe
+from s2s.translation.repetition import has_loop
+from s2s.translation.search.beam import JointState, beam_search, combine
+from s2s.translation.search.graphs import ReplayedStep
+from s2s.translation.search.greedy import greedy_search
+from s2s.translation.search.hypotheses import Hypothesis, SearchOptions
+from s2s.translation.search.single import SingleSearch
+from s2s.translation.search.step import Stepper
+
+log = logging.getLogger("s2s")
+
+BATCH_TOKENS = 8192
+"""Padded source tokens searched together at most, whatever the recipe's number of lines."""
+EXTRA_TOKENS = 10
+"""Added to the longest output that the recipe's ratio allows, so that a one-word line has room."""
+
+
+class Alternative(NamedTuple):
+    """One of several translations of a line."""
+
+    text: str
+    score: float
+    """log-probability over the length normaliser, in nats"""
+    log_probability: float
+    """of the whole sentence, in nats"""
+
+
+class Translation(NamedTuple):
+    """What became of one line."""
+
+    text: str
+    score: float
+    log_probability: float
+    flags: tuple[str, ...] = ()
+    """`truncated` (cut off at the longest length), `repeats` (some words stand three times in a row), `long` (of more
+    source tokens than any line of the training)"""
+    tokens: tuple[str, ...] = ()
+    """target tokens, END last unless truncated"""
+    log_probabilities: tuple[float, ...] = ()
+    """one for each of the tokens, in nats"""
+    source_tokens: tuple[str, ...] = ()
+    """with END last"""
+    attention: NDArray[np.float32] | None = None
+    """(target tokens, source tokens), where it was asked for and the model has attention"""
+    nbest: tuple[Alternative, ...] = ()
+
+
+BLANK = Translation("", 0.0, 0.0)
+
+
+class Translator:
+    """One model, or an ensemble of models that share their tokenizers."""
+
+    def __init__(
+        self,
+        models: Sequence[Seq2Seq],
+        source: Tokenizer,
+        target: Tokenizer,
+        decoding: Decoding,
+        compute: Compute,
+        learned_tokens: int | None = None,
+    ) -> None:
+        """`learned_tokens` are those of the longest line that the training may have kept."""
+        self.models = [model.to(compute.device) for model in models]
+        self.steppers = [Stepper(model, compute.dtype) for model in self.models]
+        on_gpu = compute.device.type == "cuda"
+        self._step = combine([ReplayedStep(stepper) for stepper in self.steppers] if on_gpu else self.steppers)
+        self.source = source
+        self.target = target
+        self.decoding = decoding
+        self.compute = compute
+        self.learned_tokens = learned_tokens
+        self.has_warned = False
+
+    @cached_property
+    def _single(self) -> SingleSearch | None:
+        """For a line alone, where the model suits it."""
+        alone = len(self.steppers) == 1 and SingleSearch.suits(self.steppers[0])
+        return SingleSearch(self.steppers[0]) if alone else None
+
+    @classmethod
+    def load(cls, *runs: str | Path, device: str = "auto", precision: Precision = "float32") -> Self:
+        """Open one run folder, or several as an ensemble that averages their probabilities.
+
+        Raises RunError for a folder that is missing or damaged, or whose languages or tokenizers differ.
+        """
+        compute = choose_compute(device, precision)
+        models, tokenizers, recipes = [], [], []
+        for run in (RunFolder(Path(path)) for path in runs):
+            recipe = recipe_of(run)
+            if not isinstance(recipe, TranslationRecipe):
+                command = "generate" if recipe.task == "language" else "forecast"
+                raise RunError(f"{run}: holds no translator but a {recipe.task} model; use s2s {command}")
+            source, target = load_tokenizers(run.path)
+            model = build_seq2seq(
+                recipe.model, source_vocabulary=source.vocabulary_size, target_vocabulary=target.vocabulary_size
+            )
+            put_weights(model, load_tensors(run.require_best()), origin=str(run.best))
+            models.append(model.eval())
+            tokenizers.append((source, target))
+            recipes.append(recipe)
+        ways = [f"{recipe.data.source} to {recipe.data.target}" for recipe in recipes]
+        for run_path, way in zip(runs, ways, strict=True):
+            if way != ways[0]:
+                first = f"{runs[0]} from {ways[0]}"
+                raise RunError(f"{run_path}: translates from {way}, but {first}; an ensemble needs the same languages")
+        prints = [(source.fingerprint, target.fingerprint) for source, target in tokenizers]
+        for run_path, own in zip(runs, prints, strict=True):
+            if own != prints[0]:
+                raise RunError(f"{run_path}: its tokenizer is not that of {runs[0]}; an ensemble must share tokenizers")
+        learned = min(recipe.data.max_tokens for recipe in recipes)
+        return cls(models, *tokenizers[0], recipes[0].decoding, compute, learned)
+
+    def with_batch(self, lines: int) -> Self:
+        """The same translator, searching so many lines together."""
+        return self._changed(decoding=self.decoding.model_copy(update={"batch_lines": lines}))
+
+    def in_precision(self, precision: Precision) -> Self:
+        """The same translator with matrix products of another type."""
+        return self._changed(compute=choose_compute(str(self.compute.device), precision))
+
+    def _changed(self, *, decoding: Decoding | None = None, compute: Compute | None = None) -> Self:
+        decoding, compute = decoding or self.decoding, compute or self.compute
+        return type(self)(self.models, self.source, self.target, decoding, compute, self.learned_tokens)
+
+    def translate(
+        self, lines: Sequence[str], *, beam: int | None = None, nbest: int = 1, attention: bool = False
+    ) -> list[Translation]:
+        """Translate lines of raw text, in their order; a blank line stays blank.
+
+        `beam` is the recipe's unless given; it is widened to `nbest`, the translations returned of each line. Raises
+        TypeError for a text instead of lines, and ValueError for a beam or nbest below 1.
+        """
+        if isinstance(lines, str):
+            raise TypeError(
+                f"lines: a sequence of texts is wanted, not one text (given {lines[:40]!r}); put it in a list"
+            )
+        width = self.decoding.beam if beam is None else beam
+        for name, value in (("beam", width), ("nbest", nbest)):
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"{name}: must be a whole number of at least 1 (given {value!r})")
+        encoded = [self.source.encode(line) if line.strip() else [] for line in lines]
+        self._warn_of_long(lines, encoded)
+        results = [BLANK] * len(lines)
+        bar: AbstractContextManager[tqdm[None] | None] = nullcontext()
+        if len(lines) != 1:  # a line alone needs none, nor the time to make it
+            bar = tqdm(total=len(lines), desc="translate", unit=" lines", disable=None, delay=2, leave=False)
+        with torch.inference_mode(), bar as progress:
+            for group in self._groups([len(tokens) for tokens in encoded]):
+                found = self._search([encoded[index] for index in group], max(width, nbest), nbest, attention)
+                for index, hypotheses in zip(group, found, strict=True):
+                    results[index] = self._translation(encoded[index], hypotheses)
+                if progress is not None:
+                    progress.update(len(group))
+        return results
+
+    def _is_long(self, source: Sequence[int]) -> bool:
+        return self.learned_tokens is not None and len(source) > self.learned_tokens
+
+    def _warn_of_long(self, lines: Sequence[str], encoded: Sequence[list[int]]) -> None:
+        """Say so the first time that a line is longer than any that was learned: searching it can take minutes."""
+        found = next((place for place, tokens in enumerate(encoded) if self._is_long(tokens)), None)
+        if found is not None and not self.has_warned:
+            self.has_warned = True
+            log.warning(
+                "a line has %s tokens (%r...), and training kept lines of at most %s: longer ones are translated badly"
+                " and slowly, and are flagged `long`; split them into sentences",
+                f"{len(encoded[found]):,}", lines[found][:30], f"{self.learned_tokens:,}",
+            )  # fmt: skip
+
+    def _groups(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Indices of lines that are not blank, longest first, in batches of similar lengths."""
+        group: list[int] = []
+        for index in sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i]):
+            longest = lengths[group[0]] if group else 0
+            if group and (len(group) >= self.decoding.batch_lines or (len(group) + 1) * longest > BATCH_TOKENS):
+                yield group
+                group = []
+            group.append(index)
+        if group:
+            yield group
+
+    def _search(self, sources: Sequence[list[int]], beam: int, nbest: int, attention: bool) -> list[list[Hypothesis]]:
+        decoding, device = self.decoding, self.compute.device
+        options = SearchOptions(
+            forbidden=(PAD, START, UNKNOWN),
+            no_repeat_ngram=decoding.no_repeat_ngram,
+            length_normalization=decoding.length_normalization,
+            length_alpha=decoding.length_alpha,
+            coverage_penalty=decoding.coverage_penalty,
+            keep_attention=attention,
+        )
+        framed = [[*tokens, END] for tokens in sources]
+        longest = [int(len(tokens) * decoding.max_length_ratio) + EXTRA_TOKENS for tokens in framed]
+        shortest = [
+            min(int(len(tokens) * decoding.min_length_ratio), most)
+            for tokens, most in zip(framed, longest, strict=True)
+        ]
+        greedy = beam == 1 and not options.no_repeat_ngram and not options.coverage_penalty
+        if greedy and len(sources) == 1 and self._single is not None:
+            return [[self._single(framed[0], options, longest=longest[0], shortest=shortest[0])]]
+        tokens, lengths = pad(framed), torch.tensor([len(tokens) for tokens in framed])
+        if device.type == "cuda":  # of few widths: a graph is captured for each
+            tokens = functional.pad(tokens, (0, -tokens.shape[1] % GPU_WIDTH), value=PAD)
+        tokens = tokens.to(device)
+        limits = {
+            "max_lengths": torch.tensor(longest),
+            "min_lengths": torch.tensor(shortest),
+            "source_lengths": lengths,
+        }
+        with self.compute.autocast():
+            begin = JointState([stepper.begin(tokens, lengths) for stepper in self.steppers])
+        if greedy:
+            return [[found] for found in greedy_search(self._step, begin, options, **limits, device=device)]
+        return beam_search(self._step, begin, options, beam=beam, nbest=nbest, **limits, device=device)
+
+    def _translation(self, source: list[int], hypotheses: list[Hypothesis]) -> Translation:
+        best = hypotheses[0]
+        text = self._text(best)
+        raised = {
+            "truncated": best.truncated,
+            "repeats": has_loop(text.split()),
+            "long": self._is_long(source),
+        }
+        tokens = best.tokens if best.truncated else [*best.tokens, END]
+        return Translation(
+            text,
+            best.score,
+            best.log_probability,
+            tuple(flag for flag, stands in raised.items() if stands),
+            tuple(self.target.token(token) for token in tokens),
+            tuple(best.log_probabilities),
+            tuple(self.source.token(token) for token in [*source, END]),
+            best.attention,
+            tuple(Alternative(self._text(each), each.score, each.log_probability) for each in hypotheses),
+        )
+
+    def _text(self, hypothesis: Hypothesis) -> str:
+        """One line: a line end that was spelled out byte by byte becomes a space."""
+        return self.target.decode(hypothesis.tokens).replace("\r", " ").replace("\n", " ")

@@ -1,0 +1,118 @@
+"""Baselines and errors of forecasts, against small sums by hand and published figures."""
+
+import numpy as np
+import pytest
+
+from s2s.corpus.find import split_files
+from s2s.forecast.baselines import (
+    baselines,
+    choose_autoregression,
+    drift,
+    errors_of,
+    fit_autoregression,
+    persistence,
+    seasonal_naive,
+)
+from s2s.forecast.scores import Interval, meaning, pinball_loss, score_forecast
+from s2s.forecast.table import read_table
+
+SERIES = np.array([1.0, 3.0, 2.0, 5.0, 4.0, 6.0])
+ORIGINS = np.array([3, 4])
+
+
+def test_the_naive_forecasts() -> None:
+    assert persistence(SERIES, ORIGINS, 2).tolist() == [[2, 2], [5, 5]]
+    assert drift(SERIES, ORIGINS, 2).tolist() == [[2.5, 3.0], [5 + 4 / 3, 5 + 8 / 3]]
+    assert seasonal_naive(SERIES, ORIGINS, 4, season=3).tolist() == [[1, 3, 2, 1], [3, 2, 5, 3]]
+
+
+def test_an_autoregression_finds_its_own_recurrence_and_feeds_back() -> None:
+    series = [1.0, 2.0]
+    for _ in range(40):
+        series.append(0.5 + 1.2 * series[-1] - 0.8 * series[-2])
+    values = np.array(series)
+    fitted = fit_autoregression(values, 2)
+    assert fitted.constant == pytest.approx(0.5)
+    assert fitted.coefficients.tolist() == pytest.approx([1.2, -0.8])
+    np.testing.assert_allclose(fitted.forecast(values, np.array([10, 20]), 3), [values[10:13], values[20:23]])
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "time", "naive", "order", "best"),
+    [
+        ("sunspots", "sunspots", "year", 25.44, 9, 15.15),
+        ("air-passengers", "passengers", "month", 44.72, 24, 11.72),
+        ("co2-monthly", "co2", "month", 1.130, 24, 0.251),
+    ],
+)
+def test_published_figures(name: str, column: str, time: str, naive: float, order: int, best: float) -> None:
+    (path,) = split_files(f"{name}/all").files.values()
+    series = read_table(path, [column], time=time).columns[column]
+    test = int(0.8 * len(series))
+    origins = np.arange(test, len(series))
+    assert np.abs(series[origins] - persistence(series, origins, 1)[:, 0]).mean() == pytest.approx(naive, rel=2e-3)
+    forecast = fit_autoregression(series[:test], order).forecast(series, origins, 1)[:, 0]
+    assert np.abs(series[origins] - forecast).mean() == pytest.approx(best, rel=2e-3)
+    assert len(choose_autoregression(series[:test]).coefficients) in range(9, 25)
+
+
+def test_errors_by_hand() -> None:
+    errors = errors_of(np.array([[2.0, 4.0]]), np.array([[1.0, 6.0]]), naive_error=3.0)
+    assert errors["mae"] == 1.5
+    assert errors["rmse"] == pytest.approx(np.sqrt(2.5))
+    assert errors["mape"] == pytest.approx(50)
+    assert errors["smape"] == pytest.approx(100 * (2 / 3 + 4 / 10) / 2)
+    assert errors["mase"] == 0.5
+
+
+def test_scores_hold_persistence_ratio_coverage_and_each_step() -> None:
+    truth = np.array([[2.0, 4.0], [3.0, 5.0]])
+    others = {"persistence": truth + 2, "ar(1)": truth + 1}
+    interval = Interval(truth - [[1, -1], [1, 1]], truth + 2, 0.8)
+    found = score_forecast(truth, truth + 0.9, others, naive_error=1.0, interval=interval, pinball=0.3)
+    assert found["scores"]["mae"] == pytest.approx({"value": 0.9, "persistence": 2.0, "ratio": 0.45})
+    assert found["scores"]["coverage"] == {"value": 0.75, "asked": 0.8}
+    assert found["scores"]["pinball"] == {"value": 0.3}
+    assert found["baselines"] == pytest.approx({"persistence": 2.0, "ar(1)": 1.0})
+    assert [row["step"] for row in found["by_step"]] == [1, 2]
+    assert found["meaning"].startswith("better than persistence by 55.0%, and than ar(1)")
+
+
+def test_pinball_weighs_what_lies_above_by_the_level() -> None:
+    truth = np.array([[1.0]])
+    assert pinball_loss(truth, np.array([[[0.0]]]), (0.9,)) == pytest.approx(0.9)
+    assert pinball_loss(truth, np.array([[[2.0]]]), (0.9,)) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("mae", "said"),
+    [(0.2, "too good"), (0.99, "no better than"), (0.9, r"but ar is better by 11.1%"), (0.7, "the best of all")],
+)
+def test_a_sentence_says_what_an_error_means(mae: float, said: str) -> None:
+    scores = {"mae": {"value": mae, "persistence": 1.0}}
+    assert said.replace(r"\.", ".") in meaning(scores, {"persistence": 1.0, "ar": 0.8}).replace(
+        "the best baseline", "the best of all"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mae", "naive", "best", "said"),
+    [
+        (0.2, 0.0, 0.0, "persistence makes no error"),
+        (0.0, 0.0, 0.0, "persistence makes no error"),
+        (0.2, 1.0, 0.0, "better than persistence by 80.0%, but ar makes no error"),
+        (0.0, 1.0, 0.0, "better than persistence by 100.0%, and as good as ar: neither makes an error"),
+        (1.2, 1.0, 0.0, "worse than saying that nothing changes"),
+    ],
+)
+def test_a_sentence_says_what_an_error_means_beside_none(mae: float, naive: float, best: float, said: str) -> None:
+    assert meaning({"mae": {"value": mae, "persistence": naive}}, {"persistence": naive, "ar": best}).startswith(said)
+
+
+def test_all_baselines_have_names() -> None:
+    series = np.sin(np.arange(60.0)) + np.arange(60.0) / 10
+    found = baselines(series, np.arange(40, 58), 2, train_end=36, season=6)
+    assert list(found)[:3] == ["persistence", "drift", "seasonal_naive"]
+    assert all(forecast.shape == (18, 2) for forecast in found.values())
+    assert "seasonal_naive" in baselines(series, np.arange(40, 58), 2, train_end=36, season=40)
+    assert "seasonal_naive" not in baselines(series, np.arange(40, 58), 2, train_end=36, season=41)

@@ -1,0 +1,394 @@
+"""Forecasters from a recipe: trained, resumed to the same bytes, scored without a leak, asked for the next steps."""
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+import s2s.forecast.forecaster
+import s2s.forecast.task
+from s2s.cli.commands import main
+from s2s.device import choose_compute
+from s2s.errors import DataError, RecipeError, RunError
+from s2s.forecast.forecaster import SavedScaling, SeriesForecaster
+from s2s.forecast.model import build_forecaster
+from s2s.forecast.recipe import ForecastRecipe
+from s2s.forecast.task import ForecastTask, prepare_series, read_series
+from s2s.jobs.evaluate import evaluate
+from s2s.jobs.table import score_text
+from s2s.jobs.train import train
+from s2s.nn.weights import load_tensors
+from s2s.recipe.load import parse_recipe
+from s2s.run import RunFolder
+
+RECIPE = """
+task = "forecast"
+
+[data]
+series = "x.csv"
+targets = ["b"]
+window = 6
+validation_share = 0.2
+
+[model]
+hidden_size = 8
+output = "quantiles"
+dropout = 0.1
+
+[training]
+steps = 14
+learning_rate = 0.01
+schedule = "constant"
+warmup_steps = 0
+precision = "float32"
+validate_every = 7
+log_every = 5
+batch_windows = 8
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
+    write(tmp_path / "x.csv", 90)
+    return tmp_path
+
+
+def write(path: Path, rows: int, *, changed_from: int | None = None) -> None:
+    """A wave with a trend, and what comes next day beside it."""
+    values = [10 + row / 20 + 3 * np.sin(row / 3) for row in range(rows)]
+    if changed_from is not None:
+        values[changed_from:] = [value * 7 for value in values[changed_from:]]
+    lines = [f"{row},{value:.6f},{np.cos(row):.6f}" for row, value in enumerate(values)]
+    path.write_text("a,b,c\n" + "\n".join(lines) + "\n")
+
+
+def recipe_with(folder: Path, *overrides: str) -> ForecastRecipe:
+    recipe = parse_recipe(RECIPE, origin="test", folder=folder, overrides=overrides)
+    assert isinstance(recipe, ForecastRecipe)
+    return recipe
+
+
+def prepare(folder: Path, *overrides: str) -> ForecastTask:
+    """The task of a recipe, before its first step."""
+    recipe = recipe_with(folder, *overrides)
+    series = prepare_series(recipe.data, read_series(recipe.data, folder / "x.csv"))
+    torch.manual_seed(recipe.seed)
+    model = build_forecaster(
+        recipe.model,
+        features=len(recipe.data.read),
+        targets=len(recipe.data.targets),
+        window=recipe.data.window,
+        horizon=recipe.data.horizon,
+    )
+    return ForecastTask(recipe, model, series, choose_compute("cpu", "float32"))
+
+
+def validated(task: ForecastTask) -> Mapping[str, Any]:
+    with torch.inference_mode():
+        return task.validate()
+
+
+def last_state(run: RunFolder) -> dict[str, torch.Tensor]:
+    index = json.loads((run.last / "checkpoint.json").read_text())
+    return load_tensors(run.last / index["state"])
+
+
+FORMS = [
+    [],
+    ["model.steps=fed_back", "data.horizon=3", "training.teacher_forcing.rate=0.5"],
+    ["model.trained_rows=each", "data.horizon=2"],
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_resumed_training_ends_in_the_same_bytes(form: list[str], folder: Path) -> None:
+    whole = train(recipe_with(folder, *form), folder / "whole", device="cpu")
+    train(recipe_with(folder, *form, "training.steps=7"), folder / "parts", device="cpu")
+    parts = train(recipe_with(folder, *form), folder / "parts", resume=True, device="cpu")
+    one, other = last_state(whole), last_state(parts)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert whole.best.read_bytes() == parts.best.read_bytes()
+
+
+def test_the_test_part_changes_no_weight_and_no_scaling(folder: Path) -> None:
+    first = train(recipe_with(folder), folder / "first", device="cpu")
+    write(folder / "x.csv", 90, changed_from=72)
+    second = train(recipe_with(folder), folder / "second", device="cpu")
+    assert first.best.read_bytes() == second.best.read_bytes()
+    scalings = [json.loads(run.series.read_text()) for run in (first, second)]
+    assert scalings[0]["reader"] == scalings[1]["reader"]
+    assert scalings[0]["read"] != scalings[1]["read"]
+
+
+def test_the_scores_are_in_the_units_of_the_file_and_beside_baselines(folder: Path) -> None:
+    run = train(recipe_with(folder), folder / "run", device="cpu")
+    result = evaluate([run.path], device="cpu")[0]
+    values = np.array([float(line.split(",")[1]) for line in (folder / "x.csv").read_text().split()[1:]])
+    naive = np.abs(values[72:] - values[71:-1]).mean()
+    assert result["examples"] == 18
+    assert result["scores"]["mae"]["persistence"] == pytest.approx(naive)
+    assert result["scores"]["mase"]["value"] == pytest.approx(
+        result["scores"]["mae"]["value"] / np.abs(np.diff(values[:72])).mean()
+    )
+    assert {"persistence", "drift"} <= set(result["baselines"])
+    assert 0 <= result["scores"]["coverage"]["value"] <= 1
+    assert json.loads(run.scores.read_text())["scores"] == result["scores"]
+    for name in ("forecast.png", "curves.png"):
+        assert (run.plots / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_leak_is_suspected(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    generator = np.random.default_rng(3)
+    values = 50 + 5 * generator.standard_normal(400)
+    rows = [f"{today:.6f},{tomorrow:.6f}" for today, tomorrow in pairwise(values)]
+    (folder / "x.csv").write_text("b,leak\n" + "\n".join(rows) + "\n")
+    overrides = ['data.inputs=["b", "leak"]', "model.output=point", "model.dropout=0", "training.steps=400"]
+    with caplog.at_level(logging.WARNING, "s2s"):
+        train(recipe_with(folder, *overrides, "training.validate_every=100"), folder / "run", device="cpu")
+    assert "b is too good: less than half the error of" in caplog.text
+
+
+def call(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == code, (result.stdout, result.stderr)
+    return result
+
+
+def test_the_command_forecasts_the_next_steps(folder: Path) -> None:
+    run = train(recipe_with(folder, "data.horizon=3"), folder / "run", device="cpu")
+    lines = call("forecast", str(run.path)).stdout.splitlines()
+    assert lines[0] == "step,b,b_0.1,b_0.5,b_0.9"
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
+    arguments = ["--input", str(folder / "x.csv"), "--plot", str(folder / "next.png"), "--json"]
+    rows = json.loads(call("forecast", str(run.path), *arguments).stdout)
+    assert [f"{row['b']:.6g}" for row in rows] == [f"{float(line.split(',')[1]):.6g}" for line in lines[1:]]
+    assert all(row["b_0.1"] <= row["b_0.5"] <= row["b_0.9"] for row in rows)
+    assert (folder / "next.png").read_bytes().startswith(b"\x89PNG")
+    assert "MAE / MAE of persistence" in call("evaluate", str(run.path)).stdout
+    (folder / "short.csv").write_text("a,b\n1,2\n3,4\n")
+    short = call("forecast", str(run.path), "--input", str(folder / "short.csv"), code=1)
+    assert "the table has 2 rows, but the model reads 6" in short.stderr
+
+
+RETURNS = ["data.scaling=log_return", "model.residual=false"]
+
+
+@pytest.mark.parametrize("form", [["model.steps=fed_back"], ["model.output=gaussian"], ["model.output=student_t"]])
+def test_log_returns_of_several_steps_have_forms_whose_intervals_are_right(form: list[str], folder: Path) -> None:
+    assert recipe_with(folder, *RETURNS, "data.horizon=2", *form).data.horizon == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.attention=dot"], "model.attention: unknown key"),
+        (["model.trained_rows=each", "model.autoregression=true"], "each row has no whole window for the"),
+        (["data.scaling=log_return"], "model.residual: a log return is the change already"),
+        (['data.inputs=["a","b"]', "model.steps=fed_back"], "fed_back reads its own forecasts"),
+        (['data.targets=["b","a"]', 'data.inputs=["a","b"]', "model.steps=fed_back"], "in the same order; leave"),
+        (["model.trained_rows=each", "data.window=1"], "each needs rows before the last, but data.window is 1"),
+        ([*RETURNS, "data.horizon=2"], "quantiles of log returns do not add up to those of 2 steps"),
+        (["model.loss=huber"], "model.loss: huber is of points, but output is quantiles"),
+        (["training.teacher_forcing.rate=0.5"], "training.teacher_forcing: is for steps that are fed back"),
+        (["training.teacher_forcing.feed=sampled"], "training.teacher_forcing.feed: unknown key"),
+        (['data.targets=["step"]'], "data.targets: forecasts of step would have the column step, which is taken"),
+        (['data.targets=["b","b_0.5"]'], "forecasts of b_0.5 would have the column b_0.5, which is taken"),
+        (["model.quantiles=[0.5]"], r"model.quantiles: must be a list of at least 2 entries \(given \[0.5\]\)"),
+        (["model.quantiles=[0.9, 0.5]"], "quantiles: must rise"),
+        (["model.quantiles=[0.1, 0.9]"], "quantiles: must hold 0.5"),
+        (["data.test_share=0.9"], "validation_share: leaves nothing to train on"),
+        (["data.series=3"], r'data.series: must be "CORPUS/SPLIT", a path ending in .csv'),
+        (["data.newest_first=true", "data.time=a"], "newest_first: rows are sorted by data.time already"),
+    ],
+)
+def test_a_broken_recipe_says_the_rule(overrides: list[str], message: str, folder: Path) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe_with(folder, *overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n" + "1,5\n" * 40, r"x.csv: column b: is 5 in all of the training part"),
+        ("a,b\n1,2\n3,4\n", r"the training part has 1 of 2 rows"),
+        ("a,c\n1,2\n", "no column is named 'b'"),
+        ("a,b\r1,2\r", "x.csv, line 1: is no line of comma-separated values"),
+    ],
+)
+def test_a_series_that_cannot_be_trained_on_leaves_nothing(text: str, message: str, folder: Path) -> None:
+    (folder / "x.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        train(recipe_with(folder), folder / "run", device="cpu")
+    assert not (folder / "run").exists()
+
+
+def test_a_target_that_never_changes_is_refused_unscaled_too(folder: Path) -> None:
+    (folder / "x.csv").write_text("a,b\n" + "1,5\n" * 40)
+    with pytest.raises(DataError, match=r"x.csv: column b: never changes in the training part"):
+        train(recipe_with(folder, "data.scaling=none"), folder / "run", device="cpu")
+
+
+def test_a_name_with_a_comma_stays_one_column(folder: Path) -> None:
+    (folder / "x.csv").write_text((folder / "x.csv").read_text().replace("a,b,c", 'a,"b, of it",c'))
+    run = train(recipe_with(folder, 'data.targets=["b, of it"]', "model.output=point"), folder / "run", device="cpu")
+    assert call("forecast", str(run.path)).stdout.splitlines()[0] == 'step,"b, of it"'
+
+
+@pytest.mark.parametrize(("scaling", "value"), [("log_return", "0"), ("square_root", "-1")])
+def test_values_without_a_log_or_root_are_refused_wherever_they_stand(scaling: str, value: str, folder: Path) -> None:
+    form = [f"data.scaling={scaling}", "model.residual=false"]
+    run = train(recipe_with(folder, *form), folder / "run", device="cpu")
+    lines = (folder / "x.csv").read_text().splitlines()
+    lines[85] = f"84,{value},0"
+    (folder / "y.csv").write_text("\n".join(lines))
+    message = rf"y.csv, line 86: column b has {value}, and a "
+    with pytest.raises(DataError, match=message):
+        train(recipe_with(folder, *form, f"data.series={folder / 'y.csv'}"), folder / "other", device="cpu")
+    assert re.search(message, call("forecast", str(run.path), "--input", str(folder / "y.csv"), code=1).stderr)
+    known = np.full((20, 1), float(value))
+    with pytest.raises(DataError, match=f"row 1: column b has {value}, and a "):
+        SeriesForecaster.load(run.path).next_steps(known, known)
+
+
+def test_no_window_reads_the_return_of_the_first_row(folder: Path) -> None:
+    series = prepare(folder, *RETURNS)
+    assert series.train.origins[0] == 7
+    assert prepare(folder).train.origins[0] == 6
+    inputs = series.train.batch(np.arange(1)).inputs
+    values = series.series.read[:7]
+    np.testing.assert_allclose(
+        inputs[0],
+        (np.log(values[1:] / values[:-1]) - series.series.reader.shift) / series.series.reader.factor,
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("output", ["point", "quantiles", "student_t"])
+@pytest.mark.parametrize("steps", ["direct", "fed_back"])
+def test_a_long_series_is_forecast_in_groups_of_windows(
+    output: str, steps: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = prepare(folder, f"model.output={output}", f"model.steps={steps}", "data.horizon=2", "model.dropout=0")
+    series = task.series
+    scaling = SavedScaling(series.reader, series.scaler, series.read, series.targets)
+    forecaster = SeriesForecaster(task.model, task.recipe, scaling, task.compute)
+    whole, scores = forecaster.after(series.read, series.targets, np.arange(10, 90)), validated(task)
+    largest: list[int] = []
+    task.model.recurrent.register_forward_pre_hook(lambda _, given: largest.append(len(given[0])))
+    for module in (s2s.forecast.forecaster, s2s.forecast.task):
+        monkeypatch.setattr(module, "WINDOWS_AT_ONCE", 7)
+    monkeypatch.setattr(s2s.forecast.forecaster, "SAMPLED_AT_ONCE", 7)
+    parts, again = (forecaster.after(series.read, series.targets, np.arange(10, 90)) for _ in range(2))
+    assert validated(task) == pytest.approx(scores)
+    assert max(largest) <= 7 * (s2s.forecast.forecaster.PATHS if steps == "fed_back" else 1)
+    np.testing.assert_allclose(parts.points, whole.points, rtol=1e-5)
+    assert (parts.quantiles is None) == (output == "point")
+    if parts.quantiles is not None and whole.quantiles is not None:
+        assert np.array_equal(parts.quantiles, again.quantiles)
+        drawn = (output, steps) != ("quantiles", "direct")  # other groups draw other paths
+        assert np.abs(parts.quantiles - whole.quantiles).mean() < (0.3 if drawn else 1e-5)
+
+
+@pytest.mark.parametrize("steps", ["direct", "fed_back"])
+@pytest.mark.parametrize("rows", ["last", "each"])
+@pytest.mark.parametrize("output", ["point", "quantiles", "gaussian", "student_t"])
+def test_tokens_are_those_that_the_loss_is_summed_over(output: str, rows: str, steps: str, folder: Path) -> None:
+    form = [f"model.steps={steps}", f"model.trained_rows={rows}", f"model.output={output}", 'data.targets=["b", "c"]']
+    for horizon in (1, 3):
+        task = prepare(folder, *form, f"data.horizon={horizon}")
+        batch = next(task.batches(0, 0))
+        assert task.tokens(batch) == task.loss(batch, 0).tokens
+
+
+def test_targets_weigh_alike_in_validation_whatever_their_units(folder: Path) -> None:
+    form = ['data.targets=["b", "c"]', "model.output=point"]
+    both = validated(prepare(folder, *form))
+    text = (folder / "x.csv").read_text().splitlines()
+    rows = [line.split(",") for line in text[1:]]
+    (folder / "x.csv").write_text("a,b,c\n" + "".join(f"{a},{b},{1000 * float(c)}\n" for a, b, c in rows))
+    assert validated(prepare(folder, *form))["mase"] == pytest.approx(both["mase"], rel=1e-4)
+    assert "mae" not in both
+
+
+def test_a_validation_says_what_evaluating_on_its_part_does(folder: Path) -> None:
+    run = train(recipe_with(folder), folder / "run", device="cpu")
+    rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    best = [row["validation"] for row in rows if row.get("best")][-1]
+    scores = evaluate([run.path], on="validation", device="cpu")[0]["scores"]
+    assert {name: best[name] for name in ("mae", "mase")} == pytest.approx(
+        {name: scores[name]["value"] for name in ("mae", "mase")}
+    )
+
+
+def test_scores_that_have_no_value_are_null_and_said(folder: Path) -> None:
+    lines = (folder / "x.csv").read_text().splitlines()
+    (folder / "x.csv").write_text("\n".join([*lines[:72], *(f"{row},0,0" for row in range(71, 90))]))
+    run = train(recipe_with(folder, "data.season=80"), folder / "run", device="cpu")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    said = json.loads(call("evaluate", str(run.path), "--json").stdout, parse_constant=refuse)
+    for found in (said, json.loads(run.scores.read_text(), parse_constant=refuse)):
+        assert found["scores"]["mae"]["persistence"] == 0
+        assert found["scores"]["mae"]["ratio"] is None
+        assert found["scores"]["mape"]["value"] is None
+        assert "seasonal_naive" not in found["baselines"]
+        assert "MAE / MAE of persistence  undefined: persistence makes no error" in score_text(found)
+    assert "MAE / MAE of persistence  undefined" in call("evaluate", str(run.path)).stdout
+    assert "| undefined |" in call("recipes", "table", str(run.path)).stdout
+
+
+def test_another_file_than_the_one_trained_on_is_not_scored(folder: Path) -> None:
+    run = train(recipe_with(folder), folder / "run", device="cpu")
+    write(folder / "x.csv", 95)
+    with pytest.raises(DataError, match=r"x.csv: has changed since .*run was trained on it.*put the old file back, or"):
+        evaluate([run.path], device="cpu")
+    run.environment.unlink()
+    assert evaluate([run.path], device="cpu")[0]["examples"] == 19
+
+
+def test_a_forecaster_has_no_beam(folder: Path) -> None:
+    run = train(recipe_with(folder), folder / "run", device="cpu")
+    refused = call("evaluate", str(run.path), "--beam", "3", code=1)
+    assert "a forecaster translates nothing; leave out --beam" in refused.stderr
+
+
+@pytest.mark.parametrize("steps", ["direct", "fed_back"])
+@pytest.mark.parametrize("output", ["point", "quantiles", "gaussian", "student_t"])
+def test_every_form_trains_forecasts_and_is_scored(output: str, steps: str, folder: Path) -> None:
+    form = [f"model.output={output}", f"model.steps={steps}", "data.horizon=3", 'data.targets=["b", "c"]']
+    run = train(recipe_with(folder, *form), folder / "run", device="cpu")
+    forecaster = SeriesForecaster.load(run.path, device="cpu")
+    found = forecaster.next_steps()
+    rows = forecaster.scaling.read, forecaster.scaling.targets
+    again = forecaster.after(*rows, np.array([len(rows[0])]))
+    assert found.points.shape == (1, 3, 2)
+    assert np.isfinite(found.points).all()
+    assert np.array_equal(found.points, again.points)
+    assert (found.quantiles is None) == (output == "point")
+    if found.quantiles is not None and again.quantiles is not None:
+        assert found.quantiles.shape == (3, 1, 3, 2)
+        assert (np.diff(found.quantiles, axis=0) >= 0).all()
+        assert np.array_equal(found.quantiles, again.quantiles)
+    result = evaluate([run.path], device="cpu")[0]
+    assert (result["examples"], len(result["by_step"])) == (16, 3)
+    assert result["targets"].keys() == {"b", "c"}
+    for scored in result["targets"].values():
+        assert np.isfinite(scored["scores"]["mase"]["value"])
+        assert ("coverage" in scored["scores"]) == (output != "point")
+
+
+def test_other_runs_are_no_forecasters(folder: Path) -> None:
+    with pytest.raises(RunError, match="no such run folder"):
+        SeriesForecaster.load(folder / "nowhere")

@@ -1,0 +1,132 @@
+"""One training from Python: what it records, and that what could not begin leaves nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from s2s.errors import DataError, RecipeError, RunError, S2SError, TrainingError
+from s2s.jobs.train import train
+from s2s.recipe.load import parse_recipe
+from s2s.recipe.toml import differences
+from s2s.run import RunFolder
+from s2s.translation.recipe import TranslationRecipe
+
+RECIPE = """
+task = "translation"
+
+[data]
+source = "letters"
+target = "numbers"
+train.pairs = [["a b c d", "one two three four"], ["b c d a", "two three four one"], ["a c", "one three"]]
+validation.pairs = [["a b c d", "one two three four"]]
+test.pairs = [["b c d a", "two three four one"]]
+
+[tokenizer]
+kind = "words"
+
+[model]
+embedding_size = 8
+hidden_size = 8
+
+[training]
+steps = 4
+batch_tokens = 20
+validate_every = 100
+precision = "float32"
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
+
+
+def recipe_with(*overrides: str) -> TranslationRecipe:
+    return parse_recipe(RECIPE, origin="test", folder=Path("/"), overrides=overrides)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S2S_CACHE", str(path / "cache"))
+        train(recipe_with(), path / "run", device="cpu", command=["s2s", "train", "x"])
+    return path / "run"
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> RunFolder:
+    """A copy of a finished run."""
+    return RunFolder(Path(shutil.copytree(trained, tmp_path / "run")))
+
+
+def test_the_run_records_its_recipe_environment_and_scores(run: RunFolder) -> None:
+    kept = parse_recipe(run.recipe.read_text(), origin="run", folder=Path("/elsewhere"))
+    assert differences(recipe_with(), kept) == []
+    environment = json.loads(run.environment.read_text())
+    assert environment["command"] == ["s2s", "train", "x"]
+    assert environment["data"].keys() == {"train", "validation", "test"}
+    assert environment["versions"].keys() == {"s2s", "torch", "sentencepiece", "sacrebleu", "numpy"}
+    assert json.loads(run.scores.read_text())["step"] == 4
+
+
+def test_a_recipe_without_test_pairs_is_not_scored(tmp_path: Path) -> None:
+    recipe = recipe_with("data.test=")
+    run = train(recipe, tmp_path / "run", device="cpu")
+    assert run.best.exists()
+    assert not run.scores.exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "error"),
+    [
+        ("data.train.source=/nowhere/a", S2SError),
+        ("tokenizer.minimum_count=9", DataError),
+        ("training.accumulate=99", TrainingError),
+        ('data.validation.pairs=[["", ""]]', DataError),
+    ],
+)
+def test_what_cannot_begin_leaves_no_folder(tmp_path: Path, override: str, error: type[S2SError]) -> None:
+    overrides = [override, "data.train.target=/nowhere/b"] if "nowhere" in override else [override]
+    with pytest.raises(error):
+        train(recipe_with(*overrides), tmp_path / "runs" / "run", device="cpu")
+    assert not (tmp_path / "runs" / "run").exists()
+
+
+def test_a_run_that_could_not_go_on_keeps_what_it_has(run: RunFolder) -> None:
+    before = sorted(path.name for path in run.path.rglob("*"))
+    (run.path / "tokenizer.json").write_text("damaged")
+    with pytest.raises(RunError, match=r"tokenizer\.json: the tokenizer cannot be read"):
+        train(recipe_with("training.steps=6"), run.path, resume=True, device="cpu")
+    assert sorted(path.name for path in run.path.rglob("*")) == before
+
+
+def test_a_bad_device_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    with pytest.raises(S2SError, match="--device cuda:99"):
+        train(recipe_with(), tmp_path / "run", device="cuda:99")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("lost", ["scores.json", "plots/curves.png"])
+def test_scores_and_plots_that_a_kill_prevented_are_made_by_resuming(run: RunFolder, lost: str) -> None:
+    best = run.best.stat().st_mtime_ns
+    (run.path / lost).unlink()
+    train(recipe_with(), run.path, resume=True, device="cpu")
+    assert (run.path / lost).exists()
+    assert run.best.stat().st_mtime_ns == best
+
+
+def test_scores_of_earlier_weights_are_replaced(run: RunFolder) -> None:
+    scores = json.loads(run.scores.read_text())
+    run.scores.write_text(json.dumps({**scores, "step": 1, "examples": -1}))
+    train(recipe_with(), run.path, resume=True, device="cpu")
+    assert json.loads(run.scores.read_text()) == {**scores, "run": str(run)}
+
+
+def test_a_vocabulary_that_does_not_fit_is_a_recipe_error_and_leaves_nothing(tmp_path: Path) -> None:
+    recipe = recipe_with("tokenizer.kind=subword", "tokenizer.vocabulary_size=9")
+    with pytest.raises(RecipeError, match=r"tokenizer\.vocabulary_size: 9 entries cannot hold the characters"):
+        train(recipe, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()

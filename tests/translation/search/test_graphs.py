@@ -1,0 +1,79 @@
+"""Captured steps give what the steps give. The capturing itself needs a GPU (tests/test_cuda.py); here it is acted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from s2s.nn.nest import tensors_of
+from s2s.translation.search import graphs
+from s2s.translation.search.beam import SearchOptions, StepOutput, beam_search
+from s2s.translation.search.graphs import ReplayedStep
+from s2s.translation.search.greedy import greedy_search
+from tests.translation.search.test_beam import ToyState, lengths, toy, toy_step
+
+
+def act(function: Callable[[], Any]) -> tuple[Callable[[], object], Any]:
+    """What a CUDA graph does: the same tensors read, and the same ones filled."""
+    output = function()
+
+    def again() -> None:
+        for own, fresh in zip(tensors_of(output), tensors_of(function()), strict=True):
+            if own is not fresh:
+                own.copy_(fresh.clone())
+
+    return again, output
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("largest", [1, 64])
+def test_a_search_over_captured_steps_finds_the_same(beam: int, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "LARGEST_GRAPHS", largest)
+    step: ReplayedStep[ToyState] = ReplayedStep(toy_step, act)
+    limits = {"max_lengths": lengths(9, 12, 12), "min_lengths": lengths(6, 9, 3)}
+    for seed in range(8):
+        state = toy(seed, 3)
+        if beam == 1:
+            found = greedy_search(step, state, SearchOptions(), **limits)
+            expected = greedy_search(toy_step, state, SearchOptions(), **limits)
+            assert found == expected
+        else:
+            several = beam_search(step, state, SearchOptions(), beam=beam, **limits)
+            assert several == beam_search(toy_step, state, SearchOptions(), beam=beam, **limits)
+    assert 0 < len(step.graphs) <= largest
+
+
+def test_a_state_that_is_passed_through_is_copied_once() -> None:
+    copied = []
+
+    class Counted(Tensor):
+        def copy_(self, *given: Any, **more: Any) -> Any:
+            copied.append(self.shape)
+            return super().copy_(*given, **more)
+
+    step: ReplayedStep[ToyState] = ReplayedStep(toy_step, act)
+    state, tokens = toy(1, 2), torch.zeros(2, 1, dtype=torch.int64)
+    for _ in range(graphs.CAPTURED_WHEN_SEEN):
+        state = step(tokens, state).state
+    (graph,) = step.graphs.values()
+    graph.inputs = [tensor.as_subclass(Counted) for tensor in graph.inputs]  # no longer what the state holds
+    state = step(tokens, state).state
+    assert len(copied) == len(graph.inputs)
+    table = graph.inputs[1]
+    copied.clear()
+    step(tokens, state._replace(table=table))
+    assert table.shape not in copied
+
+
+def test_a_device_that_refuses_is_warned_of_and_stepped(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(function: Callable[[], Any]) -> tuple[Callable[[], object], Any]:
+        raise RuntimeError("no graphs here")
+
+    step: ReplayedStep[ToyState] = ReplayedStep(toy_step, refuse)
+    state, tokens = toy(1, 2), torch.zeros(2, 1, dtype=torch.int64)
+    for _ in range(2 * graphs.CAPTURED_WHEN_SEEN):
+        output: StepOutput[ToyState] = step(tokens, state)
+        torch.testing.assert_close(output.log_probabilities, toy_step(tokens, state).log_probabilities)
+    assert caplog.text.count("no graphs here") == 1

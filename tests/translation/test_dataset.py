@@ -1,0 +1,220 @@
+"""Encoded pairs: what is kept, what is cached, and what a damaged or contested cache does."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from s2s.errors import DataError
+from s2s.text import encoded as cache
+from s2s.text.encoded import identity_of
+from s2s.text.tokenizer import CharacterTokenizer, Tokenizer, WordTokenizer
+from s2s.translation.dataset import EncodedPairs, encode_pairs
+
+WORDS = WordTokenizer([f"w{number}" for number in range(50)])
+PAIRS = [(" ".join(f"w{i % 50}" for i in range(n)), " ".join(f"w{i % 7}" for i in range(n + 1))) for n in range(1, 30)]
+
+
+class Source:
+    """Pairs that count how often they are read."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self.pairs = pairs
+        self.reads = 0
+
+    def __call__(self) -> Iterator[tuple[str, str]]:
+        self.reads += 1
+        return iter(self.pairs)
+
+
+def encode(
+    pairs: Source,
+    cache: Path,
+    *,
+    identity: str = "some pairs",
+    tokenizer: Tokenizer = WORDS,
+    max_tokens: int = 100,
+    max_length_ratio: float = 9.0,
+) -> EncodedPairs:
+    return encode_pairs(
+        pairs,
+        identity,
+        tokenizer,
+        tokenizer,
+        max_tokens=max_tokens,
+        max_length_ratio=max_length_ratio,
+        cache=cache,
+        description="phrases/train",
+    )
+
+
+def names(cache: Path) -> list[str]:
+    return sorted(path.name for path in (cache / "encoded").iterdir())
+
+
+def test_pairs_come_back_as_their_tokens_in_order(tmp_path: Path) -> None:
+    encoded = encode(Source(PAIRS), tmp_path)
+    assert len(encoded) == len(PAIRS)
+    for index, (source, target) in enumerate(PAIRS):
+        assert encoded.source[index].tolist() == WORDS.encode(source)
+        assert encoded.target[index].tolist() == WORDS.encode(target)
+    assert encoded.source.lengths.tolist() == [len(source.split()) for source, _ in PAIRS]
+    assert encoded.target.lengths.tolist() == [len(target.split()) for _, target in PAIRS]
+    assert encoded.source.lengths.dtype == np.int32
+    assert encoded.dropped == {}
+    for index in (-1, len(PAIRS)):
+        with pytest.raises(IndexError):
+            encoded.source[index]
+
+
+def test_more_sentences_than_the_buffer_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_BUFFERED_SEQUENCES", 4)
+    encoded = encode(Source(PAIRS), tmp_path)
+    assert [encoded.target[index].tolist() for index in range(len(PAIRS))] == [WORDS.encode(t) for _, t in PAIRS]
+
+
+def test_filters_count_each_dropped_pair_once_and_by_its_reason(tmp_path: Path) -> None:
+    pairs = [("", "w1"), ("w1", "  "), ("w1", "w1 " * 11), ("w1 " * 11, "w1"), ("w1", "w1 " * 7), ("w1", "w1 " * 8)]
+    encoded = encode(Source(pairs), tmp_path, max_tokens=10, max_length_ratio=2.0)
+    assert encoded.dropped == {"empty side": 2, "longer than 10 tokens": 2, "length ratio above 2": 1}
+    assert [encoded.target[index].size for index in range(len(encoded))] == [7]
+    assert encode(Source(pairs), tmp_path, max_tokens=10, max_length_ratio=2.0).dropped == encoded.dropped
+
+
+def test_a_second_call_reads_nothing_and_another_key_reads_again(tmp_path: Path) -> None:
+    pairs = Source(PAIRS)
+    first = encode(pairs, tmp_path)
+    again = encode(pairs, tmp_path)
+    assert pairs.reads == 1
+    assert again.source[3].tolist() == first.source[3].tolist()
+    encode(pairs, tmp_path, identity="other pairs")
+    encode(pairs, tmp_path, tokenizer=CharacterTokenizer(list("w0123456789 ")), max_tokens=1000)
+    encode(pairs, tmp_path, max_tokens=99)
+    encode(pairs, tmp_path, max_length_ratio=8.0)
+    assert pairs.reads == 5
+    assert len(names(tmp_path)) == 5
+
+
+@pytest.mark.parametrize(("entries", "size"), [(2**16 - 4, 2), (2**16 - 3, 4)])
+def test_tokens_take_two_bytes_while_the_vocabulary_allows(entries: int, size: int, tmp_path: Path) -> None:
+    tokenizer = WordTokenizer([f"w{number}" for number in range(entries)])
+    encoded = encode(Source([(f"w{entries - 1}", "w0")]), tmp_path, tokenizer=tokenizer)
+    assert encoded.source[0].tolist() == [entries + 3]
+    assert encoded.source[0].itemsize == size
+
+
+def test_sentences_are_mapped_and_read_only(tmp_path: Path) -> None:
+    sentence = encode(Source(PAIRS), tmp_path).source[5]
+    assert not sentence.flags.writeable
+    assert not sentence.flags.owndata
+
+
+@pytest.mark.parametrize("name", ["source.tokens", "target.offsets", "source.lengths", "meta.json"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_cache_is_built_again(name: str, damage: str, tmp_path: Path) -> None:
+    pairs = Source(PAIRS)
+    encode(pairs, tmp_path)
+    (folder,) = (tmp_path / "encoded").iterdir()
+    path = folder / name
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-3])
+    encoded = encode(pairs, tmp_path)
+    assert pairs.reads == 2
+    assert [encoded.source[index].tolist() for index in range(len(PAIRS))] == [WORDS.encode(s) for s, _ in PAIRS]
+    assert names(tmp_path) == [folder.name]
+
+
+def test_builders_at_the_same_time_share_one_result(tmp_path: Path) -> None:
+    barrier = threading.Barrier(4, timeout=30)
+    results: list[EncodedPairs] = []
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        barrier.wait()  # all are building before the first one ends
+        yield from PAIRS
+
+    def build() -> None:
+        results.append(encode_pairs(
+            pairs, "the same", WORDS, WORDS, max_tokens=100, max_length_ratio=9, cache=tmp_path, description="same"
+        ))  # fmt: skip
+
+    threads = [threading.Thread(target=build) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [encoded.source[28].tolist() for encoded in results] == [WORDS.encode(PAIRS[28][0])] * 4
+    assert len(names(tmp_path)) == 1
+
+
+def test_a_failure_while_reading_leaves_nothing_behind(tmp_path: Path) -> None:
+    def broken() -> Iterator[tuple[str, str]]:
+        yield PAIRS[0]
+        raise DataError("train.de: line 2 is not UTF-8")
+
+    with pytest.raises(DataError, match="line 2 is not UTF-8"):
+        encode_pairs(
+            broken, "broken", WORDS, WORDS, max_tokens=9, max_length_ratio=9, cache=tmp_path, description="broken"
+        )
+    assert names(tmp_path) == []
+
+
+def test_what_a_dead_process_left_is_removed_and_a_living_one_is_let_be(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, living, other = (
+        tmp_path / "encoded" / name
+        for name in (
+            cache._temporary_prefix(dead.pid) + "x",
+            cache._temporary_prefix(os.getpid()) + "x",
+            ".partial-another.machine@1-x",
+        )
+    )
+    for folder in (left, living, other):
+        folder.mkdir(parents=True)
+        (folder / "source.tokens").write_bytes(b"half")
+    encode(Source(PAIRS), tmp_path)
+    assert not left.exists()
+    assert living.exists()
+    assert other.exists()
+
+
+def test_nothing_left_says_why(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"phrases/train: none of 2 pairs is left \(2 longer than 3 tokens\)"):
+        encode(Source([("w1 " * 5, "w1"), ("w1", "w1 " * 4)]), tmp_path, max_tokens=3)
+    with pytest.raises(DataError, match="phrases/train: there are no pairs"):
+        encode(Source([]), tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match=r"phrases/train: the encoded text cannot be kept in .*S2S_CACHE"):
+        encode(Source(PAIRS), tmp_path / "file")
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache.os, "fsync", full)
+    with pytest.raises(DataError, match="No space left on device; free some space"):
+        encode(Source(PAIRS), tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_identity_follows_content_and_order_and_not_names(tmp_path: Path) -> None:
+    first, second, copy = (tmp_path / name for name in ("a", "b", "c"))
+    for path, text in ((first, "one"), (second, "two"), (copy, "one")):
+        path.write_text(text)
+    assert identity_of([first, second]) == identity_of([copy, second])
+    assert identity_of([first, second]) != identity_of([second, first])
+    assert identity_of([first]) != identity_of([first, first])
+    with pytest.raises(DataError, match=r"missing: cannot be read: No such file"):
+        identity_of([tmp_path / "missing"])

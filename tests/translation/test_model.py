@@ -1,0 +1,533 @@
+"""The translator's model: padding, search, sizes, and every pair of its options."""
+
+import itertools
+import random
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+import s2s.translation.search.step
+from s2s.errors import RunError
+from s2s.nn.embedding import Embedding
+from s2s.text.batches import Batch, collate
+from s2s.text.special import END, PAD, START
+from s2s.translation.model import Hypotheses, Seq2Seq, build_seq2seq
+from s2s.translation.recipe import Dropout, Seq2SeqModel
+from s2s.translation.search.beam import Step, StepOutput, beam_search
+from s2s.translation.search.greedy import greedy_search
+from s2s.translation.search.hypotheses import SearchOptions
+from s2s.translation.search.reading import Encoding, Reader
+from s2s.translation.search.rows import Exact, Rounded
+from s2s.translation.search.single import SingleSearch, _Step
+from s2s.translation.search.step import Affine, Inputs, Stepper
+
+VOCABULARY = 12
+FORBIDDEN = (PAD, START)
+CELLS = ("elman", "gru", "lstm")
+ATTENTIONS = ("dot", "scaled_dot", "general", "concat", "location", "none")
+
+
+class Shape(NamedTuple):
+    """A cell, an attention and a wiring."""
+
+    cell: str
+    attention: str
+    wiring: str
+    input_feeding: bool
+
+    def __str__(self) -> str:
+        return f"{self.cell}-{self.attention}-{self.wiring}{'-feeding' if self.input_feeding else ''}"
+
+    def model(self, **values: Any) -> Seq2SeqModel:
+        layers = {"decoder_layers": 2, "encoder_layers": 2}
+        return small(location_positions=4, initialization="uniform", **layers | self._asdict() | values)
+
+
+SHAPES = [Shape(*values) for values in itertools.product(CELLS, ATTENTIONS, ("luong", "gnmt"), (False, True))]
+
+
+def small(**values: Any) -> Seq2SeqModel:
+    return Seq2SeqModel(**{"embedding_size": 4, "hidden_size": 6} | values)
+
+
+def build(model: Seq2SeqModel, *, seed: int = 1, vocabulary: int = VOCABULARY, spread: float = 0.0) -> Seq2Seq:
+    """A model; with a spread its weights are drawn so widely that it prefers some tokens clearly."""
+    torch.manual_seed(seed)
+    built = build_seq2seq(model, source_vocabulary=vocabulary, target_vocabulary=vocabulary)
+    if spread:
+        for weight in built.parameters():
+            torch.nn.init.uniform_(weight, -spread, spread)
+    return built
+
+
+def drawn(lengths: list[tuple[int, int]], seed: int = 0) -> list[tuple[list[int], list[int]]]:
+    """Pairs of random tokens of the given lengths."""
+    chooser = random.Random(seed)
+    return [tuple([chooser.randrange(4, VOCABULARY) for _ in range(n)] for n in pair) for pair in lengths]  # type: ignore[misc]
+
+
+def batch_of(pairs: list[tuple[list[int], list[int]]]) -> Batch:
+    return collate(*zip(*pairs, strict=True))
+
+
+def loss_of(model: Seq2Seq, batch: Batch, **values: Any) -> Tensor:
+    lengths = {"target_lengths": batch.target_lengths, "smoothing": 0.1} | values
+    return model.loss(batch.source, batch.source_lengths, batch.inputs, batch.targets, **lengths).smoothed
+
+
+def widened(batch: Batch) -> Batch:
+    """The same sentences with two more columns of whatever."""
+    more = torch.randint(VOCABULARY, (len(batch.source), 2))
+    widen = {name: torch.cat([getattr(batch, name), more], dim=1) for name in ("source", "inputs", "targets")}
+    return batch._replace(**widen)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_padding_changes_neither_loss_nor_gradients(shape: Shape) -> None:
+    """A batch equals the sum of its rows alone, and more padding, filled with anything, equals less."""
+    model = build(shape.model()).double()
+    pairs = drawn([(5, 2), (1, 4)])
+    batch = batch_of(pairs)
+    sums = [loss_of(model, batch), loss_of(model, widened(batch))]
+    sums.append(torch.stack([loss_of(model, batch_of([pair])) for pair in pairs]).sum())
+    weights = list(model.parameters())
+    first, *others = [torch.autograd.grad(each, weights, allow_unused=True) for each in sums]
+    for other_sum, other in zip(sums[1:], others, strict=True):
+        torch.testing.assert_close(other_sum, sums[0], rtol=1e-6, atol=1e-6)
+        for one, two in zip(first, other, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+
+
+def step_of(model: Seq2Seq) -> Step[Hypotheses]:
+    """A model as the search sees it, by the decoder's own step."""
+
+    def step(tokens: Tensor, state: Hypotheses) -> StepOutput[Hypotheses]:
+        output = model.decoder.step(tokens, state.decoder, state.memory)
+        log_probabilities = model.decoder.logits(output.readout).log_softmax(dim=-1).view(*tokens.shape, -1)
+        return StepOutput(log_probabilities, output.attention, Hypotheses(output.state, state.memory))
+
+    return step
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@torch.no_grad()
+def test_the_steps_of_a_search_are_those_of_the_decoder(shape: Shape) -> None:
+    model = build(shape.model(), spread=0.8).eval()
+    batch = batch_of(drawn([(5, 1), (2, 1), (3, 1)]))
+    stepper, slow = Stepper(model), step_of(model)
+    fast_state, slow_state = (
+        stepper.begin(batch.source, batch.source_lengths),
+        model.begin(batch.source, batch.source_lengths),
+    )
+    tokens = torch.full((3, 1), START)
+    for width in (2, 2, 1):
+        fast, expected = stepper(tokens, fast_state), slow(tokens, slow_state)
+        torch.testing.assert_close(fast.log_probabilities, expected.log_probabilities, rtol=1e-5, atol=1e-5)
+        if expected.attention is not None:
+            torch.testing.assert_close(fast.attention, expected.attention, rtol=1e-5, atol=1e-5)
+        parents = torch.randint(tokens.shape[1], (3, width))
+        fast_state, slow_state = fast.state.reorder(parents), expected.state.reorder(parents)
+        tokens = torch.randint(4, 12, (3, width))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@torch.no_grad()
+def test_bfloat16_steps_are_near(shape: Shape) -> None:
+    model = build(shape.model(), spread=0.4).eval()
+    batch = batch_of(drawn([(5, 1), (2, 1)]))
+    stepper = Stepper(model, torch.bfloat16)
+    tokens = torch.full((2, 1), START)
+    output = stepper(tokens, stepper.begin(batch.source, batch.source_lengths))
+    near = output.log_probabilities
+    assert output.exact is not None
+    two = near[:, 0].topk(2, dim=1)
+    logits = output.exact(np.array([1]), two.indices[1:].numpy())
+    assert float(logits[0, 0] - logits[0, 1]) == pytest.approx(float(two.values[1, 0] - two.values[1, 1]), abs=0.05)
+    exact = step_of(model)(tokens, model.begin(batch.source, batch.source_lengths)).log_probabilities
+    assert near.dtype == torch.float32
+    torch.testing.assert_close(near, exact, rtol=0.02, atol=0.05)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@torch.inference_mode()
+def test_one_sentence_is_read_as_the_encoder_reads_it(shape: Shape, layers: int) -> None:
+    encoder = build(shape.model(encoder_layers=layers), seed=3, spread=0.8).eval().encoder
+    reader = Reader(Encoding(encoder))
+    for tokens in ([5, 6, 7, 5, 4], [END], [9, 5, 8, END]):
+        state, values = reader(tokens)
+        expected = encoder(torch.tensor([tokens]), torch.tensor([len(tokens)]))
+        torch.testing.assert_close((values[None], state), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("largest", [0, 9 * 4])
+@torch.inference_mode()
+def test_shares_of_tokens_are_kept_where_there_is_room(monkeypatch: pytest.MonkeyPatch, largest: int) -> None:
+    monkeypatch.setattr(s2s.translation.search.step, "LARGEST_TABLE", largest)
+    embedding = Embedding(9, 3)
+    into = Affine(torch.randn(5, 4), torch.randn(4))  # two of its inputs stand behind the embedding
+    inputs = Inputs(embedding, into, 3, 9)
+    for tokens in [4], [4, 6, 4, 5], [7, 4, 8, 7], [8, 6]:
+        expected = embedding(torch.tensor(tokens)) @ into.weight[:3] + into.bias
+        shares = inputs(torch.tensor(tokens))
+        torch.testing.assert_close(shares, expected)
+        shares.zero_()  # as a cell uses them up
+        np.testing.assert_allclose(inputs.one(tokens[-1]), expected[-1], rtol=1e-5, atol=1e-6)
+    assert np.flatnonzero(inputs.known).tolist() == ([4, 5, 6, 7, 8] if largest else [])
+    inputs.meet_all()
+    torch.testing.assert_close(inputs(torch.arange(9)), embedding(torch.arange(9)) @ into.weight[:3] + into.bias)
+    assert inputs.known.all()
+    assert len(inputs.known) == (9 if largest else 0)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@torch.inference_mode()
+def test_the_search_of_one_sentence_is_the_greedy_search(shape: Shape) -> None:
+    stepper = Stepper(build(shape.model(), seed=3, spread=0.8).eval())
+    if shape.attention in ("concat", "location"):
+        assert not SingleSearch.suits(stepper)
+        return
+    single = SingleSearch(stepper)
+    options = SearchOptions(forbidden=FORBIDDEN, length_normalization="gnmt", keep_attention=True)
+    for (source, _), longest, shortest in zip(drawn([(5, 1), (1, 1), (9, 1)]), (12, 1, 70), (0, 0, 66), strict=True):
+        batch = batch_of([(source, [])])
+        begin = stepper.begin(batch.source, batch.source_lengths)
+        found = single(batch.source[0].tolist(), options, longest=longest, shortest=shortest)
+        limits = {"max_lengths": torch.tensor([longest]), "min_lengths": torch.tensor([shortest])}
+        (expected,) = greedy_search(stepper, begin, options, **limits, source_lengths=batch.source_lengths)
+        assert (found.tokens, found.truncated) == (expected.tokens, expected.truncated)
+        assert found.log_probabilities == pytest.approx(expected.log_probabilities, rel=1e-4, abs=1e-5)
+        assert found.score == pytest.approx(expected.score, rel=1e-4, abs=1e-5)
+        if shape.attention == "none":
+            assert found.attention is None
+        else:
+            np.testing.assert_allclose(found.attention, expected.attention, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.attention in ("dot", "none")], ids=str)
+@torch.inference_mode()
+def test_the_search_of_one_sentence_goes_through_residual_layers(shape: Shape) -> None:
+    stepper = Stepper(build(shape.model(decoder_layers=4, encoder_layers=3), seed=3, spread=0.8).eval())
+    single, options = SingleSearch(stepper), SearchOptions(forbidden=FORBIDDEN)
+    batch = batch_of([([5, 6, 7, 8], [])])
+    begin = stepper.begin(batch.source, batch.source_lengths)
+    found = single(batch.source[0].tolist(), options, longest=9, shortest=8)
+    limits = {"max_lengths": torch.tensor([9]), "min_lengths": torch.tensor([8])}
+    (expected,) = greedy_search(stepper, begin, options, **limits, source_lengths=batch.source_lengths)
+    assert found.tokens == expected.tokens
+    assert found.log_probabilities == pytest.approx(expected.log_probabilities, rel=1e-4, abs=1e-5)
+
+
+def test_weights_of_8_bits_are_used_wherever_torch_multiplies_them_rightly() -> None:
+    """Otherwise a fault of ours would skip the tests below."""
+    torch.manual_seed(1)
+    weight, row = torch.randint(-127, 128, (64, 64), dtype=torch.int8), torch.randn(1, 64).bfloat16()
+    product = torch._weight_int8pack_mm(row, weight, torch.full((64,), 0.01, dtype=torch.bfloat16)).float()
+    right = torch.allclose(product, row.float() @ weight.float().t() * 0.01, atol=0.1)
+    assert Rounded.is_right() or not right
+
+
+rounded = pytest.mark.skipif(not Rounded.is_right(), reason="torch multiplies weights of 8 bits wrongly here")
+
+
+@rounded
+@pytest.mark.parametrize("sizes", [(64, 64), (65, 63), (7, 130), (384, 1152), (256, 4001)], ids=str)
+def test_a_product_with_weights_of_8_bits_is_near(sizes: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    affine = Affine(torch.randn(*sizes) * torch.rand(sizes[1]), torch.randn(sizes[1]))
+    row, near, exact = torch.randn(1, sizes[0]), torch.empty(1, sizes[1]), torch.empty(1, sizes[1])
+    Rounded(affine).onto(row, near)()
+    Exact(affine).onto(row, exact)()
+    error = (near - exact).abs() / (row.norm() * affine.weight.norm(dim=0) + 1)
+    assert 0 < float(error.max()) < 0.02
+    assert float(error.mean()) < 0.004
+
+
+@rounded
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@torch.inference_mode()
+def test_one_sentence_with_weights_of_8_bits_is_near(shape: Shape) -> None:
+    model = build(shape.model(embedding_size=20, hidden_size=40), seed=2, spread=0.3).eval()
+    stepper = Stepper(model, torch.bfloat16)
+    if not SingleSearch.suits(stepper):
+        return
+    near, exact = SingleSearch(stepper), SingleSearch(Stepper(model))
+    steps = [_Step(search) for search in (near, exact)]
+    for step in steps:
+        step.begin([5, 6, 7, 8, END])
+    for token in (START, 5, 9, 4):
+        logits, expected = (step(token).copy() for step in steps)
+        error = np.abs(logits - expected).max()
+        assert 0 < error < 0.05 * expected.std()
+        best, step = int(logits.argmax()), steps[0]
+        assert logits[best] == pytest.approx(step.weight[best] @ step.readout.array + step.bias[best])
+
+
+@torch.inference_mode()
+def test_weights_of_8_bits_are_left_out_where_torch_multiplies_them_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build(SHAPES[0].model(), spread=0.4).eval()
+    source = batch_of([([5, 6], [])]).source
+    options = SearchOptions(forbidden=FORBIDDEN)
+    exact = SingleSearch(Stepper(model))(source[0].tolist(), options, longest=5, shortest=0)
+    monkeypatch.setattr(torch, "_weight_int8pack_mm", lambda row, weight, scale: row.new_zeros(1, len(weight)))
+    Rounded.is_right.cache_clear()
+    try:
+        assert SingleSearch(Stepper(model, torch.bfloat16))(source[0].tolist(), options, longest=5, shortest=0) == exact
+    finally:
+        Rounded.is_right.cache_clear()
+
+
+@torch.inference_mode()
+def test_the_search_of_one_sentence_stops_where_nothing_is_allowed_and_refuses_what_is_no_number() -> None:
+    stepper = Stepper(build(SHAPES[0].model(), seed=3).eval())
+    batch = batch_of([([5, 6], [])])
+    options = SearchOptions(forbidden=tuple(token for token in range(VOCABULARY) if token != END))
+    found = SingleSearch(stepper)(batch.source[0].tolist(), options, longest=5, shortest=2)
+    assert (found.tokens, found.truncated) == ([], True)
+    stepper.output.bias.fill_(torch.nan)
+    with pytest.raises(RunError, match="not numbers"):
+        SingleSearch(stepper)(batch.source[0].tolist(), options, longest=5, shortest=0)
+
+
+def greedy(model: Seq2Seq, source: list[int], longest: int) -> list[int]:
+    """The whole prefix through `forward` again for every token: slow, and without any state to get wrong."""
+    tokens: list[int] = []
+    sources, lengths = torch.tensor([[*source, END]]), torch.tensor([len(source) + 1])
+    while len(tokens) < longest:
+        output = model(sources, lengths, torch.tensor([[START, *tokens]]))
+        logits = model.decoder.logits(output.readout)[0, -1]
+        logits[list(FORBIDDEN)] = -torch.inf
+        best = int(logits.argmax())
+        if best == END:
+            break
+        tokens.append(best)
+    return tokens
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_beam_one_is_a_naive_greedy_loop_and_a_wide_beam_scores_as_forward_does(shape: Shape) -> None:
+    model = build(shape.model(), seed=2, spread=0.8).eval()
+    sources = [source for source, _ in drawn([(5, 1), (1, 1), (3, 1)])]
+    batch = batch_of([(source, []) for source in sources])
+    longest = torch.tensor([6, 1, 4])
+
+    def search(beam: int) -> list[Any]:
+        begin = model.begin(batch.source, batch.source_lengths)
+        options = SearchOptions(forbidden=FORBIDDEN)
+        return beam_search(
+            step_of(model),
+            begin,
+            options,
+            beam=beam,
+            nbest=beam,
+            max_lengths=longest,
+            source_lengths=batch.source_lengths,
+        )
+
+    for source, limit, (found,) in zip(sources, longest.tolist(), search(1), strict=True):
+        assert found.tokens == greedy(model, source, limit)
+    for row, hypotheses in enumerate(search(3)):
+        assert len(hypotheses) == 3
+        for each in (hypotheses[0], hypotheses[-1]):
+            tokens = torch.tensor(each.tokens + ([] if each.truncated else [END]))
+            inputs = torch.cat([torch.tensor([START]), tokens[:-1]])[None]
+            length = len(sources[row]) + 1
+            output = model(batch.source[row : row + 1, :length], torch.tensor([length]), inputs)
+            wanted = model.decoder.logits(output.readout)[0].log_softmax(1).gather(1, tokens[:, None])[:, 0]
+            torch.testing.assert_close(torch.tensor(each.log_probabilities), wanted, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_search_state_moves_with_its_hypotheses_and_sentences() -> None:
+    model = build(Shape("lstm", "general", "gnmt", True).model()).eval()
+    batch = batch_of(drawn([(5, 1), (2, 1), (3, 1)]))
+    begin = model.begin(batch.source, batch.source_lengths)
+    step = step_of(model)
+    first = step(torch.full((3, 1), START), begin).state.reorder(torch.zeros(3, 2, dtype=torch.long))
+    tokens = torch.tensor([[4, 5], [6, 7], [8, 9]])
+    whole = step(tokens, first)
+    parents, staying = torch.tensor([[1, 1, 0], [0, 1, 0], [1, 0, 0]]), torch.tensor([2, 0])
+    after = whole.state.keep(staying).reorder(parents[staying])
+    again = torch.full((2, 3), 4)
+    expected = step(torch.full((3, 2), 4), whole.state).log_probabilities
+    expected = expected.gather(1, parents[:, :, None].expand(3, 3, VOCABULARY))[staying]
+    torch.testing.assert_close(step(again, after).log_probabilities, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_parameters_of_a_textbook_configuration_are_counted_by_hand() -> None:
+    """Two LSTM layers of 1,000 units, 1,000-unit embeddings, general attention with input feeding.
+
+    That is the base model of Luong et al. (2015, section 4.1), with two layers and a vocabulary of 50,000.
+    """
+    model = Seq2SeqModel(
+        cell="lstm",
+        embedding_size=1000,
+        hidden_size=1000,
+        encoder_layers=2,
+        decoder_layers=2,
+        bidirectional=False,
+        attention="general",
+        input_feeding=True,
+        bridge="last",
+        tied_embeddings="none",
+    )
+    with torch.device("meta"):
+        built = build_seq2seq(model, source_vocabulary=50_000, target_vocabulary=50_000)
+    layer = 4 * (1000 * 1000 + 1000 * 1000 + 2 * 1000)
+    fed = 4 * (2000 * 1000 + 1000 * 1000 + 2 * 1000)
+    by_hand = {
+        "encoder.embedding": 50_000 * 1000,
+        "encoder.recurrent": 2 * layer,
+        "decoder.embedding": 50_000 * 1000,
+        "decoder.asking": fed + layer,
+        "decoder.attention": 1000 * 1000,
+        "decoder.readout": 2000 * 1000 + 1000,
+        "decoder.output": 50_000 * 1000 + 50_000,
+        "decoder.bridge": 0,
+    }
+    counted = {name: sum(weight.numel() for weight in built.get_submodule(name).parameters()) for name in by_hand}
+    assert counted == by_hand
+    assert sum(weight.numel() for weight in built.parameters()) == sum(by_hand.values())
+
+
+@pytest.mark.parametrize(("tied", "matrices"), [("none", 3), ("target", 2), ("all", 1)])
+def test_tying_leaves_so_many_vocabulary_matrices(tied: str, matrices: int) -> None:
+    model = build(small(tied_embeddings=tied))
+    assert sum(weight.shape == (VOCABULARY, 4) for weight in model.parameters()) == matrices
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("tied", "shared"), [("none", False), ("target", True), ("all", True)])
+def test_an_embedding_is_normal_and_one_that_is_the_output_matrix_is_filled_as_that(tied: str, shared: bool) -> None:
+    model = build(small(embedding_size=16, tied_embeddings=tied), vocabulary=400)
+    embedding, bound = model.decoder.embedding.weight, (6 / (400 + 16)) ** 0.5
+    assert float(model.decoder.output.weight.abs().max()) <= bound
+    assert (embedding is model.decoder.output.weight) == shared
+    if not shared:
+        assert float(embedding.std()) == pytest.approx(16**-0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_seed_fixes_every_weight(seed: int) -> None:
+    one, same, other = (build(small(), seed=each) for each in (seed, seed, seed + 1))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+FACTORS: dict[str, tuple[Any, ...]] = {
+    "cell": CELLS,
+    "attention": ATTENTIONS,
+    "input_feeding": (False, True),
+    "wiring": ("luong", "gnmt"),
+    "encoder_layers": (1, 2, 3),
+    "decoder_layers": (1, 2, 3),
+    "bidirectional": (False, True),
+    "encoder_hidden_size": (None, 5),
+    "bridge": ("learned", "last", "zeros"),
+    "tied_embeddings": ("none", "target", "all"),
+    "variational": (False, True),
+    "initialization": ("uniform", "orthogonal"),
+    "bfloat16": (False, True),
+}
+REFUSED = {  # hidden_size is 6, which neither one direction of 5 units nor two make
+    (("wiring", "gnmt"), ("decoder_layers", 1)): r"wiring: gnmt .* decoder_layers must be at least 2 \(given 1\)",
+    (("attention", "dot"), ("encoder_hidden_size", 5)): r"attention: dot needs .* 10 units \(2 x 5\) .* has 6",
+    (
+        ("attention", "scaled_dot"),
+        ("encoder_hidden_size", 5),
+    ): r"attention: scaled_dot needs .* 10 units \(2 x 5\) .* 6",
+    (("encoder_hidden_size", 5), ("bridge", "last")): r"bridge: last copies .* 10 units \(2 x 5\) and the decoder 6",
+}
+Options = dict[str, Any]
+Pair = tuple[tuple[str, Any], tuple[str, Any]]
+
+
+def pairs_of(options: Options) -> set[Pair]:
+    return set(itertools.combinations(options.items(), 2))
+
+
+def model_of(options: Options) -> Seq2SeqModel:
+    rates = dict.fromkeys(("embedding", "layers", "output", "source_words", "target_words"), 0.1)
+    dropout = Dropout(**rates, variational=options["variational"])
+    chosen = {name: value for name, value in options.items() if name not in ("variational", "bfloat16")}
+    return small(**chosen, dropout=dropout)
+
+
+def all_pairs() -> Iterator[Options]:
+    """Greedily: start from a pair that is missing, then let each factor take the value that adds most pairs."""
+    chooser = random.Random(1)
+    sides = itertools.combinations([[(name, value) for value in FACTORS[name]] for name in FACTORS], 2)
+    missing = {pair for one, two in sides for pair in itertools.product(one, two)} - REFUSED.keys()
+    while missing:
+        options: Options = dict(min(missing, key=str))
+        for name in chooser.sample(list(FACTORS), len(FACTORS)):
+            gains: dict[Any, int] = {}
+            for value in () if name in options else FACTORS[name]:
+                trial = {each: (options | {name: value})[each] for each in FACTORS if each in (*options, name)}
+                if not pairs_of(trial) & REFUSED.keys():
+                    gains[value] = len(pairs_of(trial) & missing)
+            if gains:
+                options[name] = max(gains, key=gains.__getitem__)
+        options = {name: options[name] for name in FACTORS}
+        missing -= pairs_of(options)
+        yield options
+
+
+COMBINATIONS = list(all_pairs())
+
+
+def test_every_pair_of_options_that_a_recipe_accepts_is_in_a_combination() -> None:
+    covered = set().union(*(pairs_of(options) for options in COMBINATIONS))
+    every = {
+        ((one, a), (two, b))
+        for one, two in itertools.combinations(FACTORS, 2)
+        for a, b in itertools.product(FACTORS[one], FACTORS[two])
+    }
+    assert every - covered == REFUSED.keys()
+    assert len(COMBINATIONS) < 40
+
+
+@pytest.mark.parametrize("pair", sorted(REFUSED, key=str), ids=str)
+def test_a_pair_that_does_not_go_together_is_refused(pair: Pair) -> None:
+    with pytest.raises(ValidationError, match=REFUSED[pair]):
+        small(**dict(pair))
+
+
+def unused(options: Options) -> set[str]:
+    """Prefixes of weights that the loss cannot depend on: without attention only the bridge joins the two halves."""
+    return {"encoder."} if options["attention"] == "none" and options["bridge"] == "zeros" else set()
+
+
+@pytest.mark.parametrize("options", COMBINATIONS, ids=lambda options: "-".join(map(str, options.values())))
+def test_options_in_pairs_train_a_step_and_decode(options: Options) -> None:
+    model = build(model_of(options))
+    batch = batch_of(drawn([(5, 3), (2, 6), (6, 4), (3, 3)]))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=options["bfloat16"]):
+        before = loss_of(model.eval(), batch)
+        loss = loss_of(model.train(), batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for name, weight in model.named_parameters():
+        tied = options["tied_embeddings"] == "all" and name == "encoder.embedding.weight"
+        if not tied and any(name.startswith(prefix) for prefix in unused(options)):
+            assert weight.grad is None or not weight.grad.any(), name
+        else:
+            assert weight.grad is not None, name
+            assert weight.grad.any(), name
+            assert weight.grad.isfinite().all(), name
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=options["bfloat16"]):
+        assert loss_of(model.eval(), batch) < before
+        begin, limits = model.begin(batch.source, batch.source_lengths), torch.tensor([6, 2, 3, 5])
+        found = beam_search(step_of(model), begin, SearchOptions(), beam=3, nbest=3, max_lengths=limits)
+    for hypotheses, limit in zip(found, limits.tolist(), strict=True):
+        assert hypotheses == sorted(hypotheses, key=lambda each: -each.score)
+        assert all(len(each.tokens) <= limit for each in hypotheses)
+        assert all(0 <= token < VOCABULARY and token not in FORBIDDEN for each in hypotheses for token in each.tokens)

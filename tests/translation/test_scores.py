@@ -1,0 +1,168 @@
+"""Scores equal sacreBLEU's, intervals and p-values behave, and failures of outputs are counted as defined."""
+
+import random
+import sys
+from types import SimpleNamespace
+
+import pytest
+import sacrebleu
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.significance import PairedTest
+
+from s2s.errors import DataError, S2SError
+from s2s.translation.scores import (
+    bleu,
+    by_length,
+    chrf,
+    lowercase_tokenized_bleu,
+    paired_bootstrap,
+    quick_bleu,
+    quick_chrf,
+    rates,
+    tokenization_for,
+)
+
+WORDS = ["a", "green", "red", "house", "stands", "near", "the", "old", "river", "we", "see", ",", "and", "sing", "."]
+
+
+def references(count: int = 60, seed: int = 1) -> list[str]:
+    generator = random.Random(seed)
+    return [" ".join(generator.choices(WORDS, k=generator.randint(4, 25))) for _ in range(count)]
+
+
+def worsened(lines: list[str], share: float, seed: int) -> list[str]:
+    """The lines with a share of their words replaced."""
+    generator = random.Random(seed)
+    return [
+        " ".join(generator.choice(WORDS) if generator.random() < share else word for word in line.split())
+        for line in lines
+    ]
+
+
+def test_bleu_and_chrf_are_sacrebleus() -> None:
+    right = references()
+    outputs = worsened(right, 0.3, seed=2)
+    expected = sacrebleu.corpus_bleu(outputs, [right], force=True).score
+    score = bleu(outputs, right, bootstrap=200)
+    assert score.value == quick_bleu(outputs, right) == expected
+    assert score.low < score.value < score.high
+    assert score.signature == f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:{sacrebleu.__version__}"
+    score = chrf(outputs, right, bootstrap=200)
+    assert score.value == quick_chrf(outputs, right) == sacrebleu.corpus_chrf(outputs, [right]).score
+    assert score.low < score.value < score.high
+    assert score.signature == f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:{sacrebleu.__version__}"
+
+
+def test_options_reach_the_signature_and_the_value() -> None:
+    assert bleu(["A GREEN HOUSE stands"], ["a green house stands"], lowercase=True, bootstrap=0).value == pytest.approx(
+        100
+    )
+    assert "case:lc" in chrf(["A"], ["a"], lowercase=True, bootstrap=0).signature
+    score = bleu(["古い家が川の近くにある"], ["古い家が川のそばにある"], tokenize="char", bootstrap=0)
+    assert "tok:char" in score.signature
+    assert 0 < score.value < 100
+    assert score.low == score.value == score.high
+
+
+@pytest.mark.parametrize(
+    ("language", "tokenizer"),
+    [("de", "13a"), ("ko", "13a"), ("ja", "char"), ("ja_JP", "char"), ("th", "char"), ("zh-Hans", "zh")],
+)
+def test_tokenizer_of_a_language(language: str, tokenizer: str) -> None:
+    assert tokenization_for(language) == tokenizer
+    assert bleu(["x y z a"], ["x y z a"], tokenize=tokenizer, bootstrap=0).value == pytest.approx(100)
+
+
+def test_interval_narrows_with_more_sentences_and_repeats_with_the_seed() -> None:
+    few, many = references(20), references(500)
+    narrow = bleu(worsened(many, 0.3, 2), many, bootstrap=100)
+    wide = bleu(worsened(few, 0.3, 2), few, bootstrap=100)
+    assert narrow.high - narrow.low < wide.high - wide.low
+    assert bleu(worsened(few, 0.3, 2), few, bootstrap=100) == wide
+    assert bleu(worsened(few, 0.3, 2), few, bootstrap=100, seed=6) != wide
+
+
+@pytest.mark.parametrize("metric", ["bleu", "chrf"])
+def test_paired_bootstrap_is_sacrebleus(metric: str) -> None:
+    right = references()
+    first, second = worsened(right, 0.30, seed=2), worsened(right, 0.27, seed=3)
+    result = paired_bootstrap(first, second, right, metric=metric, bootstrap=200)
+    measure = {"bleu": BLEU(force=True), "chrf": sacrebleu.CHRF()}[metric]
+    test = PairedTest([("first", first), ("second", second)], {metric: measure}, [right], test_type="bs", n_samples=200)
+    name = next(key for key in test()[1] if key != "System")
+    one, two = test()[1][name]
+    assert result.p_value == pytest.approx(two.p_value)
+    assert result.difference == pytest.approx(two.score - one.score)
+    assert result.low < result.difference < result.high
+
+
+def test_paired_bootstrap_tells_different_from_equal() -> None:
+    right = references()
+    bad, good = worsened(right, 0.6, seed=2), worsened(right, 0.1, seed=3)
+    better = paired_bootstrap(bad, good, right, bootstrap=100)
+    assert better.p_value == pytest.approx(1 / 101)
+    assert 0 < better.low < better.difference < better.high
+    worse = paired_bootstrap(good, bad, right, bootstrap=100)
+    assert worse == pytest.approx((better.p_value, -better.difference, -better.high, -better.low))
+    assert paired_bootstrap(good, good, right, bootstrap=100) == (1.0, 0.0, 0.0, 0.0)
+
+
+def test_by_length_covers_every_sentence_once() -> None:
+    right = references()
+    lengths = list(range(len(right)))
+    rows = by_length(right, worsened(right, 0.2, 2), right, lengths=lengths)
+    assert sum(row["examples"] for row in rows) == len(right)
+    assert [row["source_tokens"] for row in rows] == ["0", "1-5", "6-10", "11-15", "16-20", "21-30", "31-50", ">50"]
+    assert all(row["length_ratio"] == 1 and 0 < row["bleu"] < 100 for row in rows)
+
+
+def test_by_length_counts_words_and_leaves_out_empty_rows() -> None:
+    rows = by_length(["a b c", "a b c d e f"], ["u v w", "u v w x y z u v"], ["u v w x", "u v w x"])
+    assert [(row["source_tokens"], row["examples"], row["length_ratio"]) for row in rows] == [
+        ("1-5", 1, 0.75),
+        ("6-10", 1, 2.0),
+    ]
+
+
+def test_rates_of_failures() -> None:
+    sources = ["ein Haus", "zwei Häuser", "", "drei  alte Häuser", "Berlin", "vier", "fünf sechs", "sieben"]
+    outputs = ["a house", " ", "", "Drei alte häuser", "Berlin", "so so so so", "five six", "seven"]
+    assert rates(sources, outputs) == {"loops": 1 / 8, "empty": 1 / 8, "copied": 1 / 8}
+    assert rates(["x"], ["ははははははは"], split=list)["loops"] == 1
+
+
+def test_unequal_or_no_sentences_are_refused() -> None:
+    with pytest.raises(DataError, match="1,001 translations, but 1,000 references"):
+        bleu(["x"] * 1001, ["x"] * 1000)
+    with pytest.raises(DataError, match="2 translations, but 1 sources"):
+        rates(["x"], ["x", "y"])
+    with pytest.raises(DataError, match="0 sentences"):
+        chrf([], [])
+
+
+def test_tokenized_lower_case_bleu_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sacremoses", None)
+    with pytest.raises(S2SError, match="needs sacremoses: pip install sacremoses"):
+        lowercase_tokenized_bleu(["x"], ["x"], "en")
+
+
+def test_tokenized_lower_case_bleu_scores_what_moses_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stand:
+        def __init__(self, lang: str) -> None:
+            assert lang == "de"
+
+        def normalize(self, text: str) -> str:
+            return text.replace("„", '"')
+
+        def tokenize(self, text: str, return_str: bool, escape: bool) -> str:
+            assert return_str
+            assert not escape
+            return text.replace(".", " .").replace('"', '" ')
+
+    module = SimpleNamespace(MosesPunctNormalizer=Stand, MosesTokenizer=Stand)
+    monkeypatch.setitem(sys.modules, "sacremoses", module)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.1")
+    score = lowercase_tokenized_bleu(["„Ein altes Haus am Fluss."], ['"ein ALTES haus am fluss.'], "de")
+    assert score.value == pytest.approx(100)
+    assert "tok:none" in score.signature
+    assert score.signature.endswith("|prepared:lower+moses.de|sacremoses:0.1")

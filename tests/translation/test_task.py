@@ -1,0 +1,158 @@
+"""The translation task: its batches can be taken up anywhere, and its validation disturbs nothing."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from s2s.device import choose_compute
+from s2s.errors import DataError, RunError
+from s2s.nn.weights import weights_of
+from s2s.recipe.load import parse_recipe
+from s2s.run import RunFolder
+from s2s.translation.recipe import TranslationRecipe
+from s2s.translation.splits import open_splits
+from s2s.translation.task import TranslationTask, prepare
+
+RECIPE = """
+task = "translation"
+
+[data]
+source = "letters"
+target = "numbers"
+train.pairs = [
+    ["a b c d", "one two three four"], ["b c d a", "two three four one"], ["c d a b", "three four one two"],
+    ["a c", "one three"], ["b d", "two four"], ["d", "four"], ["a", "one"], ["d c b a", "four three two one"],
+]
+validation.pairs = [["a b c d", "one two three four"], ["d", "four"], ["", "x"], ["a c", "one three"]]
+
+[tokenizer]
+model = "bpe"
+vocabulary_size = 40
+byte_fallback = false
+
+[model]
+embedding_size = 8
+hidden_size = 8
+dropout.embedding = 0.5
+
+[training]
+steps = 10
+batch_tokens = 15
+precision = "float32"
+"""
+Prepare = Callable[..., TranslationTask]
+
+
+def recipe_with(*overrides: str) -> TranslationRecipe:
+    return parse_recipe(RECIPE, origin="test", folder=Path("/"), overrides=overrides)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    return folder
+
+
+@pytest.fixture
+def prepared(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
+    """Prepares the task of the recipe with some overrides."""
+    monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
+
+    def prepare_with(*overrides: str) -> TranslationTask:
+        recipe = recipe_with(*overrides)
+        return prepare(recipe, run, choose_compute("cpu", "float32"), open_splits(recipe.data, None))
+
+    return prepare_with
+
+
+@pytest.mark.parametrize("sampling", [0, 0.3])
+def test_batches_can_be_taken_up_anywhere(prepared: Prepare, sampling: float) -> None:
+    task = prepared(f"tokenizer.sampling={sampling}")
+    count = task.batches_in_epoch(1)
+    assert count > 2
+    whole = list(task.batches(1, 0))
+    assert len(whole) == count
+    assert sum(len(batch.source) for batch in whole) == 8
+    for skip in range(count + 1):
+        rest = list(task.batches(1, skip))
+        assert len(rest) == count - skip
+        for batch, same in zip(rest, whole[skip:], strict=True):
+            assert torch.equal(batch.source, same.source)
+            assert torch.equal(batch.targets, same.targets)
+
+
+def test_sampling_draws_other_pieces_in_each_epoch_of_the_same_text(prepared: Prepare) -> None:
+    task = prepared("tokenizer.sampling=0.5")
+    drawn = [
+        sorted(tuple(row) for batch in task.batches(epoch, 0) for row in batch.targets.tolist()) for epoch in (0, 1)
+    ]
+    assert drawn[0] != drawn[1]
+    texts = [sorted(task.target.decode(list(row)) for row in rows) for rows in drawn]
+    assert texts[0] == texts[1] == sorted(target for _, target in task.recipe.data.train.pairs)  # type: ignore[union-attr]
+
+
+def test_validation_draws_no_random_numbers_and_leaves_the_weights(prepared: Prepare) -> None:
+    task = prepared()
+    task.model.eval()
+    weights = {name: weight.clone() for name, weight in weights_of(task.model).items()}
+    state = torch.get_rng_state()
+    with torch.inference_mode():
+        first, second = task.validate(), task.validate()
+    assert first == second
+    assert first.keys() == {"nats_per_token", "bleu", "chrf"}
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(weight, weights[name]) for name, weight in weights_of(task.model).items())
+
+
+def test_validation_loss_does_not_depend_on_the_batches(prepared: Prepare) -> None:
+    losses = []
+    for tokens in (1, 8, 1000):
+        task = prepared(f"training.batch_tokens={tokens}")
+        task.model.eval()
+        with torch.inference_mode():
+            losses.append(task.validate()["nats_per_token"])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5) == losses[2]
+
+
+def test_blank_validation_lines_are_left_out_and_none_left_is_an_error(prepared: Prepare) -> None:
+    assert len(prepared().validation) == 3
+    with pytest.raises(DataError, match=r"data\.validation: the pairs in the recipe has no pairs"):
+        prepared('data.validation.pairs=[["", "x"]]')
+
+
+def test_tokenizers_are_trained_anew_until_there_is_a_checkpoint(prepared: Prepare, run: RunFolder) -> None:
+    prepared()
+    model = run.path / "tokenizer.model"
+    whole = model.read_bytes()
+    model.write_bytes(b"half")
+    prepared()
+    assert model.read_bytes() == whole
+    run.last.mkdir()
+    (run.last / "checkpoint.json").write_text("{}")
+    model.unlink()
+    with pytest.raises(RunError, match=r"tokenizer\.model: there is no such file"):
+        prepared()
+
+
+def test_the_decoder_path_is_said_with_its_reason(prepared: Prepare) -> None:
+    assert prepared().path() == "decoder: whole sentences (nothing feeds back)"
+    assert "input feeding" in prepared("model.input_feeding=true").path()
+    assert "forcing rate" in prepared("training.teacher_forcing.rate=0.9").path()
+    assert "forcing rate" in prepared("training.teacher_forcing.schedule=linear").path()
+
+
+def test_the_forcing_rate_follows_its_schedule(prepared: Prepare) -> None:
+    task = prepared("training.teacher_forcing.schedule=linear", "training.teacher_forcing.steps=10")
+    assert [task.rates(step)["forcing_rate"] for step in (0, 5, 10, 20)] == pytest.approx([1, 0.5, 0, 0])
+
+
+def test_what_is_unknown_or_dropped_is_said(prepared: Prepare, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "s2s")
+    prepared("tokenizer.kind=words", "tokenizer.minimum_count=6", "data.max_tokens=3")
+    assert "are unknown to the tokenizer; raise tokenizer.vocabulary_size" in caplog.text
+    assert "the pairs in the recipe: 4 pairs dropped, longer than 3 tokens" in caplog.text
+    assert "the pairs in the recipe: 4 pairs; the pairs in the recipe: 3 pairs" in caplog.text
