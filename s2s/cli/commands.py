@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import click
 from tqdm import tqdm
 
-from s2s.cli.terminal import Commands, importing, messages
+from s2s.cli.terminal import Commands, messages
 from s2s.errors import S2SError
 from s2s.version import VERSION
 
@@ -190,11 +190,10 @@ def translate(
         raise click.UsageError("--tokens needs --format jsonl")
     if source is None and sys.stdin is None:
         raise S2SError("the standard input is closed; give --input FILE, or lines")
-    with importing():
-        from s2s.translation.translator import Translator
     from s2s.cli.filter import arriving, in_blocks, rendered
     from s2s.cli.filter import output as opened
     from s2s.text.lines import read_lines
+    from s2s.translation.translator import Translator
 
     translator = Translator.load(*runs, device=device, precision=precision)
     if batch:
@@ -304,8 +303,7 @@ def generate(
     """Continue a text with the language model RUN."""
     if not math.isfinite(temperature + top_p):
         raise click.UsageError("--temperature and --top-p must be numbers")
-    with importing():
-        from s2s.language.generator import Generator
+    from s2s.language.generator import Generator
     from s2s.run import json_text
 
     found = Generator.load(run, device=device, precision=precision).generate(
@@ -340,8 +338,7 @@ def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, d
 
     A column for each target, and one for each of its quantiles where the model gives them.
     """
-    with importing():
-        from s2s.forecast.task import forecast_rows
+    from s2s.forecast.task import forecast_rows
     from s2s.run import json_text
 
     rows, draw = forecast_rows(run, source, device)

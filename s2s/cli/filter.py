@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from s2s.errors import DataError
@@ -19,9 +17,8 @@ if TYPE_CHECKING:
 
 LINES_AT_ONCE = 2048
 """Lines taken together, so that similar lengths meet; fewer when no more are waiting."""
-CHUNK_BYTES = 1 << 16
-CHUNKS_AHEAD = 64
-"""Chunks read before they are asked for; they bound the memory that a long input takes."""
+CHUNK_BYTES = 1 << 20
+"""Bytes read together at most; they bound the memory that a long input takes."""
 
 
 def in_blocks(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -47,17 +44,18 @@ def arriving(stream: IO[bytes]) -> Iterator[list[str]]:
     Only `\n` and `\r\n` end a line; a byte-order mark is dropped, and a last line without an end counts.
     Raises DataError for a line that is not UTF-8, after the lines before it.
     """
-    unfinished = bytearray()
-    number = 0
-    for data in _arrivals(stream):
+    unfinished, number = bytearray(), 0
+    source = getattr(stream, "raw", stream)  # a buffered reader says b"" where there is nothing yet, as at the end
+    while data := source.read(CHUNK_BYTES):
         unfinished += data
         if b"\n" in data:
-            *whole, rest = bytes(unfinished).split(b"\n")
-            unfinished = bytearray(rest)
+            *whole, unfinished = unfinished.split(b"\n")
             yield from in_blocks(_decoded([line.removesuffix(b"\r") for line in whole], number))
             number += len(whole)
+    if data is None:
+        raise BlockingIOError(errno.EAGAIN, "the standard input does not wait for its data (it is non-blocking)")
     if unfinished and not (number == 0 and unfinished == BYTE_ORDER_MARK):
-        yield from in_blocks(_decoded([bytes(unfinished)], number))
+        yield from in_blocks(_decoded([unfinished], number))
 
 
 @contextmanager
@@ -108,41 +106,7 @@ def _row(found: "Translation", tokens: bool) -> dict[str, Any]:
     return row
 
 
-def _arrivals(stream: IO[bytes]) -> Iterator[bytes]:
-    """The bytes of a stream: each time all that is there, up to some LINES_AT_ONCE lines of it."""
-    queue: Queue[bytes | Exception] = Queue(CHUNKS_AHEAD)
-    Thread(target=_read, args=(stream, queue), daemon=True).start()
-    ended = False
-    while not ended:
-        chunks = [queue.get()]
-        lines = 0
-        try:
-            while isinstance(chunks[-1], bytes) and chunks[-1] and lines < LINES_AT_ONCE:
-                lines += chunks[-1].count(b"\n")
-                chunks.append(queue.get_nowait())
-        except Empty:
-            pass
-        yield b"".join(chunk for chunk in chunks if isinstance(chunk, bytes))
-        if isinstance(chunks[-1], Exception):
-            raise chunks[-1]
-        ended = chunks[-1] == b""
-
-
-def _read(stream: IO[bytes], queue: "Queue[bytes | Exception]") -> None:
-    """Hand over all of a stream, then nothing, or what went wrong."""
-    # Unbuffered: a thread that waits inside a buffered reader holds its lock, and Python dies of that when it ends.
-    source = getattr(stream, "raw", stream)
-    try:
-        while data := source.read(CHUNK_BYTES):
-            queue.put(data)
-        if data is None:
-            raise BlockingIOError(errno.EAGAIN, "the standard input does not wait for its data (it is non-blocking)")
-        queue.put(b"")
-    except Exception as problem:
-        queue.put(problem)
-
-
-def _decoded(lines: Sequence[bytes], before: int) -> Iterator[str]:
+def _decoded(lines: Sequence[bytearray], before: int) -> Iterator[str]:
     """Text of raw lines, `before` of which have come already."""
     for number, line in enumerate(lines, start=before + 1):
         raw = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line

@@ -4,7 +4,6 @@ Used by `s2s.cli.commands` alone, and like it allowed to print.
 """
 
 import errno
-import gc
 import logging
 import os
 import signal
@@ -74,25 +73,6 @@ class _ThroughBars(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
         tqdm.write(prefix + self.format(record), file=sys.stderr)
-
-
-@contextmanager
-def importing() -> Iterator[None]:
-    """Around the import of torch, so that Python does not look for garbage among what it has just made.
-
-    It would go through hundreds of thousands of objects again and again: a tenth of the time, where a line is waiting.
-    """
-    if "torch" in sys.modules:
-        yield
-        return
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if enabled:
-            gc.enable()
 
 
 @contextmanager

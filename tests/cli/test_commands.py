@@ -478,12 +478,3 @@ def call(*arguments: str, code: int = 0) -> Result:
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert result.exit_code == code, (result.stdout, result.stderr)
     return result
-
-
-def test_the_garbage_collector_works_again_behind_an_import() -> None:
-    program = (
-        "import gc; from s2s.cli.terminal import importing\n"
-        "with importing(): assert not gc.isenabled(); import torch\n"
-        "assert gc.isenabled() and gc.get_freeze_count() > 100_000"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
