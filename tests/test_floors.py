@@ -115,7 +115,7 @@ def test_only_the_command_line_prints(module: str) -> None:
 
 @pytest.mark.parametrize(
     "start",
-    ["__init__", "cli/commands", "cli/filter", "recipe/load", "corpus/find", "jobs/table", "translation/splits"],
+    ["__init__", "cli/commands", "cli/filter", "recipe/load", "corpus/find", "jobs/table", "translation/pairs"],
 )
 def test_what_answers_at_once_does_not_import_torch(start: str) -> None:
     pending, seen = [start], {start}

@@ -21,11 +21,11 @@ from s2s.device import choose_compute
 from s2s.run import RunFolder
 from s2s.text.batches import collate
 from s2s.training.trainer import Trainer
+from s2s.translation.pairs import open_splits
 from s2s.translation.recipe import TableSplit, TranslationData, TranslationRecipe
 from s2s.translation.search.greedy import greedy_search
 from s2s.translation.search.hypotheses import SearchOptions
 from s2s.translation.search.step import Stepper
-from s2s.translation.splits import open_splits
 from s2s.translation.task import TranslationTask, prepare
 from s2s.translation.translator import Translator
 

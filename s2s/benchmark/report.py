@@ -20,8 +20,8 @@ from s2s.nn.weights import save_tensors, weights_of
 from s2s.recipe.load import Recipe
 from s2s.recipe.toml import recipe_toml
 from s2s.run import RunFolder, recipe_of
+from s2s.translation.pairs import open_splits
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.splits import open_splits
 from s2s.translation.task import prepare
 from s2s.translation.translator import Translator
 
@@ -52,7 +52,7 @@ def benchmark(recipe: Recipe, run: Path, *, asked: bool, corpora: Path | None, d
         write_text(own.recipe, recipe_toml(recipe))
         save_tensors(own.best, weights_of(task.model))
         translator = Translator.load(chosen, device=str(compute.device))
-        pairs = list((splits.test or splits.validation).read())[:SENTENCES]
+        pairs = list(splits.get("test", splits["validation"]).read())[:SENTENCES]
         pairs = [(source, reference) for source, reference in pairs if source.strip()]
         if not pairs:
             raise DataError("bench: the first test sentences are all blank, so there is nothing to translate")

@@ -124,27 +124,27 @@ def _check_data(recipe: Any, corpora: Path | None) -> None:
     if recipe.task == "forecast":
         _check_series(recipe, corpora)
         return
-    from s2s.language.texts import open_texts
-    from s2s.translation.splits import open_splits
+    from s2s.language.text import open_texts
+    from s2s.translation.pairs import open_splits
 
     language = recipe.task == "language"
-    opened = open_texts(recipe, corpora) if language else open_splits(recipe.data, corpora)
+    opened: Any = open_texts(recipe, corpora) if language else open_splits(recipe.data, corpora)
     unit = "characters" if language else "pairs"
-    for name, source in opened._asdict().items():
-        if source is not None:
-            bar = tqdm(source.read(), desc=f"data.{name}", unit=" lines", disable=None, leave=False)
-            count = sum(len(piece) if language else 1 for piece in bar)
-            log.info("data.%s: %s, %s %s", name, source.description, f"{count:,}", unit)
+    for name, source in opened.items():
+        bar = tqdm(source.read(), desc=f"data.{name}", unit=" lines", disable=None, leave=False)
+        count = sum(len(piece) if language else 1 for piece in bar)
+        log.info("data.%s: %s, %s %s", name, source.description, f"{count:,}", unit)
     click.echo(recipe_toml(recipe), nl=False)
 
 
 def _check_series(recipe: Any, corpora: Path | None) -> None:
     """Read the series that the recipe names, and print the recipe with all its values."""
-    from s2s.forecast.task import find_series, prepare_series, read_series
+    from s2s.forecast.table import find_series
+    from s2s.forecast.windows import prepare_series
     from s2s.recipe.toml import recipe_toml
 
-    source = find_series(recipe.data, corpora).series
-    parts = prepare_series(recipe.data, read_series(recipe.data, source.path)).parts
+    source = find_series(recipe.data, corpora)["series"]
+    parts = prepare_series(recipe.data, source.read()).parts
     counts = parts.validation, parts.test - parts.validation, parts.end - parts.test
     log.info("data.series: %s, %d rows to train on, %d to validate, %d to test", source.description, *counts)
     click.echo(recipe_toml(recipe), nl=False)
@@ -338,7 +338,7 @@ def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, d
 
     A column for each target, and one for each of its quantiles where the model gives them.
     """
-    from s2s.forecast.task import forecast_rows
+    from s2s.forecast.forecaster import forecast_rows
     from s2s.run import json_text
 
     rows, draw = forecast_rows(run, source, device)

@@ -1,7 +1,7 @@
 """A trained forecaster: the next steps of a series, with intervals."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -13,9 +13,11 @@ from torch import Tensor
 from s2s.device import Compute, choose_compute
 from s2s.errors import DataError, RunError
 from s2s.forecast.model import Forecaster, build_forecaster
+from s2s.forecast.plots import plot_next
 from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.scaling import Scaler, require_scalable
-from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups
+from s2s.forecast.table import read_series
+from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups, values_of
 from s2s.nn.weights import load_tensors, put_weights
 from s2s.run import RunFolder, recipe_of
 
@@ -142,3 +144,27 @@ class SeriesForecaster:
             return Forecasts(points, None)
         ordered = forecast.sort(dim=-1).values.double().cpu().numpy()
         return Forecasts(points, np.stack([restore(ordered[..., level], known) for level in range(len(levels))]))
+
+
+def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dict[str, float]], Callable[[Path], None]]:
+    """The next steps after a table, or after the run's own: a row for each, with quantiles where the model has them.
+
+    And what draws the last rows and the forecast of the first target to a path.
+    """
+    forecaster = SeriesForecaster.load(run, device=device)
+    data = forecaster.recipe.data
+    read, known = forecaster.scaling.read, forecaster.scaling.targets
+    if source is not None:
+        read, known = values_of(data, read_series(data, source))
+    found = forecaster.next_steps(read, known)
+    rows = []
+    for step in range(data.horizon):
+        row: dict[str, float] = {"step": step + 1}
+        for place, name in enumerate(data.targets):
+            quantiles = () if found.quantiles is None else found.quantiles[:, 0, step, place]
+            values = found.points[0, step, place], *quantiles
+            row.update(zip(forecaster.recipe.columns_of(name), map(float, values), strict=True))
+        rows.append(row)
+    ends = None if found.quantiles is None else (found.quantiles[0, 0, :, 0], found.quantiles[-1, 0, :, 0])
+    title = f"{data.targets[0]}, the next {data.horizon}"
+    return rows, lambda path: plot_next(known[:, 0], found.points[0, :, 0], ends, path, title)

@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
+from s2s.forecast.recipe import CsvFile, SeriesData
+from s2s.text.encoded import identity_of
 from s2s.text.lines import read_lines
+from s2s.text.source import Source, find_each, only_file
 
 log = logging.getLogger("s2s")
 Floats = NDArray[np.float64]
@@ -41,6 +44,23 @@ class SeriesTable(NamedTuple):
     def place(self, row: int) -> str:
         """A row by its file and line, for messages."""
         return f"{self.path}, line {self.lines[row]:,}"
+
+
+def find_series(data: SeriesData, corpora: Path | None) -> dict[str, Source[SeriesTable]]:
+    """The table that a recipe names, by its key; CorpusError or DataError for what is not there."""
+
+    def found(series: str | CsvFile) -> Source[SeriesTable]:
+        path = only_file(series, corpora, "table") if isinstance(series, str) else Path(series.file)
+        description = series if isinstance(series, str) else path.name
+        return Source(lambda: read_series(data, path), identity_of([path]), description)
+
+    return find_each({"series": data.series}, found)
+
+
+def read_series(data: SeriesData, path: Path) -> SeriesTable:
+    """The columns that a recipe names, of its own file or of another."""
+    wanted = list(dict.fromkeys((*data.read, *data.targets)))
+    return read_table(path, wanted, time=data.time, newest_first=data.newest_first)
 
 
 class _Row(NamedTuple):

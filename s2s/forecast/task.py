@@ -1,130 +1,27 @@
 """Forecasting: from a recipe to a series, model, loss and validation."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2s.corpus.find import split_files
 from s2s.device import Compute
-from s2s.errors import DataError, S2SError
 from s2s.forecast.baselines import naive_errors
-from s2s.forecast.forecaster import SavedScaling, SeriesForecaster
+from s2s.forecast.forecaster import SavedScaling
 from s2s.forecast.model import Forecaster, build_forecaster, forecast_loss
-from s2s.forecast.plots import plot_next
-from s2s.forecast.recipe import ForecastRecipe, SeriesData
-from s2s.forecast.scaling import Scaler, fit_scaler, require_scalable
-from s2s.forecast.table import SeriesTable, read_table
-from s2s.forecast.windows import WINDOWS_AT_ONCE, Parts, Windows, divide, in_groups
+from s2s.forecast.recipe import ForecastRecipe
+from s2s.forecast.table import SeriesTable
+from s2s.forecast.windows import WINDOWS_AT_ONCE, Series, in_groups, prepare_series
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder, write_json
-from s2s.text.encoded import identity_of
+from s2s.text.source import Source
 from s2s.training.forcing import forcing_rate
 
 log = logging.getLogger("s2s")
-Floats = NDArray[np.float64]
-
-
-class Series(NamedTuple):
-    """A table with its parts and its scaling."""
-
-    table: SeriesTable
-    read: Floats
-    """(N, F) what the model reads, in the file's units"""
-    targets: Floats
-    """(N, K)"""
-    parts: Parts
-    reader: Scaler
-    scaler: Scaler
-    """of the targets"""
-
-    def truth(self, windows: Windows) -> Floats:
-        """(O, H, K) what came after each window, in the file's units."""
-        ahead: Floats = self.targets[windows.origins[:, None] + np.arange(windows.horizon)]
-        return ahead
-
-    def in_units(self, windows: Windows, scaled: Floats) -> Floats:
-        """(..., O, H, K) forecasts after each window, from scaled to the file's units."""
-        return self.scaler.restore(scaled.astype(np.float64), self.targets[windows.origins - 1])
-
-    def windows(self, data: SeriesData, first: int, end: int) -> Windows:
-        """The windows whose forecasts lie in a range of rows; a first row that has no return is in none."""
-        read, targets = self.reader.scale(self.read), self.scaler.scale(self.targets)
-        first = max(first, data.rows_before)
-        return Windows(read, targets, first=first, end=end, window=data.window, horizon=data.horizon)
-
-
-class Found(NamedTuple):
-    """A CSV file that is there."""
-
-    path: Path
-    identity: str
-    """SHA-256 that changes when the file changes"""
-    description: str
-
-
-class SeriesSource(NamedTuple):
-    """All data of a recipe."""
-
-    series: Found
-
-
-def find_series(data: SeriesData, corpora: Path | None) -> SeriesSource:
-    """Find the CSV file that a recipe names; CorpusError or DataError for what is not there."""
-    try:
-        if isinstance(data.series, str):
-            files = split_files(data.series, corpora).files
-            if len(files) != 1:
-                raise DataError(f"{data.series}: is not one table, it has {', '.join(sorted(files)) or 'no files'}")
-            path, description = next(iter(files.values())), data.series
-        else:
-            path, description = Path(data.series.file), Path(data.series.file).name
-        return SeriesSource(Found(path, identity_of([path]), description))
-    except S2SError as problem:
-        raise type(problem)(f"data.series: {problem}") from None
-
-
-def read_series(data: SeriesData, path: Path) -> SeriesTable:
-    """The columns that a recipe names, of its own file or of another."""
-    wanted = list(dict.fromkeys((*data.read, *data.targets)))
-    return read_table(path, wanted, time=data.time, newest_first=data.newest_first)
-
-
-def values_of(data: SeriesData, table: SeriesTable) -> tuple[Floats, Floats]:
-    """(N, F) what the model reads and (N, K) the targets; DataError for a value that the scaling is not defined for."""
-    read, targets = (np.stack([table.columns[name] for name in names], axis=1) for names in (data.read, data.targets))
-    require_scalable(data.scaling, read, data.read, table.place)
-    require_scalable(data.scaling, targets, data.targets, table.place)
-    return read, targets
-
-
-def prepare_series(data: SeriesData, table: SeriesTable) -> Series:
-    """Divide a series in time, and fit the scaling on its training part; DataError as these do."""
-    read, targets = values_of(data, table)
-    parts = divide(
-        len(table),
-        validation_share=data.validation_share,
-        test_share=data.test_share,
-        rows_before=data.rows_before,
-        horizon=data.horizon,
-    )
-    try:
-        reader = fit_scaler(data.scaling, read[: parts.validation], data.read)
-        scaler = fit_scaler(data.scaling, targets[: parts.validation], data.targets)
-    except DataError as problem:
-        raise DataError(f"{table.path}: {problem}") from None
-    for name, error in zip(data.targets, naive_errors(targets[: parts.validation]), strict=True):
-        if not error:
-            raise DataError(
-                f"{table.path}: column {name}: never changes in the training part, so there is nothing to forecast;"
-                " leave it out of data.targets"
-            )
-    return Series(table, read, targets, parts, reader, scaler)
 
 
 class ForecastTask:
@@ -210,9 +107,11 @@ class ForecastTask:
         return f"windows of {data.window} rows, {steps}"
 
 
-def prepare(recipe: ForecastRecipe, run: RunFolder, compute: Compute, source: SeriesSource) -> ForecastTask:
+def prepare(
+    recipe: ForecastRecipe, run: RunFolder, compute: Compute, sources: Mapping[str, Source[SeriesTable]]
+) -> ForecastTask:
     """Everything before the first step: read, divide and scale the series, keep its scaling, build the model."""
-    table = read_series(recipe.data, source.series.path)
+    table = sources["series"].read()
     series = prepare_series(recipe.data, table)
     parts = series.parts
     log.info(
@@ -231,27 +130,3 @@ def prepare(recipe: ForecastRecipe, run: RunFolder, compute: Compute, source: Se
     saved = SavedScaling(series.reader, series.scaler, series.read[kept], series.targets[kept])
     write_json(run.series, saved.as_json())
     return ForecastTask(recipe, model, series, compute)
-
-
-def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dict[str, float]], Callable[[Path], None]]:
-    """The next steps after a table, or after the run's own: a row for each, with quantiles where the model has them.
-
-    And what draws the last rows and the forecast of the first target to a path.
-    """
-    forecaster = SeriesForecaster.load(run, device=device)
-    data = forecaster.recipe.data
-    read, known = forecaster.scaling.read, forecaster.scaling.targets
-    if source is not None:
-        read, known = values_of(data, read_series(data, source))
-    found = forecaster.next_steps(read, known)
-    rows = []
-    for step in range(data.horizon):
-        row: dict[str, float] = {"step": step + 1}
-        for place, name in enumerate(data.targets):
-            quantiles = () if found.quantiles is None else found.quantiles[:, 0, step, place]
-            values = found.points[0, step, place], *quantiles
-            row.update(zip(forecaster.recipe.columns_of(name), map(float, values), strict=True))
-        rows.append(row)
-    ends = None if found.quantiles is None else (found.quantiles[0, 0, :, 0], found.quantiles[-1, 0, :, 0])
-    title = f"{data.targets[0]}, the next {data.horizon}"
-    return rows, lambda path: plot_next(known[:, 0], found.points[0, :, 0], ends, path, title)

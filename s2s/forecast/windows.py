@@ -1,4 +1,4 @@
-"""Parts of a series in time order, and the windows that end in them."""
+"""A series with its parts in time order, and the windows that end in them."""
 
 from typing import NamedTuple
 
@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from s2s.errors import DataError
+from s2s.forecast.baselines import naive_errors
+from s2s.forecast.recipe import SeriesData
+from s2s.forecast.scaling import Scaler, fit_scaler, require_scalable
+from s2s.forecast.table import SeriesTable
 
 Floats = NDArray[np.float64]
 WINDOWS_AT_ONCE = 1024
@@ -91,3 +95,64 @@ class Windows:
 def in_groups(numbers: NDArray[np.integer], size: int) -> list[NDArray[np.integer]]:
     """Numbers (N,) in their order, at most `size` of them together."""
     return np.split(numbers, range(size, len(numbers), size))
+
+
+class Series(NamedTuple):
+    """A table with its parts and its scaling."""
+
+    table: SeriesTable
+    read: Floats
+    """(N, F) what the model reads, in the file's units"""
+    targets: Floats
+    """(N, K)"""
+    parts: Parts
+    reader: Scaler
+    scaler: Scaler
+    """of the targets"""
+
+    def truth(self, windows: Windows) -> Floats:
+        """(O, H, K) what came after each window, in the file's units."""
+        ahead: Floats = self.targets[windows.origins[:, None] + np.arange(windows.horizon)]
+        return ahead
+
+    def in_units(self, windows: Windows, scaled: Floats) -> Floats:
+        """(..., O, H, K) forecasts after each window, from scaled to the file's units."""
+        return self.scaler.restore(scaled.astype(np.float64), self.targets[windows.origins - 1])
+
+    def windows(self, data: SeriesData, first: int, end: int) -> Windows:
+        """The windows whose forecasts lie in a range of rows; a first row that has no return is in none."""
+        read, targets = self.reader.scale(self.read), self.scaler.scale(self.targets)
+        first = max(first, data.rows_before)
+        return Windows(read, targets, first=first, end=end, window=data.window, horizon=data.horizon)
+
+
+def values_of(data: SeriesData, table: SeriesTable) -> tuple[Floats, Floats]:
+    """(N, F) what the model reads and (N, K) the targets; DataError for a value that the scaling is not defined for."""
+    read, targets = (np.stack([table.columns[name] for name in names], axis=1) for names in (data.read, data.targets))
+    require_scalable(data.scaling, read, data.read, table.place)
+    require_scalable(data.scaling, targets, data.targets, table.place)
+    return read, targets
+
+
+def prepare_series(data: SeriesData, table: SeriesTable) -> Series:
+    """Divide a series in time, and fit the scaling on its training part; DataError as these do."""
+    read, targets = values_of(data, table)
+    parts = divide(
+        len(table),
+        validation_share=data.validation_share,
+        test_share=data.test_share,
+        rows_before=data.rows_before,
+        horizon=data.horizon,
+    )
+    try:
+        reader = fit_scaler(data.scaling, read[: parts.validation], data.read)
+        scaler = fit_scaler(data.scaling, targets[: parts.validation], data.targets)
+    except DataError as problem:
+        raise DataError(f"{table.path}: {problem}") from None
+    for name, error in zip(data.targets, naive_errors(targets[: parts.validation]), strict=True):
+        if not error:
+            raise DataError(
+                f"{table.path}: column {name}: never changes in the training part, so there is nothing to forecast;"
+                " leave it out of data.targets"
+            )
+    return Series(table, read, targets, parts, reader, scaler)

@@ -11,16 +11,18 @@ from s2s.forecast.baselines import baselines, naive_errors
 from s2s.forecast.forecaster import SeriesForecaster
 from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.scores import Interval, pinball_loss, score_forecast
-from s2s.forecast.task import SeriesSource, find_series, prepare_series, read_series
+from s2s.forecast.table import SeriesTable, find_series
+from s2s.forecast.windows import prepare_series
 from s2s.language.generator import Generator
 from s2s.language.recipe import LanguageRecipe, TextFile
 from s2s.language.task import encoded, score_text
-from s2s.language.texts import Source, open_text, open_texts
+from s2s.language.text import Pieces, open_text, open_texts
 from s2s.recipe.load import Recipe
 from s2s.run import RunFolder, recipe_of
+from s2s.text.source import Source
+from s2s.translation.pairs import open_split
 from s2s.translation.recipe import FileSplit, Split
 from s2s.translation.scores import bleu, by_length, chrf, paired_bootstrap, rates, tokenization_for
-from s2s.translation.splits import open_split
 from s2s.translation.translator import Translator
 
 
@@ -68,7 +70,7 @@ def evaluate(
                 raise DataError(f"{path}: a forecaster is scored on the test or validation part of its own series")
             if beam is not None:
                 raise DataError(f"{path}: a forecaster translates nothing; leave out --beam")
-            series = find_series(recipe.data, corpora)
+            series = find_series(recipe.data, corpora)["series"]
             _require_same_series(RunFolder(Path(path)), series)
             forecaster = SeriesForecaster.load(path, device=device)
             results.append(score_series(forecaster, series, run=str(path), split=on or "test"))
@@ -86,33 +88,33 @@ def evaluate(
     return results
 
 
-def _require_same_series(run: RunFolder, source: SeriesSource) -> None:
+def _require_same_series(run: RunFolder, source: Source[SeriesTable]) -> None:
     """DataError for a series that is not the one trained on: rows that were learned from could be scored as unseen."""
     try:
         before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]["series"]
     except (OSError, ValueError, KeyError, TypeError):
         return  # it is only a record, and may be damaged
-    if before != source.series.identity:
+    if before != source.identity:
         raise DataError(
-            f"{source.series.path}: has changed since {run} was trained on it, so rows that it learned from could be"
+            f"{source.description}: has changed since {run} was trained on it, so rows that it learned from could be"
             " scored as unseen; put the old file back, or train again"
         )
 
 
 def _text_of(
     recipe: LanguageRecipe, on: str | None, files: TextFile | None, corpora: Path | None
-) -> tuple[str, Source]:
+) -> tuple[str, Pieces]:
     """The text to score a language model on, and its name."""
     if files is not None:
         return files.file, open_text(files, corpora)
     wanted = on or ("validation" if recipe.data.test is None else "test")
     if wanted in ("train", "validation"):  # one may be held out of the other
-        return wanted, getattr(open_texts(recipe, corpora), wanted)
+        return wanted, open_texts(recipe, corpora)[wanted]
     split = split_of(recipe, wanted)
     return split if isinstance(split, str) else wanted, open_text(split, corpora)
 
 
-def score_language(generator: Generator, source: Source, *, run: str, split: str) -> dict[str, Any]:
+def score_language(generator: Generator, source: Pieces, *, run: str, split: str) -> dict[str, Any]:
     """Run a language model over a text, and say what its tokens have cost it."""
     recipe = generator.recipe
     text = encoded(source, generator.tokenizer, recipe.data)
@@ -129,11 +131,11 @@ def score_language(generator: Generator, source: Source, *, run: str, split: str
     }
 
 
-def score_series(forecaster: SeriesForecaster, source: SeriesSource, *, run: str, split: str) -> dict[str, Any]:
+def score_series(forecaster: SeriesForecaster, source: Source[SeriesTable], *, run: str, split: str) -> dict[str, Any]:
     """Forecast from every row of a part of the series, and hold it against what came and against the baselines."""
     recipe = forecaster.recipe
     data = recipe.data
-    series = prepare_series(data, read_series(data, source.series.path))
+    series = prepare_series(data, source.read())
     parts = series.parts
     first, end = (parts.test, parts.end) if split == "test" else (parts.validation, parts.test)
     windows = series.windows(data, first, end)

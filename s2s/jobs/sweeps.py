@@ -10,14 +10,14 @@ from s2s.jobs.pictures import SHOWN_ENTRIES, episodes, shown_tokens
 from s2s.language.plots import plot_accuracies, plot_states
 from s2s.language.recipe import LanguageRecipe
 from s2s.language.task import LanguageTask, encoded, score_text
-from s2s.language.texts import Source
+from s2s.language.text import Pieces
 from s2s.run import Metrics, RunFolder, write_json
 
 PICTURED = 25
 """Trainings whose states are drawn, in a square."""
 
 
-def finish_sweep(run: RunFolder, task: LanguageTask, fresh: Source | None) -> None:
+def finish_sweep(run: RunFolder, task: LanguageTask, fresh: Pieces | None) -> None:
     """Write sweep.json and the picture of a sweep: each training's last weights, on both texts."""
     recipe, model = task.recipe, task.model
     assert recipe.sweep is not None

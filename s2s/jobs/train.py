@@ -4,7 +4,7 @@ import json
 import logging
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from s2s.errors import RecipeError, RunError, S2SError, TrainingError
 from s2s.files import write_text
 from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.scores import SUSPICION
-from s2s.forecast.task import SeriesSource, find_series
+from s2s.forecast.table import find_series
 from s2s.forecast.task import prepare as prepare_forecast
 from s2s.jobs.evaluate import evaluate, without_text
 from s2s.jobs.pictures import AnyTask, draw
@@ -26,18 +26,19 @@ from s2s.jobs.sweeps import finish_sweep
 from s2s.language.recipe import LanguageRecipe
 from s2s.language.task import LanguageTask
 from s2s.language.task import prepare as prepare_language
-from s2s.language.texts import Texts, open_texts
+from s2s.language.text import open_texts
 from s2s.recipe.load import Recipe, variants_of
 from s2s.recipe.toml import differences, recipe_toml
 from s2s.run import RunFolder, recipe_of, write_json
+from s2s.text.source import Source
 from s2s.training.trainer import Trainer
+from s2s.translation.pairs import open_splits
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.splits import Splits, open_splits
 from s2s.translation.task import prepare as prepare_translation
 from s2s.version import VERSION
 
 log = logging.getLogger("s2s")
-Data: TypeAlias = Splits | Texts | SeriesSource
+Data: TypeAlias = Mapping[str, Source[Any]]
 FIXED = (
     "task",
     "seed",
@@ -121,8 +122,7 @@ def train(
                     log.warning("%s: %s is %s", run, name, found["meaning"])
         run.plots.mkdir(exist_ok=True)
         if isinstance(task, LanguageTask) and task.recipe.sweep is not None:
-            assert isinstance(splits, Texts)
-            finish_sweep(run, task, splits.test)
+            finish_sweep(run, task, splits.get("test"))
         draw(run, task, device)
     return run
 
@@ -160,12 +160,9 @@ def open_data(recipe: Recipe, corpora: Path | None) -> Data:
 
 def _prepare(recipe: Recipe, run: RunFolder, compute: Compute, data: Data) -> AnyTask:
     if isinstance(recipe, LanguageRecipe):
-        assert isinstance(data, Texts)
         return prepare_language(recipe, run, compute, data)
     if isinstance(recipe, ForecastRecipe):
-        assert isinstance(data, SeriesSource)
         return prepare_forecast(recipe, run, compute, data)
-    assert isinstance(data, Splits)
     return prepare_translation(recipe, run, compute, data)
 
 
@@ -186,13 +183,12 @@ def _check_data(run: RunFolder, splits: Data) -> None:
     """Refuse training pairs that are no longer those that the run began with."""
     try:
         before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]
-        fitted = [name for name in ("train", "validation", "series") if name in splits._fields]
-        changed = [name for name in fitted if before[name] != getattr(splits, name).identity]
+        changed = [name for name, found in splits.items() if name != "test" and before[name] != found.identity]
     except (OSError, ValueError, KeyError, TypeError):
         return  # killed before it was written, or damaged: it is only a record
     for name in changed:
         raise RunError(
-            f"{run}: the text of data.{name} ({getattr(splits, name).description}) has changed since the run began, so"
+            f"{run}: the text of data.{name} ({splits[name].description}) has changed since the run began, so"
             " it cannot go on; put the old one back, or start a new run with --out"
         )
 
@@ -229,5 +225,5 @@ def _environment(
         "precision": str(compute),
         "threads": torch.get_num_threads(),
         "corpora": {name: checksums(name, corpora) for name in names},
-        "data": {name: pairs.identity for name, pairs in splits._asdict().items() if pairs is not None},
+        "data": {name: found.identity for name, found in splits.items()},
     }

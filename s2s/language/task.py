@@ -13,8 +13,7 @@ from s2s.errors import DataError
 from s2s.language.model import LanguageModel, build_language_model, build_members, member_weights
 from s2s.language.recipe import LanguageData, LanguageRecipe
 from s2s.language.scores import Predicted, predict
-from s2s.language.text import Chunks, EncodedText, SeparateLines, Stream, TextBatch, encode_text, whole_words
-from s2s.language.texts import Source, Texts
+from s2s.language.text import Chunks, EncodedText, Pieces, SeparateLines, Stream, TextBatch, encode_text, whole_words
 from s2s.nn.loss import Loss
 from s2s.nn.recurrent import State
 from s2s.run import RunFolder
@@ -113,11 +112,12 @@ class LanguageTask:
         self._state = state or None
 
 
-def prepare(recipe: LanguageRecipe, run: RunFolder, compute: Compute, texts: Texts) -> LanguageTask:
+def prepare(recipe: LanguageRecipe, run: RunFolder, compute: Compute, texts: Mapping[str, Pieces]) -> LanguageTask:
     """Everything before the first step: train or load the tokenizer, encode the texts, build the model."""
-    tokenizer = _tokenizer(recipe, texts.train, run)
-    text, held = (encoded(source, tokenizer, recipe.data) for source in (texts.train, texts.validation))
-    for each, source in ((text, texts.train), (held, texts.validation)):
+    train, validation = texts["train"], texts["validation"]
+    tokenizer = _tokenizer(recipe, train, run)
+    text, held = (encoded(source, tokenizer, recipe.data) for source in (train, validation))
+    for each, source in ((text, train), (held, validation)):
         log.info("%s: %s tokens of %s entries", source.description, f"{len(each.tokens):,}", tokenizer.vocabulary_size)
         if each.unknown:
             share = each.unknown / len(each.tokens)
@@ -131,16 +131,9 @@ def prepare(recipe: LanguageRecipe, run: RunFolder, compute: Compute, texts: Tex
     return LanguageTask(recipe, model, text, held, tokenizer, compute)
 
 
-def encoded(source: Source, tokenizer: Tokenizer, data: LanguageData) -> EncodedText:
+def encoded(source: Pieces, tokenizer: Tokenizer, data: LanguageData) -> EncodedText:
     """The tokens of a text; DataError for one that is too short to predict anything."""
-    text = encode_text(
-        source.read,
-        source.identity,
-        tokenizer,
-        lines=data.cut == "lines",
-        cache=cache_root(),
-        description=source.description,
-    )
+    text = encode_text(source, tokenizer, lines=data.cut == "lines", cache=cache_root())
     framed = data.cut == "lines" and not (isinstance(tokenizer, ListTokenizer) and tokenizer.closed)
     longest = int(text.lines.lengths.max()) if data.cut == "lines" else len(text.tokens)
     if longest < 2 and not framed:
@@ -169,7 +162,7 @@ def score_text(model: LanguageModel, text: EncodedText, recipe: LanguageRecipe, 
     return predict(model, batches, compute.device)
 
 
-def _tokenizer(recipe: LanguageRecipe, train: Source, run: RunFolder) -> Tokenizer:
+def _tokenizer(recipe: LanguageRecipe, train: Pieces, run: RunFolder) -> Tokenizer:
     """The run's tokenizer; until it has a checkpoint it is made, of the recipe's symbols or the training text."""
     if (run.last / "checkpoint.json").exists():
         return load_tokenizers(run.path)[0]

@@ -1,9 +1,11 @@
-"""Running text: encoded once, and cut into batches for a language model."""
+"""The texts that a recipe names: found, encoded once, and cut into batches for a language model."""
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -12,14 +14,83 @@ from torch import Tensor
 from tqdm import tqdm
 
 from s2s.errors import DataError
+from s2s.language.recipe import LanguageRecipe, Text, WrittenText
 from s2s.text.batches import BatchSampler, collate_lines
-from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, token_type
+from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, identity_of, token_type
+from s2s.text.lines import read_text
+from s2s.text.source import Source, find_each, only_file
 from s2s.text.special import END, UNKNOWN
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.wordlist import CharacterTokenizer, ListTokenizer
 
-Pieces = Callable[[], Iterator[str]]
-"""A text, read again at each call: its lines with their ends, long ones in several pieces."""
+Pieces: TypeAlias = Source[Iterator[str]]
+"""A text: its lines with their ends, long ones in several pieces."""
+
+
+def open_texts(recipe: LanguageRecipe, corpora: Path | None) -> dict[str, Pieces]:
+    """All texts that a recipe names, by key; an error says which key named what is not there.
+
+    What is held out of the training text for validation begins at the given share of its characters; where words or
+    lines must stay whole, at the next line.
+    """
+    data = recipe.data
+    named = {"train": data.train, "validation": data.validation, "test": data.test}
+    texts = find_each(named, lambda text: open_text(text, corpora))
+    if data.validation is not None:
+        return texts
+    train, share = texts["train"], data.validation_share
+    total = sum(len(piece) for piece in train.read())
+    kept = int((1 - share) * total)
+    if data.cut == "lines" or recipe.tokenizer.kind != "characters":
+        ends = accumulate(len(piece) for piece in train.read())
+        kept = next((end for end in ends if end >= kept), kept)
+    if not 0 < kept < total:
+        what = "character" if total == 1 else "characters"
+        raise DataError(
+            f"data.train: {train.description} has {total:,} {what}, of which {share:.0%} cannot be held out for"
+            " validation; give a longer text, or a data.validation of its own"
+        )
+    learned, held_out = (
+        _part(train, 0, kept, f"the first {1 - share:.0%}"),
+        _part(train, kept, None, f"the last {share:.0%}"),
+    )
+    return {**texts, "train": learned, "validation": held_out}
+
+
+def open_text(text: Text, corpora: Path | None) -> Pieces:
+    """Find one text.
+
+    Raises CorpusError or DataError for what is not there; what is wrong inside a file shows when it is read.
+    """
+    if isinstance(text, WrittenText):
+        lines = text.text.splitlines(keepends=True)
+        times = f", {text.repeat:,} times" if text.repeat > 1 else ""
+        digest = hashlib.sha256(f"{text.repeat} {text.text}".encode()).hexdigest()
+        return Source(
+            lambda: (line for _ in range(text.repeat) for line in lines), digest, f"the text in the recipe{times}"
+        )
+    if isinstance(text, str):
+        path, description = only_file(text, corpora, "text"), text
+    else:
+        path, description = Path(text.file), Path(text.file).name
+    return Source(lambda: read_text(path), identity_of([path]), description)
+
+
+def _part(text: Pieces, begin: int, end: int | None, name: str) -> Pieces:
+    """The characters of a text from one place to another."""
+
+    def read() -> Iterator[str]:
+        place = 0
+        for piece in text.read():
+            if end is not None and place >= end:
+                return
+            wanted = piece[max(begin - place, 0) : None if end is None else end - place]
+            if wanted:
+                yield wanted
+            place += len(piece)
+
+    identity = hashlib.sha256(f"{text.identity} {begin} {end}".encode()).hexdigest()
+    return Source(read, identity, f"{name} of {text.description}")
 
 
 class EncodedText:
@@ -37,10 +108,8 @@ class EncodedText:
         """tokens that the vocabulary lacks"""
 
 
-def encode_text(
-    pieces: Pieces, identity: str, tokenizer: Tokenizer, *, lines: bool, cache: Path, description: str
-) -> EncodedText:
-    """Token ids of a text, from the cache or else encoded into it; `identity` stands for its content.
+def encode_text(text: Pieces, tokenizer: Tokenizer, *, lines: bool, cache: Path) -> EncodedText:
+    """Token ids of a text, from the cache or else encoded into it.
 
     With `lines` each line is a sequence without its end. In running text a line's end is a character, or else END;
     a closed list of words leaves it out. DataError for a text without tokens.
@@ -50,10 +119,10 @@ def encode_text(
         characters = unknown = count = 0
         with ExitStack() as stack:
             writer = SequenceWriter(folder, "text", token_type(tokenizer), stack)
-            bar = tqdm(desc=description, unit=" characters", unit_scale=True, disable=None, leave=False)
+            bar = tqdm(desc=text.description, unit=" characters", unit_scale=True, disable=None, leave=False)
             stack.enter_context(bar)
             apart = isinstance(tokenizer, CharacterTokenizer)
-            for piece in _whole_lines(pieces()) if lines else pieces() if apart else whole_words(pieces()):
+            for piece in _whole_lines(text.read()) if lines else text.read() if apart else whole_words(text.read()):
                 tokens = _encoded(piece, tokenizer, lines=lines)
                 # the end of a line is predicted as a character or as END, but not with a closed list of symbols
                 characters += len(piece) - (lines and _closed(tokenizer) and piece.endswith("\n"))
@@ -63,10 +132,10 @@ def encode_text(
                 bar.update(len(piece))
             writer.finish()
         if not count:
-            raise DataError(f"{description}: the text is empty; check the file that the recipe names")
+            raise DataError(f"{text.description}: the text is empty; check the file that the recipe names")
         return {"type": token_type(tokenizer), "characters": characters, "unknown": unknown}
 
-    return EncodedText(*encoded_folder(cache, (identity, tokenizer.fingerprint, lines), write, description))
+    return EncodedText(*encoded_folder(cache, (text.identity, tokenizer.fingerprint, lines), write, text.description))
 
 
 def _encoded(piece: str, tokenizer: Tokenizer, *, lines: bool) -> list[int]:

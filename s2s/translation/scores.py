@@ -14,7 +14,6 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from s2s.errors import DataError, S2SError
-from s2s.translation.repetition import has_loop
 
 Metric: TypeAlias = BLEU | CHRF
 
@@ -22,6 +21,8 @@ CHARACTER_SCORED = frozenset({"ja", "km", "lo", "my", "th"})
 """Languages written without spaces, for which sacreBLEU's own tokenizers need packages that s2s does not."""
 LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, 50))
 """First and last source length, in tokens, of the rows of by_length; a last row holds what is longer."""
+LONGEST_LOOP = 4
+"""Words of the longest unit that is looked for in loops."""
 
 
 class Score(NamedTuple):
@@ -201,6 +202,17 @@ def rates(
         "copied": sum(" " in output and source.casefold() == output.casefold() for source, output in pairs)
         / len(pairs),
     }
+
+
+def has_loop(words: Sequence[str]) -> bool:
+    """Whether some 1 to 4 words stand at least three times in a row; "very very" is no loop."""
+    for size in range(1, LONGEST_LOOP + 1):
+        run = 0
+        for index in range(size, len(words)):
+            run = run + 1 if words[index] == words[index - size] else 0
+            if run >= 2 * size:
+                return True
+    return False
 
 
 def _bleu(tokenize: str, lowercase: bool = False) -> BLEU:

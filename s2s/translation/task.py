@@ -18,11 +18,10 @@ from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Indices, Row, colla
 from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
 from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.training.graphs import ReplayedPass
-from s2s.translation.dataset import EncodedPairs, encode_pairs
 from s2s.translation.model import Seq2Seq, build_seq2seq
+from s2s.translation.pairs import EncodedPairs, Pairs, encode_pairs
 from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.scores import quick_bleu, quick_chrf, tokenization_for
-from s2s.translation.splits import Pairs, Splits
 from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")
@@ -158,19 +157,19 @@ class TranslationTask:
         return self._planned[1]
 
 
-def prepare(recipe: TranslationRecipe, run: RunFolder, compute: Compute, splits: Splits) -> TranslationTask:
+def prepare(
+    recipe: TranslationRecipe, run: RunFolder, compute: Compute, splits: Mapping[str, Pairs]
+) -> TranslationTask:
     """Everything before the first step: train or load tokenizers, check the text, encode, build the model."""
-    data, train, validation = recipe.data, splits.train, splits.validation
+    data, train, validation = recipe.data, splits["train"], splits["validation"]
     tokenizers = _tokenizers(recipe, train, run)
     _warn_of_text(train, tokenizers, (data.source, data.target))
     pairs = encode_pairs(
-        train.read,
-        train.identity,
+        train,
         *tokenizers,
         max_tokens=data.max_tokens,
         max_length_ratio=data.max_length_ratio,
         cache=cache_root(),
-        description=train.description,
     )
     for reason, count in pairs.dropped.items():
         log.info("%s: %s pairs dropped, %s", train.description, f"{count:,}", reason)

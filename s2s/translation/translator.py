@@ -21,7 +21,7 @@ from s2s.text.batches import GPU_WIDTH, pad
 from s2s.text.tokenizer import END, PAD, START, UNKNOWN, Tokenizer, load_tokenizers
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.recipe import Decoding, TranslationRecipe
-from s2s.translation.repetition import has_loop
+from s2s.translation.scores import has_loop
 from s2s.translation.search.beam import JointState, beam_search, combine
 from s2s.translation.search.graphs import ReplayedStep
 from s2s.translation.search.greedy import greedy_search

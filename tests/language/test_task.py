@@ -15,7 +15,7 @@ from s2s.jobs.train import train
 from s2s.jobs.variants import train_variants
 from s2s.language.generator import Generator
 from s2s.language.recipe import LanguageRecipe
-from s2s.language.texts import open_texts
+from s2s.language.text import open_texts
 from s2s.nn.weights import load_tensors
 from s2s.recipe.load import parse_recipe, variants_of
 from s2s.run import Metrics, RunFolder
@@ -82,7 +82,7 @@ def test_the_scores_are_those_of_one_pass_over_the_whole_text(tmp_path: Path) ->
     run = train(recipe_with(), tmp_path / "run", device="cpu")
     result = evaluate([run.path], device="cpu")[0]
     generator = Generator.load(run.path, device="cpu")
-    text = "".join(open_texts(generator.recipe, None).validation.read())
+    text = "".join(open_texts(generator.recipe, None)["validation"].read())
     tokens = torch.tensor([generator.tokenizer.encode(text)])
     logits = generator.model.logits(generator.model(tokens[:, :-1]).readout)
     nats = nn.functional.cross_entropy(logits[0], tokens[0, 1:]).detach()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from s2s.errors import DataError
 from s2s.language.text import Chunks, EncodedText, SeparateLines, Stream, encode_text, whole_words
+from s2s.text.source import Source
 from s2s.text.special import END, START
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.wordlist import CharacterTokenizer, PunctuationTokenizer, WordTokenizer
@@ -24,7 +25,7 @@ def encode(pieces: list[str], tokenizer: Tokenizer, cache: Path, *, lines: bool 
     def read() -> Iterator[str]:
         return iter(pieces)
 
-    return encode_text(read, identity, tokenizer, lines=lines, cache=cache, description="a text")
+    return encode_text(Source(read, identity, "a text"), tokenizer, lines=lines, cache=cache)
 
 
 def test_running_characters_keep_their_line_ends(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 import sacrebleu
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.significance import PairedTest
 
@@ -14,6 +16,7 @@ from s2s.translation.scores import (
     bleu,
     by_length,
     chrf,
+    has_loop,
     lowercase_tokenized_bleu,
     paired_bootstrap,
     quick_bleu,
@@ -166,3 +169,33 @@ def test_tokenized_lower_case_bleu_scores_what_moses_gives(monkeypatch: pytest.M
     assert score.value == pytest.approx(100)
     assert "tok:none" in score.signature
     assert score.signature.endswith("|prepared:lower+moses.de|sacremoses:0.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "loops"),
+    [
+        ("", False),
+        ("no no", False),
+        ("a very very old and very very green house", False),
+        ("we sang and we sang and they slept", False),
+        ("no no no", True),
+        ("they sing of the red the red the red house", True),
+        ("x we see a we see a we see a", True),
+        ("a b c d a b c d a b c d", True),
+        ("a b c d a b c d a b c", False),
+        ("a b c d e a b c d e a b c d e", False),
+    ],
+)
+def test_loops(text: str, loops: bool) -> None:
+    assert has_loop(text.split()) == loops
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("ab"), max_size=14))
+def test_loops_equal_the_definition(words: list[str]) -> None:
+    expected = any(
+        words[i : i + 3 * size] == words[i : i + size] * 3
+        for size in range(1, 5)
+        for i in range(len(words) - 3 * size + 1)
+    )
+    assert has_loop(words) == expected

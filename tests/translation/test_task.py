@@ -12,8 +12,8 @@ from s2s.errors import DataError, RunError
 from s2s.nn.weights import weights_of
 from s2s.recipe.load import parse_recipe
 from s2s.run import RunFolder
+from s2s.translation.pairs import open_splits
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.splits import open_splits
 from s2s.translation.task import TranslationTask, prepare
 
 RECIPE = """

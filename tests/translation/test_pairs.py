@@ -1,4 +1,4 @@
-"""Encoded pairs: what is kept, what is cached, and what a damaged or contested cache does."""
+"""Pairs as a recipe names them, and encoded: what is kept, what is cached, what a damaged or contested cache does."""
 
 import os
 import subprocess
@@ -10,17 +10,88 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from s2s.errors import DataError
+import s2s.translation.pairs
+from s2s.corpus.find import SplitFiles
+from s2s.errors import CorpusError, DataError
 from s2s.text import encoded as cache
 from s2s.text.encoded import identity_of
+from s2s.text.source import Source
 from s2s.text.tokenizer import CharacterTokenizer, Tokenizer, WordTokenizer
-from s2s.translation.dataset import EncodedPairs, encode_pairs
+from s2s.translation.pairs import EncodedPairs, encode_pairs, open_split, open_splits
+from s2s.translation.recipe import FileSplit, PairSplit, TableSplit, TranslationData
 
+FEW = (("a b", "one two"), ("c", "three"))
 WORDS = WordTokenizer([f"w{number}" for number in range(50)])
 PAIRS = [(" ".join(f"w{i % 50}" for i in range(n)), " ".join(f"w{i % 7}" for i in range(n + 1))) for n in range(1, 30)]
 
 
-class Source:
+def test_files_tables_and_pairs_give_the_same_pairs(tmp_path: Path) -> None:
+    (tmp_path / "x.de").write_text("a b\nc\n")
+    (tmp_path / "x.en").write_text("one two\nthree\n")
+    (tmp_path / "x.tsv").write_text("en\tid\tde\none two\t1\ta b\nthree\t2\tc\n")
+    (tmp_path / "bare.tsv").write_text("a b\tone two\nc\tthree\n")
+    table = str(tmp_path / "x.tsv")
+    forms = [
+        PairSplit(pairs=FEW),
+        FileSplit(source=str(tmp_path / "x.de"), target=str(tmp_path / "x.en")),
+        TableSplit(table=table),
+        TableSplit(table=table, source_column="de", target_column="en"),
+        TableSplit(table=str(tmp_path / "bare.tsv"), columns=("de", "en")),
+    ]
+    for split in forms:
+        pairs = open_split(split, source="de", target="en", corpora=None)
+        assert tuple(pairs.read()) == FEW
+        assert tuple(pairs.read()) == FEW, "a split can be read again"
+
+
+def test_the_identity_changes_with_the_pairs_and_not_with_the_place(tmp_path: Path) -> None:
+    def identity(name: str, source: str, target: str) -> str:
+        (tmp_path / name).mkdir()
+        paths = [tmp_path / name / "x.de", tmp_path / name / "x.en"]
+        for path, text in zip(paths, (source, target), strict=True):
+            path.write_text(text)
+        split = FileSplit(source=str(paths[0]), target=str(paths[1]))
+        return open_split(split, source="de", target="en", corpora=None).identity
+
+    first = identity("a", "a\n", "one\n")
+    assert identity("b", "a\n", "one\n") == first
+    assert identity("c", "a\n", "two\n") != first
+    assert identity("d", "one\n", "a\n") != first
+
+
+def test_the_identity_of_a_table_tells_its_columns_apart(tmp_path: Path) -> None:
+    (tmp_path / "x.tsv").write_text("de\ten\na\tone\n")
+    split = TableSplit(table=str(tmp_path / "x.tsv"))
+    there = open_split(split, source="de", target="en", corpora=None)
+    back = open_split(split, source="en", target="de", corpora=None)
+    assert there.identity != back.identity
+    assert list(back.read()) == [("one", "a")]
+
+
+def test_an_error_says_which_key_named_what_is_missing(tmp_path: Path) -> None:
+    good = PairSplit(pairs=FEW)
+    missing = FileSplit(source=str(tmp_path / "x"), target=str(tmp_path / "y"))
+    data = TranslationData(source="de", target="en", train=good, validation=missing, test=None)
+    with pytest.raises(DataError, match=r"data\.validation: .*x: cannot be read"):
+        open_splits(data, None)
+    with pytest.raises(CorpusError, match=r"data\.test: no corpus is named multi30 \(did you mean multi30k\?\)"):
+        open_splits(data.model_copy(update={"validation": good, "test": "multi30/test"}), None)
+    assert "test" not in open_splits(data.model_copy(update={"validation": good}), None)
+
+
+def test_a_corpus_is_read_by_its_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"de": tmp_path / "train.de", "en": tmp_path / "train.en"}
+    files["de"].write_text("a b\nc\n")
+    files["en"].write_text("one two\nthree\n")
+    monkeypatch.setattr(s2s.translation.pairs, "split_files", lambda name, corpora: SplitFiles(files))
+    pairs = open_split("small/train", source="de", target="en", corpora=None)
+    assert tuple(pairs.read()) == FEW
+    assert pairs.description == "small/train"
+    with pytest.raises(DataError, match="small/train: has no language 'ko'; it has de, en"):
+        open_split("small/train", source="de", target="ko", corpora=None)
+
+
+class Counted:
     """Pairs that count how often they are read."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
@@ -33,7 +104,7 @@ class Source:
 
 
 def encode(
-    pairs: Source,
+    pairs: Counted,
     cache: Path,
     *,
     identity: str = "some pairs",
@@ -41,15 +112,9 @@ def encode(
     max_tokens: int = 100,
     max_length_ratio: float = 9.0,
 ) -> EncodedPairs:
+    source = Source(pairs, identity, "phrases/train")
     return encode_pairs(
-        pairs,
-        identity,
-        tokenizer,
-        tokenizer,
-        max_tokens=max_tokens,
-        max_length_ratio=max_length_ratio,
-        cache=cache,
-        description="phrases/train",
+        source, tokenizer, tokenizer, max_tokens=max_tokens, max_length_ratio=max_length_ratio, cache=cache
     )
 
 
@@ -58,7 +123,7 @@ def names(cache: Path) -> list[str]:
 
 
 def test_pairs_come_back_as_their_tokens_in_order(tmp_path: Path) -> None:
-    encoded = encode(Source(PAIRS), tmp_path)
+    encoded = encode(Counted(PAIRS), tmp_path)
     assert len(encoded) == len(PAIRS)
     for index, (source, target) in enumerate(PAIRS):
         assert encoded.source[index].tolist() == WORDS.encode(source)
@@ -74,20 +139,20 @@ def test_pairs_come_back_as_their_tokens_in_order(tmp_path: Path) -> None:
 
 def test_more_sentences_than_the_buffer_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "_BUFFERED_SEQUENCES", 4)
-    encoded = encode(Source(PAIRS), tmp_path)
+    encoded = encode(Counted(PAIRS), tmp_path)
     assert [encoded.target[index].tolist() for index in range(len(PAIRS))] == [WORDS.encode(t) for _, t in PAIRS]
 
 
 def test_filters_count_each_dropped_pair_once_and_by_its_reason(tmp_path: Path) -> None:
     pairs = [("", "w1"), ("w1", "  "), ("w1", "w1 " * 11), ("w1 " * 11, "w1"), ("w1", "w1 " * 7), ("w1", "w1 " * 8)]
-    encoded = encode(Source(pairs), tmp_path, max_tokens=10, max_length_ratio=2.0)
+    encoded = encode(Counted(pairs), tmp_path, max_tokens=10, max_length_ratio=2.0)
     assert encoded.dropped == {"empty side": 2, "longer than 10 tokens": 2, "length ratio above 2": 1}
     assert [encoded.target[index].size for index in range(len(encoded))] == [7]
-    assert encode(Source(pairs), tmp_path, max_tokens=10, max_length_ratio=2.0).dropped == encoded.dropped
+    assert encode(Counted(pairs), tmp_path, max_tokens=10, max_length_ratio=2.0).dropped == encoded.dropped
 
 
 def test_a_second_call_reads_nothing_and_another_key_reads_again(tmp_path: Path) -> None:
-    pairs = Source(PAIRS)
+    pairs = Counted(PAIRS)
     first = encode(pairs, tmp_path)
     again = encode(pairs, tmp_path)
     assert pairs.reads == 1
@@ -103,13 +168,13 @@ def test_a_second_call_reads_nothing_and_another_key_reads_again(tmp_path: Path)
 @pytest.mark.parametrize(("entries", "size"), [(2**16 - 4, 2), (2**16 - 3, 4)])
 def test_tokens_take_two_bytes_while_the_vocabulary_allows(entries: int, size: int, tmp_path: Path) -> None:
     tokenizer = WordTokenizer([f"w{number}" for number in range(entries)])
-    encoded = encode(Source([(f"w{entries - 1}", "w0")]), tmp_path, tokenizer=tokenizer)
+    encoded = encode(Counted([(f"w{entries - 1}", "w0")]), tmp_path, tokenizer=tokenizer)
     assert encoded.source[0].tolist() == [entries + 3]
     assert encoded.source[0].itemsize == size
 
 
 def test_sentences_are_mapped_and_read_only(tmp_path: Path) -> None:
-    sentence = encode(Source(PAIRS), tmp_path).source[5]
+    sentence = encode(Counted(PAIRS), tmp_path).source[5]
     assert not sentence.flags.writeable
     assert not sentence.flags.owndata
 
@@ -117,7 +182,7 @@ def test_sentences_are_mapped_and_read_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["source.tokens", "target.offsets", "source.lengths", "meta.json"])
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_cache_is_built_again(name: str, damage: str, tmp_path: Path) -> None:
-    pairs = Source(PAIRS)
+    pairs = Counted(PAIRS)
     encode(pairs, tmp_path)
     (folder,) = (tmp_path / "encoded").iterdir()
     path = folder / name
@@ -140,9 +205,8 @@ def test_builders_at_the_same_time_share_one_result(tmp_path: Path) -> None:
         yield from PAIRS
 
     def build() -> None:
-        results.append(encode_pairs(
-            pairs, "the same", WORDS, WORDS, max_tokens=100, max_length_ratio=9, cache=tmp_path, description="same"
-        ))  # fmt: skip
+        source = Source(pairs, "the same", "same")
+        results.append(encode_pairs(source, WORDS, WORDS, max_tokens=100, max_length_ratio=9, cache=tmp_path))
 
     threads = [threading.Thread(target=build) for _ in range(4)]
     for thread in threads:
@@ -158,10 +222,9 @@ def test_a_failure_while_reading_leaves_nothing_behind(tmp_path: Path) -> None:
         yield PAIRS[0]
         raise DataError("train.de: line 2 is not UTF-8")
 
+    source = Source(broken, "broken", "broken")
     with pytest.raises(DataError, match="line 2 is not UTF-8"):
-        encode_pairs(
-            broken, "broken", WORDS, WORDS, max_tokens=9, max_length_ratio=9, cache=tmp_path, description="broken"
-        )
+        encode_pairs(source, WORDS, WORDS, max_tokens=9, max_length_ratio=9, cache=tmp_path)
     assert names(tmp_path) == []
 
 
@@ -179,7 +242,7 @@ def test_what_a_dead_process_left_is_removed_and_a_living_one_is_let_be(tmp_path
     for folder in (left, living, other):
         folder.mkdir(parents=True)
         (folder / "source.tokens").write_bytes(b"half")
-    encode(Source(PAIRS), tmp_path)
+    encode(Counted(PAIRS), tmp_path)
     assert not left.exists()
     assert living.exists()
     assert other.exists()
@@ -187,16 +250,16 @@ def test_what_a_dead_process_left_is_removed_and_a_living_one_is_let_be(tmp_path
 
 def test_nothing_left_says_why(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"phrases/train: none of 2 pairs is left \(2 longer than 3 tokens\)"):
-        encode(Source([("w1 " * 5, "w1"), ("w1", "w1 " * 4)]), tmp_path, max_tokens=3)
+        encode(Counted([("w1 " * 5, "w1"), ("w1", "w1 " * 4)]), tmp_path, max_tokens=3)
     with pytest.raises(DataError, match="phrases/train: there are no pairs"):
-        encode(Source([]), tmp_path)
+        encode(Counted([]), tmp_path)
     assert names(tmp_path) == []
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match=r"phrases/train: the encoded text cannot be kept in .*S2S_CACHE"):
-        encode(Source(PAIRS), tmp_path / "file")
+        encode(Counted(PAIRS), tmp_path / "file")
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +268,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(cache.os, "fsync", full)
     with pytest.raises(DataError, match="No space left on device; free some space"):
-        encode(Source(PAIRS), tmp_path)
+        encode(Counted(PAIRS), tmp_path)
     assert names(tmp_path) == []
 
 
