@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from s2s.jobs.train import train
     from s2s.jobs.variants import train_variants
     from s2s.language.generator import Continuation, Generator
-    from s2s.recipe.load import load_recipe
+    from s2s.tasks import load_recipe
     from s2s.translation.translator import Translation, Translator
 
 __all__ = [
@@ -44,7 +44,7 @@ _MODULES = {
     "Translation": "s2s.translation.translator",
     "Translator": "s2s.translation.translator",
     "evaluate": "s2s.jobs.evaluate",
-    "load_recipe": "s2s.recipe.load",
+    "load_recipe": "s2s.tasks",
     "train": "s2s.jobs.train",
     "train_variants": "s2s.jobs.variants",
 }

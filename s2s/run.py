@@ -10,7 +10,14 @@ from typing import Any
 
 from s2s.errors import RecipeError, RunError
 from s2s.files import is_unfinished, write_text
-from s2s.recipe.load import Recipe, parse_recipe
+from s2s.recipe.load import AnyTree, check_table, parse_table
+
+MODELS = {
+    "translation": ("translator", "translate"),
+    "language": ("language model", "generate"),
+    "forecast": ("forecaster", "forecast"),
+}
+"""What a run of each task holds, and the command that uses it."""
 
 
 class RunFolder:
@@ -76,10 +83,19 @@ class RunFolder:
         return self.best
 
 
-def recipe_of(run: RunFolder) -> Recipe:
-    """The recipe that a run folder was trained with."""
+def read_run(run: RunFolder, trees: Mapping[str, type[AnyTree]]) -> AnyTree:
+    """The recipe that a run folder was trained with.
+
+    RunError for one that cannot be read, and for one of a task that has no tree in `trees`.
+    """
+    text, origin = run.require_recipe(), str(run.recipe)
     try:
-        return parse_recipe(run.require_recipe(), origin=str(run.recipe), folder=run.path)
+        table = parse_table(text, origin)
+        task = table.get("task")
+        if task in MODELS and task not in trees:
+            wanted, (held, command) = " or ".join(MODELS[name][0] for name in trees), MODELS[task]
+            raise RunError(f"{run}: holds no {wanted} but a {held}; use s2s {command}")
+        return check_table(table, trees, origin=origin, folder=run.path)
     except RecipeError as problem:
         raise RunError(f"{problem}\n  a run is opened by its recipe: put back a copy, or train again") from None
 

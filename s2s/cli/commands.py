@@ -89,7 +89,8 @@ def train(
 
     KEY=VALUE puts another value in the recipe, for example model.hidden_size=256. Ctrl-C and SIGTERM save and exit.
     """
-    from s2s.recipe.load import load_recipe, variants_of
+    from s2s.recipe.load import variants_of
+    from s2s.tasks import load_recipe
 
     loaded = load_recipe(recipe, overrides)
     if dry_run:
@@ -367,7 +368,7 @@ def bench(
     Takes some minutes; nothing else should run. Without a run folder it translates with what its own steps learned. Of
     a recipe with variants the recipe itself is measured.
     """
-    from s2s.recipe.load import load_recipe
+    from s2s.tasks import load_recipe
 
     loaded = load_recipe(recipe, overrides)
     from s2s.benchmark.report import benchmark, benchmark_text
@@ -382,7 +383,8 @@ def bench(
 def recipes(context: click.Context) -> None:
     """List the shipped recipes; show, copy or check one, or tabulate runs."""
     if context.invoked_subcommand is None:
-        from s2s.recipe.load import load_recipe, recipe_names
+        from s2s.recipe.load import recipe_names
+        from s2s.tasks import load_recipe
 
         for name in recipe_names():
             click.echo(f"{name:24} {load_recipe(name).title}")
@@ -417,7 +419,7 @@ def copy(name: str, destination: Path) -> None:
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
 def check(path: str, overrides: tuple[str, ...]) -> None:
     """Read a recipe and say everything that is wrong with it."""
-    from s2s.recipe.load import load_recipe
+    from s2s.tasks import load_recipe
 
     load_recipe(path, overrides)
     click.echo(f"{path}: a valid recipe")

@@ -19,7 +19,7 @@ from s2s.forecast.scaling import Scaler, require_scalable
 from s2s.forecast.table import read_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups, values_of
 from s2s.nn.weights import load_tensors, put_weights
-from s2s.run import RunFolder, recipe_of
+from s2s.run import RunFolder, read_run
 
 Floats = NDArray[np.float64]
 PATHS = 1000
@@ -77,9 +77,7 @@ class SeriesForecaster:
     def load(cls, run: str | Path, *, device: str = "auto") -> Self:
         """Open a run folder; RunError for one that is missing, damaged or holds no forecaster."""
         folder = RunFolder(Path(run))
-        recipe = recipe_of(folder)
-        if not isinstance(recipe, ForecastRecipe):
-            raise RunError(f"{run}: holds no forecaster but a {recipe.task} model")
+        recipe = read_run(folder, {"forecast": ForecastRecipe})
         data = recipe.data
         try:
             scaling = SavedScaling.of_json(json.loads(folder.series.read_text(encoding="utf-8")))

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from s2s.recipe.sections import LARGEST_SEED, ForcingRate, Optimization, Overrides, Section, VariantName
+from s2s.recipe.sections import ForcingRate, Optimization, Overrides, Section, Tree, VariantName
 
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
 
@@ -128,12 +128,15 @@ class ForecastTraining(Optimization):
     teacher_forcing: ForcingRate = ForcingRate()
 
 
-class ForecastRecipe(Section):
+class ForecastRecipe(Tree):
     """A recurrent forecaster: data, model and training."""
 
+    splits = ("series",)
+    forms = (CsvFile,)
+    path_key = "file"
+    path_endings = (".csv", ".csv.gz")
+
     task: Literal["forecast"] = Field(description="what is trained; chooses this tree")
-    title: str = Field(default="", description="one line on what the recipe shows")
-    seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="seed of every random draw")
     data: SeriesData
     model: ForecastModel = ForecastModel()
     training: ForecastTraining

@@ -17,8 +17,8 @@ from s2s.language.generator import Generator
 from s2s.language.recipe import LanguageRecipe, TextFile
 from s2s.language.task import encoded, score_text
 from s2s.language.text import Pieces, open_text, open_texts
-from s2s.recipe.load import Recipe
-from s2s.run import RunFolder, recipe_of
+from s2s.run import RunFolder
+from s2s.tasks import Recipe, recipe_of
 from s2s.text.source import Source
 from s2s.translation.pairs import open_split
 from s2s.translation.recipe import FileSplit, Split

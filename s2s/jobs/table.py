@@ -8,7 +8,8 @@ from typing import Any
 
 from s2s.errors import RunError
 from s2s.forecast.recipe import ForecastRecipe
-from s2s.run import Metrics, RunFolder, recipe_of
+from s2s.run import Metrics, RunFolder
+from s2s.tasks import recipe_of
 from s2s.translation.recipe import TranslationRecipe
 
 TRANSLATION_SCORES = ("examples", "BLEU (95 % interval)", "chrF")

@@ -27,9 +27,10 @@ from s2s.language.recipe import LanguageRecipe
 from s2s.language.task import LanguageTask
 from s2s.language.task import prepare as prepare_language
 from s2s.language.text import open_texts
-from s2s.recipe.load import Recipe, variants_of
+from s2s.recipe.load import variants_of
 from s2s.recipe.toml import differences, recipe_toml
-from s2s.run import RunFolder, recipe_of, write_json
+from s2s.run import RunFolder, write_json
+from s2s.tasks import Recipe, recipe_of
 from s2s.text.source import Source
 from s2s.training.trainer import Trainer
 from s2s.translation.pairs import open_splits

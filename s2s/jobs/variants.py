@@ -11,8 +11,9 @@ from s2s.jobs.table import result_table
 from s2s.jobs.train import train
 from s2s.language.plots import join_pictures
 from s2s.language.recipe import LanguageRecipe
-from s2s.recipe.load import Recipe, variants_of
+from s2s.recipe.load import variants_of
 from s2s.run import RunFolder
+from s2s.tasks import Recipe
 from s2s.translation.recipe import TranslationRecipe
 
 log = logging.getLogger("s2s")

@@ -8,11 +8,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from s2s.device import Compute, Precision, choose_compute
-from s2s.errors import DataError, RunError
+from s2s.errors import DataError
 from s2s.language.model import LanguageModel, build_language_model
 from s2s.language.recipe import LanguageRecipe
 from s2s.nn.weights import load_tensors, put_weights
-from s2s.run import RunFolder, recipe_of
+from s2s.run import RunFolder, read_run
 from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.text.tokenizer import Tokenizer, load_tokenizers
 from s2s.text.wordlist import CharacterTokenizer, ListTokenizer
@@ -42,10 +42,7 @@ class Generator:
     def load(cls, run: str | Path, *, device: str = "auto", precision: Precision = "float32") -> Self:
         """Open a run folder; RunError for one that is missing, damaged or holds no language model."""
         folder = RunFolder(Path(run))
-        recipe = recipe_of(folder)
-        if not isinstance(recipe, LanguageRecipe):
-            command = "translate" if recipe.task == "translation" else "forecast"
-            raise RunError(f"{run}: holds no language model but a {recipe.task} model; use s2s {command}")
+        recipe = read_run(folder, {"language": LanguageRecipe})
         tokenizer = load_tokenizers(folder.path)[0]
         model = build_language_model(recipe.model, tokenizer.vocabulary_size)
         put_weights(model, load_tensors(folder.require_best()), origin=str(folder.best))

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from s2s.recipe.sections import LARGEST_SEED, Optimization, Overrides, Section, Tokenizer, VariantName
+from s2s.recipe.sections import Optimization, Overrides, Section, Tokenizer, Tree, VariantName
 
 
 class TextFile(Section):
@@ -168,12 +168,14 @@ class Sweep(Section):
     )
 
 
-class LanguageRecipe(Section):
+class LanguageRecipe(Tree):
     """A recurrent language model: data, tokenizer, model and training."""
 
+    forms = (TextFile, WrittenText)
+    path_key = "file"
+    path_endings = (".txt", ".txt.gz")
+
     task: Literal["language"] = Field(description="what is trained; chooses this tree")
-    title: str = Field(default="", description="one line on what the recipe shows")
-    seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="seed of every random draw")
     data: LanguageData
     tokenizer: TextTokenizer = TextTokenizer()
     model: LanguageModel = LanguageModel()
@@ -182,6 +184,14 @@ class LanguageRecipe(Section):
     variants: dict[VariantName, Overrides] = Field(
         default={}, description="trainings to compare: a name for each, and its overrides KEY=VALUE"
     )
+
+    def compared(self) -> dict[str, tuple[str, ...]]:
+        """The trainings that the recipe compares; those of a sweep over several sizes are named for their sizes."""
+        sizes = self.sweep.hidden_sizes if self.sweep else ()
+        swept: dict[str, tuple[str, ...]] = {
+            f"hidden-{size}": (f"model.hidden_size={size}", "sweep.hidden_sizes=[]") for size in sizes
+        }
+        return super().compared() or swept
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

@@ -1,38 +1,25 @@
-"""Finding, reading and overriding recipes; what a recipe may say stands in `s2s.recipe.sections`."""
+"""Finding, reading and overriding recipes.
+
+Which tasks there are is not known here: each function is given the tree of every task that it shall read.
+"""
 
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from s2s.errors import RecipeError
-from s2s.forecast.recipe import ForecastRecipe
-from s2s.language.recipe import LanguageRecipe, TextFile, WrittenText
 from s2s.recipe.messages import broken_recipe, choice_rule, did_you_mean, error_line
+from s2s.recipe.sections import Tree
 from s2s.recipe.toml import recipe_toml, shortened, toml_value
 from s2s.shipped import shipped
-from s2s.translation.recipe import FileSplit, PairSplit, TableSplit, TranslationRecipe
 
 Table = dict[str, Any]
-Recipe: TypeAlias = TranslationRecipe | LanguageRecipe | ForecastRecipe
-
-_TASKS: dict[str, type[TranslationRecipe] | type[LanguageRecipe] | type[ForecastRecipe]] = {
-    "translation": TranslationRecipe,
-    "language": LanguageRecipe,
-    "forecast": ForecastRecipe,
-}
-_SPLITS = ("train", "validation", "test", "series")
-_PATHS = {
-    "translation": ("table", (".tsv", ".tsv.gz")),
-    "language": ("file", (".txt", ".txt.gz")),
-    "forecast": ("file", (".csv", ".csv.gz")),
-}
-"""What a bare path in place of a split becomes: the key that names it, by its endings."""
-_SPLIT_KINDS: tuple[type[BaseModel], ...] = (FileSplit, TableSplit, PairSplit, TextFile, WrittenText)
+AnyTree = TypeVar("AnyTree", bound=Tree)
 
 
 def recipe_names() -> list[str]:
@@ -65,34 +52,39 @@ def recipe_path(recipe: str) -> Path:
     raise RecipeError(f"{recipe}: there is no recipe of this name{near} ({known}; a path ends in .toml)")
 
 
-def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
+def read_recipe(recipe: str, trees: Mapping[str, type[AnyTree]], overrides: Sequence[str] = ()) -> AnyTree:
     """The recipe of a shipped name or a path, with each "KEY=VALUE" of `overrides` put in place of its value.
 
-    Raises RecipeError for a file that is missing or not readable, and with every rule that the recipe breaks.
+    `trees` has the tree of each task that may be read. Raises RecipeError for a file that is missing or not readable,
+    and with every rule that the recipe breaks.
     """
     path = recipe_path(recipe)
     named = recipe + (f" with {' '.join(overrides)}" if overrides else "")
-    return parse_recipe(_read(path), origin=named, folder=path.parent, overrides=overrides)
+    return parse_recipe(_read(path), trees, origin=named, folder=path.parent, overrides=overrides)
 
 
-def parse_recipe(text: str, *, origin: str, folder: Path, overrides: Sequence[str] = ()) -> Recipe:
+def parse_recipe(
+    text: str, trees: Mapping[str, type[AnyTree]], *, origin: str, folder: Path, overrides: Sequence[str] = ()
+) -> AnyTree:
     """The recipe written in `text`; `origin` names it in errors.
 
-    Relative paths of data become absolute: those of the text start from `folder`, those of overrides from the working
+    Raises RecipeError for what is no TOML, and with every rule that the recipe breaks.
+    """
+    return check_table(parse_table(text, origin), trees, origin=origin, folder=folder, overrides=overrides)
+
+
+def check_table(
+    table: Table, trees: Mapping[str, type[AnyTree]], *, origin: str, folder: Path, overrides: Sequence[str] = ()
+) -> AnyTree:
+    """The recipe that the tables and values of a file make.
+
+    Relative paths of data become absolute: those of the file start from `folder`, those of overrides from the working
     directory. Raises RecipeError with every rule that the recipe breaks, one a line.
     """
-    if not text.strip():
-        raise RecipeError(f'{origin}: the file is empty; a recipe begins with task = "translation"')
-    table = _parsetoml_value(text, origin)
-    task = _task_of(table, overrides)
-    _settle_splits(table, folder, task)
-    _settle_variants(table, folder, task)
-    _override(table, overrides, task)
-    if "task" not in table:
-        raise broken_recipe(origin, [f"task: missing; must be one of {', '.join(_TASKS)}"])
-    tree = _TASKS.get(task) if isinstance(task, str) else None
-    if tree is None:
-        raise broken_recipe(origin, [f"task: {choice_rule(task, list(_TASKS))}"])
+    tree = _tree_of(table, trees, origin, overrides)
+    _settle_splits(table, folder, tree)
+    _settle_variants(table, folder, tree)
+    _override(table, overrides, tree)
     try:
         recipe = tree.model_validate(table)
         variants_of(recipe)
@@ -103,19 +95,17 @@ def parse_recipe(text: str, *, origin: str, folder: Path, overrides: Sequence[st
     raise broken_recipe(origin, problems)
 
 
-def variants_of(recipe: Recipe) -> dict[str, Recipe]:
+def variants_of(recipe: AnyTree) -> dict[str, AnyTree]:
     """The trainings that a recipe compares, by name: the recipe itself with the overrides of each.
 
-    Those of a sweep over several sizes are named for their sizes. Raises RecipeError for a variant that breaks a rule.
+    Raises RecipeError for a variant that breaks a rule.
     """
     text = recipe_toml(recipe.model_copy(update={"variants": {}}))
-    named = dict(recipe.variants)
-    if isinstance(recipe, LanguageRecipe) and recipe.sweep and not named:
-        sizes = recipe.sweep.hidden_sizes
-        named = {f"hidden-{size}": (f"model.hidden_size={size}", "sweep.hidden_sizes=[]") for size in sizes}
     return {
-        name: parse_recipe(text, origin=f"variant {name}", folder=Path.cwd(), overrides=overrides)
-        for name, overrides in named.items()
+        name: parse_recipe(
+            text, {recipe.task: type(recipe)}, origin=f"variant {name}", folder=Path.cwd(), overrides=overrides
+        )
+        for name, overrides in recipe.compared().items()
     }
 
 
@@ -137,7 +127,10 @@ def _read(path: Path) -> str:
         raise RecipeError(f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from None
 
 
-def _parsetoml_value(text: str, origin: str) -> Table:
+def parse_table(text: str, origin: str) -> Table:
+    """The tables and values of a TOML text; RecipeError with the place of what is none."""
+    if not text.strip():
+        raise RecipeError(f'{origin}: the file is empty; a recipe begins with task = "translation"')
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -155,44 +148,49 @@ def _parsetoml_value(text: str, origin: str) -> Table:
     raise RecipeError(f"{origin}, line {number}, column {column}: not TOML: {what}{hint}: {line}")
 
 
-def _task_of(table: Table, overrides: Sequence[str]) -> object:
-    """The task that chooses the tree, before anything else is read."""
+def _tree_of(table: Table, trees: Mapping[str, type[AnyTree]], origin: str, overrides: Sequence[str]) -> type[AnyTree]:
+    """The tree of the task, which is known before anything else is read."""
     given = [override.partition("=") for override in overrides]
-    return next((_override_value("task", text) for key, _, text in reversed(given) if key == "task"), table.get("task"))
+    overridden = [_override_value("task", text) for key, _, text in given if key == "task"]
+    if not overridden and "task" not in table:
+        raise broken_recipe(origin, [f"task: missing; must be one of {', '.join(trees)}"])
+    task = overridden[-1] if overridden else table["task"]
+    if not isinstance(task, str) or task not in trees:
+        raise broken_recipe(origin, [f"task: {choice_rule(task, list(trees))}"])
+    return trees[task]
 
 
-def _settle_variants(table: Table, folder: Path, task: object) -> None:
+def _settle_variants(table: Table, folder: Path, tree: type[Tree]) -> None:
     """Makes the paths in the overrides of variants absolute: those too start from the folder of the file."""
     variants = table.get("variants")
     if not isinstance(variants, dict):
         return
     for name, overrides in variants.items():
         if isinstance(overrides, list) and all(isinstance(override, str) for override in overrides):
-            variants[name] = [_settled(override, folder, task) for override in overrides]
+            variants[name] = [_settled(override, folder, tree) for override in overrides]
 
 
-def _settled(override: str, folder: Path, task: object) -> str:
+def _settled(override: str, folder: Path, tree: type[Tree]) -> str:
     key, equals, text = (part.strip() for part in override.partition("="))
     if not equals or not re.fullmatch(r"data\.(train|validation|test|series)(\.\w+)?", key):
         return override
     branch = _branch(key, text)
-    _settle_splits(branch, folder, task)
+    _settle_splits(branch, folder, tree)
     value: Any = branch
     for part in key.split("."):
         value = value[part]
     return override if value is None else f"{key}={toml_value(value)}"
 
 
-def _settle_splits(table: Table, folder: Path, task: object) -> None:
+def _settle_splits(table: Table, folder: Path, tree: type[Tree]) -> None:
     """Makes the paths of the splits absolute, and a table of a path to a TSV or text file."""
     data = table.get("data")
     if not isinstance(data, dict):
         return
-    for name in _SPLITS:
+    for name in tree.splits:
         split = data.get(name)
-        key, endings = _PATHS.get(str(task), _PATHS["translation"])
-        if isinstance(split, str) and split.endswith(endings):
-            split = data[name] = {key: split}
+        if isinstance(split, str) and split.endswith(tree.path_endings):
+            split = data[name] = {tree.path_key: split}
         if isinstance(split, dict):
             for key in ("source", "target", "table", "file"):
                 if isinstance(split.get(key), str) and split[key]:
@@ -217,7 +215,7 @@ def _branch(key: str, text: str) -> Table:
     return branch
 
 
-def _override(table: Table, overrides: Sequence[str], task: object) -> None:
+def _override(table: Table, overrides: Sequence[str], tree: type[Tree]) -> None:
     touched: set[str] = set()
     for override in overrides:
         key, equals, text = (part.strip() for part in override.partition("="))
@@ -225,9 +223,9 @@ def _override(table: Table, overrides: Sequence[str], task: object) -> None:
             raise RecipeError(f"{override!a}: an override has the form KEY=VALUE, for example model.hidden_size=256")
         *parents, last = key.split(".")
         branch = _branch(key, text)
-        _settle_splits(branch, Path.cwd(), task)
-        if len(parents) == 2 and parents[0] == "data" and parents[1] in _SPLITS and parents[1] not in touched:
-            _drop_other_kind(table, parents[1], last)
+        _settle_splits(branch, Path.cwd(), tree)
+        if len(parents) == 2 and parents[0] == "data" and parents[1] in tree.splits and parents[1] not in touched:
+            _drop_other_form(table, tree, parents[1], last)
         if parents[:1] == ["data"]:
             touched.add((*parents, last)[1])
         place = table
@@ -259,11 +257,11 @@ def _override_value(key: str, text: str) -> object:
     return text
 
 
-def _drop_other_kind(table: Table, name: str, key: str) -> None:
+def _drop_other_form(table: Table, tree: type[Tree], name: str, key: str) -> None:
     """Empties a split that the file gave in another form than the one that `key` belongs to."""
     data = table.get("data")
     old = data.get(name) if isinstance(data, dict) else None
-    owner = next((kind for kind in _SPLIT_KINDS if key in kind.model_fields), None)
+    owner = next((kind for kind in tree.forms if key in kind.model_fields), None)
     if isinstance(old, dict) and owner and not owner.model_fields.keys() & old.keys():
         old.clear()
 

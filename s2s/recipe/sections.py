@@ -1,10 +1,10 @@
-"""What every recipe tree shares: closed sections, a tokenizer, and the optimisation.
+"""What every recipe tree shares: closed sections, the forms of a split, a tokenizer, and the optimisation.
 
-A default lives in its tree and nowhere else: here, in `s2s.translation.recipe` or in `s2s.language.recipe`.
-`s2s.recipe.load` reads, overrides and writes recipes.
+A default lives in its tree and nowhere else: here, or in the `recipe` module of a task.
+`s2s.recipe.load` reads and overrides recipes.
 """
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,30 @@ class Section(BaseModel):
     """A part of a recipe: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Tree(Section):
+    """The recipes of one task, and what is particular to that task where a recipe is read."""
+
+    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
+    """Keys of `data` that name a split: "CORPUS/SPLIT", a path, or a table of one of the forms."""
+    forms: ClassVar[tuple[type[Section], ...]]
+    """What the table of a split may be."""
+    path_key: ClassVar[str]
+    """The key of such a table that a bare path stands for."""
+    path_endings: ClassVar[tuple[str, ...]]
+    """How a bare path ends."""
+
+    task: str = Field(description="what is trained; chooses this tree")
+    title: str = Field(default="", description="one line on what the recipe shows")
+    seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="seed of every random draw")
+
+    if TYPE_CHECKING:  # each tree declares them after its own parts, so that they are written last
+        variants: dict[str, tuple[str, ...]]
+
+    def compared(self) -> dict[str, tuple[str, ...]]:
+        """The trainings that the recipe compares: a name for each, and its overrides KEY=VALUE."""
+        return dict(self.variants)
 
 
 class Tokenizer(Section):

@@ -5,12 +5,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from s2s.recipe.sections import (
-    LARGEST_SEED,
     Optimization,
     Overrides,
     Section,
     TeacherForcing,
     Tokenizer,
+    Tree,
     VariantName,
 )
 
@@ -217,12 +217,14 @@ class Decoding(Section):
     batch_lines: int = Field(default=64, ge=1, description="sentences searched together")
 
 
-class TranslationRecipe(Section):
+class TranslationRecipe(Tree):
     """A recurrent translator: data, tokenizer, model, training and search."""
 
+    forms = (FileSplit, TableSplit, PairSplit)
+    path_key = "table"
+    path_endings = (".tsv", ".tsv.gz")
+
     task: Literal["translation"] = Field(description="what is trained; chooses this tree")
-    title: str = Field(default="", description="one line on what the recipe shows")
-    seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="seed of every random draw")
     data: TranslationData
     tokenizer: PairTokenizer = PairTokenizer()
     model: Seq2SeqModel = Seq2SeqModel()

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from s2s.device import Compute, Precision, choose_compute
 from s2s.errors import RunError
 from s2s.nn.weights import load_tensors, put_weights
-from s2s.run import RunFolder, recipe_of
+from s2s.run import RunFolder, read_run
 from s2s.text.batches import GPU_WIDTH, pad
 from s2s.text.tokenizer import END, PAD, START, UNKNOWN, Tokenizer, load_tokenizers
 from s2s.translation.model import Seq2Seq, build_seq2seq
@@ -109,10 +109,7 @@ class Translator:
         compute = choose_compute(device, precision)
         models, tokenizers, recipes = [], [], []
         for run in (RunFolder(Path(path)) for path in runs):
-            recipe = recipe_of(run)
-            if not isinstance(recipe, TranslationRecipe):
-                command = "generate" if recipe.task == "language" else "forecast"
-                raise RunError(f"{run}: holds no translator but a {recipe.task} model; use s2s {command}")
+            recipe = read_run(run, {"translation": TranslationRecipe})
             source, target = load_tokenizers(run.path)
             model = build_seq2seq(
                 recipe.model, source_vocabulary=source.vocabulary_size, target_vocabulary=target.vocabulary_size

@@ -30,6 +30,7 @@ from s2s.jobs.train import train
 from s2s.nn.weights import load_tensors
 from s2s.recipe.load import parse_recipe
 from s2s.run import RunFolder
+from s2s.tasks import TREES
 
 RECIPE = """
 task = "forecast"
@@ -74,7 +75,7 @@ def write(path: Path, rows: int, *, changed_from: int | None = None) -> None:
 
 
 def recipe_with(folder: Path, *overrides: str) -> ForecastRecipe:
-    recipe = parse_recipe(RECIPE, origin="test", folder=folder, overrides=overrides)
+    recipe = parse_recipe(RECIPE, TREES, origin="test", folder=folder, overrides=overrides)
     assert isinstance(recipe, ForecastRecipe)
     return recipe
 

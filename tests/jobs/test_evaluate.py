@@ -9,6 +9,7 @@ import pytest
 from s2s.errors import DataError
 from s2s.jobs.evaluate import compare, evaluate, score, split_of, without_text
 from s2s.recipe.load import parse_recipe
+from s2s.tasks import TREES
 from s2s.translation.recipe import TranslationRecipe
 
 REFERENCES = ["a cat sat on the mat", "the dog ran in the park", "two birds sang a song"]
@@ -40,7 +41,7 @@ def recipe(test: str) -> TranslationRecipe:
         data = {{source = "x", target = "y", train = "a/train", validation = "a/validation"{test}}}
         training.steps = 1
     '''
-    return parse_recipe(text, origin="test", folder=Path("/"))
+    return parse_recipe(text, TREES, origin="test", folder=Path("/"))
 
 
 def test_perfect_translations_score_100() -> None:

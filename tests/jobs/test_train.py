@@ -11,6 +11,7 @@ from s2s.jobs.train import train
 from s2s.recipe.load import parse_recipe
 from s2s.recipe.toml import differences
 from s2s.run import RunFolder
+from s2s.tasks import TREES
 from s2s.translation.recipe import TranslationRecipe
 
 RECIPE = """
@@ -44,7 +45,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recipe_with(*overrides: str) -> TranslationRecipe:
-    return parse_recipe(RECIPE, origin="test", folder=Path("/"), overrides=overrides)
+    return parse_recipe(RECIPE, TREES, origin="test", folder=Path("/"), overrides=overrides)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def run(trained: Path, tmp_path: Path) -> RunFolder:
 
 
 def test_the_run_records_its_recipe_environment_and_scores(run: RunFolder) -> None:
-    kept = parse_recipe(run.recipe.read_text(), origin="run", folder=Path("/elsewhere"))
+    kept = parse_recipe(run.recipe.read_text(), TREES, origin="run", folder=Path("/elsewhere"))
     assert differences(recipe_with(), kept) == []
     environment = json.loads(run.environment.read_text())
     assert environment["command"] == ["s2s", "train", "x"]

@@ -8,8 +8,8 @@ from s2s.errors import RecipeError
 from s2s.jobs.variants import train_variants
 from s2s.recipe.load import parse_recipe
 from s2s.run import RunFolder
+from s2s.tasks import TREES, recipe_of
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.translator import recipe_of
 
 PAIRS = '{ pairs = [["one two", "eins zwei"], ["two one", "zwei eins"], ["one", "eins"], ["two", "zwei"]] }'
 
@@ -34,7 +34,7 @@ def recipe(variants: str, *, test: bool = True) -> TranslationRecipe:
         [variants]
         {variants}
         """
-    return parse_recipe(text, origin="test", folder=Path("/"))
+    return parse_recipe(text, TREES, origin="test", folder=Path("/"))
 
 
 def test_each_variant_is_a_run_with_its_overrides_and_a_row_of_the_table(tmp_path: Path) -> None:

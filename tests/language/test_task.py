@@ -19,6 +19,7 @@ from s2s.language.text import open_texts
 from s2s.nn.weights import load_tensors
 from s2s.recipe.load import parse_recipe, variants_of
 from s2s.run import Metrics, RunFolder
+from s2s.tasks import TREES
 
 RECIPE = """
 task = "language"
@@ -54,7 +55,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recipe_with(*overrides: str) -> LanguageRecipe:
-    recipe = parse_recipe(RECIPE, origin="test", folder=Path("/"), overrides=overrides)
+    recipe = parse_recipe(RECIPE, TREES, origin="test", folder=Path("/"), overrides=overrides)
     assert isinstance(recipe, LanguageRecipe)
     return recipe
 

@@ -17,13 +17,13 @@ from pydantic.fields import FieldInfo
 
 from s2s.errors import RecipeError
 from s2s.recipe.load import (
-    load_recipe,
     parse_recipe,
     recipe_names,
     recipe_path,
     variants_of,
 )
 from s2s.recipe.toml import differences, recipe_toml
+from s2s.tasks import TREES, load_recipe
 from s2s.translation.recipe import FileSplit, PairSplit, TableSplit, TranslationRecipe
 
 SMALL = """\
@@ -40,7 +40,7 @@ epochs = 1
 
 
 def parse(text: str = SMALL, *overrides: str, folder: Path = Path("/somewhere")) -> TranslationRecipe:
-    return parse_recipe(text, origin="recipes/x.toml", folder=folder, overrides=overrides)
+    return parse_recipe(text, TREES, origin="recipes/x.toml", folder=folder, overrides=overrides)
 
 
 def complaints(text: str = SMALL, *overrides: str) -> list[str]:
@@ -624,8 +624,9 @@ def test_long_values_are_shortened_and_a_change_out_of_sight_is_still_said() -> 
 def test_loading_needs_no_torch() -> None:
     program = (
         "import sys\nfrom pathlib import Path\nfrom s2s.recipe.load import parse_recipe\n"
+        "from s2s.tasks import TREES\n"
         "from s2s.recipe.toml import recipe_toml\n"
-        f"recipe_toml(parse_recipe({SMALL!r}, origin='x', folder=Path()))\n"
+        f"recipe_toml(parse_recipe({SMALL!r}, TREES, origin='x', folder=Path()))\n"
         "print([name for name in ('torch', 'numpy', 'sentencepiece', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

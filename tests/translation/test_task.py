@@ -12,6 +12,7 @@ from s2s.errors import DataError, RunError
 from s2s.nn.weights import weights_of
 from s2s.recipe.load import parse_recipe
 from s2s.run import RunFolder
+from s2s.tasks import TREES
 from s2s.translation.pairs import open_splits
 from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.task import TranslationTask, prepare
@@ -47,7 +48,7 @@ Prepare = Callable[..., TranslationTask]
 
 
 def recipe_with(*overrides: str) -> TranslationRecipe:
-    return parse_recipe(RECIPE, origin="test", folder=Path("/"), overrides=overrides)
+    return parse_recipe(RECIPE, TREES, origin="test", folder=Path("/"), overrides=overrides)
 
 
 @pytest.fixture
