@@ -151,3 +151,8 @@ def _with_null(value: Any) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON, whole or not at all, with null for numbers that are not finite."""
     write_text(path, json_text(value) + "\n")
+
+
+def number_text(value: float | None, form: str) -> str:
+    """A number as text, or that it is undefined: its divisor was zero, say, which JSON says by null."""
+    return "undefined" if value is None or not math.isfinite(value) else format(value, form)

@@ -3,16 +3,29 @@
 Nothing here imports torch, so that recipe errors answer at once.
 """
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from s2s.forecast.recipe import ForecastRecipe
 from s2s.language.recipe import LanguageRecipe
 from s2s.recipe.load import read_recipe
 from s2s.run import RunFolder, read_run
+from s2s.text.source import Part, Source
 from s2s.translation.recipe import TranslationRecipe
 
+if TYPE_CHECKING:
+    import s2s.forecast.scores
+    import s2s.forecast.task
+    import s2s.language.scores
+    import s2s.language.task
+    import s2s.translation.scores
+    import s2s.translation.task
+    from s2s.device import Compute, Precision
+
 Recipe: TypeAlias = TranslationRecipe | LanguageRecipe | ForecastRecipe
+Sources: TypeAlias = Mapping[str, Source[Any]]
 
 TREES: dict[str, type[Recipe]] = {
     "translation": TranslationRecipe,
@@ -33,3 +46,61 @@ def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
 def recipe_of(run: RunFolder) -> Recipe:
     """The recipe that a run folder was trained with, whatever its task; RunError for one that cannot be read."""
     return read_run(run, TREES)
+
+
+class TaskModule(Protocol):
+    """What `s2s.TASK.task` answers: from a recipe to data, a training, scores and plots. Imports torch."""
+
+    def find(self, recipe: Any, corpora: Path | None, /) -> Sources:
+        """All data that a recipe names, by key; an error says which key named what is not there."""
+
+    def check(self, recipe: Any, sources: Any, /) -> Iterator[str]:
+        """How much data there is, in lines for people, after all of it is read."""
+
+    def prepare(self, recipe: Any, run: RunFolder, compute: "Compute", sources: Any, /) -> Any:
+        """A `Task`: everything before the first step of a training."""
+
+    def scored_part(self, recipe: Any, /) -> str | None:
+        """What is scored when a training has ended, if anything."""
+
+    def part_of(
+        self, run: RunFolder, recipe: Any, *, on: str | None, files: Any, beam: int | None, corpora: Path | None
+    ) -> Part:
+        """What to score a run on; DataError for what it cannot be scored on."""
+
+    def score(
+        self, run: RunFolder, recipe: Any, part: Part, *, device: str, precision: "Precision", beam: int | None
+    ) -> dict[str, Any]:
+        """The scores of a run's best weights on a part."""
+
+    def draw(self, run: RunFolder, task: Any, sources: Any, device: str, /) -> None:
+        """What the task has to show of a run that has ended."""
+
+
+class ScoresModule(Protocol):
+    """What `s2s.TASK.scores` answers: scores as text. Does not import torch."""
+
+    @property
+    def HEADINGS(self) -> tuple[str, ...]:
+        """Of the columns with scores in a table of runs."""
+
+    def score_text(self, result: Mapping[str, Any], /) -> str:
+        """The scores of one run, for people."""
+
+    def row(self, recipe: Any, result: Mapping[str, Any], /) -> list[str]:
+        """What was scored, and the cells below HEADINGS."""
+
+
+def task_of(recipe: Recipe) -> TaskModule:
+    """The module that does what a recipe's task asks for."""
+    return cast(TaskModule, import_module(f"s2s.{recipe.task}.task"))
+
+
+def scores_of(task: str) -> ScoresModule:
+    """The module that says a task's scores."""
+    return cast(ScoresModule, import_module(f"s2s.{task}.scores"))
+
+
+if TYPE_CHECKING:
+    _tasks: tuple[TaskModule, ...] = (s2s.translation.task, s2s.language.task, s2s.forecast.task)
+    _scores: tuple[ScoresModule, ...] = (s2s.translation.scores, s2s.language.scores, s2s.forecast.scores)

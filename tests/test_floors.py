@@ -109,7 +109,18 @@ def test_only_the_command_line_prints(module: str) -> None:
 
 @pytest.mark.parametrize(
     "start",
-    ["__init__", "cli/commands", "cli/filter", "tasks", "corpus/find", "jobs/table", "translation/pairs"],
+    [
+        "__init__",
+        "cli/commands",
+        "cli/filter",
+        "tasks",
+        "corpus/find",
+        "jobs/table",
+        "translation/pairs",
+        "translation/scores",
+        "language/scores",
+        "forecast/scores",
+    ],
 )
 def test_what_answers_at_once_does_not_import_torch(start: str) -> None:
     pending, seen = [start], {start}

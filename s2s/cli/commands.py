@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from tqdm import tqdm
 
 from s2s.cli.terminal import Commands, messages
 from s2s.errors import S2SError
@@ -90,11 +89,16 @@ def train(
     KEY=VALUE puts another value in the recipe, for example model.hidden_size=256. Ctrl-C and SIGTERM save and exit.
     """
     from s2s.recipe.load import variants_of
-    from s2s.tasks import load_recipe
+    from s2s.tasks import load_recipe, scores_of, task_of
 
     loaded = load_recipe(recipe, overrides)
     if dry_run:
-        _check_data(loaded, corpora)
+        from s2s.recipe.toml import recipe_toml
+
+        task = task_of(loaded)
+        for line in task.check(loaded, task.find(loaded, corpora)):
+            log.info("%s", line)
+        click.echo(recipe_toml(loaded), nl=False)
         return
     from s2s.jobs.train import train as run_training
     from s2s.jobs.variants import train_variants
@@ -112,43 +116,9 @@ def train(
         click.echo(f"s2s: {stop}; go on with --resume", err=True)
         raise SystemExit(130) from None
     if run.scores.exists():
-        from s2s.jobs.table import score_text
-
-        click.echo(score_text(json.loads(run.scores.read_text(encoding="utf-8"))), nl=False)
+        scores = json.loads(run.scores.read_text(encoding="utf-8"))
+        click.echo(scores_of(loaded.task).score_text(scores), nl=False)
     log.info("%s", run)
-
-
-def _check_data(recipe: Any, corpora: Path | None) -> None:
-    """Read all text that the recipe names, and print the recipe with all its values."""
-    from s2s.recipe.toml import recipe_toml
-
-    if recipe.task == "forecast":
-        _check_series(recipe, corpora)
-        return
-    from s2s.language.text import open_texts
-    from s2s.translation.pairs import open_splits
-
-    language = recipe.task == "language"
-    opened: Any = open_texts(recipe, corpora) if language else open_splits(recipe.data, corpora)
-    unit = "characters" if language else "pairs"
-    for name, source in opened.items():
-        bar = tqdm(source.read(), desc=f"data.{name}", unit=" lines", disable=None, leave=False)
-        count = sum(len(piece) if language else 1 for piece in bar)
-        log.info("data.%s: %s, %s %s", name, source.description, f"{count:,}", unit)
-    click.echo(recipe_toml(recipe), nl=False)
-
-
-def _check_series(recipe: Any, corpora: Path | None) -> None:
-    """Read the series that the recipe names, and print the recipe with all its values."""
-    from s2s.forecast.table import find_series
-    from s2s.forecast.windows import prepare_series
-    from s2s.recipe.toml import recipe_toml
-
-    source = find_series(recipe.data, corpora)["series"]
-    parts = prepare_series(recipe.data, source.read()).parts
-    counts = parts.validation, parts.test - parts.validation, parts.end - parts.test
-    log.info("data.series: %s, %d rows to train on, %d to validate, %d to test", source.description, *counts)
-    click.echo(recipe_toml(recipe), nl=False)
 
 
 @main.command()
@@ -250,26 +220,27 @@ def evaluate(
         raise click.UsageError("--reference needs --source")
     if source is not None and on is not None:
         raise click.UsageError("--on and --source exclude each other")
-    from s2s.jobs.evaluate import compare, without_text
     from s2s.jobs.evaluate import evaluate as score_runs
+    from s2s.jobs.evaluate import without_text
     from s2s.language.recipe import TextFile
     from s2s.run import json_text
+    from s2s.tasks import scores_of
     from s2s.translation.recipe import FileSplit
+    from s2s.translation.scores import compare, comparison_text
 
     files: FileSplit | TextFile | None = None
     if source is not None:
         files = FileSplit(source=str(source), target=str(reference)) if reference else TextFile(file=str(source))
     options: dict[str, Any] = {"corpora": corpora, "device": device, "precision": precision, "beam": beam}
-    results = score_runs(runs, on=on, files=files, **options)
+    results = score_runs(runs, on=on, files=files, compared=True, **options)
     plain = [without_text(result) for result in results]
     comparisons = compare(results)
     if as_json:
         both = plain[0] if len(plain) == 1 else {"runs": plain, "comparisons": comparisons}
         click.echo(json_text(both))
         return
-    from s2s.jobs.table import comparison_text, score_text
-
-    click.echo("".join([*map(score_text, plain), *map(comparison_text, comparisons)]), nl=False)
+    texts = [scores_of(result["task"]).score_text(result) for result in plain]
+    click.echo("".join([*texts, *map(comparison_text, comparisons)]), nl=False)
 
 
 @main.command()

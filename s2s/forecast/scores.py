@@ -7,8 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2s.forecast.baselines import errors_of
+from s2s.forecast.recipe import ForecastRecipe
+from s2s.run import number_text
 
 Floats = NDArray[np.float64]
+HEADINGS = ("forecasts", "MAE", "of persistence", "ratio", "best baseline", "coverage")
 TOO_GOOD = 0.5
 """A ratio to the best baseline below this is a leak until somebody shows that it is none."""
 SUSPICION = "too good"
@@ -88,3 +91,41 @@ def meaning(scores: Mapping[str, Any], baselines: Mapping[str, float]) -> str:
     return (
         f"better than persistence by {1 - mae / naive:.1%}, and than {name}, the best baseline, by {1 - mae / best:.1%}"
     )
+
+
+def score_text(result: Mapping[str, Any]) -> str:
+    """The scores of one run on one part of its series, target by target."""
+    return "".join(_target_text(result, target) for target in result["targets"])
+
+
+def _target_text(result: Mapping[str, Any], target: str) -> str:
+    """The scores of one target, the ratio to persistence first, and what it means."""
+    found = result["targets"][target]
+    scores, ahead = found["scores"], result["horizon"]
+    steps = f"{ahead} steps ahead" if ahead > 1 else "one step ahead"
+    lines = [f"{result['run']}, {target} on {result['split']}, {result['examples']:,} forecasts, {steps}"]
+    lines.append(f"  MAE / MAE of persistence  {number_text(scores['mae']['ratio'], '.3f')}: {found['meaning']}")
+    for name, score in scores.items():
+        beside = f"  (persistence {number_text(score['persistence'], '.4g')})" if "persistence" in score else ""
+        beside = f"  (asked {score['asked']:.2f})" if "asked" in score else beside
+        lines.append(f"  {name:10} {number_text(score['value'], '.4g'):>10}{beside}")
+    lines.append("  MAE of " + ", ".join(f"{name} {mae:.4g}" for name, mae in found["baselines"].items()))
+    if ahead > 1:
+        lines.append("  step        MAE   persistence")
+        lines += [f"  {row['step']:4} {row['mae']:10.4g} {row['persistence']:13.4g}" for row in found["by_step"]]
+    return "\n".join(lines) + "\n"
+
+
+def row(recipe: ForecastRecipe, result: Mapping[str, Any]) -> list[str]:
+    """What was scored, and the cells below HEADINGS."""
+    scores, (name, best) = result["scores"], min(result["baselines"].items(), key=lambda item: item[1])
+    mae = scores["mae"]
+    return [
+        f"{result['target']}, {result['split']} ({result['horizon']} ahead)",
+        f"{result['examples']:,}",
+        f"**{mae['value']:.4g}**",
+        f"{mae['persistence']:.4g}",
+        number_text(mae["ratio"], ".3f"),
+        f"{best:.4g} ({name})",
+        f"{scores['coverage']['value']:.2f}" if "coverage" in scores else "",
+    ]

@@ -1,31 +1,38 @@
 """Forecasting: from a recipe to a series, model, loss and validation."""
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from s2s.device import Compute
-from s2s.forecast.baselines import naive_errors
-from s2s.forecast.forecaster import SavedScaling
+from s2s.device import Compute, Precision
+from s2s.errors import DataError
+from s2s.forecast.baselines import baselines, naive_errors, persistence
+from s2s.forecast.forecaster import SavedScaling, SeriesForecaster
 from s2s.forecast.model import Forecaster, build_forecaster, forecast_loss
+from s2s.forecast.plots import plot_forecast
 from s2s.forecast.recipe import ForecastRecipe
-from s2s.forecast.table import SeriesTable
-from s2s.forecast.windows import WINDOWS_AT_ONCE, Series, in_groups, prepare_series
+from s2s.forecast.scores import Interval, pinball_loss, score_forecast
+from s2s.forecast.table import SeriesTable, find_series
+from s2s.forecast.windows import WINDOWS_AT_ONCE, Parts, Series, in_groups, prepare_series
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder, write_json
-from s2s.text.source import Source
+from s2s.text.source import Part, Source
 from s2s.training.forcing import forcing_rate
+from s2s.training.task import Task
 
 log = logging.getLogger("s2s")
 
 
-class ForecastTask:
+class ForecastTask(Task[NDArray[np.integer]]):
     """Batches, loss and validation of one recipe, for the trainer."""
+
+    model: Forecaster
 
     def __init__(self, recipe: ForecastRecipe, model: Forecaster, series: Series, compute: Compute) -> None:
         self.recipe, self.model, self.series, self.compute = recipe, model, series, compute
@@ -89,22 +96,28 @@ class ForecastTask:
         own = {"mae": float(errors[0])} if len(errors) == 1 else {}
         return {"loss": total / truths.size, "mase": float((errors / self.naive_errors).mean()), **own}
 
-    def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """All of them."""
-        return weights
-
-    def carried(self) -> dict[str, Tensor]:
-        """Nothing: each window begins from zeros."""
-        return {}
-
-    def put_carried(self, tensors: dict[str, Tensor]) -> None:
-        """Nothing to take up."""
-
     def path(self) -> str:
         """What is read, and what is forecast."""
         data, model = self.recipe.data, self.recipe.model
         steps = f"{data.horizon} steps {model.steps.replace('_', ' ')}" if data.horizon > 1 else "the next step"
         return f"windows of {data.window} rows, {steps}"
+
+
+def find(recipe: ForecastRecipe, corpora: Path | None) -> dict[str, Source[SeriesTable]]:
+    """The table that a recipe names, by its key."""
+    return find_series(recipe.data, corpora)
+
+
+def check(recipe: ForecastRecipe, sources: Mapping[str, Source[SeriesTable]]) -> Iterator[str]:
+    """How many rows each part of the series has."""
+    source = sources["series"]
+    parts = prepare_series(recipe.data, source.read()).parts
+    yield f"data.series: {source.description}, {_rows_of(parts)}"
+
+
+def scored_part(recipe: ForecastRecipe) -> str:
+    """What is scored when a training has ended."""
+    return "test"
 
 
 def prepare(
@@ -113,11 +126,7 @@ def prepare(
     """Everything before the first step: read, divide and scale the series, keep its scaling, build the model."""
     table = sources["series"].read()
     series = prepare_series(recipe.data, table)
-    parts = series.parts
-    log.info(
-        "%s: %s rows to train on, %s to validate, %s to test", table.path.name, f"{parts.validation:,}",
-        f"{parts.test - parts.validation:,}", f"{parts.end - parts.test:,}",
-    )  # fmt: skip
+    log.info("%s: %s", table.path.name, _rows_of(series.parts))
     torch.manual_seed(recipe.seed)
     model = build_forecaster(
         recipe.model,
@@ -130,3 +139,94 @@ def prepare(
     saved = SavedScaling(series.reader, series.scaler, series.read[kept], series.targets[kept])
     write_json(run.series, saved.as_json())
     return ForecastTask(recipe, model, series, compute)
+
+
+def _rows_of(parts: Parts) -> str:
+    counts = parts.validation, parts.test - parts.validation, parts.end - parts.test
+    return "{:,} rows to train on, {:,} to validate, {:,} to test".format(*counts)
+
+
+def part_of(
+    run: RunFolder, recipe: ForecastRecipe, *, on: str | None, files: object, beam: int | None, corpora: Path | None
+) -> Part:
+    """The part of its series to score a run on, the test part unless another is asked for.
+
+    DataError for a series that is not the one trained on: rows that were learned from could be scored as unseen.
+    """
+    if files is not None or on not in (None, "test", "validation"):
+        raise DataError(f"{run}: a forecaster is scored on the test or validation part of its own series")
+    if beam is not None:
+        raise DataError(f"{run}: a forecaster translates nothing; leave out --beam")
+    source = find_series(recipe.data, corpora)["series"]
+    try:
+        before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]["series"]
+    except (OSError, ValueError, KeyError, TypeError):
+        before = source.identity  # it is only a record, and may be damaged
+    if before != source.identity:
+        raise DataError(
+            f"{source.description}: has changed since {run} was trained on it, so rows that it learned from could be"
+            " scored as unseen; put the old file back, or train again"
+        )
+    return Part(on or "test", source)
+
+
+def score(
+    run: RunFolder, recipe: ForecastRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
+) -> dict[str, Any]:
+    """Forecast from every row of a part of the series, and hold it against what came and against the baselines."""
+    forecaster = SeriesForecaster.load(run.path, device=device)
+    data = recipe.data
+    series = prepare_series(data, part.source.read())
+    parts = series.parts
+    first, end = (parts.test, parts.end) if part.name == "test" else (parts.validation, parts.test)
+    windows = series.windows(data, first, end)
+    found = forecaster.after(series.read, series.targets, windows.origins)
+    truth = series.truth(windows)
+    levels = recipe.model.quantiles
+    naive = naive_errors(series.targets[:first])
+    targets = {}
+    for place, name in enumerate(data.targets):
+        own = series.targets[:, place]
+        # what is fitted, and what MASE is scaled by, comes from before the part that is scored
+        known = own[:first]
+        others = baselines(own, windows.origins, data.horizon, train_end=len(known), season=data.season)
+        interval = pinball = None
+        if found.quantiles is not None:
+            quantiles = found.quantiles[..., place]
+            interval = Interval(quantiles[0], quantiles[-1], levels[-1] - levels[0])
+            pinball = pinball_loss(truth[..., place], quantiles, levels)
+        targets[name] = score_forecast(
+            truth[..., place],
+            found.points[..., place],
+            others,
+            naive_error=float(naive[place]),
+            interval=interval,
+            pinball=pinball,
+        )
+    result = {
+        "task": "forecast",
+        "run": str(run),
+        "split": part.name,
+        "examples": len(windows),
+        "horizon": data.horizon,
+    }
+    return {**result, "target": data.targets[0], **targets[data.targets[0]], "targets": targets}
+
+
+def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[SeriesTable]], device: str) -> None:
+    """The test part of the first target: truth, forecast, interval, and what persistence says."""
+    series, data = task.series, task.recipe.data
+    windows = series.windows(data, series.parts.test, series.parts.end)
+    found = SeriesForecaster.load(run.path, device=device).after(series.read, series.targets, windows.origins)
+    ahead = data.horizon - 1
+    interval = None if found.quantiles is None else (found.quantiles[0][:, ahead, 0], found.quantiles[-1][:, ahead, 0])
+    plot_forecast(
+        series.truth(windows)[:, ahead, 0],
+        found.points[:, ahead, 0],
+        persistence(series.targets[:, 0], windows.origins, data.horizon)[:, ahead],
+        interval,
+        run.plots / "forecast.png",
+        times=[series.table.times[row + ahead] for row in windows.origins],
+        title=f"{run.path.name}: {data.targets[0]}",
+        step=data.horizon,
+    )

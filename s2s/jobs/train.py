@@ -4,11 +4,11 @@ import json
 import logging
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 
@@ -16,56 +16,24 @@ from s2s.corpus.find import checksums
 from s2s.device import Compute, choose_compute
 from s2s.errors import RecipeError, RunError, S2SError, TrainingError
 from s2s.files import write_text
-from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.scores import SUSPICION
-from s2s.forecast.table import find_series
-from s2s.forecast.task import prepare as prepare_forecast
 from s2s.jobs.evaluate import evaluate, without_text
-from s2s.jobs.pictures import AnyTask, draw
-from s2s.jobs.sweeps import finish_sweep
-from s2s.language.recipe import LanguageRecipe
-from s2s.language.task import LanguageTask
-from s2s.language.task import prepare as prepare_language
-from s2s.language.text import open_texts
+from s2s.plots import plot_curves
 from s2s.recipe.load import variants_of
 from s2s.recipe.toml import differences, recipe_toml
-from s2s.run import RunFolder, write_json
-from s2s.tasks import Recipe, recipe_of
-from s2s.text.source import Source
+from s2s.run import Metrics, RunFolder, write_json
+from s2s.tasks import Recipe, Sources, recipe_of, task_of
+from s2s.training.task import Task
 from s2s.training.trainer import Trainer
-from s2s.translation.pairs import open_splits
-from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.task import prepare as prepare_translation
 from s2s.version import VERSION
 
 log = logging.getLogger("s2s")
-Data: TypeAlias = Mapping[str, Source[Any]]
 FIXED = (
-    "task",
-    "seed",
-    "tokenizer.",
-    "model.",
-    "data.source",
-    "data.target",
-    "data.series",
-    "data.time",
-    "data.newest_first",
-    "data.inputs",
-    "data.horizon",
-    "data.test_share",
-    "data.scaling",
-    "data.train",
-    "data.validation",
-    "data.max_",
-    "data.cut",
-    "data.window",
-    "data.rows",
-    "sweep",
-    "training.batch_",
-    "training.optimizer",
-    "training.moving_average",
-    "training.metric",
-)
+    "task", "seed", "tokenizer.", "model.", "sweep",
+    "data.source", "data.target", "data.series", "data.time", "data.newest_first", "data.inputs", "data.horizon",
+    "data.test_share", "data.scaling", "data.train", "data.validation", "data.max_", "data.cut", "data.window",
+    "data.rows", "training.batch_", "training.optimizer", "training.moving_average", "training.metric",
+)  # fmt: skip
 """What a resumed training cannot change: its weights, its best score or its place in the data would no longer fit."""
 
 
@@ -80,8 +48,8 @@ def train(
 ) -> RunFolder:
     """Train a recipe into the run folder `out`, and score its best weights on the test split.
 
-    With `resume` a run that was stopped, or killed, goes on exactly where its last checkpoint was; one
-    that was not begun is begun. Raises RunError for a folder in use, Interrupted when asked to stop.
+    With `resume` a run that was stopped, or killed, goes on exactly where its last checkpoint was; one that was not
+    begun is begun. Raises RunError for a folder in use, Interrupted when asked to stop.
     """
     if variants_of(recipe):
         raise RecipeError("variants: the recipe names trainings to compare; train_variants runs them all")
@@ -93,10 +61,10 @@ def train(
     begun = (run.last / "checkpoint.json").exists()
     if goes_on and begun:
         _check_changes(recipe_of(run), recipe)
-    splits = open_data(recipe, corpora)
+    sources = task_of(recipe).find(recipe, corpora)
     if goes_on:
         if begun:
-            _check_data(run, splits)
+            _check_data(run, sources)
         else:
             run.require_recipe()
         run.remove_unfinished()
@@ -104,7 +72,7 @@ def train(
         run.create()
     try:
         with _enough_memory("build the model", "make the model smaller"):
-            task, trainer = _begin(run, recipe, compute, splits, corpora, command)
+            task, trainer = _begin(run, recipe, compute, sources, corpora, command)
     except (S2SError, OSError):
         if not goes_on:
             run.discard()
@@ -115,27 +83,32 @@ def train(
         progress = trainer.train()
     log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
     if not (trainer.was_complete and _is_scored(run, recipe, progress.best_step)):
-        if _has_test(recipe):
-            result = evaluate([run.path], corpora=corpora, device=device)[0]
-            write_json(run.scores, {**without_text(result), "step": progress.best_step})
-            for name, found in result.get("targets", {}).items():
-                if found["meaning"].startswith(SUSPICION):
-                    log.warning("%s: %s is %s", run, name, found["meaning"])
+        _score(run, recipe, progress.best_step, corpora, device)
         run.plots.mkdir(exist_ok=True)
-        if isinstance(task, LanguageTask) and task.recipe.sweep is not None:
-            finish_sweep(run, task, splits.get("test"))
-        draw(run, task, device)
+        task_of(recipe).draw(run, task, sources, device)
+        plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
     return run
 
 
 def _begin(
-    run: RunFolder, recipe: Recipe, compute: Compute, splits: Data, corpora: Path | None, command: Sequence[str]
-) -> tuple[AnyTask, Trainer[Any]]:
+    run: RunFolder, recipe: Recipe, compute: Compute, sources: Sources, corpora: Path | None, command: Sequence[str]
+) -> tuple[Task[Any], Trainer[Any]]:
     """Write what a run is, and make ready what trains it."""
     write_text(run.recipe, recipe_toml(recipe))
-    write_json(run.environment, _environment(recipe, compute, splits, corpora, command))
-    task = _prepare(recipe, run, compute, splits)
+    write_json(run.environment, _environment(recipe, compute, sources, corpora, command))
+    task = task_of(recipe).prepare(recipe, run, compute, sources)
     return task, Trainer(task, recipe.training, run, compute)
+
+
+def _score(run: RunFolder, recipe: Recipe, best_step: int, corpora: Path | None, device: str) -> None:
+    """Write scores.json, where the recipe names something to score the run on."""
+    if task_of(recipe).scored_part(recipe) is None:
+        return
+    result = evaluate([run.path], corpora=corpora, device=device)[0]
+    write_json(run.scores, {**without_text(result), "step": best_step})
+    for name, found in result.get("targets", {}).items():
+        if found["meaning"].startswith(SUSPICION):
+            log.warning("%s: %s is %s", run, name, found["meaning"])
 
 
 @contextmanager
@@ -148,23 +121,6 @@ def _enough_memory(what: str, remedy: str) -> Iterator[None]:
         if isinstance(problem, MemoryError) or "allocate memory" in said or "out of memory" in said:
             raise TrainingError(f"there is not enough memory to {what}; {remedy}") from None
         raise
-
-
-def open_data(recipe: Recipe, corpora: Path | None) -> Data:
-    """Find all data that a recipe names; an error says which key named what is not there."""
-    if isinstance(recipe, LanguageRecipe):
-        return open_texts(recipe, corpora)
-    return (
-        find_series(recipe.data, corpora) if isinstance(recipe, ForecastRecipe) else open_splits(recipe.data, corpora)
-    )
-
-
-def _prepare(recipe: Recipe, run: RunFolder, compute: Compute, data: Data) -> AnyTask:
-    if isinstance(recipe, LanguageRecipe):
-        return prepare_language(recipe, run, compute, data)
-    if isinstance(recipe, ForecastRecipe):
-        return prepare_forecast(recipe, run, compute, data)
-    return prepare_translation(recipe, run, compute, data)
 
 
 def _check_changes(old: Recipe, new: Recipe) -> None:
@@ -180,30 +136,25 @@ def _check_changes(old: Recipe, new: Recipe) -> None:
         )
 
 
-def _check_data(run: RunFolder, splits: Data) -> None:
+def _check_data(run: RunFolder, sources: Sources) -> None:
     """Refuse training pairs that are no longer those that the run began with."""
     try:
         before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]
-        changed = [name for name, found in splits.items() if name != "test" and before[name] != found.identity]
+        changed = [name for name, found in sources.items() if name != "test" and before[name] != found.identity]
     except (OSError, ValueError, KeyError, TypeError):
         return  # killed before it was written, or damaged: it is only a record
     for name in changed:
         raise RunError(
-            f"{run}: the text of data.{name} ({splits[name].description}) has changed since the run began, so"
+            f"{run}: the text of data.{name} ({sources[name].description}) has changed since the run began, so"
             " it cannot go on; put the old one back, or start a new run with --out"
         )
-
-
-def _has_test(recipe: Recipe) -> bool:
-    """Whether there is something to score the run on in the end."""
-    return not (isinstance(recipe, TranslationRecipe) and recipe.data.test is None)
 
 
 def _is_scored(run: RunFolder, recipe: Recipe, best_step: int) -> bool:
     """Whether the run has its plots, and the scores of its present best weights."""
     if not (run.plots / "curves.png").exists():
         return False
-    if not _has_test(recipe):
+    if task_of(recipe).scored_part(recipe) is None:
         return True
     try:
         return bool(json.loads(run.scores.read_text(encoding="utf-8"))["step"] == best_step)
@@ -212,7 +163,7 @@ def _is_scored(run: RunFolder, recipe: Recipe, best_step: int) -> bool:
 
 
 def _environment(
-    recipe: Recipe, compute: Compute, splits: Data, corpora: Path | None, command: Sequence[str]
+    recipe: Recipe, compute: Compute, sources: Sources, corpora: Path | None, command: Sequence[str]
 ) -> dict[str, Any]:
     named = [getattr(recipe.data, name, None) for name in ("train", "validation", "test", "series")]
     names = sorted({split.split("/")[0] for split in named if isinstance(split, str)})
@@ -226,5 +177,5 @@ def _environment(
         "precision": str(compute),
         "threads": torch.get_num_threads(),
         "corpora": {name: checksums(name, corpora) for name in names},
-        "data": {name: found.identity for name, found in splits.items()},
+        "data": {name: found.identity for name, found in sources.items()},
     }

@@ -6,15 +6,13 @@ from pathlib import Path
 
 from s2s.errors import RecipeError
 from s2s.files import write_text
-from s2s.jobs.sweeps import sweep_table
 from s2s.jobs.table import result_table
 from s2s.jobs.train import train
 from s2s.language.plots import join_pictures
-from s2s.language.recipe import LanguageRecipe
+from s2s.language.sweeps import sweep_table
 from s2s.recipe.load import variants_of
 from s2s.run import RunFolder
-from s2s.tasks import Recipe
-from s2s.translation.recipe import TranslationRecipe
+from s2s.tasks import Recipe, task_of
 
 log = logging.getLogger("s2s")
 
@@ -32,14 +30,14 @@ def train_variants(
 
     With `resume` variants that are done are left alone, and the one that was stopped goes on.
     """
-    if isinstance(recipe, TranslationRecipe) and recipe.data.test is None:
+    if task_of(recipe).scored_part(recipe) is None:
         raise RecipeError("data.test: missing; variants are compared on a test split")
     runs = []
     variants = variants_of(recipe)
     for number, (name, variant) in enumerate(variants.items(), start=1):
         log.info("variant %d of %d: %s", number, len(variants), name)
         runs.append(train(variant, out / name, resume=resume, corpora=corpora, device=device, command=command))
-    sweeps = isinstance(recipe, LanguageRecipe) and recipe.sweep is not None
+    sweeps = all(run.sweep.exists() for run in runs)
     table = sweep_table(runs) if sweeps else result_table([run.path for run in runs])
     for name in ("sweep.png", "accuracies.png", "predictions.png"):
         pictures = [run.plots / name for run in runs if (run.plots / name).exists()]

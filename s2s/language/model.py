@@ -1,6 +1,6 @@
 """The language model: recurrent layers that predict the next token."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -9,10 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2s.language.recipe import LanguageModel as Settings
+from s2s.language.scores import Predicted
+from s2s.language.text import TextBatch
 from s2s.nn.dropout import Dropout, dropout_mask
 from s2s.nn.embedding import Embedding
 from s2s.nn.loss import Loss, linear_cross_entropy
 from s2s.nn.recurrent import Cell, Recurrent, State, initialize, positions_valid
+
+CHUNK_LOGITS = 1 << 22
+"""Logits that exist at one time where a text is scored."""
 
 
 class Prediction(NamedTuple):
@@ -200,3 +205,27 @@ def _block(name: str, weight: Tensor, model: LanguageModel, number: int) -> Tens
     if weight.dim() == 1 or (name.startswith("recurrent.layers.0") and "weight_ih" in name):
         return rows
     return rows.view(*rows.shape[:2], model.members, -1)[:, :, number]
+
+
+@torch.inference_mode()
+def predict(model: LanguageModel, batches: Iterable[TextBatch], device: torch.device) -> Predicted:
+    """Run a model over batches in their order; where one continues another, from its last state."""
+    nats, right = torch.zeros(model.members, dtype=torch.float64), torch.zeros(model.members, dtype=torch.int64)
+    tokens = 0
+    state: State | None = None
+    for batch in batches:
+        readout, _, state = model(batch.inputs.to(device), state if batch.continues else None, batch.lengths)
+        targets = batch.targets.to(device)
+        if batch.lengths is not None:
+            valid = positions_valid(batch.lengths, targets.shape[1], device)
+            readout, targets = readout[valid], targets[valid]
+        readout, targets = readout.reshape(-1, readout.shape[-1]), targets.flatten()
+        rows = max(1, CHUNK_LOGITS // (model.vocabulary * model.members))
+        for part, wanted in zip(torch.split(readout, rows), torch.split(targets, rows), strict=True):
+            logits = model.logits(part).float().view(len(part), model.members, -1)
+            each = wanted[:, None].expand(-1, model.members)
+            costs = functional.cross_entropy(logits.flatten(0, 1), each.flatten(), reduction="none")
+            nats += costs.view(-1, model.members).double().sum(0).cpu()
+            right += (logits.argmax(2) == each).sum(0).cpu()
+        tokens += batch.tokens
+    return Predicted(nats.tolist(), right.tolist(), tokens)

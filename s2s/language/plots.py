@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -13,7 +14,9 @@ from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from s2s.language.model import LanguageModel
 from s2s.plots import font_for, label_of, save
+from s2s.text.tokenizer import Tokenizer
 
 DOTS_PER_INCH = 130
 JOINED_PIXELS = 2000
@@ -32,6 +35,22 @@ class Episode(NamedTuple):
     """(T, H) the top layer after each"""
     probabilities: NDArray[np.float32]
     """(T, V) of the next token after each"""
+
+
+def episodes(model: LanguageModel, tokens: list[int], tokenizer: Tokenizer, titles: list[str]) -> list[Episode]:
+    """Hidden states and probabilities after each token, of each member of a model; the text begins in state zero."""
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        model.eval()
+        readout, hidden, _ = model(torch.tensor([tokens], device=device))
+        probabilities = model.logits(readout)[0].float().softmax(dim=-1).view(len(tokens), model.members, -1)
+        states = hidden[0].float().view(len(tokens), model.members, -1)
+    symbols = [tokenizer.token(token) for token in tokens]
+    entries = [tokenizer.token(token) for token in range(tokenizer.vocabulary_size)]
+    return [
+        Episode(title, symbols, entries, states[:, number].cpu().numpy(), probabilities[:, number].cpu().numpy())
+        for number, title in enumerate(titles)
+    ]
 
 
 def plot_states(episodes: Sequence[Episode], path: Path, title: str) -> None:

@@ -1,63 +1,48 @@
-"""How well a language model predicts a text: sums over its tokens, from one state carried over the whole of it."""
+"""How well a language model predicted a text, as scores, for people and as a row of a table."""
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from s2s.language.recipe import LanguageRecipe
+from s2s.run import number_text
 
-from s2s.language.model import LanguageModel
-from s2s.language.text import EncodedText, TextBatch
-from s2s.nn.recurrent import State, positions_valid
-
-CHUNK_LOGITS = 1 << 22
-"""Logits that exist at one time."""
+HEADINGS = ("tokens", "nats per token", "perplexity", "bits per character", "accuracy")
 
 
 class Predicted(NamedTuple):
-    """What a text has cost; each tensor has an entry for each member of the model."""
+    """What a text has cost, for each member of the model."""
 
-    nats: Tensor
-    """(members,) float64, the negative log-likelihood of all targets"""
-    right: Tensor
-    """(members,) targets that had the highest probability"""
+    nats: Sequence[float]
+    """negative log-likelihood of all targets"""
+    right: Sequence[int]
+    """targets that had the highest probability"""
     tokens: int
     """targets in all"""
 
-    def scores(self, text: EncodedText, member: int = 0) -> dict[str, float]:
-        """The scores of one member on the text that was predicted."""
-        nats = float(self.nats[member])
+    def scores(self, characters: int, tokens: int, member: int = 0) -> dict[str, float]:
+        """The scores of one member on a text of so many characters and tokens."""
+        nats = self.nats[member]
         # of running text the first token is given and not predicted
-        characters = text.characters * min(1.0, self.tokens / len(text.tokens))
+        predicted_characters = characters * min(1.0, self.tokens / tokens)
         return {
             "nats_per_token": nats / self.tokens,
             "perplexity": math.exp(min(nats / self.tokens, 700.0)),
-            "bits_per_character": nats / math.log(2) / characters,
-            "accuracy": float(self.right[member]) / self.tokens,
+            "bits_per_character": nats / math.log(2) / predicted_characters,
+            "accuracy": self.right[member] / self.tokens,
         }
 
 
-@torch.inference_mode()
-def predict(model: LanguageModel, batches: Iterable[TextBatch], device: torch.device) -> Predicted:
-    """Run a model over batches in their order; where one continues another, from its last state."""
-    nats, right = torch.zeros(model.members, dtype=torch.float64), torch.zeros(model.members, dtype=torch.int64)
-    tokens = 0
-    state: State | None = None
-    for batch in batches:
-        readout, _, state = model(batch.inputs.to(device), state if batch.continues else None, batch.lengths)
-        targets = batch.targets.to(device)
-        if batch.lengths is not None:
-            valid = positions_valid(batch.lengths, targets.shape[1], device)
-            readout, targets = readout[valid], targets[valid]
-        readout, targets = readout.reshape(-1, readout.shape[-1]), targets.flatten()
-        rows = max(1, CHUNK_LOGITS // (model.vocabulary * model.members))
-        for part, wanted in zip(torch.split(readout, rows), torch.split(targets, rows), strict=True):
-            logits = model.logits(part).float().view(len(part), model.members, -1)
-            each = wanted[:, None].expand(-1, model.members)
-            costs = functional.cross_entropy(logits.flatten(0, 1), each.flatten(), reduction="none")
-            nats += costs.view(-1, model.members).double().sum(0).cpu()
-            right += (logits.argmax(2) == each).sum(0).cpu()
-        tokens += batch.tokens
-    return Predicted(nats, right, tokens)
+def score_text(result: Mapping[str, Any]) -> str:
+    """The scores of one run on one text."""
+    lines = [f"{result['run']} on {result['split']}, {result['examples']:,} tokens"]
+    scores = result["scores"].items()
+    lines += [f"  {name.replace('_', ' '):18} {number_text(score['value'], '.4f')}" for name, score in scores]
+    return "\n".join(lines) + "\n"
+
+
+def row(recipe: LanguageRecipe, result: Mapping[str, Any]) -> list[str]:
+    """What was scored, and the cells below HEADINGS."""
+    forms = {"nats_per_token": ".4f", "perplexity": ".4g", "bits_per_character": ".4f", "accuracy": ".4f"}
+    nats, *others = (number_text(result["scores"][key]["value"], form) for key, form in forms.items())
+    return [result["split"], f"{result['examples']:,}", f"**{nats}**", *others]

@@ -2,32 +2,60 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from s2s.corpus.find import cache_root
-from s2s.device import Compute
+from s2s.device import Compute, Precision
 from s2s.errors import DataError
-from s2s.language.model import LanguageModel, build_language_model, build_members, member_weights
-from s2s.language.recipe import LanguageData, LanguageRecipe
-from s2s.language.scores import Predicted, predict
-from s2s.language.text import Chunks, EncodedText, Pieces, SeparateLines, Stream, TextBatch, encode_text, whole_words
+from s2s.language.generator import Generator
+from s2s.language.model import LanguageModel, build_language_model, build_members, member_weights, predict
+from s2s.language.plots import episodes, plot_accuracies, plot_packing, plot_predictions, plot_states
+from s2s.language.recipe import LanguageData, LanguageRecipe, TextFile
+from s2s.language.scores import Predicted
+from s2s.language.sweeps import write_sweep
+from s2s.language.text import (
+    Chunks,
+    EncodedText,
+    Pieces,
+    SeparateLines,
+    Stream,
+    TextBatch,
+    encode_text,
+    open_text,
+    open_texts,
+    whole_words,
+)
 from s2s.nn.loss import Loss
 from s2s.nn.recurrent import State
 from s2s.run import RunFolder
+from s2s.text.source import Part, sizes, split_of
+from s2s.text.special import START
 from s2s.text.tokenizer import ListTokenizer, Tokenizer, listed, load_tokenizers, save_tokenizers, train_tokenizer
+from s2s.training.task import Task
 
 log = logging.getLogger("s2s")
 SCORED_WINDOW = 2048
 """Tokens of a text that are scored in one pass, before the state is carried on."""
+SHOWN_TOKENS = 18
+"""Tokens of the validation text whose predictions are plotted."""
+SHOWN_ENTRIES = 40
+"""Of a larger vocabulary nothing is plotted token by token."""
+SHOWN_POSITIONS = 400
+"""A larger batch is not plotted."""
+SHOWN_TRAININGS = 25
+"""Trainings of a sweep whose states are plotted, in a square."""
 LEARNED_CHARACTERS = 1000
 """Subwords are learned from pieces of a text that are no longer than this."""
 
 
-class LanguageTask:
+class LanguageTask(Task[TextBatch]):
     """Batches, loss and validation of one recipe, for the trainer."""
+
+    model: LanguageModel
 
     def __init__(
         self,
@@ -73,15 +101,11 @@ class LanguageTask:
         self._state = tuple(part.detach() for part in state) if self.recipe.data.cut == "stream" else None
         return loss
 
-    def rates(self, step: int) -> Mapping[str, float]:
-        """Nothing is scheduled."""
-        return {}
-
     def validate(self) -> Mapping[str, Any]:
         """Scores of the validation text; of a sweep those of the best member, and what each has reached."""
         with self.compute.autocast():
-            predicted = score_text(self.model, self.validation, self.recipe, self.compute)
-        each = [predicted.scores(self.validation, member) for member in range(self.model.members)]
+            predicted = predict_text(self.model, self.validation, self.recipe, self.compute)
+        each = _scores_of_each(predicted, self.validation)
         order = ("accuracy", "nats_per_token") if self.recipe.training.metric == "accuracy" else ("nats_per_token",)
         signs = {"accuracy": -1, "nats_per_token": 1}
         self._kept_member = min(range(len(each)), key=lambda member: [signs[key] * each[member][key] for key in order])
@@ -110,6 +134,21 @@ class LanguageTask:
         """Go on from that state."""
         state = tuple(tensors[str(number)].to(self.compute.device) for number in range(len(tensors)))
         self._state = state or None
+
+
+def find(recipe: LanguageRecipe, corpora: Path | None) -> dict[str, Pieces]:
+    """The texts that a recipe names, by key."""
+    return open_texts(recipe, corpora)
+
+
+def check(recipe: LanguageRecipe, texts: Mapping[str, Pieces]) -> Iterator[str]:
+    """How many characters there are, after all are read."""
+    return sizes(texts, "characters", len)
+
+
+def scored_part(recipe: LanguageRecipe) -> str:
+    """What is scored when a training has ended: its test, or else its validation text."""
+    return "validation" if recipe.data.test is None else "test"
 
 
 def prepare(recipe: LanguageRecipe, run: RunFolder, compute: Compute, texts: Mapping[str, Pieces]) -> LanguageTask:
@@ -153,13 +192,100 @@ def cut(text: EncodedText, recipe: LanguageRecipe) -> Stream | Chunks | Separate
     return SeparateLines(text, rows=rows, window=window, seed=recipe.seed, framed=framed)
 
 
-def score_text(model: LanguageModel, text: EncodedText, recipe: LanguageRecipe, compute: Compute) -> Predicted:
+def predict_text(model: LanguageModel, text: EncodedText, recipe: LanguageRecipe, compute: Compute) -> Predicted:
     """Run a model over a whole text: one state from its beginning to its end, or line by line."""
     if recipe.data.cut == "lines":
         batches = cut(text, recipe).batches(0, 0)
     else:
         batches = Stream(text, rows=1, window=SCORED_WINDOW).batches(0, 0)
     return predict(model, batches, compute.device)
+
+
+def part_of(
+    run: RunFolder, recipe: LanguageRecipe, *, on: str | None, files: object, beam: int | None, corpora: Path | None
+) -> Part:
+    """The text to score a run on, that of `scored_part` unless another is asked for."""
+    if beam is not None:
+        raise DataError(f"{run}: a language model translates nothing; leave out --beam")
+    if files is not None:
+        if not isinstance(files, TextFile):
+            raise DataError(f"{run}: a language model is scored on one text; leave out --reference")
+        return Part(files.file, open_text(files, corpora))
+    wanted = on or scored_part(recipe)
+    if wanted in ("train", "validation"):  # one may be held out of the other
+        return Part(wanted, open_texts(recipe, corpora)[wanted])
+    split = split_of(recipe.data, wanted, "--source")
+    return Part(split if isinstance(split, str) else wanted, open_text(split, corpora))
+
+
+def score(
+    run: RunFolder, recipe: LanguageRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
+) -> dict[str, Any]:
+    """Run a language model over a text, and say what its tokens have cost it."""
+    generator = Generator.load(run.path, device=device, precision=precision)
+    text = encoded(part.source, generator.tokenizer, recipe.data)
+    with generator.compute.autocast():
+        predicted = predict_text(generator.model, text, recipe, generator.compute)
+    return {
+        "task": "language",
+        "run": str(run),
+        "split": part.name,
+        "examples": predicted.tokens,
+        "unit": "tokens",
+        "unknown_tokens": text.unknown,
+        "scores": {name: {"value": value} for name, value in _scores_of_each(predicted, text)[0].items()},
+    }
+
+
+def draw(run: RunFolder, task: LanguageTask, texts: Mapping[str, Pieces], device: str) -> None:
+    """What became of a sweep, predictions of the validation text's first tokens, and a packed batch."""
+    if task.recipe.sweep is not None:
+        _finish_sweep(run, task, texts.get("test"))
+    if task.tokenizer.vocabulary_size <= SHOWN_ENTRIES:
+        model = Generator.load(run.path, device=device).model
+        shown = episodes(model, _shown_tokens(task), task.tokenizer, [run.path.name])
+        plot_predictions(shown, run.plots / "predictions.png")
+    batch = next(task.batches(0, 0))
+    if batch.lengths is not None and batch.inputs.numel() <= SHOWN_POSITIONS:
+        rows = [
+            [task.tokenizer.token(int(token)) for token in row[:length]]
+            for row, length in zip(batch.inputs, batch.lengths, strict=True)
+        ]
+        plot_packing(rows, run.plots / "packing.png")
+
+
+def _finish_sweep(run: RunFolder, task: LanguageTask, fresh: Pieces | None) -> None:
+    """Write sweep.json and the plots of a sweep: each training's last weights, on both texts."""
+    recipe, model = task.recipe, task.model
+    model.eval()
+    texts = {"validation": task.validation}
+    if fresh is not None:
+        texts["test"] = encoded(fresh, task.tokenizer, recipe.data)
+    scores = {
+        name: _scores_of_each(predict_text(model, text, recipe, task.compute), text) for name, text in texts.items()
+    }
+    rows = write_sweep(run, recipe, scores, task.batches_in_epoch(0) // recipe.training.accumulate)
+    if task.tokenizer.vocabulary_size + recipe.model.hidden_size <= 2 * SHOWN_ENTRIES:
+        titles = [f"seed {row['seed']}{'' if row['learned_epoch'] is None else ', learned'}" for row in rows]
+        shown = episodes(model, _shown_tokens(task), task.tokenizer, titles)[:SHOWN_TRAININGS]
+        plot_states(shown, run.plots / "sweep.png", f"{run.path.name}: {recipe.model.hidden_size} units")
+    if fresh is not None and recipe.sweep is not None:
+        accuracies = [(row["validation_accuracy"], row["test_accuracy"]) for row in rows]
+        plot_accuracies(accuracies, recipe.sweep.best_accuracy, run.plots / "accuracies.png")
+
+
+def _scores_of_each(predicted: Predicted, text: EncodedText) -> list[dict[str, float]]:
+    members = range(len(predicted.nats))
+    return [predicted.scores(text.characters, len(text.tokens), member) for member in members]
+
+
+def _shown_tokens(task: LanguageTask) -> list[int]:
+    """The beginning of the validation text, or its first line, as the model was trained to read it."""
+    if task.recipe.data.cut != "lines":
+        tokens: list[int] = task.validation.tokens[:SHOWN_TOKENS].tolist()
+        return tokens
+    begin = [] if task.recipe.tokenizer.symbols else [START]
+    return [*begin, *task.validation.lines[0][:SHOWN_TOKENS].tolist()]
 
 
 def _tokenizer(recipe: LanguageRecipe, train: Pieces, run: RunFolder) -> Tokenizer:

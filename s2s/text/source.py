@@ -1,8 +1,10 @@
 """An input that a recipe names, found: it can be read again and again, and its content has a hash."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from tqdm import tqdm
 
 from s2s.corpus.find import split_files
 from s2s.errors import DataError, S2SError
@@ -37,3 +39,31 @@ def only_file(split: str, corpora: Path | None, what: str) -> Path:
     if len(files) != 1:
         raise DataError(f"{split}: is not one {what}, it has {', '.join(sorted(files)) or 'no files'}")
     return next(iter(files.values()))
+
+
+class Part(NamedTuple):
+    """What a run is scored on."""
+
+    name: str
+    source: Source[Any]
+    references: Sequence[str] = ()
+    """of translations, which only compare where these are the same"""
+
+
+def split_of(data: Any, on: str, instead: str) -> Any:
+    """What `--on` names: train, validation or test of a recipe's data, or CORPUS/SPLIT."""
+    if "/" in on:
+        return on
+    if on not in ("train", "validation", "test"):
+        raise DataError(f"--on {on}: give train, validation, test, or CORPUS/SPLIT")
+    split = getattr(data, on)
+    if split is None:
+        raise DataError(f"--on {on}: the recipe has no data.{on}; give CORPUS/SPLIT, or {instead}")
+    return split
+
+
+def sizes(sources: Mapping[str, Source[Iterator[Content]]], unit: str, size: Callable[[Content], int]) -> Iterator[str]:
+    """How much each source holds, in a line; all of it is read."""
+    for key, source in sources.items():
+        bar = tqdm(source.read(), desc=f"data.{key}", unit=" lines", disable=None, leave=False)
+        yield f"data.{key}: {source.description}, {sum(map(size, bar)):,} {unit}"

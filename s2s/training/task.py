@@ -11,11 +11,13 @@ BatchT = TypeVar("BatchT")
 
 
 class Task(Protocol[BatchT]):
-    """What a trainer asks of a task."""
+    """What a trainer asks of a task; one that says no more inherits that its batches stand alone."""
 
-    @property
-    def model(self) -> nn.Module:
-        """The weights to train."""
+    model: nn.Module
+    """the weights to train"""
+
+    def path(self) -> str:
+        """What a batch is, and how it runs, for people."""
 
     def batches_in_epoch(self, epoch: int) -> int:
         """Batches of an epoch, which counts from 0."""
@@ -31,15 +33,19 @@ class Task(Protocol[BatchT]):
 
     def rates(self, step: int) -> Mapping[str, float]:
         """Scheduled values worth a place in the log, by name."""
+        return {}
 
     def validate(self) -> Mapping[str, Any]:
         """Scores of the model's present weights on validation data, by name; must draw no random numbers."""
 
     def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What to keep of the weights that were validated last, when they are the best."""
+        """What to keep of the weights that were validated last, when they are the best: all of them."""
+        return weights
 
     def carried(self) -> dict[str, Tensor]:
-        """What goes over from one batch to the next, to be saved with a checkpoint."""
+        """What goes over from one batch to the next, to be saved with a checkpoint: nothing."""
+        return {}
 
     def put_carried(self, tensors: dict[str, Tensor]) -> None:
         """Take up what `carried` gave."""
+        assert not tensors, "a task that carries something takes it up"

@@ -5,7 +5,7 @@ The counts, the scores and the signatures are sacreBLEU's own (Post 2018); only 
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,6 +14,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from s2s.errors import DataError, S2SError
+from s2s.translation.recipe import TranslationRecipe
 
 Metric: TypeAlias = BLEU | CHRF
 
@@ -23,6 +24,8 @@ LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, 50
 """First and last source length, in tokens, of the rows of by_length; a last row holds what is longer."""
 LONGEST_LOOP = 4
 """Words of the longest unit that is looked for in loops."""
+
+HEADINGS = ("examples", "BLEU (95 % interval)", "chrF")
 
 
 class Score(NamedTuple):
@@ -202,6 +205,49 @@ def rates(
         "copied": sum(" " in output and source.casefold() == output.casefold() for source, output in pairs)
         / len(pairs),
     }
+
+
+def compare(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each run after the first against the first, by paired bootstrap (Koehn 2004)."""
+    first = results[0]
+    comparisons: list[dict[str, Any]] = []
+    for other in results[1:]:
+        if "references" not in first or "references" not in other:
+            continue
+        hypotheses = first["hypotheses"], other["hypotheses"]
+        paired = paired_bootstrap(*hypotheses, first["references"], tokenize=first["tokenize"])
+        comparisons.append({"run": other["run"], "against": first["run"], "metric": "bleu", **paired._asdict()})
+    return comparisons
+
+
+def score_text(result: Mapping[str, Any]) -> str:
+    """The scores of one run on one split, with the table by source length and the rates of failures."""
+    lines = [f"{result['run']} on {result['split']}, {result['examples']:,} examples, beam {result['beam']}"]
+    for name, score in result["scores"].items():
+        interval = f" [{score['low']:.2f}, {score['high']:.2f}]" if "low" in score else ""
+        lines.append(f"  {name:5} {score['value']:6.2f}{interval}  {score.get('signature', '')}")
+    lines.append("  source tokens   examples    BLEU   length ratio")
+    for row in result["by_length"]:
+        counts = f"{row['source_tokens']:>13} {row['examples']:>10,}"
+        lines.append(f"  {counts} {row['bleu']:>7.2f} {row['length_ratio']:>14.3f}")
+    lines.append("  " + ", ".join(f"{name} {share:.2%}" for name, share in result["rates"].items()))
+    return "\n".join(lines) + "\n"
+
+
+def comparison_text(comparison: Mapping[str, Any]) -> str:
+    """One run against another by paired bootstrap, in a line."""
+    runs = f"{comparison['run']} against {comparison['against']}"
+    interval = f"[{comparison['low']:+.2f}, {comparison['high']:+.2f}]"
+    p_value = f"p = {comparison['p_value']:.4f} (paired bootstrap)"
+    return f"{runs}: {comparison['difference']:+.2f} BLEU {interval}, {p_value}\n"
+
+
+def row(recipe: TranslationRecipe, result: Mapping[str, Any]) -> list[str]:
+    """What was scored, and the cells below HEADINGS."""
+    bleu, chrf = result["scores"]["bleu"], result["scores"]["chrf"]
+    on = f"{result['split']} ({recipe.data.source} to {recipe.data.target}, beam {result['beam']})"
+    interval = f"({bleu['low']:.1f} to {bleu['high']:.1f})"
+    return [on, f"{result['examples']:,}", f"**{bleu['value']:.1f}** {interval}", f"{chrf['value']:.1f}"]
 
 
 def has_loop(words: Sequence[str]) -> bool:

@@ -4,24 +4,28 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from s2s.corpus.find import cache_root
-from s2s.device import Compute
+from s2s.device import Compute, Precision
 from s2s.errors import DataError
 from s2s.heap import release_free_memory
 from s2s.nn.loss import Loss
+from s2s.plots import plot_attention
 from s2s.run import RunFolder
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Indices, Row, collate
+from s2s.text.source import Part, sizes, split_of
 from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
 from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.training.graphs import ReplayedPass
+from s2s.training.task import Task
 from s2s.translation.model import Seq2Seq, build_seq2seq
-from s2s.translation.pairs import EncodedPairs, Pairs, encode_pairs
-from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.scores import quick_bleu, quick_chrf, tokenization_for
+from s2s.translation.pairs import EncodedPairs, Pairs, encode_pairs, open_split, open_splits
+from s2s.translation.recipe import FileSplit, Split, TranslationRecipe
+from s2s.translation.scores import bleu, by_length, chrf, quick_bleu, quick_chrf, rates, tokenization_for
 from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")
@@ -29,8 +33,10 @@ INSPECTED_PAIRS = 10_000
 """Training pairs whose unknown rate and round trip are checked."""
 
 
-class TranslationTask:
+class TranslationTask(Task[Batch]):
     """Batches, loss and validation of one recipe, for the trainer."""
+
+    model: Seq2Seq
 
     def __init__(
         self,
@@ -105,17 +111,6 @@ class TranslationTask:
             "chrf": quick_chrf(hypotheses, references),
         }
 
-    def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """All of them."""
-        return weights
-
-    def carried(self) -> dict[str, Tensor]:
-        """Nothing: each batch stands alone."""
-        return {}
-
-    def put_carried(self, tensors: dict[str, Tensor]) -> None:
-        """Nothing to take up."""
-
     def translator(self) -> Translator:
         """A translator with the model's present weights, in float32 as `s2s translate` is."""
         compute = self.compute._replace(dtype=torch.float32)
@@ -155,6 +150,21 @@ class TranslationTask:
         if self._planned is None or self._planned[0] != epoch:
             self._planned = epoch, self.sampler.epoch(epoch)
         return self._planned[1]
+
+
+def find(recipe: TranslationRecipe, corpora: Path | None) -> dict[str, Pairs]:
+    """The pairs that a recipe names, by key."""
+    return open_splits(recipe.data, corpora)
+
+
+def check(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> Iterator[str]:
+    """How many pairs there are, after all are read."""
+    return sizes(splits, "pairs", lambda pair: 1)
+
+
+def scored_part(recipe: TranslationRecipe) -> str | None:
+    """What is scored when a training has ended; None where the recipe names nothing for that."""
+    return None if recipe.data.test is None else "test"
 
 
 def prepare(
@@ -203,3 +213,63 @@ def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tupl
     trained = train_tokenizers(recipe.tokenizer, recipe.tokenizer.joint, train.read)
     save_tokenizers(*trained, run.path)
     return trained
+
+
+def part_of(
+    run: RunFolder, recipe: TranslationRecipe, *, on: str | None, files: object, beam: int | None, corpora: Path | None
+) -> Part:
+    """The pairs to score a run on, its test split unless another is asked for; DataError where there are none."""
+    if files is not None and not isinstance(files, FileSplit):
+        raise DataError(f"{run}: a translator is scored on pairs; give --reference beside --source")
+    data, on = recipe.data, on or "test"
+    split: Split = files or split_of(data, on, "--source and --reference")
+    pairs = open_split(split, source=data.source, target=data.target, corpora=corpora)
+    references = [target for _, target in pairs.read()]
+    if not references:
+        raise DataError(f"{on}: has no pairs to score")
+    return Part(split if isinstance(split, str) else "files" if files else on, pairs, references)
+
+
+def score(
+    run: RunFolder, recipe: TranslationRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
+) -> dict[str, Any]:
+    """Translate the sources of a part, and hold the translations against its references."""
+    translator = Translator.load(run.path, device=device, precision=precision)
+    pairs = list(part.source.read())
+    return score_pairs(translator, pairs, run=str(run), split=part.name, language=recipe.data.target, beam=beam)
+
+
+def score_pairs(
+    translator: Translator, pairs: Sequence[tuple[str, str]], *, run: str, split: str, language: str, beam: int | None
+) -> dict[str, Any]:
+    """Translate the sources and hold the translations against the references."""
+    sources, references = zip(*pairs, strict=True)
+    width = translator.decoding.beam if beam is None else beam
+    hypotheses = [translation.text for translation in translator.translate(sources, beam=width)]
+    lengths = [len(translator.source.encode(source)) for source in sources]
+    tokenize = tokenization_for(language)
+    return {
+        "task": "translation",
+        "run": run,
+        "split": split,
+        "examples": len(pairs),
+        "beam": width,
+        "scores": {
+            "bleu": bleu(hypotheses, references, tokenize=tokenize)._asdict(),
+            "chrf": chrf(hypotheses, references)._asdict(),
+        },
+        "by_length": by_length(sources, hypotheses, references, lengths=lengths, tokenize=tokenize),
+        "rates": rates(sources, hypotheses, split=str.split if tokenize == "13a" else list),
+        "hypotheses": hypotheses,
+        "references": list(references),
+        "tokenize": tokenize,
+    }
+
+
+def draw(run: RunFolder, task: TranslationTask, splits: Mapping[str, Pairs], device: str) -> None:
+    """The attention of one validation sentence."""
+    sources = [source for source, _ in task.validation]
+    source = next((source for source in sources if 4 <= len(source.split()) <= 12), sources[0])
+    found = Translator.load(run.path, device=device).translate([source], attention=True)[0]
+    if found.attention is not None:
+        plot_attention(found.attention, found.source_tokens, found.tokens, run.plots / "attention.png")

@@ -21,11 +21,11 @@ from s2s.errors import DataError, RecipeError, RunError
 from s2s.forecast.forecaster import SavedScaling, SeriesForecaster
 from s2s.forecast.model import build_forecaster
 from s2s.forecast.recipe import ForecastRecipe
+from s2s.forecast.scores import score_text
 from s2s.forecast.table import read_series
 from s2s.forecast.task import ForecastTask
 from s2s.forecast.windows import prepare_series
 from s2s.jobs.evaluate import evaluate
-from s2s.jobs.table import score_text
 from s2s.jobs.train import train
 from s2s.nn.weights import load_tensors
 from s2s.recipe.load import parse_recipe

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
-from s2s.errors import DataError
-from s2s.jobs.evaluate import compare, evaluate, score, split_of, without_text
+from s2s.errors import DataError, RunError
+from s2s.jobs.evaluate import evaluate, without_text
 from s2s.recipe.load import parse_recipe
+from s2s.recipe.toml import recipe_toml
 from s2s.tasks import TREES
+from s2s.text.source import split_of
 from s2s.translation.recipe import TranslationRecipe
+from s2s.translation.scores import compare, comparison_text, score_text
+from s2s.translation.task import score_pairs
 
 REFERENCES = ["a cat sat on the mat", "the dog ran in the park", "two birds sang a song"]
 SOURCES = ["1 2 3 4 5 6", "2 3 4", "3"]
@@ -32,7 +36,7 @@ def translator(outputs: list[str]) -> Any:
 
 def scored(outputs: list[str], *, language: str = "en", run: str = "r", beam: int | None = None) -> dict[str, Any]:
     pairs = list(zip(SOURCES, REFERENCES, strict=True))
-    return score(translator(outputs), pairs, run=run, split="a/test", language=language, beam=beam)
+    return score_pairs(translator(outputs), pairs, run=run, split="a/test", language=language, beam=beam)
 
 
 def recipe(test: str) -> TranslationRecipe:
@@ -76,8 +80,20 @@ def test_comparison_prefers_the_better_run_and_needs_equal_references() -> None:
     assert comparison["difference"] < 0
     assert 0 < comparison["p_value"] <= 1
     assert compare([good]) == []
-    with pytest.raises(DataError, match="bad and good: scored on different references"):
-        compare([good, {**bad, "references": ["x", "y", "z"]}])
+
+
+def test_unequal_references_are_refused_before_anything_is_translated(tmp_path: Path) -> None:
+    for name, references in (("good", "a\nb\n"), ("bad", "x\ny\n")):
+        (tmp_path / f"{name}.y").write_text(references)
+        (tmp_path / f"{name}.x").write_text("1\n2\n")
+        test = f', test = {{source = "{tmp_path}/{name}.x", target = "{tmp_path}/{name}.y"}}'
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.toml").write_text(recipe_toml(recipe(test)))
+    runs = [tmp_path / "good", tmp_path / "bad"]
+    with pytest.raises(DataError, match=r"bad and .*good: scored on different references, so they do not compare"):
+        evaluate(runs, compared=True)
+    with pytest.raises(RunError, match="tokenizer"):  # these two runs hold nothing but a recipe
+        evaluate(runs)
 
 
 def test_the_sentences_stay_out_of_what_is_printed() -> None:
@@ -86,14 +102,42 @@ def test_the_sentences_stay_out_of_what_is_printed() -> None:
 
 
 def test_splits_are_named_by_their_part_or_by_their_corpus() -> None:
-    assert split_of(recipe(', test = "a/test"'), "test") == "a/test"
-    assert split_of(recipe(""), "validation") == "a/validation"
-    assert split_of(recipe(""), "other/split") == "other/split"
+    assert split_of(recipe(', test = "a/test"').data, "test", "--source and --reference") == "a/test"
+    assert split_of(recipe("").data, "validation", "--source and --reference") == "a/validation"
+    assert split_of(recipe("").data, "other/split", "--source and --reference") == "other/split"
     with pytest.raises(DataError, match=r"--on test: the recipe has no data\.test; give CORPUS/SPLIT"):
-        split_of(recipe(""), "test")
+        split_of(recipe("").data, "test", "--source and --reference")
     with pytest.raises(DataError, match="--on model: give train, validation, test"):
-        split_of(recipe(""), "model")
+        split_of(recipe("").data, "model", "--source and --reference")
 
 
 def test_no_runs_are_no_scores() -> None:
     assert evaluate([]) == []
+
+
+RESULT: dict[str, Any] = {
+    "task": "translation",
+    "run": "runs/small",
+    "split": "a/test",
+    "examples": 1000,
+    "beam": 5,
+    "scores": {
+        "bleu": {"value": 38.24, "low": 37.16, "high": 39.0, "signature": "tok:13a|version:2"},
+        "chrf": {"value": 60.05, "low": 59.0, "high": 61.0, "signature": "nc:6|version:2"},
+    },
+    "by_length": [{"source_tokens": "1-5", "examples": 1000, "bleu": 38.24, "length_ratio": 0.98}],
+    "rates": {"loops": 0.001, "empty": 0.0, "copied": 0.0},
+}
+
+
+def test_scores_and_comparisons_read_well() -> None:
+    assert score_text(RESULT) == (
+        "runs/small on a/test, 1,000 examples, beam 5\n"
+        "  bleu   38.24 [37.16, 39.00]  tok:13a|version:2\n"
+        "  chrf   60.05 [59.00, 61.00]  nc:6|version:2\n"
+        "  source tokens   examples    BLEU   length ratio\n"
+        "            1-5      1,000   38.24          0.980\n"
+        "  loops 0.10%, empty 0.00%, copied 0.00%\n"
+    )
+    comparison = {"run": "b", "against": "a", "difference": 0.5, "low": -0.1, "high": 1.1, "p_value": 0.04}
+    assert comparison_text(comparison) == "b against a: +0.50 BLEU [-0.10, +1.10], p = 0.0400 (paired bootstrap)\n"

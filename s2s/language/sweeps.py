@@ -1,53 +1,29 @@
-"""A small model from many seeds: which of them have learned, as a table and a picture."""
+"""A small model from many seeds: which of them have learned."""
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from s2s.errors import RunError
-from s2s.jobs.pictures import SHOWN_ENTRIES, episodes, shown_tokens
-from s2s.language.plots import plot_accuracies, plot_states
 from s2s.language.recipe import LanguageRecipe
-from s2s.language.task import LanguageTask, encoded, score_text
-from s2s.language.text import Pieces
 from s2s.run import Metrics, RunFolder, write_json
 
-PICTURED = 25
-"""Trainings whose states are drawn, in a square."""
 
-
-def finish_sweep(run: RunFolder, task: LanguageTask, fresh: Pieces | None) -> None:
-    """Write sweep.json and the picture of a sweep: each training's last weights, on both texts."""
-    recipe, model = task.recipe, task.model
-    assert recipe.sweep is not None
-    model.eval()
-    texts = {"validation": task.validation}
-    if fresh is not None:
-        texts["test"] = encoded(fresh, task.tokenizer, recipe.data)
-    scores = {name: score_text(model, text, recipe, task.compute) for name, text in texts.items()}
-    seeds = range(recipe.seed, recipe.seed + recipe.sweep.seeds)
-    learned = _learned_epochs(run, recipe, task.batches_in_epoch(0) // recipe.training.accumulate)
+def write_sweep(
+    run: RunFolder, recipe: LanguageRecipe, scores: Mapping[str, Sequence[Mapping[str, float]]], steps_in_epoch: int
+) -> list[dict[str, Any]]:
+    """Write sweep.json, and give its row for each training; `scores` are those of each training on each text."""
+    learned = _learned_epochs(run, recipe, steps_in_epoch)
     rows = []
-    for member, seed in enumerate(seeds):
-        each = {name: scores[name].scores(text, member) for name, text in texts.items()}
-        row: dict[str, Any] = {"seed": seed, "learned_epoch": learned[member]}
-        row.update({f"{name}_{key}": s[key] for name, s in each.items() for key in ("nats_per_token", "accuracy")})
+    for member, epoch in enumerate(learned):
+        row: dict[str, Any] = {"seed": recipe.seed + member, "learned_epoch": epoch}
+        for text, each in scores.items():
+            row.update({f"{text}_{key}": each[member][key] for key in ("nats_per_token", "accuracy")})
         rows.append(row)
     kept = next((row["validation"]["seed"] for row in reversed(Metrics(run.metrics).read()) if row.get("best")), None)
     write_json(run.sweep, {"hidden_size": recipe.model.hidden_size, "kept_seed": kept, "trainings": rows})
-    if task.tokenizer.vocabulary_size + recipe.model.hidden_size <= 2 * SHOWN_ENTRIES:
-        _draw(run, task, rows)
-    if fresh is not None:
-        accuracies = [(row["validation_accuracy"], row["test_accuracy"]) for row in rows]
-        plot_accuracies(accuracies, recipe.sweep.best_accuracy, run.plots / "accuracies.png")
-
-
-def _draw(run: RunFolder, task: LanguageTask, rows: list[dict[str, Any]]) -> None:
-    """The states of each training, in a square."""
-    titles = [f"seed {row['seed']}{'' if row['learned_epoch'] is None else ', learned'}" for row in rows]
-    shown = episodes(task.model, shown_tokens(task), task.tokenizer, titles)[:PICTURED]
-    plot_states(shown, run.plots / "sweep.png", f"{run.path.name}: {task.recipe.model.hidden_size} units")
+    return rows
 
 
 def sweep_table(runs: Sequence[RunFolder]) -> str:
