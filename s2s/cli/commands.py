@@ -8,19 +8,18 @@ import csv
 import json
 import logging
 import math
-import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from s2s.cli.options import FILE, corpora_option, device_option, precision_option
+from s2s.cli.shipped import corpora, recipes
 from s2s.cli.terminal import Commands, messages
 from s2s.errors import S2SError
 from s2s.version import VERSION
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 log = logging.getLogger("s2s")
 
 
@@ -36,53 +35,21 @@ def main(context: click.Context) -> None:
     context.with_resource(messages())
 
 
-class _Device(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
-    name = "DEVICE"
-
-    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-            self.fail(f"{value!r} is not a device; give auto, cpu, cuda or cuda:N", param, context)
-        return value
-
-
-def _device_option(command: Command) -> Command:
-    text = "auto, cpu, cuda or cuda:N."
-    return click.option("--device", type=_Device(), default="auto", show_default=True, help=text)(command)
-
-
-def _precision_option(command: Command) -> Command:
-    choices = click.Choice(["auto", "float32", "bfloat16"])
-    text = (
-        "Of matrix products; float32 gives the same lines in every batch, bfloat16 takes 8 bits for a line alone at"
-        " beam 1."
-    )
-    return click.option("--precision", type=choices, default="float32", show_default=True, help=text)(command)
-
-
-def _corpora_option(command: Command) -> Command:
-    text = "Folder of corpora; default: S2S_CORPORA, then the user's cache."
-    return click.option("--corpora", type=click.Path(file_okay=False, path_type=Path), help=text)(command)
-
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
-
-
 @main.command()
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default: runs/<recipe name>.")
 @click.option("--resume", is_flag=True, help="Go on from the run folder's last checkpoint.")
 @click.option("--dry-run", is_flag=True, help="Check the recipe, read the data, print the recipe; train nothing.")
-@_corpora_option
-@_device_option
+@corpora_option
+@device_option
 def train(
     recipe: str,
     overrides: tuple[str, ...],
     out: Path | None,
-    resume: bool,
     dry_run: bool,
     corpora: Path | None,
-    device: str,
+    **options: Any,
 ) -> None:
     """Train RECIPE: a shipped recipe's name, or a path that ends in .toml.
 
@@ -108,10 +75,10 @@ def train(
     try:
         place = out or Path("runs") / name
         if variants_of(loaded):
-            train_variants(loaded, place, resume=resume, corpora=corpora, device=device, command=sys.argv)
+            train_variants(loaded, place, corpora=corpora, command=sys.argv, **options)
             click.echo((place / "results.md").read_text(encoding="utf-8"), nl=False)
             return
-        run = run_training(loaded, place, resume=resume, corpora=corpora, device=device, command=sys.argv)
+        run = run_training(loaded, place, corpora=corpora, command=sys.argv, **options)
     except Interrupted as stop:
         click.echo(f"s2s: {stop}; go on with --resume", err=True)
         raise SystemExit(130) from None
@@ -123,8 +90,8 @@ def train(
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]")
-@click.option("--input", "source", type=_FILE, help="Lines to translate, .gz accepted. Default: stdin.")
-@click.option("--output", type=_FILE, help="A file is written whole at the end, or not at all. Default: stdout.")
+@click.option("--input", "source", type=FILE, help="Lines to translate, .gz accepted. Default: stdin.")
+@click.option("--output", type=FILE, help="A file is written whole at the end, or not at all. Default: stdout.")
 @click.option("--beam", type=click.IntRange(min=1), help="Hypotheses kept; 1 is greedy. Default: the recipe's.")
 @click.option(
     "--nbest",
@@ -136,10 +103,10 @@ def train(
 )
 @click.option("--format", "form", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
 @click.option("--tokens", is_flag=True, help="With jsonl: tokens, their log-probabilities and the attention.")
-@click.option("--attention", type=_FILE, help="Draw the alignment of the first line that is not blank to this PNG.")
+@click.option("--attention", type=FILE, help="Draw the alignment of the first line that is not blank to this PNG.")
 @click.option("--batch", type=click.IntRange(min=1), help="Lines searched together. Default: the recipe's.")
-@_precision_option
-@_device_option
+@precision_option
+@device_option
 def translate(
     runs: tuple[str, ...],
     source: Path | None,
@@ -194,23 +161,20 @@ def _draw_attention(found: Any, path: Path) -> None:
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]", type=click.Path(path_type=Path))
 @click.option("--on", metavar="SPLIT", help="train, validation, test, or CORPUS/SPLIT. Default: test.")
-@click.option("--source", type=_FILE, help="Source lines with --reference, or a language model's text; for --on.")
-@click.option("--reference", type=_FILE, help="Reference lines.")
+@click.option("--source", type=FILE, help="Source lines with --reference, or a language model's text; for --on.")
+@click.option("--reference", type=FILE, help="Reference lines.")
 @click.option("--beam", type=click.IntRange(min=1), help="Default: the recipe's.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@_corpora_option
-@_precision_option
-@_device_option
+@corpora_option
+@precision_option
+@device_option
 def evaluate(
     runs: tuple[Path, ...],
     on: str | None,
     source: Path | None,
     reference: Path | None,
-    beam: int | None,
     as_json: bool,
-    corpora: Path | None,
-    precision: Any,
-    device: str,
+    **options: Any,
 ) -> None:
     """Score each RUN: BLEU and chrF of a translator, nats per token of a language model, errors of a forecaster.
 
@@ -231,7 +195,6 @@ def evaluate(
     files: FileSplit | TextFile | None = None
     if source is not None:
         files = FileSplit(source=str(source), target=str(reference)) if reference else TextFile(file=str(source))
-    options: dict[str, Any] = {"corpora": corpora, "device": device, "precision": precision, "beam": beam}
     results = score_runs(runs, on=on, files=files, compared=True, **options)
     plain = [without_text(result) for result in results]
     comparisons = compare(results)
@@ -256,21 +219,18 @@ def evaluate(
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True)
 @click.option("--n", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Samples, in one batch.")
 @click.option("--json", "as_json", is_flag=True, help="A list of objects: text, log_probability, tokens.")
-@_precision_option
-@_device_option
+@precision_option
+@device_option
 def generate(
     run: Path,
     prompt: str,
-    length: int,
     temperature: float,
-    top_k: int,
     top_p: float,
     greedy: bool,
-    seed: int,
-    samples: int,
     as_json: bool,
     precision: Any,
     device: str,
+    **sampling: Any,
 ) -> None:
     """Continue a text with the language model RUN."""
     if not math.isfinite(temperature + top_p):
@@ -278,15 +238,8 @@ def generate(
     from s2s.language.generator import Generator
     from s2s.run import json_text
 
-    found = Generator.load(run, device=device, precision=precision).generate(
-        prompt,
-        length=length,
-        temperature=0.0 if greedy else temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        samples=samples,
-    )
+    generator = Generator.load(run, device=device, precision=precision)
+    found = generator.generate(prompt, temperature=0.0 if greedy else temperature, top_p=top_p, **sampling)
     if as_json:
         click.echo(json_text([each._asdict() for each in found]))
         return
@@ -299,12 +252,12 @@ def generate(
 @click.option(
     "--input",
     "source",
-    type=_FILE,
+    type=FILE,
     help="CSV with the columns that the recipe names, its time column too. Default: go on after the run's own file.",
 )
-@click.option("--plot", type=_FILE, help="Draw the last rows and the forecast of the first target to this PNG.")
+@click.option("--plot", type=FILE, help="Draw the last rows and the forecast of the first target to this PNG.")
 @click.option("--json", "as_json", is_flag=True, help="A list of objects, one for each step.")
-@_device_option
+@device_option
 def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, device: str) -> None:
     """Forecast what comes after the last row, with the forecaster RUN: CSV, or JSON.
 
@@ -329,8 +282,8 @@ def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, d
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
 @click.option("--run", type=click.Path(path_type=Path), help="Weights to translate with. Default: runs/<recipe name>.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@_corpora_option
-@_device_option
+@corpora_option
+@device_option
 def bench(
     recipe: str, overrides: tuple[str, ...], run: Path | None, as_json: bool, corpora: Path | None, device: str
 ) -> None:
@@ -349,90 +302,5 @@ def bench(
     click.echo(json.dumps(found, indent=2) if as_json else benchmark_text(found), nl=as_json)
 
 
-@main.group(invoke_without_command=True)
-@click.pass_context
-def recipes(context: click.Context) -> None:
-    """List the shipped recipes; show, copy or check one, or tabulate runs."""
-    if context.invoked_subcommand is None:
-        from s2s.recipe.load import recipe_names
-        from s2s.tasks import load_recipe
-
-        for name in recipe_names():
-            click.echo(f"{name:24} {load_recipe(name).title}")
-
-
-@recipes.command()
-@click.argument("name")
-def show(name: str) -> None:
-    """Print a recipe with its measured results."""
-    from s2s.recipe.load import recipe_path
-
-    click.echo(recipe_path(name).read_text(encoding="utf-8"), nl=False)
-
-
-@recipes.command()
-@click.argument("name")
-@click.argument("destination", type=click.Path(path_type=Path))
-def copy(name: str, destination: Path) -> None:
-    """Copy a shipped recipe to DESTINATION, to change it."""
-    from s2s.files import write_bytes
-    from s2s.recipe.load import recipe_path
-
-    place = destination / recipe_path(name).name if destination.is_dir() else destination
-    if place.exists():
-        raise S2SError(f"{place}: exists already; choose another name")
-    write_bytes(place, recipe_path(name).read_bytes())
-    click.echo(place)
-
-
-@recipes.command()
-@click.argument("path")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
-def check(path: str, overrides: tuple[str, ...]) -> None:
-    """Read a recipe and say everything that is wrong with it."""
-    from s2s.tasks import load_recipe
-
-    load_recipe(path, overrides)
-    click.echo(f"{path}: a valid recipe")
-
-
-@recipes.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]", type=click.Path(path_type=Path))
-def table(runs: tuple[Path, ...]) -> None:
-    """Write a table of run folders' scores, in Markdown."""
-    from s2s.jobs.table import result_table
-
-    click.echo(result_table(runs), nl=False)
-
-
-@main.group(invoke_without_command=True)
-@click.pass_context
-def corpora(context: click.Context) -> None:
-    """List the corpora that s2s knows; fetch one, or say where it lies."""
-    if context.invoked_subcommand is None:
-        from s2s.corpus.find import load_manifest, names
-
-        for name in names():
-            manifest = load_manifest(name)
-            click.echo(f"{name:20} {manifest.title} ({manifest.licence})")
-
-
-@corpora.command()
-@click.argument("name")
-@_corpora_option
-def fetch(name: str, corpora: Path | None) -> None:
-    """Download a corpus, verify it, and put it in place."""
-    from s2s.corpus.find import fetch as fetch_corpus
-
-    click.echo(fetch_corpus(name, corpora))
-
-
-@corpora.command()
-@click.argument("name")
-@_corpora_option
-def where(name: str, corpora: Path | None) -> None:
-    """Print the folder in which a corpus is looked for."""
-    from s2s.corpus.find import folder, load_manifest
-
-    load_manifest(name)
-    click.echo(folder(name, corpora))
+main.add_command(recipes)
+main.add_command(corpora)
