@@ -55,7 +55,6 @@ def train(
 
     KEY=VALUE puts another value in the recipe, for example model.hidden_size=256. Ctrl-C and SIGTERM save and exit.
     """
-    from s2s.recipe.load import variants_of
     from s2s.tasks import load_recipe, scores_of, task_of
 
     loaded = load_recipe(recipe, overrides)
@@ -74,7 +73,7 @@ def train(
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
     try:
         place = out or Path("runs") / name
-        if variants_of(loaded):
+        if loaded.trainings:
             train_variants(loaded, place, corpora=corpora, command=sys.argv, **options)
             click.echo((place / "results.md").read_text(encoding="utf-8"), nl=False)
             return

@@ -133,7 +133,7 @@ class ForecastRecipe(Tree):
 
     splits = ("series",)
     forms = (CsvFile,)
-    path_key = "file"
+    paths = ("file",)
     path_endings = (".csv", ".csv.gz")
 
     task: Literal["forecast"] = Field(description="what is trained; chooses this tree")

@@ -19,7 +19,6 @@ from s2s.files import write_text
 from s2s.forecast.scores import SUSPICION
 from s2s.jobs.evaluate import evaluate, without_text
 from s2s.plots import plot_curves
-from s2s.recipe.load import variants_of
 from s2s.recipe.toml import differences, recipe_toml
 from s2s.run import Metrics, RunFolder, write_json
 from s2s.tasks import Recipe, Sources, recipe_of, task_of
@@ -51,7 +50,7 @@ def train(
     With `resume` a run that was stopped, or killed, goes on exactly where its last checkpoint was; one that was not
     begun is begun. Raises RunError for a folder in use, Interrupted when asked to stop.
     """
-    if variants_of(recipe):
+    if recipe.trainings:
         raise RecipeError("variants: the recipe names trainings to compare; train_variants runs them all")
     run = RunFolder(Path(out))
     compute = choose_compute(device, recipe.training.precision)

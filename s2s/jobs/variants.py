@@ -1,7 +1,7 @@
 """Several trainings of one recipe, side by side: the variants that it names."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from s2s.errors import RecipeError
@@ -10,7 +10,6 @@ from s2s.jobs.table import result_table
 from s2s.jobs.train import train
 from s2s.language.plots import join_pictures
 from s2s.language.sweeps import sweep_table
-from s2s.recipe.load import variants_of
 from s2s.run import RunFolder
 from s2s.tasks import Recipe, task_of
 
@@ -33,7 +32,7 @@ def train_variants(
     if task_of(recipe).scored_part(recipe) is None:
         raise RecipeError("data.test: missing; variants are compared on a test split")
     runs = []
-    variants = variants_of(recipe)
+    variants: Mapping[str, Recipe] = recipe.trainings
     for number, (name, variant) in enumerate(variants.items(), start=1):
         log.info("variant %d of %d: %s", number, len(variants), name)
         runs.append(train(variant, out / name, resume=resume, corpora=corpora, device=device, command=command))

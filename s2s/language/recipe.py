@@ -172,7 +172,7 @@ class LanguageRecipe(Tree):
     """A recurrent language model: data, tokenizer, model and training."""
 
     forms = (TextFile, WrittenText)
-    path_key = "file"
+    paths = ("file",)
     path_endings = (".txt", ".txt.gz")
 
     task: Literal["language"] = Field(description="what is trained; chooses this tree")
@@ -186,7 +186,7 @@ class LanguageRecipe(Tree):
     )
 
     def compared(self) -> dict[str, tuple[str, ...]]:
-        """The trainings that the recipe compares; those of a sweep over several sizes are named for their sizes."""
+        """Those of a sweep over several hidden sizes are named for their sizes."""
         sizes = self.sweep.hidden_sizes if self.sweep else ()
         swept: dict[str, tuple[str, ...]] = {
             f"hidden-{size}": (f"model.hidden_size={size}", "sweep.hidden_sizes=[]") for size in sizes

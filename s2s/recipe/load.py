@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from s2s.errors import RecipeError
 from s2s.recipe.messages import broken_recipe, choice_rule, did_you_mean, error_line
 from s2s.recipe.sections import Tree
-from s2s.recipe.toml import recipe_toml, shortened, toml_value
+from s2s.recipe.toml import shortened, toml_value
 from s2s.shipped import shipped
 
 Table = dict[str, Any]
@@ -82,31 +83,23 @@ def check_table(
     directory. Raises RecipeError with every rule that the recipe breaks, one a line.
     """
     tree = _tree_of(table, trees, origin, overrides)
-    _settle_splits(table, folder, tree)
-    _settle_variants(table, folder, tree)
-    _override(table, overrides, tree)
+    _settle_paths(table, folder, tree)
+    return _checked(_overridden(table, overrides, tree), tree, origin)
+
+
+def _checked(table: Table, tree: type[AnyTree], origin: str) -> AnyTree:
+    """The recipe of a table with absolute paths, and with it the trainings that it compares."""
     try:
         recipe = tree.model_validate(table)
-        variants_of(recipe)
-        return recipe
     except ValidationError as error:
         lines = (error_line(tree, details) for details in error.errors(include_url=False))
-        problems = list(dict.fromkeys(line for line in lines if line))
-    raise broken_recipe(origin, problems)
-
-
-def variants_of(recipe: AnyTree) -> dict[str, AnyTree]:
-    """The trainings that a recipe compares, by name: the recipe itself with the overrides of each.
-
-    Raises RecipeError for a variant that breaks a rule.
-    """
-    text = recipe_toml(recipe.model_copy(update={"variants": {}}))
-    return {
-        name: parse_recipe(
-            text, {recipe.task: type(recipe)}, origin=f"variant {name}", folder=Path.cwd(), overrides=overrides
-        )
-        for name, overrides in recipe.compared().items()
+        raise broken_recipe(origin, list(dict.fromkeys(line for line in lines if line))) from None
+    alone = {**table, "variants": {}}
+    compared = recipe.compared().items()
+    recipe._trainings = {
+        name: _checked(_overridden(alone, overrides, tree), tree, f"variant {name}") for name, overrides in compared
     }
+    return recipe
 
 
 # Reading
@@ -160,44 +153,41 @@ def _tree_of(table: Table, trees: Mapping[str, type[AnyTree]], origin: str, over
     return trees[task]
 
 
-def _settle_variants(table: Table, folder: Path, tree: type[Tree]) -> None:
-    """Makes the paths in the overrides of variants absolute: those too start from the folder of the file."""
-    variants = table.get("variants")
-    if not isinstance(variants, dict):
-        return
-    for name, overrides in variants.items():
-        if isinstance(overrides, list) and all(isinstance(override, str) for override in overrides):
-            variants[name] = [_settled(override, folder, tree) for override in overrides]
+# Paths
 
 
-def _settled(override: str, folder: Path, tree: type[Tree]) -> str:
-    key, equals, text = (part.strip() for part in override.partition("="))
-    if not equals or not re.fullmatch(r"data\.(train|validation|test|series)(\.\w+)?", key):
+def _settle_paths(table: Table, folder: Path, tree: type[Tree]) -> None:
+    """Makes the paths of data absolute, in place: in the splits, and in the overrides of variants."""
+    data, variants = table.get("data"), table.get("variants")
+    if isinstance(data, dict):
+        data.update({name: _settled_split(data[name], folder, tree) for name in tree.splits if name in data})
+    if isinstance(variants, dict):
+        for name, overrides in variants.items():
+            if isinstance(overrides, list):
+                variants[name] = [_settled_override(override, folder, tree) for override in overrides]
+
+
+def _settled_split(split: Any, folder: Path, tree: type[Tree]) -> Any:
+    """A split with absolute paths; a bare path becomes the table that it stands for."""
+    if isinstance(split, str) and split.endswith(tree.path_endings):
+        split = {tree.paths[0]: split}
+    if not isinstance(split, dict):
+        return split
+    return {key: _absolute(value, folder) if key in tree.paths else value for key, value in split.items()}
+
+
+def _settled_override(override: Any, folder: Path, tree: type[Tree]) -> Any:
+    """An override with an absolute path; what is no override is left for the variant's own errors."""
+    try:
+        keys, value = _assignment(override, folder, tree)
+    except (AttributeError, RecipeError):
         return override
-    branch = _branch(key, text)
-    _settle_splits(branch, folder, tree)
-    value: Any = branch
-    for part in key.split("."):
-        value = value[part]
-    return override if value is None else f"{key}={toml_value(value)}"
+    return f"{'.'.join(keys)}={toml_value(value)}" if _split_of(keys, tree) and value is not None else override
 
 
-def _settle_splits(table: Table, folder: Path, tree: type[Tree]) -> None:
-    """Makes the paths of the splits absolute, and a table of a path to a TSV or text file."""
-    data = table.get("data")
-    if not isinstance(data, dict):
-        return
-    for name in tree.splits:
-        split = data.get(name)
-        if isinstance(split, str) and split.endswith(tree.path_endings):
-            split = data[name] = {tree.path_key: split}
-        if isinstance(split, dict):
-            for key in ("source", "target", "table", "file"):
-                if isinstance(split.get(key), str) and split[key]:
-                    split[key] = _absolute(split[key], folder)
-
-
-def _absolute(path: str, folder: Path) -> str:
+def _absolute(path: Any, folder: Path) -> Any:
+    if not isinstance(path, str) or not path:
+        return path
     path = os.path.expanduser(path)
     # The folder is resolved first, or a leading .. would not leave a linked folder the way the system does.
     return path if os.path.isabs(path) else os.path.normpath(folder.resolve() / path)
@@ -206,34 +196,49 @@ def _absolute(path: str, folder: Path) -> str:
 # Overriding
 
 
-def _branch(key: str, text: str) -> Table:
-    """The value of an override in the tables that its key names."""
-    *parents, last = key.split(".")
-    branch: Table = {last: _override_value(key, text)}
-    for parent in reversed(parents):
-        branch = {parent: branch}
-    return branch
-
-
-def _override(table: Table, overrides: Sequence[str], tree: type[Tree]) -> None:
-    touched: set[str] = set()
+def _overridden(table: Table, overrides: Sequence[str], tree: type[Tree]) -> Table:
+    """A copy of a table with each "KEY=VALUE" in place of its value; paths start from the working directory."""
+    table = deepcopy(table)
+    given: set[str | None] = set()
     for override in overrides:
-        key, equals, text = (part.strip() for part in override.partition("="))
-        if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
-            raise RecipeError(f"{override!a}: an override has the form KEY=VALUE, for example model.hidden_size=256")
-        *parents, last = key.split(".")
-        branch = _branch(key, text)
-        _settle_splits(branch, Path.cwd(), tree)
-        if len(parents) == 2 and parents[0] == "data" and parents[1] in tree.splits and parents[1] not in touched:
-            _drop_other_form(table, tree, parents[1], last)
-        if parents[:1] == ["data"]:
-            touched.add((*parents, last)[1])
+        (*parents, last), value = _assignment(override, Path.cwd(), tree)
+        split = _split_of([*parents, last], tree)
         place = table
         for parent in parents:
             if not isinstance(place.get(parent), dict):
                 place[parent] = {}
-            place, branch = place[parent], branch[parent]
-        place[last] = branch[last]
+            place = place[parent]
+        if split and len(parents) == 2 and split not in given and _is_of_another_form(last, place, tree):
+            place.clear()
+        given.add(split)
+        place[last] = value
+    return table
+
+
+def _assignment(override: str, folder: Path, tree: type[Tree]) -> tuple[list[str], Any]:
+    """The keys and the value of a "KEY=VALUE", with absolute paths."""
+    key, equals, text = (part.strip() for part in override.partition("="))
+    if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
+        raise RecipeError(f"{override!a}: an override has the form KEY=VALUE, for example model.hidden_size=256")
+    keys = key.split(".")
+    value: Any = _override_value(key, text)
+    for name in reversed(keys):
+        value = {name: value}
+    _settle_paths(value, folder, tree)
+    for name in keys:
+        value = value[name]
+    return keys, value
+
+
+def _split_of(keys: Sequence[str], tree: type[Tree]) -> str | None:
+    """The split that a dotted key names, or a value of."""
+    return next((name for name in tree.splits if list(keys[:2]) == ["data", name]), None)
+
+
+def _is_of_another_form(key: str, split: Table, tree: type[Tree]) -> bool:
+    """Whether a key belongs to another form of a split than all keys that are there."""
+    owner = next((form for form in tree.forms if key in form.model_fields), None)
+    return owner is not None and not owner.model_fields.keys() & split.keys()
 
 
 def _override_value(key: str, text: str) -> object:
@@ -255,15 +260,6 @@ def _override_value(key: str, text: str) -> object:
             " is something left open, or were quotes lost to the shell?"
         )
     return text
-
-
-def _drop_other_form(table: Table, tree: type[Tree], name: str, key: str) -> None:
-    """Empties a split that the file gave in another form than the one that `key` belongs to."""
-    data = table.get("data")
-    old = data.get(name) if isinstance(data, dict) else None
-    owner = next((kind for kind in tree.forms if key in kind.model_fields), None)
-    if isinstance(old, dict) and owner and not owner.model_fields.keys() & old.keys():
-        old.clear()
 
 
 def _lower_first(text: str) -> str:

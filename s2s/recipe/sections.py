@@ -6,7 +6,7 @@ A default lives in its tree and nowhere else: here, or in the `recipe` module of
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 LARGEST_SEED = 2**63 - 1
 
@@ -24,8 +24,8 @@ class Tree(Section):
     """Keys of `data` that name a split: "CORPUS/SPLIT", a path, or a table of one of the forms."""
     forms: ClassVar[tuple[type[Section], ...]]
     """What the table of a split may be."""
-    path_key: ClassVar[str]
-    """The key of such a table that a bare path stands for."""
+    paths: ClassVar[tuple[str, ...]]
+    """Keys of such a table that are paths; a bare path stands for a table with the first."""
     path_endings: ClassVar[tuple[str, ...]]
     """How a bare path ends."""
 
@@ -33,12 +33,19 @@ class Tree(Section):
     title: str = Field(default="", description="one line on what the recipe shows")
     seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="seed of every random draw")
 
+    _trainings: dict[str, Self] = PrivateAttr(default_factory=dict)
+
     if TYPE_CHECKING:  # each tree declares them after its own parts, so that they are written last
         variants: dict[str, tuple[str, ...]]
 
     def compared(self) -> dict[str, tuple[str, ...]]:
-        """The trainings that the recipe compares: a name for each, and its overrides KEY=VALUE."""
+        """Names of the trainings that the recipe compares, and the overrides of each."""
         return dict(self.variants)
+
+    @property
+    def trainings(self) -> dict[str, Self]:
+        """The recipes of the trainings compared, by name, as `s2s.recipe.load` has read them."""
+        return self._trainings
 
 
 class Tokenizer(Section):

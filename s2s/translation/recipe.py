@@ -221,7 +221,7 @@ class TranslationRecipe(Tree):
     """A recurrent translator: data, tokenizer, model, training and search."""
 
     forms = (FileSplit, TableSplit, PairSplit)
-    path_key = "table"
+    paths = ("table", "source", "target")
     path_endings = (".tsv", ".tsv.gz")
 
     task: Literal["translation"] = Field(description="what is trained; chooses this tree")

@@ -17,7 +17,7 @@ from s2s.language.recipe import LanguageRecipe
 from s2s.language.sweeps import sweep_table
 from s2s.language.text import open_texts
 from s2s.nn.weights import load_tensors
-from s2s.recipe.load import parse_recipe, variants_of
+from s2s.recipe.load import parse_recipe
 from s2s.run import Metrics, RunFolder
 from s2s.tasks import TREES
 
@@ -180,7 +180,7 @@ def test_a_broken_recipe_says_the_rule(override: str, message: str) -> None:
             recipe_with(override, "training.optimizer=asgd")
         return
     if override == "data.train.file=a.txt":
-        assert recipe_with(override).data.train.file.endswith("/a.txt")  # type: ignore[union-attr]
+        assert recipe_with(override).data.train.file.endswith("/a.txt")
         return
     with pytest.raises(RecipeError, match=message):
         recipe_with(override)
@@ -239,7 +239,7 @@ def test_a_recipe_of_several_trainings_is_not_trained_as_one(tmp_path: Path) -> 
 
 def test_a_sweep_over_sizes_is_a_run_for_each(tmp_path: Path) -> None:
     recipe = recipe_with(*SWEEP, "sweep.hidden_sizes=[2, 3]")
-    assert [variant.model.hidden_size for variant in variants_of(recipe).values()] == [2, 3]  # type: ignore[union-attr]
+    assert [variant.model.hidden_size for variant in recipe.trainings.values()] == [2, 3]
     runs = train_variants(recipe, tmp_path / "out", device="cpu")
     assert [run.path.name for run in runs] == ["hidden-2", "hidden-3"]
     assert (tmp_path / "out" / "sweep.png").exists()

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -16,11 +17,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from s2s.errors import RecipeError
+from s2s.recipe import load
 from s2s.recipe.load import (
     parse_recipe,
     recipe_names,
     recipe_path,
-    variants_of,
 )
 from s2s.recipe.toml import differences, recipe_toml
 from s2s.tasks import TREES, load_recipe
@@ -161,12 +162,15 @@ def test_a_missing_key_is_said_with_what_it_is() -> None:
 def test_paths_in_variants_start_from_the_folder_of_the_recipe(tmp_path: Path) -> None:
     variants = '\n[variants]\nother = ["data.train=b.tsv", "data.test.table=c.tsv", "seed=3"]\n'
     recipe = parse(SMALL + variants, folder=tmp_path)
-    other = variants_of(recipe)["other"]
+    other = recipe.trainings["other"]
     assert isinstance(other.data.train, TableSplit)
     assert other.data.train.table == str(tmp_path / "b.tsv")
     assert isinstance(other.data.test, TableSplit)
     assert other.data.test.table == str(tmp_path / "c.tsv")
     assert other.seed == 3
+    given = parse(SMALL, 'variants.own=["data.train=b.tsv"]', folder=tmp_path).trainings["own"]
+    assert isinstance(given.data.train, TableSplit)
+    assert given.data.train.table == str(Path("b.tsv").resolve())
 
 
 def test_a_path_of_another_task_keeps_the_rule() -> None:
@@ -599,7 +603,20 @@ def test_variants_are_written_as_a_table_of_their_own() -> None:
     text = recipe_toml(recipe)
     assert '\n\n[variants]\ndot = ["model.attention=dot"]\nsmall = ["model.hidden_size=8", "seed=2"]\n' in text
     assert parse(text) == recipe
-    assert {name: each.model.hidden_size for name, each in variants_of(recipe).items()} == {"dot": 384, "small": 8}
+    assert {name: each.model.hidden_size for name, each in recipe.trainings.items()} == {"dot": 384, "small": 8}
+
+
+def test_a_recipe_and_each_of_its_variants_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    files, trees = [], []
+    monkeypatch.setattr(load, "parse_table", lambda text, origin: files.append(origin) or tomllib.loads(text))
+    validate = TranslationRecipe.model_validate
+    monkeypatch.setattr(TranslationRecipe, "model_validate", lambda table: trees.append(table) or validate(table))
+    recipe = load_recipe("attention-and-forcing", ["seed=2"])
+    assert files == ["attention-and-forcing with seed=2"]
+    assert len(trees) == 1 + len(recipe.variants) == 13
+    assert recipe.trainings["dot"].model.attention == "dot"
+    assert recipe.trainings["dot"].seed == 2
+    assert len(trees) == 13
 
 
 def test_differences_name_key_old_and_new() -> None:
