@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 
+import tomli_w
 from pydantic import BaseModel
 
 _SHOWN_CHARACTERS = 80
@@ -13,34 +14,12 @@ def recipe_toml(recipe: BaseModel) -> str:
 
     `parse_recipe` reads it back to an equal recipe.
     """
-    return "\n".join(toml_tables(recipe, ""))
+    return tomli_w.dumps(recipe.model_dump(exclude_none=True))
 
 
 def differences(old: BaseModel, new: BaseModel) -> list[str]:
     """One line "key: old value -> new value" for each value that differs, in the order of the recipe."""
     return list(_walk(old, new, ""))
-
-
-def toml_tables(section: BaseModel, name: str) -> Iterator[str]:
-    """The lines of a section: its own values, then its tables."""
-    if name:
-        yield f"\n[{name}]"
-    values = [(key, value) for key, value in section if value is not None]
-    for key, value in values:
-        if isinstance(value, tuple) and any(isinstance(entry, tuple) for entry in value):
-            yield f"{key} = ["
-            yield from (f"    {toml_value(entry)}," for entry in value)
-            yield "]"
-        elif not isinstance(value, BaseModel | Mapping):
-            yield f"{key} = {toml_value(value)}"
-    for key, value in values:
-        if isinstance(value, BaseModel):
-            yield from toml_tables(value, f"{name}.{key}" if name else key)
-        elif isinstance(value, Mapping) and value:
-            yield f"\n[{key}]"
-            yield from (f"{entry} = {toml_value(entries)}" for entry, entries in value.items())
-    if not name:
-        yield ""
 
 
 def toml_value(value: object) -> str:

@@ -586,9 +586,10 @@ def toml_value(value: bool | float | str) -> str:
 def test_every_value_is_written_defaults_too_in_named_tables() -> None:
     text = recipe_toml(parse(SMALL, 'data.train={pairs = [["ein \\"Haus\\"", "a house"], ["집", "집"]]}'))
     assert text.startswith('task = "translation"\ntitle = ""\nseed = 1\n\n[data]\nsource = "de"\n')
-    assert (
-        "\n[data.train]\npairs = [\n" + r'    ["ein \"Haus\"", "a house"],' + '\n    ["집", "집"],\n]\n\n[tokenizer]\n'
-    ) in text
+    assert "\n\n[data.train]\npairs = [\n" in text
+    assert r'"ein \"Haus\"",' + "\n" in text
+    assert '"집",\n' in text
+    assert "\n\n[tokenizer]\n" in text
     assert "\n\n[training.teacher_forcing]\nschedule = " in text
     assert text.endswith("\n")
     assert "\n\n\n" not in text
@@ -601,7 +602,8 @@ def test_every_value_is_written_defaults_too_in_named_tables() -> None:
 def test_variants_are_written_as_a_table_of_their_own() -> None:
     recipe = parse(SMALL + '[variants]\ndot = ["model.attention=dot"]\nsmall = ["model.hidden_size=8", "seed=2"]\n')
     text = recipe_toml(recipe)
-    assert '\n\n[variants]\ndot = ["model.attention=dot"]\nsmall = ["model.hidden_size=8", "seed=2"]\n' in text
+    table = tomllib.loads(text[text.index("\n[variants]\n") :])["variants"]
+    assert table == {"dot": ["model.attention=dot"], "small": ["model.hidden_size=8", "seed=2"]}
     assert parse(text) == recipe
     assert {name: each.model.hidden_size for name, each in recipe.trainings.items()} == {"dot": 384, "small": 8}
 
