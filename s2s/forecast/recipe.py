@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, Tag, model_validator
 
-from s2s.recipe.sections import ForcingRate, Optimization, Overrides, Section, Tree, VariantName
+from s2s.recipe.sections import CorpusSplit, ForcingRate, Optimization, Section, Tree, Variants, form_among
 
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
 
@@ -15,13 +15,9 @@ class CsvFile(Section):
     file: str = Field(min_length=1, description="path of the CSV file, UTF-8, .gz accepted")
 
 
-def _table_kind(value: object) -> str:
-    return "corpus" if isinstance(value, str) else "file"
-
-
 Table = Annotated[
-    Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$"), Tag("corpus")] | Annotated[CsvFile, Tag("file")],
-    Discriminator(_table_kind),
+    CorpusSplit | Annotated[CsvFile, Tag("CsvFile")],
+    form_among(CsvFile),
 ]
 
 
@@ -140,9 +136,7 @@ class ForecastRecipe(Tree):
     data: SeriesData
     model: ForecastModel = ForecastModel()
     training: ForecastTraining
-    variants: dict[VariantName, Overrides] = Field(
-        default={}, description="trainings to compare: a name for each, and its overrides KEY=VALUE"
-    )
+    variants: Variants = Field(default={})
 
     def columns_of(self, target: str) -> tuple[str, ...]:
         """The columns of what is forecast of a target: itself, and its quantiles where the model has them."""

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, Tag, model_validator
 
-from s2s.recipe.sections import Optimization, Overrides, Section, Tokenizer, Tree, VariantName
+from s2s.recipe.sections import CorpusSplit, Optimization, Section, Tokenizer, Tree, Variants, form_among
 
 
 class TextFile(Section):
@@ -20,18 +20,9 @@ class WrittenText(Section):
     repeat: int = Field(default=1, ge=1, description="how many times it stands, one after another")
 
 
-def _text_kind(value: object) -> str:
-    if isinstance(value, str):
-        return "corpus"
-    keys = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    return "written" if "text" in keys else "file"
-
-
 Text = Annotated[
-    Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$"), Tag("corpus")]
-    | Annotated[TextFile, Tag("file")]
-    | Annotated[WrittenText, Tag("written")],
-    Discriminator(_text_kind),
+    CorpusSplit | Annotated[TextFile, Tag("TextFile")] | Annotated[WrittenText, Tag("WrittenText")],
+    form_among(TextFile, WrittenText),
 ]
 
 
@@ -181,9 +172,7 @@ class LanguageRecipe(Tree):
     model: LanguageModel = LanguageModel()
     training: LanguageTraining
     sweep: Sweep | None = Field(default=None, description="train from many seeds and compare")
-    variants: dict[VariantName, Overrides] = Field(
-        default={}, description="trainings to compare: a name for each, and its overrides KEY=VALUE"
-    )
+    variants: Variants = Field(default={})
 
     def compared(self) -> dict[str, tuple[str, ...]]:
         """Those of a sweep over several hidden sizes are named for their sizes."""

@@ -6,7 +6,7 @@ A default lives in its tree and nowhere else: here, or in the `recipe` module of
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 LARGEST_SEED = 2**63 - 1
 
@@ -15,6 +15,26 @@ class Section(BaseModel):
     """A part of a recipe: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def required(cls) -> list[str]:
+        """The keys that have no default."""
+        return [name for name, field in cls.model_fields.items() if field.is_required()]
+
+
+CorpusSplit = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$"), Tag("corpus")]
+
+
+def form_among(*forms: type[Section]) -> Discriminator:
+    """Tags the form of a split with its name; a table with no required key of another form is of the first."""
+
+    def tag(split: object) -> str:
+        if isinstance(split, str):
+            return "corpus"
+        keys = split if isinstance(split, dict) else getattr(split, "__dict__", {})
+        return next((form for form in forms[1:] if keys.keys() & form.required()), forms[0]).__name__
+
+    return Discriminator(tag)
 
 
 class Tree(Section):
@@ -153,3 +173,7 @@ class TeacherForcing(ForcingRate):
 
 Overrides = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+Variants = Annotated[
+    dict[VariantName, Overrides],
+    Field(description="trainings to compare: a name for each, and its overrides KEY=VALUE"),
+]

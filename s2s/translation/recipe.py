@@ -2,16 +2,17 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, Tag, model_validator
 
 from s2s.recipe.sections import (
+    CorpusSplit,
     Optimization,
-    Overrides,
     Section,
     TeacherForcing,
     Tokenizer,
     Tree,
-    VariantName,
+    Variants,
+    form_among,
 )
 
 
@@ -41,19 +42,12 @@ class PairSplit(Section):
     )
 
 
-def _split_kind(value: object) -> str:
-    if isinstance(value, str):
-        return "corpus"
-    keys = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    return "table" if "table" in keys else "pairs" if "pairs" in keys else "files"
-
-
 Split = Annotated[
-    Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$"), Tag("corpus")]
-    | Annotated[FileSplit, Tag("files")]
-    | Annotated[TableSplit, Tag("table")]
-    | Annotated[PairSplit, Tag("pairs")],
-    Discriminator(_split_kind),
+    CorpusSplit
+    | Annotated[FileSplit, Tag("FileSplit")]
+    | Annotated[TableSplit, Tag("TableSplit")]
+    | Annotated[PairSplit, Tag("PairSplit")],
+    form_among(FileSplit, TableSplit, PairSplit),
 ]
 
 
@@ -230,9 +224,7 @@ class TranslationRecipe(Tree):
     model: Seq2SeqModel = Seq2SeqModel()
     training: Training
     decoding: Decoding = Decoding()
-    variants: dict[VariantName, Overrides] = Field(
-        default={}, description="trainings to compare: a name for each, and its overrides KEY=VALUE"
-    )
+    variants: Variants = Field(default={})
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
