@@ -11,7 +11,7 @@ from s2s.errors import S2SError
 @click.group(invoke_without_command=True)
 @click.pass_context
 def recipes(context: click.Context) -> None:
-    """List the shipped recipes; show, copy or check one, or tabulate runs."""
+    """List the shipped recipes; show, copy or check one, tabulate runs, or say what keys a recipe has."""
     if context.invoked_subcommand is None:
         from s2s.recipe.load import recipe_names
         from s2s.tasks import load_recipe
@@ -53,6 +53,20 @@ def check(path: str, overrides: tuple[str, ...]) -> None:
 
     load_recipe(path, overrides)
     click.echo(f"{path}: a valid recipe")
+
+
+@recipes.command()
+@click.argument("task", default="")
+def keys(task: str) -> None:
+    """Write a table of all keys of a recipe, in Markdown: those of TASK, or of each task."""
+    from s2s.recipe.keys import keys_table
+    from s2s.recipe.messages import choice_rule
+    from s2s.tasks import TREES
+
+    if task and task not in TREES:
+        raise click.UsageError(f"TASK {choice_rule(task, list(TREES))}")
+    tables = [keys_table(TREES[task])] if task else [f"## {name}\n\n{keys_table(TREES[name])}" for name in TREES]
+    click.echo("\n".join(tables), nl=False)
 
 
 @recipes.command()

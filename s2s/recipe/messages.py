@@ -75,7 +75,7 @@ def _split_rule(tree: type[Tree]) -> str:
     return f'must be "CORPUS/SPLIT", a path ending in {" or ".join(tree.path_endings)}, or a table {tables}'
 
 
-_BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
+BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
 _RULES = {
     "int": "must be a whole number",
     "float": "must be a number",
@@ -92,10 +92,10 @@ def _rule(details: ErrorDetails) -> str:
     given = f" (given {shown(value)})"
     if kind == "literal_error":  # expected is "'elman', 'gru' or 'lstm'"
         return choice_rule(value, re.findall(r"'([^']+)'", context["expected"]))
-    bound = next((name for name in _BOUNDS if name in context), None)
+    bound = next((name for name in BOUNDS if name in context), None)
     if bound:
         limit = context[bound]
-        return f"must be {_BOUNDS[bound]} {limit if isinstance(limit, int) else f'{limit:g}'}{given}"
+        return f"must be {BOUNDS[bound]} {limit if isinstance(limit, int) else f'{limit:g}'}{given}"
     if kind in ("too_short", "too_long"):
         at_least = "at least " if kind == "too_short" else ""
         return _list_rule(context["min_length" if at_least else "max_length"], at_least) + given

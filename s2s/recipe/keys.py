@@ -1,0 +1,58 @@
+"""The keys of a recipe as a table in Markdown, made from the tree, where each default and description stands."""
+
+from collections.abc import Iterator
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from s2s.recipe.messages import BOUNDS, sections_of
+from s2s.recipe.sections import Section, Tree
+from s2s.recipe.toml import toml_value
+
+_KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+
+
+def keys_table(tree: type[Tree]) -> str:
+    """A row for each key of a tree: its value's type or choices, its default, and what it is."""
+    rows = [("key", "value", "default", "what it is"), ("---",) * 4, *_rows(tree, tree, "")]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _rows(tree: type[Tree], section: type[Section], parent: str) -> Iterator[tuple[str, ...]]:
+    for name, field in section.model_fields.items():
+        key, inner = parent + name, next(sections_of(field.annotation), None)
+        if inner in tree.forms:
+            inner, value = None, f'"CORPUS/SPLIT", path ending in {tree.path_endings[0]}, or table'
+        else:
+            value = "table" if inner else ", ".join([_kind(field.annotation), *_bounds(field)])
+        default = "required" if field.is_required() else "" if inner else _default(field.default)
+        about = field.description or (inner.__doc__ if inner else None) or ""
+        yield f"`{key}`", value, default, about.split("\n")[0].rstrip(".")
+        if inner:
+            yield from _rows(tree, inner, f"{key}.")
+    if section is next(sections_of(tree.model_fields["data"].annotation)):
+        split = "SPLIT" if tree.splits[1:] else tree.splits[0]
+        for form in tree.forms:
+            yield from _rows(tree, form, f"{parent}{split}.")
+
+
+def _kind(annotation: Any) -> str:
+    """The type or the choices of a value, in words."""
+    inner = [part for part in get_args(annotation) if part not in (NoneType, Ellipsis)]
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{choice}`" for choice in inner)
+    if get_origin(annotation) is dict:
+        return "table of lists"
+    if get_origin(annotation) is tuple:
+        return f"list of {_kind(inner[0])}s" if len(inner) == 1 else "pair"
+    return _kind(inner[0]) if inner else _KINDS[annotation]  # inner is what may be None, or is annotated
+
+
+def _bounds(field: FieldInfo) -> Iterator[str]:
+    for rule in field.metadata:
+        yield from (f"{words} {getattr(rule, name)}" for name, words in BOUNDS.items() if hasattr(rule, name))
+
+
+def _default(value: object) -> str:
+    return "" if value is None else f"`{toml_value(value)}`"
