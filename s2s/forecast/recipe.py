@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
-from s2s.recipe.sections import CorpusSplit, ForcingRate, Optimization, Section, Tree, Variants, form_among
+from s2s.recipe.sections import ForcingRate, Initialization, Optimization, Section, SplitName, Tree, Variants, form_of
 
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
 
@@ -16,8 +16,8 @@ class CsvFile(Section):
 
 
 Table = Annotated[
-    CorpusSplit | Annotated[CsvFile, Tag("CsvFile")],
-    form_among(CsvFile),
+    SplitName | Annotated[CsvFile, Tag("CsvFile")],
+    form_of(CsvFile),
 ]
 
 
@@ -29,14 +29,13 @@ class SeriesData(Section):
     newest_first: bool = Field(default=False, description="without a time column: the file's last row is the oldest")
     targets: Names = Field(min_length=1, description="columns to forecast")
     inputs: Names = Field(default=(), description="columns that the model reads; default: the targets")
-    window: int = Field(default=12, ge=1, description="rows that the model reads")
+    window: int = Field(default=12, ge=1, description="rows that the model reads for a forecast")
     horizon: int = Field(default=1, ge=1, description="rows that it forecasts")
     season: int | None = Field(default=None, ge=2, description="rows of a season, for the seasonal naive forecast")
-    validation_share: float = Field(default=0.1, gt=0, lt=1, description="share of the rows before the test part")
-    test_share: float = Field(default=0.2, gt=0, lt=1, description="share of the rows at the end, for the test")
+    validation_share: float = Field(default=0.1, gt=0, lt=1, description="share of the rows, before the test part")
+    test_share: float = Field(default=0.2, gt=0, lt=1, description="share of the rows, at the end")
     scaling: Literal["minmax", "standard", "square_root", "log_return", "none"] = Field(
-        default="standard",
-        description="of each column, fitted on the training part alone; square_root, standardised, suits counts",
+        default="standard", description="fitted on each column's training part; square_root, standardised, for counts"
     )
 
     @property
@@ -69,31 +68,27 @@ class ForecastModel(Section):
     layers: int = Field(default=1, ge=1, description="recurrent layers")
     hidden_size: int = Field(default=32, ge=1, description="units of each layer's state")
     steps: Literal["direct", "fed_back"] = Field(
-        default="direct",
-        description="direct: the last state forecasts all steps; fed_back: one step, which is read for the next",
+        default="direct", description="direct: the last state forecasts all steps; fed_back: one, read for the next"
     )
     trained_rows: Literal["last", "each"] = Field(
-        default="last",
-        description="rows of a window whose state forecasts in training: its last alone, or each what came after it",
+        default="last", description="rows of a window that train: the last alone, or each on what came after it"
     )
-    residual: bool = Field(default=True, description="forecast the change since the last value")
+    residual: bool = Field(default=True, description="residual connection: forecast the change since the last value")
     autoregression: bool = Field(
         default=False, description="add a linear function of the window to the forecast (Lai et al. 2018, section 3.6)"
     )
     output: Literal["point", "quantiles", "gaussian", "student_t"] = Field(
         default="point", description="a number, quantiles, or the parameters of a distribution (Salinas et al. 2020)"
     )
-    loss: Literal["mse", "mae", "huber"] = Field(default="mse", description="of a point forecast")
+    loss: Literal["mse", "mae", "huber"] = Field(default="mse", description="loss of a point forecast")
     quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False)] = Field(
         default=(0.1, 0.5, 0.9),
         min_length=2,
-        description="shares of the outcomes that shall lie below each; paths of quantiles that are fed back never leave"
+        description="quantile levels; paths of quantiles that are fed back never leave"
         " the outer two, so that later intervals are a little narrow",
     )
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="between layers and on the last state, in training")
-    initialization: Literal["uniform", "orthogonal", "torch"] = Field(
-        default="orthogonal", description="as of a language model"
-    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout rate between layers and on the last state")
+    initialization: Initialization = "orthogonal"
 
     @model_validator(mode="after")
     def _forms_fit(self) -> Self:
@@ -113,9 +108,9 @@ class ForecastModel(Section):
 
 
 class ForecastTraining(Optimization):
-    """The optimisation of a forecaster."""
+    """The optimisation of a forecaster: batches, score and teacher forcing besides what every training has."""
 
-    batch_windows: int = Field(default=32, ge=1, description="windows in a batch")
+    batch_windows: int = Field(default=32, ge=1, description="batch size, in windows")
     metric: Literal["mase", "loss"] = Field(
         default="mase",
         description="validation score whose best weights are kept: mase, the mean over the targets of each one's"

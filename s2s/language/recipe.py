@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
-from s2s.recipe.sections import CorpusSplit, Optimization, Section, Tokenizer, Tree, Variants, form_among
+from s2s.recipe.sections import Initialization, Optimization, Section, SplitName, Tokenizer, Tree, Variants, form_of
 
 
 class TextFile(Section):
@@ -21,8 +21,8 @@ class WrittenText(Section):
 
 
 Text = Annotated[
-    CorpusSplit | Annotated[TextFile, Tag("TextFile")] | Annotated[WrittenText, Tag("WrittenText")],
-    form_among(TextFile, WrittenText),
+    SplitName | Annotated[TextFile, Tag("TextFile")] | Annotated[WrittenText, Tag("WrittenText")],
+    form_of(TextFile, WrittenText),
 ]
 
 
@@ -35,12 +35,7 @@ class LanguageData(Section):
     validation: Text | None = Field(
         default=None, description="validation text, in the same forms; default: the end of the training text"
     )
-    validation_share: float = Field(
-        default=0.1,
-        gt=0,
-        lt=1,
-        description="share of the training text held out at its end, without validation",
-    )
+    validation_share: float = Field(default=0.1, gt=0, lt=1, description="share held out of train, without validation")
     test: Text | None = Field(default=None, description="test text, scored once when training has ended")
     cut: Literal["stream", "chunks", "lines"] = Field(
         default="stream",
@@ -49,7 +44,7 @@ class LanguageData(Section):
         " each line a sequence of its own, packed",
     )
     window: int = Field(default=128, ge=1, description="tokens of a chunk; of lines, those that a row counts for")
-    rows: int = Field(default=32, ge=1, description="chunks or lines side by side in a batch")
+    rows: int = Field(default=32, ge=1, description="batch size, in chunks or lines")
 
 
 class TextTokenizer(Tokenizer):
@@ -59,8 +54,7 @@ class TextTokenizer(Tokenizer):
         default="characters", description="characters, words split at white space, or SentencePiece subwords"
     )
     symbols: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = Field(
-        default=(),
-        description="the whole vocabulary in this order, without special tokens; a text with others is refused",
+        default=(), description="the whole vocabulary in this order, without special tokens; others are refused"
     )
 
     @model_validator(mode="after")
@@ -80,18 +74,14 @@ class TextTokenizer(Tokenizer):
 
 
 class LanguageDropout(Section):
-    """Probabilities of setting to zero, in training only; all those of AWD-LSTM (Merity et al. 2018)."""
+    """Dropout rates: probabilities of setting to zero, in training only; those of AWD-LSTM (Merity et al. 2018)."""
 
-    vocabulary: float = Field(
-        default=0.0, ge=0, lt=1, description="entries of the vocabulary, each at every place that it has in a batch"
-    )
+    vocabulary: float = Field(default=0.0, ge=0, lt=1, description="embedding dropout: tokens, everywhere in a batch")
     embedding: float = Field(default=0.0, ge=0, lt=1, description="on embedded tokens")
     layers: float = Field(default=0.0, ge=0, lt=1, description="between recurrent layers")
     output: float = Field(default=0.0, ge=0, lt=1, description="on the top layer's outputs")
-    recurrent_weights: float = Field(
-        default=0.0, ge=0, lt=1, description="on the recurrent matrices, one mask for a whole chunk (weight-drop)"
-    )
-    variational: bool = Field(default=True, description="draw one mask a row and keep it over time")
+    recurrent_weights: float = Field(default=0.0, ge=0, lt=1, description="weight drop: one mask a chunk")
+    variational: bool = Field(default=True, description="one mask a row, the same at every step")
 
 
 class LanguageModel(Section):
@@ -101,16 +91,11 @@ class LanguageModel(Section):
     layers: int = Field(default=1, ge=1, description="recurrent layers")
     hidden_size: int = Field(default=256, ge=1, description="units of each layer's state")
     input: Literal["embedding", "one_hot"] = Field(default="embedding", description="what the first layer reads")
-    embedding_size: int = Field(default=128, ge=1, description="units of an embedded token")
+    embedding_size: int = Field(default=128, ge=1, description="units of a token's embedding")
     output: Literal["linear", "tied", "state"] = Field(
-        default="linear",
-        description="logits from a layer of their own, from the embedding's weights, or the top layer's state itself",
+        default="linear", description="logits of an output layer, of one tied to the embedding, or the state itself"
     )
-    initialization: Literal["uniform", "orthogonal", "torch"] = Field(
-        default="orthogonal",
-        description="uniform in +-0.1; orthogonal recurrent and Xavier input matrices; LSTM forget bias 1 in both;"
-        " torch: what torch.nn draws, uniform in +-1/sqrt(hidden_size)",
-    )
+    initialization: Initialization = "orthogonal"
     dropout: LanguageDropout = LanguageDropout()
 
     @model_validator(mode="after")
@@ -128,7 +113,7 @@ class LanguageModel(Section):
 
 
 class LanguageTraining(Optimization):
-    """The optimisation of a language model: its penalties beside what every training has."""
+    """The optimisation of a language model: its penalties besides what every training has."""
 
     metric: Literal["nats_per_token", "accuracy"] = Field(
         default="nats_per_token", description="validation score whose best weights are kept"
@@ -144,18 +129,15 @@ class LanguageTraining(Optimization):
 class Sweep(Section):
     """The same small model from many seeds, trained side by side in one computation."""
 
-    seeds: int = Field(ge=1, description="trainings, from the recipe's seed upwards")
+    seeds: int = Field(ge=1, description="number of trainings, seeded from the recipe's seed upwards")
     hidden_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = Field(
         default=(), description="a sweep for each of these sizes; default: model.hidden_size alone"
     )
     learned_accuracy: float = Field(
-        default=1.0, gt=0, le=1, description="a training has learned its text when it predicts this share of it rightly"
+        default=1.0, gt=0, le=1, description="accuracy at which a training counts as having learned its text"
     )
     best_accuracy: float | None = Field(
-        default=None,
-        gt=0,
-        le=1,
-        description="the share to be expected at best on a fresh text, for the picture",
+        default=None, gt=0, le=1, description="best accuracy to be expected on fresh text, for the plot"
     )
 
 

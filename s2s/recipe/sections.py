@@ -22,10 +22,10 @@ class Section(BaseModel):
         return [name for name, field in cls.model_fields.items() if field.is_required()]
 
 
-CorpusSplit = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$"), Tag("corpus")]
+SplitName = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$"), Tag("corpus")]
 
 
-def form_among(*forms: type[Section]) -> Discriminator:
+def form_of(*forms: type[Section]) -> Discriminator:
     """Tags the form of a split with its name; a table with no required key of another form is of the first."""
 
     def tag(split: object) -> str:
@@ -51,7 +51,7 @@ class Tree(Section):
 
     task: str = Field(description="what is trained; chooses this tree")
     title: str = Field(default="", description="one line on what the recipe shows")
-    seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="seed of every random draw")
+    seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="random seed: weights, dropout, data, sampling")
 
     _trainings: dict[str, Self] = PrivateAttr(default_factory=dict)
 
@@ -76,47 +76,43 @@ class Tokenizer(Section):
     )
     model: Literal["unigram", "bpe"] = Field(default="unigram", description="SentencePiece model, for subword")
     vocabulary_size: int = Field(
-        default=4000, ge=8, description="entries of a vocabulary at most, the four special ones included"
+        default=4000, ge=8, description="largest vocabulary, in tokens, the four special ones included"
     )
-    byte_fallback: bool = Field(default=True, description="spell unknown characters as bytes, for subword")
+    byte_fallback: bool = Field(default=True, description="encode unknown characters as bytes, for subword")
     minimum_count: int = Field(default=1, ge=1, description="words or characters seen less often are unknown")
-    punctuation: bool = Field(default=False, description="marks of punctuation are words of their own, for words")
+    punctuation: bool = Field(default=False, description="punctuation marks are tokens of their own, for words")
 
 
 class Optimization(Section):
     """Steps, schedules, limits, and what is kept."""
 
-    accumulate: int = Field(default=1, ge=1, description="batches whose gradients are summed for one step")
-    epochs: float | None = Field(default=None, gt=0, description="limit: passes over the training text")
+    accumulate: int = Field(default=1, ge=1, description="gradient accumulation: batches of one optimizer step")
+    epochs: float | None = Field(default=None, gt=0, description="limit: epochs, passes over the training data")
     steps: int | None = Field(default=None, ge=1, description="limit: optimizer steps")
     minutes: float | None = Field(default=None, gt=0, description="limit: minutes of training")
     optimizer: Literal["adam", "adamw", "sgd", "asgd"] = Field(
         default="adamw", description="update rule; asgd is sgd whose weights are averaged once validation stalls"
     )
-    learning_rate: float = Field(default=2e-3, gt=0, description="highest learning rate")
-    weight_decay: float = Field(default=0.0, ge=0, description="decay of the weights per unit of learning rate")
+    learning_rate: float = Field(default=2e-3, gt=0, description="peak learning rate")
+    weight_decay: float = Field(default=0.0, ge=0, description="weight decay: decoupled with adamw, L2 with the others")
     momentum: float = Field(default=0.0, ge=0, lt=1, description="momentum of sgd")
     averaging_validations: int = Field(
-        default=5, ge=1, description="asgd averages from the first validation that is worse than one so many before it"
+        default=5, ge=1, description="asgd averages once a validation is worse than the best of those so many before"
     )
     schedule: Literal["constant", "inverse_square_root", "cosine", "plateau"] = Field(
         default="cosine", description="learning rate after the warm-up; plateau halves it when validation stalls"
     )
     warmup_steps: int = Field(default=400, ge=0, description="steps over which the learning rate rises from zero")
     plateau_validations: int = Field(default=2, ge=1, description="validations without a better score before halving")
-    clip_norm: float = Field(default=1.0, ge=0, description="gradients are scaled to at most this norm; 0 is off")
+    clip_norm: float = Field(default=1.0, ge=0, description="gradient clipping: largest total norm; 0 is off")
     moving_average: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="decay of an exponential moving average of the weights, which is then"
-        " what is validated and saved; 0 is off",
+        default=0.0, ge=0, lt=1, description="decay of the weights' moving average, validated and saved; 0 is off"
     )
     average_last: int = Field(
-        default=0, ge=0, description="weights of this many last validations are averaged at the end, and kept if better"
+        default=0, ge=0, description="checkpoint averaging: of this many last validations, kept if better; 0 is off"
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="auto: bfloat16 autocast where the machine computes it natively"
+        default="auto", description="of matrix products; auto: bfloat16 autocast where the device computes it natively"
     )
     validate_every: int | None = Field(default=None, ge=1, description="steps between validations; default: an epoch")
     log_every: int = Field(default=50, ge=1, description="steps between lines of metrics.jsonl")
@@ -125,7 +121,7 @@ class Optimization(Section):
         default="nats_per_token", description="validation score whose best weights are kept"
     )
     patience_validations: int | None = Field(
-        default=None, ge=1, description="stop after this many validations without a better score; default: never"
+        default=None, ge=1, description="early stopping: validations without a better score; default: never"
     )
 
     @model_validator(mode="after")
@@ -144,13 +140,13 @@ class Optimization(Section):
 
 
 class ForcingRate(Section):
-    """How often a model that reads its own output is fed the right one instead (Bengio et al. 2015)."""
+    """Scheduled sampling: how often a model that reads its own output is fed the true value (Bengio et al. 2015)."""
 
     schedule: Literal["constant", "linear", "exponential", "inverse_sigmoid"] = Field(
         default="constant", description="how the rate falls from `rate` towards `floor` over the steps"
     )
-    rate: float = Field(default=1.0, ge=0, le=1, description="probability of the gold token, or value, at step 0")
-    floor: float = Field(default=0.0, ge=0, le=1, description="the rate never falls below this probability")
+    rate: float = Field(default=1.0, ge=0, le=1, description="probability of the gold token, or true value, at step 0")
+    floor: float = Field(default=0.0, ge=0, le=1, description="lowest teacher forcing rate")
     steps: int = Field(
         default=1000,
         ge=1,
@@ -166,11 +162,18 @@ class ForcingRate(Section):
 
 
 class TeacherForcing(ForcingRate):
-    """How often the decoder is fed the gold token instead of its own (Bengio et al. 2015)."""
+    """Scheduled sampling: how often the decoder is fed the gold token instead of its own (Bengio et al. 2015)."""
 
-    feed: Literal["greedy", "sampled"] = Field(default="greedy", description="the model's own token: best or drawn")
+    feed: Literal["greedy", "sampled"] = Field(default="greedy", description="the model's own token: best or sampled")
 
 
+Initialization = Annotated[
+    Literal["uniform", "orthogonal", "torch"],
+    Field(
+        description="uniform in ±0.1; orthogonal recurrent and Xavier input matrices; LSTM forget bias 1 in both;"
+        " torch: that of torch.nn, uniform in ±1/sqrt(hidden_size)"
+    ),
+]
 Overrides = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 Variants = Annotated[

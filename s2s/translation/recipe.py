@@ -5,14 +5,14 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, Tag, model_validator
 
 from s2s.recipe.sections import (
-    CorpusSplit,
     Optimization,
     Section,
+    SplitName,
     TeacherForcing,
     Tokenizer,
     Tree,
     Variants,
-    form_among,
+    form_of,
 )
 
 
@@ -43,11 +43,11 @@ class PairSplit(Section):
 
 
 Split = Annotated[
-    CorpusSplit
+    SplitName
     | Annotated[FileSplit, Tag("FileSplit")]
     | Annotated[TableSplit, Tag("TableSplit")]
     | Annotated[PairSplit, Tag("PairSplit")],
-    form_among(FileSplit, TableSplit, PairSplit),
+    form_of(FileSplit, TableSplit, PairSplit),
 ]
 
 
@@ -61,12 +61,9 @@ class TranslationData(Section):
     )
     validation: Split = Field(description="validation pairs, in the same forms; the best weights are chosen on them")
     test: Split | None = Field(default=None, description="test pairs, scored once when training has ended")
-    max_tokens: int = Field(default=100, ge=1, description="training pairs with a longer side are dropped, in tokens")
+    max_tokens: int = Field(default=100, ge=1, description="longest side of a training pair that is kept, in tokens")
     max_length_ratio: float = Field(
-        default=9.0,
-        ge=1,
-        description="training pairs whose longer side has more than this many times the tokens"
-        " of the shorter (plus 5) are dropped",
+        default=9.0, ge=1, description="longest side of a training pair, in tokens per token of the shorter, plus 5"
     )
 
 
@@ -75,43 +72,32 @@ class PairTokenizer(Tokenizer):
 
     joint: bool = Field(default=True, description="one vocabulary for both languages, or one for each")
     sampling: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="subword regularisation in training: unigram smoothing alpha, or BPE-dropout probability; 0 is off",
+        default=0.0, ge=0, le=1, description="subword regularisation: unigram alpha, or rate of BPE dropout; 0 is off"
     )
 
 
 class Dropout(Section):
-    """Probabilities of setting to zero, in training only."""
+    """Dropout rates: probabilities of setting to zero, in training only."""
 
     embedding: float = Field(default=0.0, ge=0, lt=1, description="on embedded tokens")
     layers: float = Field(default=0.0, ge=0, lt=1, description="between recurrent layers")
     output: float = Field(default=0.0, ge=0, lt=1, description="on encoder outputs and on the decoder's readout")
-    variational: bool = Field(default=False, description="draw one mask a sentence and keep it over time")
-    source_words: float = Field(default=0.0, ge=0, lt=1, description="whole source tokens")
-    target_words: float = Field(default=0.0, ge=0, lt=1, description="whole target tokens fed to the decoder")
+    variational: bool = Field(default=False, description="one mask a sentence, the same at every step")
+    source_words: float = Field(default=0.0, ge=0, lt=1, description="word dropout: source tokens")
+    target_words: float = Field(default=0.0, ge=0, lt=1, description="word dropout: target tokens fed to the decoder")
 
 
 class Seq2SeqModel(Section):
     """An encoder, an attention and a decoder."""
 
     cell: Literal["elman", "gru", "lstm"] = Field(default="gru", description="recurrent cell")
-    embedding_size: int = Field(default=256, ge=1, description="units of an embedded token and of the readout")
+    embedding_size: int = Field(default=256, ge=1, description="units of a token's embedding and of the readout")
     hidden_size: int = Field(default=384, ge=1, description="units of the decoder's state")
-    encoder_layers: int = Field(
-        default=1,
-        ge=1,
-        description="recurrent layers of the encoder; from the third on they are residual",
-    )
-    decoder_layers: int = Field(
-        default=1, ge=1, description="recurrent layers of the decoder, residual as the encoder's"
-    )
+    encoder_layers: int = Field(default=1, ge=1, description="recurrent layers; from the third on they are residual")
+    decoder_layers: int = Field(default=1, ge=1, description="recurrent layers, residual as the encoder's")
     bidirectional: bool = Field(default=True, description="read the source in both directions")
     encoder_hidden_size: int | None = Field(
-        default=None,
-        ge=1,
-        description="encoder units for each direction; default: hidden_size shared by the directions",
+        default=None, ge=1, description="units of each encoder direction; default: hidden_size shared by the directions"
     )
     attention: Literal["dot", "scaled_dot", "general", "concat", "location", "none"] = Field(
         default="general", description="attention score (Luong et al. 2015; concat as in Bahdanau et al. 2015)"
@@ -122,23 +108,21 @@ class Seq2SeqModel(Section):
     )
     wiring: Literal["luong", "gnmt"] = Field(
         default="luong",
-        description="luong: the top layer asks the attention; gnmt: the first layer asks and the layers"
+        description="luong: the top layer's state is the attention's query; gnmt: the first layer's is, and the layers"
         " above receive the context (needs decoder_layers of at least 2)",
     )
     input_feeding: bool = Field(
-        default=False,
-        description="feed the readout of a step to the next (Luong et al. 2015, section 3.3); steps in time",
+        default=False, description="the readout of a step is input of the next (Luong et al. 2015, section 3.3)"
     )
     bridge: Literal["learned", "last", "zeros"] = Field(
-        default="learned",
-        description="decoder's first state: a projection of the encoder's last, a copy of it, or zeros",
+        default="learned", description="decoder's first state: a projection of the encoder's last, a copy, or zeros"
     )
     tied_embeddings: Literal["none", "target", "all"] = Field(
-        default="target", description="share weights: not at all, target input and output, or source as well"
+        default="target", description="weight tying: none, target embedding and output layer, or source embedding too"
     )
     initialization: Literal["uniform", "orthogonal"] = Field(
         default="orthogonal",
-        description="uniform in +-0.1, or orthogonal recurrent and Xavier input matrices; LSTM forget bias 1 in both",
+        description="uniform in ±0.1, or orthogonal recurrent and Xavier input matrices; LSTM forget bias 1 in both",
     )
     dropout: Dropout = Dropout()
 
@@ -184,9 +168,9 @@ class Seq2SeqModel(Section):
 
 
 class Training(Optimization):
-    """The optimisation of a translator: batches, loss and forcing beside what every training has."""
+    """The optimisation of a translator: batches, loss and teacher forcing besides what every training has."""
 
-    batch_tokens: int = Field(default=3000, ge=1, description="padded tokens a batch holds on its longer side")
+    batch_tokens: int = Field(default=3000, ge=1, description="batch size, in padded tokens of its longer side")
     label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="probability spread over the vocabulary")
     teacher_forcing: TeacherForcing = TeacherForcing()
     metric: Literal["bleu", "chrf", "nats_per_token"] = Field(
@@ -195,20 +179,20 @@ class Training(Optimization):
 
 
 class Decoding(Section):
-    """The search for a translation."""
+    """Beam search."""
 
-    beam: int = Field(default=5, ge=1, description="hypotheses kept for each sentence; 1 is greedy")
+    beam: int = Field(default=5, ge=1, description="beam size: hypotheses of each sentence; 1 is greedy")
     length_normalization: Literal["none", "average", "gnmt"] = Field(
         default="average", description="divide a log-probability by nothing, the length, or ((5 + length) / 6)^alpha"
     )
     length_alpha: float = Field(default=0.6, ge=0, description="alpha of gnmt (Wu et al. 2016, equation 14)")
     coverage_penalty: float = Field(default=0.0, ge=0, description="beta of gnmt's coverage penalty; 0 is off")
-    no_repeat_ngram: int = Field(default=0, ge=0, description="no n-gram of this size may occur twice; 0 is off")
-    min_length_ratio: float = Field(default=0.0, ge=0, description="shortest output, in source tokens")
+    no_repeat_ngram: int = Field(default=0, ge=0, description="size of n-grams that may not occur twice; 0 is off")
+    min_length_ratio: float = Field(default=0.0, ge=0, description="shortest output, in tokens per source token")
     max_length_ratio: float = Field(
-        default=2.0, gt=0, description="longest output, in source tokens, with 10 tokens added"
+        default=2.0, gt=0, description="longest output, in tokens per source token, plus 10 tokens"
     )
-    batch_lines: int = Field(default=64, ge=1, description="sentences searched together")
+    batch_lines: int = Field(default=64, ge=1, description="batch size, in sentences")
 
 
 class TranslationRecipe(Tree):
