@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from s2s.errors import RunError
-from s2s.run import Metrics, RunFolder, json_text, write_json
+from s2s.run import Metrics, RunFolder, json_text, read_run, write_json
+from s2s.tasks import TREES
 
 
 def test_a_folder_with_something_in_it_is_not_taken(tmp_path: Path) -> None:
@@ -59,6 +60,21 @@ def test_what_is_missing_is_said_with_what_to_do(tmp_path: Path) -> None:
         RunFolder(tmp_path).require_recipe()
     with pytest.raises(RunError, match="no weights yet"):
         RunFolder(tmp_path).require_best()
+
+
+@pytest.mark.parametrize(
+    ("asked", "held", "said"),
+    [
+        ("translation", "forecast", "holds no translator but a forecaster; use s2s forecast"),
+        ("language", "translation", "holds no language model but a translator; use s2s translate"),
+        ("forecast", "language", "holds no forecaster but a language model; use s2s generate"),
+    ],
+)
+def test_a_run_of_another_task_names_the_command_that_uses_it(asked: str, held: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(f'task = "{held}"\n')
+    with pytest.raises(RunError) as caught:
+        read_run(RunFolder(tmp_path), {asked: TREES[asked]})
+    assert str(caught.value) == f"{tmp_path}: {said}"
 
 
 def test_metrics_come_back_without_a_line_that_was_cut_off(tmp_path: Path) -> None:
