@@ -1,4 +1,4 @@
-"""A file is whole or absent, whatever happens while it is written."""
+"""A file is whole or absent, whatever happens while it is written; what is shipped is found in each way to install."""
 
 import errno
 import os
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from s2s.files import is_unfinished, write_bytes, write_text, writing
+import s2s.files
+from s2s.errors import S2SError
+from s2s.files import is_unfinished, shipped, write_bytes, write_text, writing
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -104,3 +106,34 @@ def test_a_folder_in_the_way_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="folder"):
         write_text(tmp_path / "folder", "text")
     assert os.listdir(tmp_path) == ["folder"]
+
+
+# What is shipped
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "s2s"
+    folder.mkdir()
+    monkeypatch.setattr(s2s.files, "__file__", str(folder / "files.py"))
+    return folder
+
+
+def test_a_checkout_has_them_beside_the_package(package: Path) -> None:
+    (package.parent / "corpora").mkdir()
+    (package / "corpora.py").touch()
+    assert shipped("corpora") == package.parent / "corpora"
+
+
+def test_a_wheel_has_them_inside_and_ignores_what_lies_beside(package: Path) -> None:
+    (package.parent / "recipes").mkdir()
+    (package / "recipes").mkdir()
+    assert shipped("recipes") == package / "recipes"
+
+
+def test_none_of_both_is_an_error_that_names_both(package: Path) -> None:
+    with pytest.raises(S2SError) as raised:
+        shipped("recipes")
+    assert str(package / "recipes") in str(raised.value)
+    assert str(package.parent / "recipes") in str(raised.value)
+    assert "install s2s again" in str(raised.value)

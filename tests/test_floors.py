@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "s2s"
 FLOORS = [
     {"errors", "version"},
-    {"files", "shipped", "heap"},
+    {"files", "heap"},
     {"device"},
     {"recipe/"},
     {"corpus/", "run"},

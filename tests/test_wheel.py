@@ -41,7 +41,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_installed_command_lists_recipes_and_corpora_from_another_folder(installed: Path, tmp_path: Path) -> None:
-    place = output(installed / "python", "-c", "import s2s.shipped; print(s2s.shipped.__file__)", cwd=tmp_path)
+    place = output(installed / "python", "-c", "import s2s; print(s2s.__file__)", cwd=tmp_path)
     assert Path(place.strip()).is_relative_to(installed.parent)
     listed = output(installed / "s2s", "recipes", cwd=tmp_path)
     assert [line.split()[0] for line in listed.splitlines()] == recipe_names()

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from s2s.corpus.fetch import Download, download, sha256_of
 from s2s.corpus.split import hold_out
 from s2s.errors import CorpusError
-from s2s.shipped import shipped
+from s2s.files import shipped
 
 LAYOUT_VERSION = 1
 """Raised whenever the same inputs would be laid out differently, so that no old layout is taken for a new one."""

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from s2s.errors import RecipeError
+from s2s.files import shipped
 from s2s.recipe.messages import broken_recipe, choice_rule, did_you_mean, error_line
 from s2s.recipe.sections import Tree
 from s2s.recipe.toml import shortened, toml_value
-from s2s.shipped import shipped
 
 Table = dict[str, Any]
 AnyTree = TypeVar("AnyTree", bound=Tree)
