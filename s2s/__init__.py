@@ -9,7 +9,7 @@ The names below are loaded when they are first used, so that `import s2s` costs 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from s2s.version import VERSION as __version__
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from s2s.errors import CorpusError, DataError, RecipeError, RunError, S2SError, TrainingError

@@ -56,6 +56,8 @@ def test_importing_s2s_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
 
 
-def test_the_version_is_that_of_the_package() -> None:
+def test_the_version_is_typed_once() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
-    assert s2s.__version__ == project["project"]["version"]
+    assert project["project"]["dynamic"] == ["version"]
+    assert "version" not in project["project"]
+    assert project["tool"]["hatch"]["version"] == {"path": "s2s/__init__.py"}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import s2s
 from s2s.corpus.find import names
 from s2s.recipe.load import recipe_names
 
@@ -57,7 +58,10 @@ def test_the_wheel_holds_every_file_of_recipes_and_corpora(installed: Path) -> N
 
 
 def test_the_module_runs_and_says_its_version(installed: Path, tmp_path: Path) -> None:
-    assert output(installed / "python", "-m", "s2s", "--version", cwd=tmp_path).startswith("s2s, version ")
+    said = output(installed / "python", "-m", "s2s", "--version", cwd=tmp_path)
+    assert said == f"s2s, version {s2s.__version__}\n"
+    of_the_wheel = "from importlib.metadata import version; print(version('s2s'))"
+    assert output(installed / "python", "-c", of_the_wheel, cwd=tmp_path) == f"{s2s.__version__}\n"
 
 
 def test_a_checkout_lists_them_too(tmp_path: Path) -> None:

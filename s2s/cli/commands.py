@@ -14,17 +14,17 @@ from typing import Any
 
 import click
 
+from s2s import __version__
 from s2s.cli.options import FILE, corpora_option, device_option, precision_option
 from s2s.cli.shipped import corpora, recipes
 from s2s.cli.terminal import Commands, messages
 from s2s.errors import S2SError
-from s2s.version import VERSION
 
 log = logging.getLogger("s2s")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(VERSION, prog_name="s2s")
+@click.version_option(__version__, prog_name="s2s")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Train and run recurrent sequence-to-sequence translators from one recipe file.

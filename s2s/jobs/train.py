@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from s2s import __version__
 from s2s.corpus.find import checksums
 from s2s.device import Compute, choose_compute
 from s2s.errors import RecipeError, RunError, S2SError, TrainingError
@@ -24,7 +25,6 @@ from s2s.run import Metrics, RunFolder, write_json
 from s2s.tasks import Recipe, Sources, recipe_of, task_of
 from s2s.training.task import Task
 from s2s.training.trainer import Trainer
-from s2s.version import VERSION
 
 log = logging.getLogger("s2s")
 FIXED = (
@@ -171,7 +171,7 @@ def _environment(
         "command": list(command),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "versions": {"s2s": VERSION, **{name: version(name) for name in packages}},
+        "versions": {"s2s": __version__, **{name: version(name) for name in packages}},
         "device": str(compute.device),
         "precision": str(compute),
         "threads": torch.get_num_threads(),
