@@ -1,22 +1,40 @@
 """The corpus phrasebook-en-ko: its size, its consistency, its splits, and sentences that a person checked."""
 
 import re
-import tomllib
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
+from runpy import run_path
+from typing import Any, TypeAlias
 
 import pytest
 
-from s2s.corpus.grammar import FIELD, Grammar, Pair, expand, generate, read_grammar, sentence_words
+from s2s.corpus.find import load_manifest, split_files
+from s2s.text.encoded import identity_of
 
+Pair: TypeAlias = tuple[str, str]
+Grammar: TypeAlias = Any
 FOLDER = Path(__file__).parent.parent / "corpora" / "phrasebook-en-ko"
+MAKE = run_path(str(FOLDER / "make.py"))
+FIELD, expand, sentence_words = MAKE["FIELD"], MAKE["expand"], MAKE["sentence_words"]
 HANGUL_SENTENCE = re.compile(r"[가-힣]+[,.?!]?(?: [가-힣]+[,.?!]?)*")
 ENGLISH_SENTENCE = re.compile(r"[A-Z][A-Za-z']*[,.?!]?(?:[ -][A-Za-z']+[,.?!]?)*")
 
 
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
 @pytest.fixture(scope="module")
 def splits() -> dict[str, list[Pair]]:
-    return generate(FOLDER)
+    """What is shipped, read as a recipe reads it."""
+    read = {}
+    for split in load_manifest(FOLDER.name).split_names:
+        files = split_files(f"{FOLDER.name}/{split}").files
+        read[split] = list(zip(lines(files["en"]), lines(files["ko"]), strict=True))
+    return read
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +44,29 @@ def pairs(splits: dict[str, list[Pair]]) -> list[Pair]:
 
 @pytest.fixture(scope="module")
 def grammar() -> Grammar:
-    return read_grammar(FOLDER)
+    return MAKE["read_grammar"](FOLDER)
 
 
-def test_the_manifest_gives_the_numbers_of_pairs(splits: dict[str, list[Pair]]) -> None:
-    manifest = tomllib.loads((FOLDER / "corpus.toml").read_text(encoding="utf-8"))
-    assert manifest["splits"] == {name: len(split) for name, split in splits.items()}
-    assert set(manifest) == {"title", "languages", "licence", "citation", "generate", "splits"}
-    assert manifest["languages"] == ["en", "ko"]
+def test_the_splits_keep_their_sizes(splits: dict[str, list[Pair]]) -> None:
+    sizes = {name: len(split) for name, split in splits.items()}
+    assert sizes == {"train": 15_316, "validation": 500, "test": 500, "written": 58}
+
+
+def test_the_script_makes_what_is_shipped(tmp_path: Path) -> None:
+    shipped = load_manifest(FOLDER.name).shipped
+    alone = shutil.copytree(FOLDER, tmp_path / "alone", ignore=lambda *_: shipped)
+    subprocess.run([sys.executable, "-I", alone / "make.py"], check=True)
+    assert {path.name for path in alone.iterdir()} == {path.name for path in FOLDER.iterdir()}
+    assert not [file for file in shipped if (alone / file).read_bytes() != (FOLDER / file).read_bytes()]
+
+
+def test_a_run_of_the_first_version_can_still_be_resumed() -> None:
+    """A run keeps the identity of its text; these are of the runs before the splits were shipped as files."""
+    identities = {name: identity_of([FOLDER / f"{name}.en", FOLDER / f"{name}.ko"]) for name in ("train", "validation")}
+    assert identities == {
+        "train": "b5223d78d677117fd6fea607f254dfb56da183370ce01d392781c01217b73cb2",
+        "validation": "faa88f0804c1edb63671cb59d85cac1280aba8b4c4e624b80878bc06cf36d160",
+    }
 
 
 def test_at_least_12000_distinct_pairs(pairs: list[Pair]) -> None:

@@ -105,7 +105,6 @@ def fetch(name: str, corpora: Path | None) -> None:
 @corpora_option
 def where(name: str, corpora: Path | None) -> None:
     """Print the folder in which a corpus is looked for."""
-    from s2s.corpus.find import folder, load_manifest
+    from s2s.corpus.find import folder
 
-    load_manifest(name)
     click.echo(folder(name, corpora))

@@ -2,14 +2,13 @@
 
 import difflib
 import hashlib
-import inspect
 import os
 import secrets
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -50,12 +49,10 @@ class Manifest(BaseModel):
     note: str = Field(default="", description="What a user of the corpus has to know besides.")
     files: dict[str, Download] = Field(default={}, description="The files to fetch, by the name each is kept under.")
     table: Table | None = Field(default=None, description="The form of the files that are tables.")
-    splits: dict[str, int | str | dict[str, str]] = Field(
-        default={},
-        description="Each split: its files by language, or the name of a table; of a generated one, its pairs.",
+    splits: dict[str, str | dict[str, str]] = Field(
+        default={}, description="Each split: its files by language, or the name of a table."
     )
     shipped: tuple[str, ...] = Field(default=(), description="Files that lie beside the manifest and come with s2s.")
-    generate: Literal["grammar"] | None = Field(default=None, description="What makes the corpus, if not files.")
 
     @property
     def split_names(self) -> tuple[str, ...]:
@@ -66,8 +63,6 @@ class Manifest(BaseModel):
     @model_validator(mode="after")
     def _is_coherent(self) -> Self:
         for split, content in self.splits.items():
-            if isinstance(content, int) != (self.generate is not None):
-                raise ValueError(f"splits.{split}: a number of pairs stands exactly where the corpus is generated")
             if isinstance(content, str) and self.table is None:
                 raise ValueError(f"splits.{split}: {content} is a table; describe its columns under [table]")
             if isinstance(content, dict) and not set(content) <= set(self.languages):
@@ -132,21 +127,22 @@ def cache_root() -> Path:
 
 
 def folder(name: str, root: Path | None = None) -> Path:
-    """Where the files of a corpus are looked for: in root, else in `S2S_CORPORA`, else in the user's cache."""
+    """Where the files of a corpus are looked for: in root, else in `S2S_CORPORA`, else in the user's cache.
+
+    Those of a corpus that ships with s2s lie beside its manifest. Raises CorpusError as load_manifest does.
+    """
+    if load_manifest(name).shipped:
+        return manifests_folder() / name
     return Path(root or os.environ.get("S2S_CORPORA") or cache_root() / "corpora").expanduser() / name
 
 
 def fetch(name: str, root: Path | None = None) -> Path:
     """Download what is missing or wrong of a corpus, and return the folder that holds it, verified.
 
-    Files that are complete are verified and kept; a corpus that s2s makes itself is made.
-    Raises CorpusError as download does.
+    Files that are complete are verified and kept. Raises CorpusError as download does.
     """
-    manifest = load_manifest(name)
-    if manifest.generate:
-        return _laid_out(name, manifest, next(iter(manifest.splits)), root)
     place = folder(name, root)
-    for file, item in manifest.files.items():
+    for file, item in load_manifest(name).files.items():
         if not item.is_verified(place / file):
             download(item, place / file)
     return place
@@ -155,7 +151,7 @@ def fetch(name: str, root: Path | None = None) -> Path:
 def split_files(name_and_split: str, root: Path | None = None) -> SplitFiles:
     """The files of a split such as `multi30k/train`, one for each language.
 
-    A split that is a table, part of one, or generated is first laid out as plain files in the cache, once per content.
+    A split that is a table, or part of one, is first laid out as plain files in the cache, once per content.
     Raises CorpusError for an unknown corpus or split, and for files that are not on this machine or not of their size.
     """
     name, _, split = name_and_split.partition("/")
@@ -173,20 +169,17 @@ def split_files(name_and_split: str, root: Path | None = None) -> SplitFiles:
 
 
 def checksums(name: str, root: Path | None = None) -> dict[str, str]:
-    """SHA-256 of each file of a corpus that is on this machine, by file name; of a generated one, of what was made."""
-    manifest = load_manifest(name)
-    if manifest.generate:
-        made = fetch(name)
-        return {path.name: sha256_of(path) for path in sorted(made.iterdir())}
-    place = folder(name, root)
-    return {file: sha256_of(place / file) for file in manifest.files if (place / file).is_file()}
+    """SHA-256 of each file of a corpus that is on this machine, by file name."""
+    manifest, place = load_manifest(name), folder(name, root)
+    files = (*manifest.files, *manifest.shipped)
+    return {file: sha256_of(place / file) for file in files if (place / file).is_file()}
 
 
 def _present(name: str, manifest: Manifest, file: str, root: Path | None) -> Path:
     """The path of a fetched file, which must have the size that the manifest says, or of one that comes with s2s."""
-    if file in manifest.shipped:
-        return manifests_folder() / name / file
     path = folder(name, root) / file
+    if file in manifest.shipped:
+        return path
     get_it = f"s2s corpora fetch {name}" + (f" --corpora {root}" if root else "")
     if not path.is_file():
         raise CorpusError(
@@ -200,16 +193,17 @@ def _present(name: str, manifest: Manifest, file: str, root: Path | None) -> Pat
 
 def _laid_out(name: str, manifest: Manifest, split: str, root: Path | None) -> Path:
     """The cache folder with the `<split>.<language>` files of that split and those made with it, built if need be."""
-    inputs = _inputs(name, manifest, split, root)
-    digest = hashlib.sha256(f"{LAYOUT_VERSION}\n{manifest.model_dump_json()}\n".encode())
-    for path in inputs:
-        digest.update(f"{path.name} {sha256_of(path)}\n".encode())
-    place = cache_root() / "splits" / f"{name}-{digest.hexdigest()[:12]}"
+    assert manifest.table is not None
+    file = manifest.splits.get(split, manifest.table.file)
+    assert isinstance(file, str)
+    path = _present(name, manifest, file, root)
+    key = f"{LAYOUT_VERSION}\n{manifest.model_dump_json()}\n{file} {sha256_of(path)}\n"
+    place = cache_root() / "splits" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not place.is_dir():
         build = place.with_name(f".{place.name}.{os.getpid()}-{secrets.token_hex(4)}")
         try:
             build.mkdir(parents=True)
-            for made, rows in _rows(name, manifest, split, inputs).items():
+            for made, rows in _rows(path, manifest, split).items():
                 _write_split(build, made, rows, manifest.languages)
             _rename_folder(build, place)
         except OSError as error:
@@ -221,25 +215,9 @@ def _laid_out(name: str, manifest: Manifest, split: str, root: Path | None) -> P
     return place
 
 
-def _inputs(name: str, manifest: Manifest, split: str, root: Path | None) -> list[Path]:
-    if manifest.generate:
-        from s2s.corpus.grammar import generate
-
-        shipped_files = sorted(path for path in (manifests_folder() / name).rglob("*") if path.is_file())
-        return [*shipped_files, Path(inspect.getfile(generate))]
+def _rows(path: Path, manifest: Manifest, split: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
     assert manifest.table is not None
-    file = manifest.splits.get(split, manifest.table.file)
-    assert isinstance(file, str)
-    return [_present(name, manifest, file, root)]
-
-
-def _rows(name: str, manifest: Manifest, split: str, inputs: Sequence[Path]) -> Mapping[str, Sequence[tuple[str, ...]]]:
-    if manifest.generate:
-        from s2s.corpus.grammar import generate
-
-        return generate(manifests_folder() / name)
-    assert manifest.table is not None
-    rows = list(_table_rows(inputs[0], manifest.table, manifest.languages))
+    rows = list(_table_rows(path, manifest.table, manifest.languages))
     if split in manifest.splits:
         return {split: rows}
     return hold_out([(source, target) for source, target in rows], manifest.table.held_out)

@@ -2,10 +2,8 @@
 
 import errno
 import re
-import sys
 import threading
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -62,7 +60,7 @@ def contents(name_and_split: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", corpora.names())
 def test_a_shipped_manifest_loads_and_its_files_on_this_machine_are_right(name: str) -> None:
     manifest = load_manifest(name)
-    assert [manifest.generate is not None, bool(manifest.shipped), bool(manifest.files)].count(True) == 1
+    assert bool(manifest.shipped) != bool(manifest.files)
     for file in manifest.shipped:
         assert (corpora.manifests_folder() / name / file).is_file()
     for file, item in manifest.files.items():
@@ -103,12 +101,6 @@ def test_a_name_with_a_typo_is_answered_with_the_right_one(world: World) -> None
         (HEAD + ALIGNED, "train.en belongs to a split, but is not among the files"),
         (HEAD + ALIGNED.replace("ko =", "fr ="), "splits.train: has en, fr, but languages are en, ko"),
         (HEAD + '[splits]\ntrain = "train.tsv"\n', "splits.train: train.tsv is a table; describe its columns"),
-        (
-            HEAD + "[splits]\ntrain = 5\n",
-            "splits.train: a number of pairs stands exactly where the corpus is generated",
-        ),
-        (HEAD + 'generate = "grammar"\n' + ALIGNED, "a number of pairs stands exactly where"),
-        (HEAD + 'generate = "magic"\n', "generate: Input should be 'grammar'"),
         (HEAD + TABLE.replace('"ko"', '"no"'), "train.tsv belongs to a split"),
         (HEAD + '[table]\ncolumns = ["en", "fr"]\n', "table.columns: en, fr must hold en, ko"),
         (HEAD + '[files.a]\nurl = "ftp://a"\nbytes = -1\nsha256 = "xyz"\n', "files.a.url: String should match"),
@@ -140,6 +132,7 @@ def test_the_folder_is_that_of_the_argument_then_the_environment_then_the_cache(
     monkeypatch.setenv("S2S_CORPORA", str(tmp_path / "named"))
     assert corpora.folder("multi30k", tmp_path / "given") == tmp_path / "given" / "multi30k"
     assert corpora.folder("multi30k") == tmp_path / "named" / "multi30k"
+    assert corpora.folder("sunspots", tmp_path / "given") == corpora.manifests_folder() / "sunspots"
     monkeypatch.setenv("S2S_CORPORA", "")
     assert corpora.folder("multi30k") == tmp_path / "cache" / "corpora" / "multi30k"
     monkeypatch.delenv("S2S_CACHE")
@@ -293,34 +286,6 @@ def test_a_full_disk_leaves_no_half_split(world: World, monkeypatch: pytest.Monk
     assert contents("table/train") == {"en": "c\n", "ko": "a\n"}
 
 
-@pytest.fixture
-def grammar(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """A generated corpus `phrases` whose one pair is read from its folder; the list holds its generator's calls."""
-    calls: list[Path] = []
-
-    def generate(folder: Path) -> dict[str, list[tuple[str, str]]]:
-        calls.append(folder)
-        word = (folder / "word.txt").read_text(encoding="utf-8")
-        return {"train": [(f"{word}.", f"{word}요.")], "test": []}
-
-    module = ModuleType("s2s.corpus.grammar")
-    module.generate = generate  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "s2s.corpus.grammar", module)
-    world.describe("phrases", HEAD + 'generate = "grammar"\n[splits]\ntrain = 1\ntest = 0\n')
-    (world.manifests / "phrases" / "word.txt").write_text("one", encoding="utf-8")
-    return calls
-
-
-def test_a_generated_corpus_is_made_once_for_each_content(world: World, grammar: list[Path]) -> None:
-    assert contents("phrases/train") == {"en": "one.\n", "ko": "one요.\n"}
-    assert contents("phrases/test") == {"en": "", "ko": ""}
-    assert corpora.fetch("phrases") == split_files("phrases/train").files["en"].parent
-    assert grammar == [world.manifests / "phrases"]
-    (world.manifests / "phrases" / "word.txt").write_text("two", encoding="utf-8")
-    assert contents("phrases/train")["en"] == "two.\n"
-    assert len(grammar) == 2
-
-
 # Fetching
 
 
@@ -343,13 +308,17 @@ def test_fetch_downloads_only_what_is_missing_or_wrong(world: World, monkeypatch
     assert len(downloaded) == 2
 
 
-def test_checksums_are_those_of_the_files_that_are_there(world: World, grammar: list[Path]) -> None:
+def test_fetching_what_ships_with_s2s_says_where_it_lies(world: World) -> None:
+    world.describe("own", HEAD + 'shipped = ["train.en", "train.ko"]\n' + ALIGNED)
+    place = world.manifests / "own"
+    assert corpora.fetch("own") == place
+    assert split_files("own/train").files == {"en": place / "train.en", "ko": place / "train.ko"}
+
+
+def test_checksums_are_those_of_the_files_that_are_there(world: World) -> None:
     world.describe("aligned", HEAD + ALIGNED, {"train.en": b"a\n", "train.ko": b"b\n"})
     (world.files / "aligned" / "train.ko").unlink()
     assert corpora.checksums("aligned") == {"train.en": sha256_of(world.files / "aligned" / "train.en")}
-    made = split_files("phrases/train").files["en"].parent
-    assert corpora.checksums("phrases") == {
-        f"{split}.{language}": sha256_of(made / f"{split}.{language}")
-        for split in ("test", "train")
-        for language in ("en", "ko")
-    }
+    world.describe("own", HEAD + 'shipped = ["train.en"]\n')
+    (world.manifests / "own" / "train.en").write_bytes(b"a\n")
+    assert corpora.checksums("own") == {"train.en": sha256_of(world.manifests / "own" / "train.en")}

@@ -1,6 +1,6 @@
-"""Corpora from a declarative grammar: templates with slots, filled from word lists, split without leaks.
+"""The phrase book from its grammar: templates with slots, filled from word lists, split without leaks.
 
-A corpus folder holds
+`python make.py` writes the splits beside itself, SPLIT.en and SPLIT.ko, always the same. The folder holds
 
     grammar.toml     how much to make, and the templates
     words/CLASS.tsv  one word class per file: the header names the forms, a line is a word, `tags` is a set
@@ -29,8 +29,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from s2s.errors import CorpusError
-
 PARTICLES = {
     "은/는": ("은", "는"),
     "이/가": ("이", "가"),
@@ -55,6 +53,10 @@ FIELD = re.compile(r"\{(\w+)\.(\w+)(?::([^{}]*))?\}")
 PUNCTUATION = ".,?!"
 
 Pair = tuple[str, str]
+
+
+class GrammarError(Exception):
+    """The grammar, its words or its written pairs break a rule; the message names file, template and slot."""
 
 
 class Word(NamedTuple):
@@ -97,7 +99,7 @@ def generate(folder: Path) -> dict[str, list[Pair]]:
     """Make the corpus of a folder: its splits train, validation, test and written, always the same.
 
     No sentence of a held-out split, English or Korean, occurs in another split, and each of the words of
-    validation and test occurs in training. Raises CorpusError, naming file, template and slot.
+    validation and test occurs in training. Raises GrammarError, naming file, template and slot.
     """
     grammar = read_grammar(folder)
     written = read_written(folder / "written.tsv")
@@ -114,12 +116,12 @@ def generate(folder: Path) -> dict[str, list[Pair]]:
 def with_particle(word: str, particle: str) -> str:
     """Add a Korean particle in the form that fits the word: 집 + 은/는 -> 집은, 서울 + 으로/로 -> 서울로.
 
-    Raises CorpusError if the particle is unknown or the word does not end in a Hangul syllable.
+    Raises GrammarError if the particle is unknown or the word does not end in a Hangul syllable.
     """
     if particle not in PARTICLES:
-        raise CorpusError(f"particle {particle!r} is unknown; known: {', '.join(PARTICLES)}")
+        raise GrammarError(f"particle {particle!r} is unknown; known: {', '.join(PARTICLES)}")
     if not word or not FIRST_SYLLABLE <= ord(word[-1]) <= LAST_SYLLABLE:
-        raise CorpusError(f"{word!r} takes no particle {particle}: it must end in a Hangul syllable")
+        raise GrammarError(f"{word!r} takes no particle {particle}: it must end in a Hangul syllable")
     final = (ord(word[-1]) - FIRST_SYLLABLE) % FINALS
     after_consonant, after_vowel = PARTICLES[particle]
     acts_as_vowel = final == 0 or (particle == "으로/로" and final == FINAL_L)
@@ -129,7 +131,7 @@ def with_particle(word: str, particle: str) -> str:
 def read_grammar(folder: Path) -> Grammar:
     """Read grammar.toml and words/*.tsv of a corpus folder.
 
-    Raises CorpusError for a file that is missing or not TOML, an unknown key, a template named twice, a line
+    Raises GrammarError for a file that is missing or not TOML, an unknown key, a template named twice, a line
     with too few or too many forms.
     """
     path = folder / "grammar.toml"
@@ -139,35 +141,35 @@ def read_grammar(folder: Path) -> Grammar:
         templates = [Template(**{"cap": cap, **entry}) for entry in table["template"]]
         held_out = dict(table["held_out"])
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise CorpusError(
+        raise GrammarError(
             f"{path}: {error}; it needs cap, held_out and [[template]] tables of name, en, ko, slots (and cap)"
         ) from error
     for name, count in Counter(template.name for template in templates).items():
         if count > 1:
-            raise CorpusError(f"{path}: template {name} is there {count} times; give each its own name")
+            raise GrammarError(f"{path}: template {name} is there {count} times; give each its own name")
     words = {file.stem: _read_words(file) for file in sorted((folder / "words").glob("*.tsv"))}
     return Grammar(path, templates, words, held_out, {})
 
 
 def read_written(path: Path) -> list[Pair]:
-    """Read the pairs written one by one. Raises CorpusError for a wrong header, a line without two sides, a repeat."""
+    """Read the pairs written one by one. Raises GrammarError for a wrong header, a line without two sides, a repeat."""
     header, *lines = _read(path).splitlines()
     if header != "en\tko":
-        raise CorpusError(f"{path}: line 1 must be the header 'en<TAB>ko', found {header!r}")
+        raise GrammarError(f"{path}: line 1 must be the header 'en<TAB>ko', found {header!r}")
     pairs: dict[str, str] = {}
     for number, line in enumerate(lines, 2):
         sides = line.split("\t")
         if len(sides) != 2 or not all(sides):
-            raise CorpusError(f"{path}: line {number} must hold two sentences parted by a tab, found {line!r}")
+            raise GrammarError(f"{path}: line {number} must hold two sentences parted by a tab, found {line!r}")
         en, ko = sides
         if en in pairs:
-            raise CorpusError(f"{path}: line {number}: {en!r} is there twice; keep one rendering")
+            raise GrammarError(f"{path}: line {number}: {en!r} is there twice; keep one rendering")
         pairs[en] = ko
     return list(pairs.items())
 
 
 def expand(grammar: Grammar) -> list[Sentence]:
-    """Fill all templates. Raises CorpusError where one English sentence would get two Korean ones."""
+    """Fill all templates. Raises GrammarError where one English sentence would get two Korean ones."""
     made: dict[str, Sentence] = {}
     for template in grammar.templates:
         for fillers in _combinations(grammar, template):
@@ -175,7 +177,7 @@ def expand(grammar: Grammar) -> list[Sentence]:
             sentence = Sentence(en[0].upper() + en[1:], ko, template.name)
             other = made.setdefault(sentence.en, sentence)
             if other.ko != sentence.ko:
-                raise CorpusError(
+                raise GrammarError(
                     f"{grammar.path}: {sentence.en!r} has two renderings: {other.ko!r} from template "
                     f"{other.template}, {sentence.ko!r} from template {template.name}; make the English differ"
                 )
@@ -196,7 +198,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path}: cannot be read ({error}); a generated corpus needs this file as UTF-8") from error
+        raise GrammarError(f"{path}: cannot be read ({error}); a generated corpus needs this file as UTF-8") from error
 
 
 def _read_words(path: Path) -> list[Word]:
@@ -206,7 +208,7 @@ def _read_words(path: Path) -> list[Word]:
     for number, line in enumerate(lines, 2):
         cells = line.split("\t")
         if len(cells) != len(names):
-            raise CorpusError(
+            raise GrammarError(
                 f"{path}: line {number} has {len(cells)} forms, the header names {len(names)}; "
                 "a form that the word lacks is an empty cell"
             )
@@ -216,7 +218,7 @@ def _read_words(path: Path) -> list[Word]:
 
 
 def _fail(grammar: Grammar, template: Template, slot: str, problem: str) -> NoReturn:
-    raise CorpusError(f"{grammar.path}: template {template.name}: slot {slot}: {problem}")
+    raise GrammarError(f"{grammar.path}: template {template.name}: slot {slot}: {problem}")
 
 
 def _admitted(grammar: Grammar, template: Template, slot: str, fillers: dict[str, Word]) -> tuple[str, list[Word]]:
@@ -248,7 +250,7 @@ def _combinations(grammar: Grammar, template: Template) -> list[dict[str, Word]]
     enough = 3 * template.cap
     everything = list(itertools.islice(_all_combinations(grammar, template, {}), enough + 1))
     if not everything:
-        raise CorpusError(f"{grammar.path}: template {template.name} gives no sentence; widen its slots")
+        raise GrammarError(f"{grammar.path}: template {template.name} gives no sentence; widen its slots")
     if len(everything) <= enough:
         everything.sort(key=lambda fillers: _digest(template.name + _key(fillers)))
         return everything[: template.cap]
@@ -300,7 +302,7 @@ def _fill(grammar: Grammar, template: Template, text: str, fillers: dict[str, Wo
     filled = FIELD.sub(lambda field: _form(grammar, template, field, fillers), text)
     if "{" in filled or "}" in filled:
         problem = f"{text!r} keeps a brace; write {{slot.form}} or {{slot.form:particle}}"
-        raise CorpusError(f"{grammar.path}: template {template.name}: {problem}")
+        raise GrammarError(f"{grammar.path}: template {template.name}: {problem}")
     return filled
 
 
@@ -315,7 +317,7 @@ def _form(grammar: Grammar, template: Template, field: re.Match[str], fillers: d
         return word.forms[name]
     try:
         return with_particle(word.forms[name], particle)
-    except CorpusError as error:
+    except GrammarError as error:
         _fail(grammar, template, slot, f"{word.place}: {error}")
 
 
@@ -339,3 +341,16 @@ def _hold_out(sentences: list[Sentence], sizes: dict[str, int]) -> dict[str, lis
 def _words_of_both(sentence: Sentence) -> set[str]:
     """Words of both languages in one set: their scripts keep them apart."""
     return set(sentence_words(sentence.en)) | set(sentence_words(sentence.ko))
+
+
+def main() -> None:
+    """Write the splits beside this script, one sentence a line."""
+    folder = Path(__file__).parent
+    for split, pairs in generate(folder).items():
+        for language, side in zip(("en", "ko"), zip(*pairs, strict=True), strict=True):
+            text = "".join(f"{sentence}\n" for sentence in side)
+            (folder / f"{split}.{language}").write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()

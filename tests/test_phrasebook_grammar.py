@@ -2,14 +2,16 @@
 
 import unicodedata
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s.corpus.grammar import PARTICLES, expand, generate, read_grammar, sentence_words, with_particle
-from s2s.errors import CorpusError
-
+MAKE = run_path(str(Path(__file__).parents[1] / "corpora" / "phrasebook-en-ko" / "make.py"))
+PARTICLES, GrammarError = MAKE["PARTICLES"], MAKE["GrammarError"]
+expand, generate, read_grammar = MAKE["expand"], MAKE["generate"], MAKE["read_grammar"]
+sentence_words, with_particle = MAKE["sentence_words"], MAKE["with_particle"]
 SYLLABLES = st.characters(min_codepoint=ord("가"), max_codepoint=ord("힣"))
 WORDS = "en\tmany\tko\tcount\ttags\n" + "".join(
     f"{en}\t{en}s\t{ko}\t{count}\t{tags}\n"
@@ -73,12 +75,12 @@ def test_particles_of_known_words() -> None:
 
 @pytest.mark.parametrize("word", ["", "bus", "책!", "ㅋ"])
 def test_a_word_that_ends_in_no_syllable_takes_no_particle(word: str) -> None:
-    with pytest.raises(CorpusError, match="must end in a Hangul syllable"):
+    with pytest.raises(GrammarError, match="must end in a Hangul syllable"):
         with_particle(word, "은/는")
 
 
 def test_an_unknown_particle_names_the_known_ones() -> None:
-    with pytest.raises(CorpusError, match="'는/은' is unknown; known: 은/는"):
+    with pytest.raises(GrammarError, match="'는/은' is unknown; known: 은/는"):
         with_particle("책", "는/은")
 
 
@@ -182,26 +184,26 @@ def test_a_written_pair_counts_where_the_grammar_makes_the_same_sentence(tmp_pat
 def test_an_error_names_file_template_and_slot(tmp_path: Path, old: str, new: str, message: str) -> None:
     path = write_corpus(tmp_path, BUY) / "grammar.toml"
     path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-    with pytest.raises(CorpusError, match=message) as caught:
+    with pytest.raises(GrammarError, match=message) as caught:
         generate(tmp_path)
     assert "grammar.toml" in str(caught.value)
 
 
 def test_two_renderings_of_one_sentence_are_refused_with_both_templates(tmp_path: Path) -> None:
     other = BUY.replace('"buy"', '"buy again"').replace("사요", "구매해요")
-    with pytest.raises(CorpusError, match=r"two renderings: .*from template buy, .*from template buy again"):
+    with pytest.raises(GrammarError, match=r"two renderings: .*from template buy, .*from template buy again"):
         generate(write_corpus(tmp_path, BUY, other))
 
 
 def test_two_templates_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="template buy is there 2 times"):
+    with pytest.raises(GrammarError, match="template buy is there 2 times"):
         generate(write_corpus(tmp_path, BUY, BUY))
 
 
 def test_a_line_with_too_few_forms_names_file_line_and_counts(tmp_path: Path) -> None:
     folder = write_corpus(tmp_path, BUY)
     (folder / "words" / "verb.tsv").write_text("en\ttakes\tko\neat\tfruit\n", encoding="utf-8")
-    with pytest.raises(CorpusError, match=r"verb.tsv: line 2 has 2 forms, the header names 3"):
+    with pytest.raises(GrammarError, match=r"verb.tsv: line 2 has 2 forms, the header names 3"):
         generate(folder)
 
 
@@ -216,7 +218,7 @@ def test_a_line_with_too_few_forms_names_file_line_and_counts(tmp_path: Path) ->
 def test_written_pairs_are_read_strictly(tmp_path: Path, text: str, message: str) -> None:
     folder = write_corpus(tmp_path, BUY)
     (folder / "written.tsv").write_text(text, encoding="utf-8")
-    with pytest.raises(CorpusError, match=f"written.tsv: {message}"):
+    with pytest.raises(GrammarError, match=f"written.tsv: {message}"):
         generate(folder)
 
 
@@ -230,5 +232,5 @@ def test_a_fifth_of_the_written_pairs_is_held_out_and_the_rest_is_trained_on(tmp
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"grammar.toml: cannot be read .*needs this file"):
+    with pytest.raises(GrammarError, match=r"grammar.toml: cannot be read .*needs this file"):
         generate(tmp_path)
