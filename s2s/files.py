@@ -1,16 +1,20 @@
-"""Files that are whole or absent: written beside their place, flushed to the disk, then renamed; and those shipped."""
+"""Files and folders that are whole or absent: made beside their place, flushed to the disk, renamed; and what ships."""
 
 import os
+import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from s2s.errors import S2SError
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 SUFFIX = ".tmp"
-"""Ends the names of files that are not finished; the names begin with a dot."""
+"""Ends the names of files and folders that are not finished; the names begin with a dot."""
 
 
 @contextmanager
@@ -41,9 +45,9 @@ def _replacing(path: Path) -> Iterator[Path]:
             temporary.touch()
             temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        _sync(temporary)
         os.replace(temporary, path)
+        _sync_names(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -58,6 +62,75 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a whole UTF-8 file or leave it as it was."""
     write_bytes(path, text.encode("utf-8"))
+
+
+@contextmanager
+def building(folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir) -> Iterator[Path | None]:
+    """Gives an empty folder to fill with files, which takes the place of `folder` at the end; None if that is whole.
+
+    Who comes while another builds the same waits, and takes what the other made. If the block fails, nothing is left;
+    what was left by killed processes, of any folder beside it, is removed.
+    """
+    if is_whole(folder):
+        yield None
+        return
+    with locked(folder):
+        if is_whole(folder):
+            yield None
+            return
+        _remove_left(folder.parent)
+        temporary = folder.with_name(f".{folder.name}{SUFFIX}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir()
+            yield temporary
+            for path in temporary.iterdir():
+                _sync(path)
+            _sync_names(temporary)
+            shutil.rmtree(folder, ignore_errors=True)  # it is there only if it is damaged
+            temporary.rename(folder)
+            _sync_names(folder.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps other processes and threads out that ask for the same path, until the block ends.
+
+    The lock is a file beside the path, which stays: who removes it parts those who wait from those who come.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(path):
+        yield
+
+
+def _lock(path: Path) -> "BaseFileLock":
+    from filelock import FileLock  # takes 70 ms to import
+
+    return FileLock(path.with_name(f".{path.name}.lock"))
+
+
+def _remove_left(parent: Path) -> None:
+    """Remove the folders that killed processes were building: nobody holds their locks."""
+    for left in parent.glob(f".*{SUFFIX}"):
+        with suppress(OSError), _lock(left.with_name(left.name[1:].removesuffix(SUFFIX))).acquire(blocking=False):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_names(folder: Path) -> None:
+    """Hand the names in a folder to the disk, where the system and the file system can do that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def is_unfinished(path: Path) -> bool:

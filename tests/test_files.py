@@ -1,15 +1,18 @@
-"""A file is whole or absent, whatever happens while it is written; what is shipped is found in each way to install."""
+"""Files and folders are whole or absent, whatever happens meanwhile; what ships is found in each way to install."""
 
 import errno
 import os
 import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import s2s.files
 from s2s.errors import S2SError
-from s2s.files import is_unfinished, shipped, write_bytes, write_text, writing
+from s2s.files import building, is_unfinished, shipped, write_bytes, write_text, writing
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -63,11 +66,12 @@ def test_a_full_disk_names_the_file_and_not_its_temporary_name(
 
 
 def test_the_content_is_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+    calls: list[tuple[str, int | str]] = []
     fsync, replace = os.fsync, os.replace
 
     def flush(descriptor: int) -> None:
-        calls.append(("fsync", os.fstat(descriptor).st_size))
+        found = os.fstat(descriptor)
+        calls.append(("fsync", "folder" if stat.S_ISDIR(found.st_mode) else found.st_size))
         fsync(descriptor)
 
     def rename(source: Path, target: Path) -> None:
@@ -78,7 +82,7 @@ def test_the_content_is_on_the_disk_before_the_name_is(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "fsync", flush)
     monkeypatch.setattr(os, "replace", rename)
     write_bytes(tmp_path / "file", b"12345")
-    assert calls == [("fsync", 5), ("replace", 5)]
+    assert calls == [("fsync", 5), ("replace", 5), ("fsync", "folder")]
 
 
 def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
@@ -106,6 +110,123 @@ def test_a_folder_in_the_way_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="folder"):
         write_text(tmp_path / "folder", "text")
     assert os.listdir(tmp_path) == ["folder"]
+
+
+# Folders
+
+
+def without_locks(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def build(folder: Path, text: str = "whole") -> bool:
+    """Whether it was built, and not found there."""
+    with building(folder, lambda place: (place / "file").is_file()) as fresh:
+        if fresh is not None:
+            (fresh / "file").write_text(text)
+    return fresh is not None
+
+
+def test_a_folder_is_built_once(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    assert build(folder)
+    assert not build(folder, "other")
+    assert (folder / "file").read_text() == "whole"
+    assert without_locks(folder.parent) == ["folder"]
+
+
+def test_a_damaged_folder_makes_way(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "half").touch()
+    assert build(tmp_path / "folder")
+    assert os.listdir(tmp_path / "folder") == ["file"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs modes")
+def test_a_folder_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    build(tmp_path / "folder")
+    assert (tmp_path / "folder").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("problem", [ValueError("no"), KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
+def test_a_failure_leaves_no_folder(tmp_path: Path, problem: BaseException) -> None:
+    def fail() -> None:
+        with building(tmp_path / "folder") as fresh:
+            assert fresh is not None
+            (fresh / "file").write_text("half")
+            raise problem
+
+    with pytest.raises(type(problem)):
+        fail()
+    assert without_locks(tmp_path) == []
+    assert build(tmp_path / "folder")
+
+
+def test_a_folder_is_on_the_disk_before_its_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    fsync, rename = os.fsync, Path.rename
+
+    def flush(descriptor: int) -> None:
+        calls.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def move(path: Path, target: Path) -> Path:
+        calls.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(Path, "rename", move)
+    build(tmp_path / "folder")
+    assert calls == ["file", "folder", "rename", "folder"]
+
+
+BUILDER = """
+import sys
+from pathlib import Path
+from s2s.files import building
+with building(Path(sys.argv[1])) as fresh:
+    (fresh / "file").write_text("by the other process")
+    print("building", flush=True)
+    sys.stdin.read()
+"""
+
+
+def builder(folder: Path) -> subprocess.Popen[str]:
+    """A process in the midst of building."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUILDER, folder],
+        env={**os.environ, "PYTHONPATH": str(Path(s2s.files.__file__).parents[1])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "building\n"
+    return process
+
+
+def test_who_comes_second_takes_what_the_first_process_made(tmp_path: Path) -> None:
+    with builder(tmp_path / "folder") as first, ThreadPoolExecutor(3) as pool:
+        others = [pool.submit(build, tmp_path / "folder") for _ in range(3)]
+        assert without_locks(tmp_path) == [".folder.tmp"]
+        first.communicate("")
+        assert not any(other.result() for other in others)
+    assert (tmp_path / "folder" / "file").read_text() == "by the other process"
+    assert without_locks(tmp_path) == ["folder"]
+
+
+def test_what_a_killed_process_left_is_removed_and_a_living_one_is_let_be(tmp_path: Path) -> None:
+    with builder(tmp_path / "dead") as dead, builder(tmp_path / "living") as living:
+        dead.kill()
+        dead.wait()
+        assert without_locks(tmp_path) == [".dead.tmp", ".living.tmp"]
+        build(tmp_path / "another")
+        assert without_locks(tmp_path) == [".living.tmp", "another"]
+        living.kill()
+        living.wait()
+        assert build(tmp_path / "living")
+    assert without_locks(tmp_path) == ["another", "living"]
 
 
 # What is shipped

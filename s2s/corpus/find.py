@@ -3,8 +3,6 @@
 import difflib
 import hashlib
 import os
-import secrets
-import shutil
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from s2s.corpus.fetch import Download, download, sha256_of
 from s2s.corpus.split import hold_out
 from s2s.errors import CorpusError
-from s2s.files import shipped
+from s2s.files import building, shipped
 
 LAYOUT_VERSION = 1
 """Raised whenever the same inputs would be laid out differently, so that no old layout is taken for a new one."""
@@ -199,19 +197,17 @@ def _laid_out(name: str, manifest: Manifest, split: str, root: Path | None) -> P
     path = _present(name, manifest, file, root)
     key = f"{LAYOUT_VERSION}\n{manifest.model_dump_json()}\n{file} {sha256_of(path)}\n"
     place = cache_root() / "splits" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    if not place.is_dir():
-        build = place.with_name(f".{place.name}.{os.getpid()}-{secrets.token_hex(4)}")
-        try:
-            build.mkdir(parents=True)
-            for made, rows in _rows(path, manifest, split).items():
-                _write_split(build, made, rows, manifest.languages)
-            _rename_folder(build, place)
-        except OSError as error:
-            raise CorpusError(
-                f"{place}: cannot be written: {error.strerror or error}; S2S_CACHE names another folder"
-            ) from error
-        finally:
-            shutil.rmtree(build, ignore_errors=True)
+    try:
+        with building(place) as build:
+            if build is not None:
+                for made, rows in _rows(path, manifest, split).items():
+                    for column, language in enumerate(manifest.languages):
+                        text = "".join(f"{row[column]}\n" for row in rows)
+                        (build / f"{made}.{language}").write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise CorpusError(
+            f"{place}: cannot be written: {error.strerror or error}; S2S_CACHE names another folder"
+        ) from error
     return place
 
 
@@ -239,23 +235,6 @@ def _table_rows(path: Path, table: Table, languages: Sequence[str]) -> Iterator[
                     f"{path}, line {number:,}: expected {expected}, found {len(cells)}; fetch the corpus again"
                 )
             yield tuple(cells[column] for column in chosen)
-
-
-def _write_split(build: Path, split: str, rows: Sequence[tuple[str, ...]], languages: Sequence[str]) -> None:
-    for column, language in enumerate(languages):
-        with (build / f"{split}.{language}").open("x", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(f"{row[column]}\n" for row in rows)
-            stream.flush()
-            os.fsync(stream.fileno())
-
-
-def _rename_folder(build: Path, place: Path) -> None:
-    """Put the finished folder in place, unless another process was faster: what it built is the same."""
-    try:
-        build.rename(place)
-    except OSError:
-        if not place.is_dir():
-            raise
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:

@@ -6,19 +6,16 @@ where each sequence begins, and the end) and `lengths` (int32), and `meta.json`,
 
 import hashlib
 import json
-import os
-import platform
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
+from s2s.files import building
 from s2s.text.tokenizer import Tokenizer
 
 _FORMAT = 1
@@ -69,10 +66,8 @@ class SequenceWriter:
             self._write()
 
     def finish(self) -> None:
-        """Writes what is left, down to the disk."""
+        """Writes what is left in the buffer."""
         self._write()
-        for file in self._files:
-            sync(file)
 
     def _write(self) -> None:
         lengths = np.asarray(self._lengths, np.int32)
@@ -94,28 +89,18 @@ def encoded_folder(
     written.
     """
     folder = cache / "encoded" / hashlib.sha256(json.dumps([_FORMAT, *key]).encode()).hexdigest()
-    meta = _meta(folder)
-    if meta is not None:
-        return folder, meta
-    temporary = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(folder.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=_temporary_prefix(os.getpid()), dir=folder.parent))
-        more = encode(temporary)
-        sizes = {path.name: path.stat().st_size for path in temporary.iterdir()}
-        with (temporary / "meta.json").open("wb") as file:
-            file.write((json.dumps({"description": description, **more, "bytes": sizes}, indent=1) + "\n").encode())
-            sync(file)
-        _install(temporary, folder)
+        with building(folder, lambda place: _meta(place) is not None) as fresh:
+            if fresh is not None:
+                more = encode(fresh)
+                sizes = {path.name: path.stat().st_size for path in fresh.iterdir()}
+                text = json.dumps({"description": description, **more, "bytes": sizes}, indent=1)
+                (fresh / "meta.json").write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise DataError(
             f"{description}: the encoded text cannot be kept in {folder.parent}: {error.strerror or error};"
             " free some space, or name another folder in S2S_CACHE"
         ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     meta = _meta(folder)
     assert meta is not None, folder
     return folder, meta
@@ -149,62 +134,7 @@ def identity_of(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _install(temporary: Path, folder: Path) -> None:
-    """Renames a finished folder into place, unless another process was first; what is damaged there makes way."""
-    _sync_folder(temporary)
-    try:
-        temporary.rename(folder)
-    except OSError:
-        if _meta(folder) is not None:
-            return
-        if not folder.exists():
-            raise
-        damaged = temporary.with_name(temporary.name + ".damaged")
-        folder.rename(damaged)
-        temporary.rename(folder)
-        shutil.rmtree(damaged, ignore_errors=True)
-    _sync_folder(folder.parent)
-
-
 def _mapped(path: Path, kind: str) -> NDArray[Any]:
     if path.stat().st_size == 0:
         return np.zeros(0, kind)  # an empty file cannot be mapped
     return np.memmap(path, dtype=kind, mode="r").view(np.ndarray)
-
-
-def _temporary_prefix(process: int) -> str:
-    return f".partial-{platform.node()}@{process}-"
-
-
-def _remove_stale(parent: Path) -> None:
-    """Removes what builders of this machine left behind that no longer run."""
-    for folder in parent.glob(f".partial-{platform.node()}@*"):
-        process = folder.name.removeprefix(f".partial-{platform.node()}@").partition("-")[0]
-        if process.isdigit() and not _runs(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    if os.name != "posix":
-        return True  # signal 0 would end the process there
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def sync(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

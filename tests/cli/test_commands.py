@@ -229,7 +229,7 @@ def test_a_full_disk_is_one_message_and_the_checkpoint_before_goes_on(
     def fill(descriptor: int) -> None:
         nonlocal flushed
         flushed += 1
-        if flushed > 12:
+        if flushed > 24:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         flush(descriptor)
 
@@ -238,6 +238,7 @@ def test_a_full_disk_is_one_message_and_the_checkpoint_before_goes_on(
         full = place.s2s("train", place.recipe, "training.save_every=1", code=1)
     assert re.search(r"s2s: runs/letters/\S+: No space left on device; free some space .*--resume", full.stderr)
     assert not list(Path("runs").rglob("*.tmp"))
+    assert Path("runs/letters/last/checkpoint.json").exists()
     place.s2s("train", place.recipe, "training.save_every=1", "--resume")
     assert Path("runs/letters/best.safetensors").read_bytes() == Path(place.run, "best.safetensors").read_bytes()
 
