@@ -2,26 +2,23 @@
 
 import gzip
 import hashlib
-import http.client
-import os
-import re
-import secrets
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from typing import IO, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 from tqdm import tqdm
 
 from s2s.errors import CorpusError
+from s2s.files import is_unfinished, locked, writing
 
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 16
+SPARE_BYTES = 1 << 16  # for the head of an archive and its other members
 
 
 class Download(BaseModel):
@@ -62,160 +59,106 @@ def sha256_of(path: Path) -> str:
 def download(item: Download, destination: Path) -> None:
     """Put the file at destination, verified; whatever fails, destination stays as it was.
 
-    The transfer goes to `<destination>.part`, which survives a broken connection or a kill and is resumed by the next
-    call; it is removed once its content proves wrong.
-    Raises CorpusError for a URL that cannot be reached, a cut-off transfer, a wrong checksum, or a full disk.
+    One process at a time downloads into a folder; the next one takes what is there. What is longer than the file can
+    be is given up. Raises CorpusError for a URL that cannot be reached, a wrong checksum, or a full disk.
     """
-    part = destination.with_name(f"{destination.name}.part")
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        _receive(item.url, part, destination)
-        if item.download_sha256 is not None and (found := sha256_of(part)) != item.download_sha256:
-            part.unlink()
-            raise CorpusError(_changed(item.url, f"sha256 {item.download_sha256}", f"sha256 {found}"))
-        _put_in_place(item, part, destination)
-    except OSError as error:
-        raise CorpusError(
-            f"{destination}: cannot be written: {error.strerror or error}; free space or use --corpora DIR"
-        ) from error
-
-
-def _receive(url: str, part: Path, destination: Path) -> None:
-    """Bring part to the full length of what the URL serves, continuing after the bytes that it already has."""
-    received = part.stat().st_size if part.exists() else 0
-    with _response(url, received, destination) as (response, start):
-        if response is None:
-            return
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length is not None else None
-        with (
-            part.open("r+b" if part.exists() else "wb") as stream,
-            tqdm(
-                total=total,
-                initial=start,
-                desc=destination.name,
-                unit="B",
-                unit_scale=True,
-                disable=None,
-            ) as progress,
-        ):
-            stream.seek(start)
-            stream.truncate()
-            for chunk in _chunks(response, url, destination):
-                stream.write(chunk)
-                progress.update(len(chunk))
-        received = part.stat().st_size
-    if total is not None and received < total:
-        raise CorpusError(
-            f"{url}: the connection ended after {received:,} of {total:,} bytes; run the same command to resume"
-        )
-
-
-@contextmanager
-def _response(url: str, received: int, destination: Path) -> Iterator[tuple[http.client.HTTPResponse | None, int]]:
-    """The response and the position in the file at which its body starts; None if nothing is left to receive."""
-    headers = {"User-Agent": "s2s", **({"Range": f"bytes={received}-"} if received else {})}
-    try:
-        response = cast(http.client.HTTPResponse, urlopen(Request(url, headers=headers), timeout=TIMEOUT_SECONDS))
-    except HTTPError as error:
-        with error:
-            whole = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
-        if error.code == 416 and received:  # nothing lies after what is there: complete, or not a prefix of this file
-            if whole and int(whole[1]) == received:
-                yield None, received
+        with locked(destination.parent):
+            if item.is_verified(destination):
                 return
-            with _response(url, 0, destination) as again:
-                yield again
-            return
-        raise CorpusError(
-            f"{url}: the server answered {error.code} {error.reason}; if that stays so, get the file elsewhere and "
-            f"put it at {destination}"
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise CorpusError(_unreachable(url, error, destination)) from error
-    with response:
-        start = 0
-        if response.status == 206:
-            position = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-            if position is None or int(position[1]) > received:
-                raise CorpusError(
-                    f"{url}: the server did not resume at byte {received:,}; remove {destination}.part and run again"
-                )
-            start = int(position[1])
-        yield response, start
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            for left in filter(is_unfinished, destination.parent.iterdir()):
+                left.unlink()  # by a kill
+            with writing(destination) as temporary, tempfile.TemporaryFile(dir=destination.parent) as received:
+                _receive(item, received, destination.name)
+                with temporary.open("wb") as file:
+                    _keep(item, received, file)
+    except OSError as error:
+        raise CorpusError(_reason(item, destination, error)) from error
 
 
-def _chunks(response: http.client.HTTPResponse, url: str, destination: Path) -> Iterator[bytes]:
-    while True:
-        try:
-            chunk = response.read(CHUNK_BYTES)
-        except http.client.IncompleteRead as error:
-            chunk = error.partial
-        except (OSError, http.client.HTTPException) as error:
-            raise CorpusError(_unreachable(url, error, destination)) from error
-        if not chunk:
-            return
-        yield chunk
+class _Checked:
+    """Hands bytes on to a file, counts and hashes them, and takes no more than there may be."""
+
+    def __init__(self, file: IO[bytes], most: int, url: str) -> None:
+        self._file, self._most, self._url = file, most, url
+        self._size, self._digest = 0, hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._most:
+            raise CorpusError(_changed(self._url, f"at most {self._most:,} bytes", "more"))
+        self._digest.update(data)
+        self._file.write(data)
+
+    def flush(self) -> None:
+        """Nothing: pooch asks for it after each piece."""
+
+    def verify(self, sha256: str, size: int | None = None) -> None:
+        """CorpusError if what was written is something else."""
+        expected, found = f"sha256 {sha256}", f"sha256 {self._digest.hexdigest()}"
+        if size is not None:
+            expected, found = f"{size:,} bytes with {expected}", f"{self._size:,} bytes with {found}"
+        if expected != found:
+            raise CorpusError(_changed(self._url, expected, found))
 
 
-def _put_in_place(item: Download, part: Path, destination: Path) -> None:
-    """Unpack part under a name of this process's own, verify what was written, and only then rename it."""
-    unpacked = destination.with_name(f".{destination.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    digest, size = hashlib.sha256(), 0
+def _receive(item: Download, received: IO[bytes], name: str) -> None:
+    """Download into a file, as it comes: at most twice the size that is kept, as CRLF is twice LF."""
+    from pooch import HTTPDownloader  # takes 0.1 s to import
+
+    checked = _Checked(received, 2 * item.bytes + SPARE_BYTES, item.url)
+    headers = {"User-Agent": "s2s", "Accept-Encoding": "identity"}
+    with ExitStack() as stack:
+
+        def close_at_the_end(response: Any, **_: Any) -> None:  # pooch leaves it open where an error ends the transfer
+            stack.callback(response.close)
+
+        bar = stack.enter_context(tqdm(total=item.bytes, desc=name, unit="B", unit_scale=True, disable=None))
+        hooks = {"response": close_at_the_end}
+        HTTPDownloader(bar, CHUNK_BYTES, headers=headers, timeout=TIMEOUT_SECONDS, hooks=hooks)(item.url, checked, None)
+    if item.download_sha256 is not None:
+        checked.verify(item.download_sha256)
+    received.seek(0)
+
+
+def _keep(item: Download, received: IO[bytes], file: IO[bytes]) -> None:
+    """Unpack what was received into a file and verify it. pooch's own processors unpack without a bound."""
+    checked = _Checked(file, item.bytes, item.url)
     try:
-        with unpacked.open("xb") as stream:
-            for piece in _pieces(item, part):
-                stream.write(piece)
-                digest.update(piece)
-                size += len(piece)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if (size, digest.hexdigest()) != (item.bytes, item.sha256):
-            part.unlink(missing_ok=True)
-            expected = f"{item.bytes:,} bytes with sha256 {item.sha256}"
-            raise CorpusError(_changed(item.url, expected, f"{size:,} bytes with sha256 {digest.hexdigest()}"))
-        os.replace(unpacked, destination)
-    finally:
-        unpacked.unlink(missing_ok=True)
-    part.unlink(missing_ok=True)
-
-
-def _pieces(item: Download, part: Path) -> Iterator[bytes]:
-    """The bytes to keep; a download that cannot be unpacked is removed."""
-    try:
-        with _unpacked(item, part) as stream:
-            if item.normalise:
-                yield from _normalised(stream)
-            else:
-                while piece := stream.read(CHUNK_BYTES):
-                    yield piece
+        with _unpacked(item, received) as stream:
+            for piece in _normalised(stream, item.bytes + 4) if item.normalise else _chunks(stream):
+                checked.write(piece)
     except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        part.unlink(missing_ok=True)
         raise CorpusError(
-            f"{item.url}: the download cannot be unpacked as {item.unpack} ({error}); it was removed, so run the same "
-            "command again, and if it stays so the origin has changed"
+            f"{item.url}: the download cannot be unpacked as {item.unpack} ({error}); nothing was kept, so run the "
+            "same command again, and if it stays so the origin has changed"
         ) from error
+    checked.verify(item.sha256, item.bytes)
 
 
 @contextmanager
-def _unpacked(item: Download, part: Path) -> Iterator[BinaryIO]:
+def _unpacked(item: Download, received: IO[bytes]) -> Iterator[IO[bytes]]:
     if item.unpack == "gzip":
-        with gzip.open(part, "rb") as unzipped:
-            yield cast(BinaryIO, unzipped)
+        with gzip.open(received) as unzipped:
+            yield cast(IO[bytes], unzipped)
     elif item.unpack.startswith("zip:"):
-        with zipfile.ZipFile(part) as archive, archive.open(item.unpack.removeprefix("zip:")) as member:
-            yield cast(BinaryIO, member)
+        with zipfile.ZipFile(received) as archive, archive.open(item.unpack.removeprefix("zip:")) as member:
+            yield member
     else:
-        with part.open("rb") as stream:
-            yield stream
+        yield received
 
 
-def _normalised(stream: BinaryIO) -> Iterator[bytes]:
-    for number, line in enumerate(stream):
-        if number == 0:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        if line:
-            yield line.removesuffix(b"\n").removesuffix(b"\r") + b"\n"
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: stream.read(CHUNK_BYTES), b"")
+
+
+def _normalised(stream: IO[bytes], longest: int) -> Iterator[bytes]:
+    """The lines without a byte-order mark, each with LF as its end; none is read further than `longest` bytes."""
+    line = stream.readline(longest).removeprefix(b"\xef\xbb\xbf")
+    while line:
+        yield line.removesuffix(b"\n").removesuffix(b"\r") + b"\n"
+        line = stream.readline(longest)
 
 
 def _changed(url: str, expected: str, found: str) -> str:
@@ -225,9 +168,17 @@ def _changed(url: str, expected: str, found: str) -> str:
     )
 
 
-def _unreachable(url: str, error: Exception, destination: Path) -> str:
-    reason = getattr(error, "reason", None) or error
-    return (
-        f"{url}: cannot be downloaded: {reason}; check the network and run the same command again (it resumes), "
-        f"or get the file elsewhere and put it at {destination}"
-    )
+def _reason(item: Download, destination: Path, error: OSError) -> str:
+    """What went wrong, said to people. The errors of the network are OSErrors without a number."""
+    if error.errno is not None:
+        return f"{destination}: cannot be written: {error.strerror}; free space or use --corpora DIR"
+    elsewhere = f"get the file elsewhere and put it at {destination}"
+    response = getattr(error, "response", None)
+    if response is not None:
+        answer = f"{response.status_code} {response.reason}"
+        return f"{item.url}: the server answered {answer}; if that stays so, {elsewhere}"
+    cause: BaseException = error
+    while cause.__context__ is not None:
+        cause = cause.__context__
+    why = getattr(cause, "strerror", None) or cause
+    return f"{item.url}: cannot be downloaded: {why}; check the network and run the same command again, or {elsewhere}"

@@ -3,10 +3,12 @@
 import gzip
 import hashlib
 import io
-import re
 import threading
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,10 +26,14 @@ class Origin(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.files: dict[str, bytes] = {}
-        self.honours_range = True
         self.cut_after: int | None = None
         """Bytes of a body after which the connection is dropped."""
-        self.asked_ranges: list[str | None] = []
+        self.endless = False
+        """Whether the body of any file goes on and on."""
+        self.sent = 0
+        """Bytes of endless bodies."""
+        self.accepted: list[str | None] = []
+        """What each request said of packing."""
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{name}"
@@ -37,29 +43,21 @@ class Answer(BaseHTTPRequestHandler):
     server: Origin
 
     def do_GET(self) -> None:
-        asked = self.headers.get("Range")
-        self.server.asked_ranges.append(asked)
+        self.server.accepted.append(self.headers.get("Accept-Encoding"))
+        if self.server.endless:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.server.sent += self.wfile.write(CONTENT)
         content = self.server.files.get(self.path.removeprefix("/"))
         if content is None:
             self.send_error(404)
             return
-        start = 0
-        if asked and self.server.honours_range:
-            match = re.fullmatch(r"bytes=(\d+)-", asked)
-            assert match
-            start = int(match[1])
-        if start and start >= len(content):
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(content)}")
-            self.end_headers()
-            return
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(content) - start))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        end = None if self.server.cut_after is None else start + self.server.cut_after
-        self.wfile.write(content[start:end])
+        self.wfile.write(content[: self.server.cut_after])
 
     def log_message(self, format: str, *args: object) -> None:
         """Stay silent: stderr belongs to the tests."""
@@ -102,59 +100,60 @@ def test_an_empty_file_is_a_file(origin: Origin, tmp_path: Path) -> None:
     assert (tmp_path / "empty").read_bytes() == b""
 
 
-@pytest.mark.parametrize("honours_range", [True, False])
-@pytest.mark.parametrize("cut_after", [1, 1000, len(CONTENT) - 1])
-def test_a_cut_off_file_is_resumed(origin: Origin, tmp_path: Path, cut_after: int, honours_range: bool) -> None:
+@pytest.mark.parametrize("cut_after", [0, 1000, len(CONTENT) - 1])
+def test_a_cut_off_file_is_not_kept(origin: Origin, tmp_path: Path, cut_after: int) -> None:
     origin.files["train.de"] = CONTENT
-    origin.cut_after, origin.honours_range = cut_after, honours_range
+    origin.cut_after = cut_after
     item, destination = described(origin.url("train.de")), tmp_path / "train.de"
-    with pytest.raises(CorpusError) as raised:
+    with pytest.raises(CorpusError, match=f"{item.url}: cannot be downloaded: .*check the network and run the same"):
         download(item, destination)
-    assert f"{item.url}: the connection ended after {cut_after:,} of {len(CONTENT):,} bytes" in str(raised.value)
-    assert left_in(tmp_path) == ["train.de.part"]
-    assert (tmp_path / "train.de.part").read_bytes() == CONTENT[:cut_after]
+    assert left_in(tmp_path) == []
     origin.cut_after = None
     download(item, destination)
-    assert origin.asked_ranges == [None, f"bytes={cut_after}-"]
     assert destination.read_bytes() == CONTENT
     assert left_in(tmp_path) == ["train.de"]
 
 
-def test_a_file_that_is_cut_off_again_and_again_arrives(origin: Origin, tmp_path: Path) -> None:
+def test_what_a_kill_left_is_removed(origin: Origin, tmp_path: Path) -> None:
     origin.files["train.de"] = CONTENT
-    origin.cut_after = len(CONTENT) // 4
-    for _ in range(4):
-        with pytest.raises(CorpusError, match="run the same command to resume"):
-            download(described(origin.url("train.de")), tmp_path / "train.de")
+    (tmp_path / ".train.de.1234.tmp").write_bytes(CONTENT[:10])
     download(described(origin.url("train.de")), tmp_path / "train.de")
-    assert (tmp_path / "train.de").read_bytes() == CONTENT
+    assert left_in(tmp_path) == ["train.de"]
 
 
-def test_a_complete_part_is_not_downloaded_again(origin: Origin, tmp_path: Path) -> None:
-    """As after a kill between the last byte and the rename."""
-    origin.files["train.de"] = CONTENT
-    (tmp_path / "train.de.part").write_bytes(CONTENT)
-    download(described(origin.url("train.de")), tmp_path / "train.de")
-    assert origin.asked_ranges == [f"bytes={len(CONTENT)}-"]
-    assert (tmp_path / "train.de").read_bytes() == CONTENT
-
-
-def test_a_part_that_is_too_long_is_received_anew(origin: Origin, tmp_path: Path) -> None:
-    origin.files["train.de"] = CONTENT
-    (tmp_path / "train.de.part").write_bytes(CONTENT + b"and more")
-    download(described(origin.url("train.de")), tmp_path / "train.de")
-    assert origin.asked_ranges == [f"bytes={len(CONTENT) + 8}-", None]
-    assert (tmp_path / "train.de").read_bytes() == CONTENT
-
-
-def test_a_part_of_something_else_is_removed_and_then_the_file_arrives(origin: Origin, tmp_path: Path) -> None:
-    origin.files["train.de"] = CONTENT
-    (tmp_path / "train.de.part").write_bytes(b"something else")
-    with pytest.raises(CorpusError, match="not the file that the manifest describes"):
-        download(described(origin.url("train.de")), tmp_path / "train.de")
+def test_a_body_without_end_is_given_up(origin: Origin, tmp_path: Path) -> None:
+    origin.endless = True
+    item = described(origin.url("train.de"))
+    with pytest.raises(CorpusError, match=r"expected at most [0-9,]+ bytes, found more"):
+        download(item, tmp_path / "train.de")
     assert left_in(tmp_path) == []
+    assert origin.sent < 100 * len(CONTENT)
+
+
+@pytest.mark.parametrize("unpack", ["gzip", "zip:fra.txt"])
+@pytest.mark.parametrize("line", [b"", b"\n"], ids=["one line", "lines"])
+def test_what_unpacks_to_more_than_the_file_is_given_up(
+    origin: Origin, tmp_path: Path, unpack: str, line: bytes
+) -> None:
+    bomb = (b"0" * 1023 + (line or b"0")) * 50_000
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as writer:
+        writer.writestr("fra.txt", bomb)
+    origin.files["packed"] = gzip.compress(bomb) if unpack == "gzip" else archive.getvalue()
+    tracemalloc.start()
+    with pytest.raises(CorpusError, match=f"expected at most {len(CONTENT):,} bytes, found more"):
+        download(described(origin.url("packed"), unpack=unpack), tmp_path / "file")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(bomb) / 5
+    assert left_in(tmp_path) == []
+
+
+def test_the_bytes_are_those_that_the_origin_keeps(origin: Origin, tmp_path: Path) -> None:
+    """Asked for nothing else, a server may pack them for the way, or unpack them."""
+    origin.files["train.de"] = CONTENT
     download(described(origin.url("train.de")), tmp_path / "train.de")
-    assert (tmp_path / "train.de").read_bytes() == CONTENT
+    assert origin.accepted == ["identity"]
 
 
 def test_a_changed_file_is_refused_with_both_checksums(origin: Origin, tmp_path: Path) -> None:
@@ -184,13 +183,6 @@ def test_a_missing_file_names_url_and_what_to_do(origin: Origin, tmp_path: Path)
     assert f"{origin.url('gone')}: the server answered 404 Not Found" in str(raised.value)
     assert f"put it at {tmp_path / 'gone'}" in str(raised.value)
     assert left_in(tmp_path) == []
-
-
-def test_a_missing_file_keeps_what_was_received_before(origin: Origin, tmp_path: Path) -> None:
-    (tmp_path / "train.de.part").write_bytes(CONTENT[:10])
-    with pytest.raises(CorpusError, match="404"):
-        download(described(origin.url("train.de")), tmp_path / "train.de")
-    assert left_in(tmp_path) == ["train.de.part"]
 
 
 def test_no_server_is_an_error_that_speaks_of_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,20 +267,12 @@ def test_two_downloads_at_once_leave_one_right_file(origin: Origin, tmp_path: Pa
     origin.files["train.de"] = CONTENT
     item, destination = described(origin.url("train.de")), tmp_path / "train.de"
 
-    def attempt() -> None:
-        try:
-            download(item, destination)
-        except CorpusError:
-            assert not destination.exists() or item.is_verified(destination)
-
-    threads = [threading.Thread(target=attempt) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    download(item, destination)
+    with ThreadPoolExecutor(4) as pool:
+        for attempt in [pool.submit(download, item, destination) for _ in range(4)]:
+            attempt.result()
     assert item.is_verified(destination)
     assert left_in(tmp_path) == ["train.de"]
+    assert len(origin.accepted) == 1, "the others waited and took what was there"
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
