@@ -1,8 +1,9 @@
 """Teacher forcing: how often a decoder in training is fed the gold token instead of its own."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,6 +32,21 @@ def forcing_rate(
     return max(floor, rate * steps / (steps + math.exp(min(step / steps, 700.0))))
 
 
+class Choices(NamedTuple):
+    """Random numbers that decide which tokens are fed at T steps; the rate is in them."""
+
+    forced: Tensor
+    """(T, B, 1), True where the gold token is fed"""
+    uniform: Tensor | None
+    """(T, B, 1) in [0, 1), by which the model's own token is sampled; None where it is its best"""
+
+    def chooser(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Gold (B, 1), logits (B, 1, V) -> tokens to feed (B, 1); the first call is for the first step."""
+        uniform = [None] * len(self.forced) if self.uniform is None else self.uniform
+        steps = iter(zip(self.forced, uniform, strict=True))
+        return lambda gold, logits: _choose(gold, logits, *next(steps))
+
+
 @dataclass(frozen=True)
 class ScheduledSampling:
     """Chooses for each sentence and position, by its own coin, the gold token or the model's (Bengio et al. 2015)."""
@@ -40,10 +56,20 @@ class ScheduledSampling:
 
     def __call__(self, gold: Tensor, logits: Tensor) -> Tensor:
         """Gold (B, 1), logits (B, 1, V) -> tokens to feed (B, 1); no gradient passes through the choice."""
-        with torch.no_grad():
-            if self.feed == "greedy":
-                own = logits.argmax(dim=2)
-            else:
-                own = torch.multinomial(logits[:, 0].float().softmax(dim=1), 1)
-            forced = torch.rand(gold.shape, device=gold.device) < self.rate
-            return torch.where(forced, gold, own)
+        return self.choices(1, len(gold), gold.device).chooser()(gold, logits)
+
+    def choices(self, steps: int, rows: int, device: torch.device) -> Choices:
+        """Those of some steps at once: on a CPU the same numbers as one step after the other."""
+        sampled = self.feed == "sampled"
+        numbers = torch.rand(steps, 1 + sampled, rows, 1, device=device)
+        return Choices(numbers[:, 0] < self.rate, numbers[:, 1] if sampled else None)
+
+
+@torch.no_grad()
+def _choose(gold: Tensor, logits: Tensor, forced: Tensor, uniform: Tensor | None) -> Tensor:
+    if uniform is None:
+        own = logits.argmax(dim=2)
+    else:  # the first token whose cumulative probability exceeds the number; sums round, so there may be none
+        cumulative = logits[:, 0].float().softmax(dim=1).cumsum(dim=1)
+        own = torch.searchsorted(cumulative, uniform, right=True).clamp_(max=logits.shape[2] - 1)
+    return torch.where(forced, gold, own)

@@ -1,95 +1,71 @@
 """A search's step on a GPU as one CUDA graph: its kernels are launched together, not one by one from Python."""
 
-import logging
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, Generic
 
 import torch
 from torch import Tensor
 
-from s2s.nn.nest import rebuilt, tensors_of
+from s2s.nn.graphs import Graphs, capturing, flat, require_same, side_stream
 from s2s.translation.search.beam import AnyState, Step, StepOutput
 
-log = logging.getLogger("s2s")
+Capture = Callable[[Callable[[], Any], torch.device], tuple[Callable[[], object], Any]]
+"""A function and its device -> what computes its result again from the same tensors, and that result, filled anew."""
 
-Capture = Callable[[Callable[[], Any]], tuple[Callable[[], object], Any]]
-"""A function of nothing -> what runs its work again on the same tensors, and its result, which that fills anew."""
-
-CAPTURED_WHEN_SEEN = 3
-"""How often a step must come in some shapes before it is captured in them."""
 LARGEST_GRAPHS = 64
-"""Kept at one time; the oldest goes."""
-WARM_UPS = 3
 
 
-def capture_cuda(function: Callable[[], Any]) -> tuple[Callable[[], object], Any]:
-    """A CUDA graph of a function's kernels, after the warm-up on a stream of its own that torch asks for."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UPS):
-            function()
-    torch.cuda.current_stream().wait_stream(stream)
+def capture_cuda(function: Callable[[], Any], device: torch.device) -> tuple[Callable[[], object], Any]:
+    """A CUDA graph of a function's kernels."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with capturing(device, function), torch.cuda.graph(graph, stream=side_stream(device)):
         output = function()
     return graph.replay, output
 
 
 class ReplayedStep(Generic[AnyState]):
-    """Gives what the step gives, from a graph where its shapes have come before.
+    """The output of a step, from a graph where its shapes have come before.
 
-    What a call returns holds until the next one: a graph writes into the same tensors each time. States are tensors,
-    None and tuples of these.
+    It is overwritten by the next call, since a graph fills the same tensors each time; so threads need one each.
+    States are pytrees of tensors and None.
     """
 
     def __init__(self, step: Step[AnyState], capture: Capture = capture_cuda) -> None:
         self.step = step
-        self.capture: Capture | None = capture
-        self.seen: Counter[Any] = Counter()
-        self.graphs: dict[Any, _Graph[AnyState]] = {}
+        self.capture = capture
+        self.graphs: Graphs[_Graph[AnyState]] = Graphs("search", largest=LARGEST_GRAPHS)
 
     def __call__(self, tokens: Tensor, state: AnyState) -> StepOutput[AnyState]:
         """Last tokens and a state, as the step takes them."""
-        shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors_of((tokens, state)))
-        if shapes not in self.graphs:
-            self.seen[shapes] += 1
-            if self.capture is None or self.seen[shapes] < CAPTURED_WHEN_SEEN:
-                return self.step(tokens, state)
-            try:
-                graph = _Graph(self.step, tokens, state, self.capture)
-            except torch.OutOfMemoryError:
-                raise
-            except RuntimeError as error:
-                log.warning("the GPU refuses CUDA graphs, so each step is launched piece by piece: %s", error)
-                self.capture = None
-                return self.step(tokens, state)
-            if len(self.graphs) >= LARGEST_GRAPHS:
-                oldest = next(iter(self.graphs))
-                del self.graphs[oldest], self.seen[oldest]
-            self.graphs[shapes] = graph
-        return self.graphs[shapes].replay(tokens, state)
+        tensors, rebuild = flat((tokens, state))
+        shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
+
+        def captured() -> _Graph[AnyState]:
+            graph = _Graph(lambda given: self.step(*rebuild(given)), tensors, self.capture)
+            require_same(flat(graph.replay(tensors))[0], flat(self.step(tokens, state))[0])
+            return graph
+
+        graph = self.graphs.get(shapes, captured)
+        return self.step(tokens, state) if graph is None else graph.replay(tensors)
 
 
 class _Graph(Generic[AnyState]):
     """One captured step and the tensors that it reads and fills."""
 
-    def __init__(self, step: Step[AnyState], tokens: Tensor, state: AnyState, capture: Capture) -> None:
-        self.inputs = [tensor.clone() for tensor in tensors_of((tokens, state))]
-        own_tokens, own_state = rebuilt((tokens, state), iter(self.inputs))
-        self.run, self.output = capture(lambda: step(own_tokens, own_state))
+    def __init__(
+        self, step: Callable[[list[Tensor]], StepOutput[AnyState]], given: list[Tensor], capture: Capture
+    ) -> None:
+        # zeros: a graph that computes nothing is then found out, since it does not give what the step gives
+        self.inputs = [torch.zeros_like(tensor) for tensor in given]
+        self.run, self.output = capture(lambda: step(self.inputs), given[0].device)
 
-    def replay(self, tokens: Tensor, state: AnyState) -> StepOutput[AnyState]:
+    def replay(self, given: list[Tensor]) -> StepOutput[AnyState]:
+        """The output for other tensors."""
         # What a step passes on, as it does a memory, is there already; in another place it would be overwritten.
-        moved = [
-            (own, given)
-            for own, given in zip(self.inputs, tensors_of((tokens, state)), strict=True)
-            if own is not given
-        ]
+        moved = [(own, new) for own, new in zip(self.inputs, given, strict=True) if own is not new]
         held = {id(own) for own in self.inputs}
-        for own, given in [(own, given.clone() if id(given) in held else given) for own, given in moved]:
-            own.copy_(given)
+        for own, new in [(own, new.clone() if id(new) in held else new) for own, new in moved]:
+            own.copy_(new)
         self.run()
         output: StepOutput[AnyState] = self.output
         return output

@@ -7,20 +7,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from s2s.nn.nest import tensors_of
+from s2s.nn.graphs import CAPTURED_WHEN_SEEN, flat
 from s2s.translation.search import graphs
 from s2s.translation.search.beam import SearchOptions, StepOutput, beam_search
-from s2s.translation.search.graphs import ReplayedStep
+from s2s.translation.search.graphs import Capture, ReplayedStep
 from s2s.translation.search.greedy import greedy_search
 from tests.translation.search.test_beam import ToyState, lengths, toy, toy_step
 
 
-def act(function: Callable[[], Any]) -> tuple[Callable[[], object], Any]:
+def act(function: Callable[[], Any], device: torch.device) -> tuple[Callable[[], object], Any]:
     """What a CUDA graph does: the same tensors read, and the same ones filled."""
     output = function()
 
     def again() -> None:
-        for own, fresh in zip(tensors_of(output), tensors_of(function()), strict=True):
+        for own, fresh in zip(flat(output)[0], flat(function())[0], strict=True):
             if own is not fresh:
                 own.copy_(fresh.clone())
 
@@ -42,7 +42,7 @@ def test_a_search_over_captured_steps_finds_the_same(beam: int, largest: int, mo
         else:
             several = beam_search(step, state, SearchOptions(), beam=beam, **limits)
             assert several == beam_search(toy_step, state, SearchOptions(), beam=beam, **limits)
-    assert 0 < len(step.graphs) <= largest
+    assert 0 < len(step.graphs.kept) <= largest
 
 
 def test_a_state_that_is_passed_through_is_copied_once() -> None:
@@ -55,9 +55,9 @@ def test_a_state_that_is_passed_through_is_copied_once() -> None:
 
     step: ReplayedStep[ToyState] = ReplayedStep(toy_step, act)
     state, tokens = toy(1, 2), torch.zeros(2, 1, dtype=torch.int64)
-    for _ in range(graphs.CAPTURED_WHEN_SEEN):
+    for _ in range(CAPTURED_WHEN_SEEN):
         state = step(tokens, state).state
-    (graph,) = step.graphs.values()
+    (graph,) = step.graphs.kept.values()
     graph.inputs = [tensor.as_subclass(Counted) for tensor in graph.inputs]  # no longer what the state holds
     state = step(tokens, state).state
     assert len(copied) == len(graph.inputs)
@@ -67,13 +67,24 @@ def test_a_state_that_is_passed_through_is_copied_once() -> None:
     assert table.shape not in copied
 
 
-def test_a_device_that_refuses_is_warned_of_and_stepped(caplog: pytest.LogCaptureFixture) -> None:
-    def refuse(function: Callable[[], Any]) -> tuple[Callable[[], object], Any]:
-        raise RuntimeError("no graphs here")
+def refused(function: Callable[[], Any], device: torch.device) -> tuple[Callable[[], object], Any]:
+    raise RuntimeError("no graphs here")
 
-    step: ReplayedStep[ToyState] = ReplayedStep(toy_step, refuse)
-    state, tokens = toy(1, 2), torch.zeros(2, 1, dtype=torch.int64)
-    for _ in range(2 * graphs.CAPTURED_WHEN_SEEN):
+
+def empty(function: Callable[[], Any], device: torch.device) -> tuple[Callable[[], object], Any]:
+    """What torch captures on another device than the tensors': nothing, so that only the first values remain."""
+    output = function()
+    return lambda: None, output
+
+
+@pytest.mark.parametrize(("capture", "said"), [(refused, "no graphs here"), (empty, "other values")])
+def test_a_device_that_refuses_or_captures_nothing_is_warned_of_and_stepped(
+    capture: Capture, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    step: ReplayedStep[ToyState] = ReplayedStep(toy_step, capture)
+    tokens = torch.zeros(2, 1, dtype=torch.int64)
+    for seed in range(2 * CAPTURED_WHEN_SEEN):
+        state = toy(seed, 2)
         output: StepOutput[ToyState] = step(tokens, state)
         torch.testing.assert_close(output.log_probabilities, toy_step(tokens, state).log_probabilities)
-    assert caplog.text.count("no graphs here") == 1
+    assert caplog.text.count(said) == 1
