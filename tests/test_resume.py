@@ -163,7 +163,7 @@ def test_killed_in_every_phase_it_ends_with_the_same_bytes(folder: Path) -> None
         Hit("s2s.text.encoded:append", 3),
         Hit("s2s.training.checkpoint:save_checkpoint", 1),
         Hit("s2s.training.trainer:step", 4),
-        Hit("s2s.training.trainer:_scores_of", 1),
+        Hit("s2s.training.trainer:_score", 1),
         Hit("s2s.training.trainer:_validate_average", 1),
         Hit("s2s.plots:save", 1),
         Hit("s2s.translation.task:score", 1),
@@ -187,7 +187,7 @@ def test_stopped_by_ctrl_c_or_sigterm_it_saves_and_ends_with_130(folder: Path) -
         Hit("s2s.text.tokenizer:train_tokenizers", 1, signal.SIGTERM),
         Hit("s2s.training.trainer:step", 3, signal.SIGINT),
         Hit("s2s.training.trainer:step", 4, signal.SIGTERM),
-        Hit("s2s.training.trainer:_scores_of", 1, signal.SIGTERM),
+        Hit("s2s.training.trainer:_score", 1, signal.SIGTERM),
         Hit("s2s.plots:plot_curves", 1, signal.SIGINT),
     ]
     assert train(folder, "stopped", [*hits, None]) == [130] * len(hits) + [0]

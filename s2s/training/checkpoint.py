@@ -6,6 +6,8 @@ after that.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +16,39 @@ from torch import Tensor, nn
 
 from s2s.errors import RunError
 from s2s.files import write_text
-from s2s.nn.weights import load_tensors, save_tensors
+from s2s.nn.weights import load_tensors, put_weights, save_tensors, weights_of
 
 FORMAT = 1
+
+
+@dataclass
+class Progress:
+    """Where a training stands; all of it is saved."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    """batches of this epoch that are done"""
+    best: float | None = None
+    best_step: int = 0
+    validated_step: int = 0
+    validations_without_better: int = 0
+    halvings: int = 0
+    since_halving: int = 0
+    validated: list[float] = field(default_factory=list)
+    """values of the metric so far, with asgd until it averages"""
+    averaged_from: int | None = None
+    """the step from which asgd averages"""
+    elapsed_seconds: float = 0.0
+    validation_seconds: float = 0.0
+    """the part of elapsed_seconds that went into validations"""
+    target_tokens: int = 0
+    logged_nats: float = 0.0
+    logged_tokens: int = 0
+    metrics_rows: int = 0
+    """lines of metrics.jsonl; those after them belong to steps or validations that a resumed training does again"""
+    finished: str = ""
+    """why the training ended; empty while it goes on"""
 
 
 class Checkpoint(NamedTuple):
@@ -25,7 +57,7 @@ class Checkpoint(NamedTuple):
     tensors: dict[str, Tensor]
     """weights, optimizer, moving average and random states, under prefixes"""
     progress: dict[str, Any]
-    """plain numbers: where the training stands"""
+    """a `Progress` as plain numbers"""
     averaged: list[str]
     """names of the files of past validations' weights"""
 
@@ -56,6 +88,19 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     if version != FORMAT:
         raise RunError(f"{path}: has format {version}, this version of s2s reads {FORMAT}")
     return Checkpoint(load_tensors(folder / name), progress, averaged)
+
+
+def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Weights, optimizer and random states, under prefixes."""
+    weights = {f"model.{name}": weight for name, weight in weights_of(model).items()}
+    return weights | optimizer_tensors(model, optimizer) | random_tensors(next(model.parameters()).device)
+
+
+def put_state(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], *, origin: str) -> None:
+    """Restore what `state_of` gave; RunError where the weights are another model's."""
+    put_weights(model, under("model.", tensors), origin=origin)
+    put_optimizer_tensors(model, optimizer, tensors)
+    put_random_tensors(tensors, next(model.parameters()).device)
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -93,3 +138,8 @@ def put_random_tensors(tensors: dict[str, Tensor], device: torch.device) -> None
     torch.set_rng_state(tensors["random.cpu"])
     if device.type == "cuda" and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names have a prefix, named without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from s2s.errors import TrainingError
+from s2s.recipe.sections import Optimization
 
 
 def build_optimizer(
@@ -50,3 +53,30 @@ def learning_rate_factor(
     if schedule == "plateau":
         return 0.5**halvings
     return 1.0
+
+
+def total_steps(settings: Optimization, batches_in_epoch: int) -> int | None:
+    """Optimizer steps to the limit, None where it is in minutes alone; raises TrainingError for an epoch of no step."""
+    per_epoch = batches_in_epoch // settings.accumulate
+    if per_epoch == 0:
+        raise TrainingError(
+            f"training.accumulate: {settings.accumulate} batches make a step, but an epoch has only {batches_in_epoch}"
+        )
+    by_epochs = None if settings.epochs is None else math.ceil(settings.epochs * per_epoch)
+    return min((steps for steps in (settings.steps, by_epochs) if steps is not None), default=None)
+
+
+def clip_gradients(weights: list[nn.Parameter], limit: float) -> Tensor:
+    """The norm of all gradients, which are scaled down to a limit, if that is not 0; a GPU is not waited for."""
+    norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    if limit and (norm.device.type != "cpu" or float(norm) + 1e-6 >= limit):
+        nn.utils.clip_grads_with_norm_(weights, limit, norm)
+    return norm
+
+
+def share_of_new(settings: Optimization, step: int, averaged_from: int | None) -> float:
+    """How much the weights of a step, counted from 1, weigh in the average over steps."""
+    if settings.optimizer == "asgd":  # the plain mean since the trigger
+        return 1.0 if averaged_from is None else 1.0 / (step - averaged_from + 1)
+    # a young average forgets faster, so that it does not remember the first weights
+    return 1.0 - min(settings.moving_average, (1 + step) / (10 + step))

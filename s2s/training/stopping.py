@@ -1,10 +1,13 @@
-"""Stopping when somebody asks: Ctrl-C and SIGTERM end a training after the step in hand."""
+"""Stopping: at a recipe's limits, and when somebody asks, by Ctrl-C or SIGTERM, after the step in hand."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+from s2s.recipe.sections import Optimization
+from s2s.training.checkpoint import Progress
 
 
 class Interrupted(Exception):  # not an error: somebody asked for it
@@ -36,3 +39,17 @@ class StopRequest:
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
+
+
+def limit_reached(settings: Optimization, progress: Progress, epochs: float) -> str:
+    """Which limit a training has come to after some epochs, for people; empty while there is none."""
+    patience = settings.patience_validations
+    if patience is not None and progress.validations_without_better >= patience:
+        return f"no better {settings.metric} in {patience} validations"
+    if settings.steps is not None and progress.step >= settings.steps:
+        return f"the limit of {settings.steps:,} steps is reached"
+    if settings.epochs is not None and epochs >= settings.epochs:
+        return f"the limit of {settings.epochs:g} epochs is reached"
+    if settings.minutes is not None and progress.elapsed_seconds >= settings.minutes * 60:
+        return f"the limit of {settings.minutes:g} minutes is reached"
+    return ""

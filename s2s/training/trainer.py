@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Generic
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from s2s.device import Compute
@@ -17,18 +17,9 @@ from s2s.heap import release_free_memory
 from s2s.nn.weights import average, load_tensors, put_weights, save_tensors, weights_of
 from s2s.recipe.sections import Optimization
 from s2s.run import Metrics, RunFolder
-from s2s.training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    optimizer_tensors,
-    put_optimizer_tensors,
-    put_random_tensors,
-    random_tensors,
-    save_checkpoint,
-)
-from s2s.training.optimizer import build_optimizer, learning_rate_factor
-from s2s.training.progress import Progress
-from s2s.training.stopping import Interrupted, StopRequest
+from s2s.training.checkpoint import Checkpoint, Progress, load_checkpoint, put_state, save_checkpoint, state_of, under
+from s2s.training.optimizer import build_optimizer, clip_gradients, learning_rate_factor, share_of_new, total_steps
+from s2s.training.stopping import Interrupted, StopRequest, limit_reached
 from s2s.training.task import BatchT, Task
 
 log = logging.getLogger("s2s")
@@ -52,7 +43,7 @@ class Trainer(Generic[BatchT]):
             weight_decay=settings.weight_decay,
             momentum=settings.momentum,
         )
-        self.total_steps = self._total_steps()
+        self.total_steps = total_steps(settings, task.batches_in_epoch(0))
         averages = settings.moving_average or settings.optimizer == "asgd"
         self.moving = {name: weight.clone() for name, weight in weights_of(self.model).items()} if averages else None
         self.averaged: list[str] = []
@@ -71,7 +62,8 @@ class Trainer(Generic[BatchT]):
             self.was_complete = True
             log.info("nothing to do: step %s, %s", f"{self.progress.step:,}", self.progress.finished)
             return self.progress
-        with self.stop.listening(), self._progress_bar() as bar:
+        bar = tqdm(total=self.total_steps, initial=self.progress.step, unit="step", desc="train", disable=None)
+        with self.stop.listening(), bar:
             if self.progress.step == 0:
                 self._save()
             while not self.progress.finished:
@@ -127,7 +119,7 @@ class Trainer(Generic[BatchT]):
                 loss = self.task.loss(batch, progress.step)
             (loss.smoothed / tokens).backward()  # type: ignore[no-untyped-call]
             self._nats += loss.nats
-        norm = self._clip()
+        norm = clip_gradients(list(self.model.parameters()), settings.clip_norm)
         if self.compute.device.type == "cpu" and not math.isfinite(float(norm)):
             raise TrainingError(
                 f"step {progress.step:,}: the gradient is not finite; lower training.learning_rate"
@@ -141,25 +133,8 @@ class Trainer(Generic[BatchT]):
         progress.target_tokens += tokens
         progress.logged_tokens += tokens
         if self.moving is not None:
-            mine = list(weights_of(self.model).values())
-            torch._foreach_lerp_(list(self.moving.values()), mine, self._share_of_new())
-
-    def _clip(self) -> Tensor:
-        """The norm of all gradients, which are scaled down to the limit; without waiting for a GPU to know whether."""
-        weights = list(self.model.parameters())
-        norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-        limit = self.settings.clip_norm
-        if limit and (norm.device.type != "cpu" or float(norm) + 1e-6 >= limit):
-            nn.utils.clip_grads_with_norm_(weights, limit, norm)
-        return norm
-
-    def _share_of_new(self) -> float:
-        """How much the weights of a step weigh in the average over steps."""
-        progress = self.progress
-        if self.settings.optimizer == "asgd":  # the plain mean since the trigger
-            return 1.0 if progress.averaged_from is None else 1.0 / (progress.step - progress.averaged_from + 1)
-        # a young average forgets faster, so that it does not remember the first weights
-        return 1.0 - min(self.settings.moving_average, (1 + progress.step) / (10 + progress.step))
+            share = share_of_new(settings, progress.step, progress.averaged_from)
+            torch._foreach_lerp_(list(self.moving.values()), list(weights_of(self.model).values()), share)
 
     def _after_step(self, bar: "tqdm[Any]") -> None:
         """Log, validate, save and stop where it is time to."""
@@ -176,36 +151,12 @@ class Trainer(Generic[BatchT]):
             raise Interrupted(f"stopped at step {progress.step:,} of {self._goal()}; everything is saved")
 
     def _check_limits(self) -> None:
-        progress, settings = self.progress, self.settings
-        patience = settings.patience_validations
-        if patience is not None and progress.validations_without_better >= patience:
-            progress.finished = f"no better {settings.metric} in {patience} validations"
-        elif settings.steps is not None and progress.step >= settings.steps:
-            progress.finished = f"the limit of {settings.steps:,} steps is reached"
-        elif settings.epochs is not None and self._epochs_done() >= settings.epochs:
-            progress.finished = f"the limit of {settings.epochs:g} epochs is reached"
-        elif settings.minutes is not None and progress.elapsed_seconds >= settings.minutes * 60:
-            progress.finished = f"the limit of {settings.minutes:g} minutes is reached"
-        if progress.finished and progress.validated_step != progress.step:
+        self.progress.finished = limit_reached(self.settings, self.progress, self._epochs_done())
+        if self.progress.finished and self.progress.validated_step != self.progress.step:
             self._validate()
 
     def _epochs_done(self) -> float:
         return self.progress.epoch + self.progress.batch / max(self.task.batches_in_epoch(self.progress.epoch), 1)
-
-    def _total_steps(self) -> int | None:
-        """Optimizer steps to the limit, as far as it is known before the training."""
-        per_epoch = self.task.batches_in_epoch(0) // self.settings.accumulate
-        if per_epoch == 0:
-            raise TrainingError(
-                f"training.accumulate: {self.settings.accumulate} batches make a step, but an epoch has only"
-                f" {self.task.batches_in_epoch(0)}"
-            )
-        limits = []
-        if self.settings.steps is not None:
-            limits.append(self.settings.steps)
-        if self.settings.epochs is not None:
-            limits.append(math.ceil(self.settings.epochs * per_epoch))
-        return min(limits) if limits else None
 
     def _goal(self) -> str:
         return f"{self.total_steps:,}" if self.total_steps else f"{self.settings.minutes:g} minutes"
@@ -243,21 +194,14 @@ class Trainer(Generic[BatchT]):
         """Score the weights that would be saved, keep them if they are the best, and save."""
         clock = time.perf_counter()
         progress, settings = self.progress, self.settings
-        weights = self._weights_to_validate()
-        scores = self._scores_of(weights)
-        value = scores[settings.metric]
-        better = self._better(value, progress.best)
+        weights = weights_of(self.model) if self.moving is None else self.moving
+        scores, better = self._score(weights)
         progress.validated_step = progress.step
-        self._trigger_averaging(value)
-        if better:
-            progress.best, progress.best_step = value, progress.step
-            progress.validations_without_better = progress.since_halving = 0
-            save_tensors(self.run.best, self.task.kept(weights))
-        else:
-            progress.validations_without_better += 1
-            progress.since_halving += 1
-            if progress.since_halving >= settings.plateau_validations:
-                progress.halvings, progress.since_halving = progress.halvings + 1, 0
+        progress.validations_without_better = 0 if better else progress.validations_without_better + 1
+        progress.since_halving = 0 if better else progress.since_halving + 1
+        if progress.since_halving >= settings.plateau_validations:
+            progress.halvings, progress.since_halving = progress.halvings + 1, 0
+        self._trigger_averaging(scores[settings.metric])
         if settings.average_last:
             name = f"validated-{progress.step}.safetensors"
             save_tensors(self.run.last / name, weights)
@@ -269,6 +213,33 @@ class Trainer(Generic[BatchT]):
         self._save()
         self.model.train()
 
+    def _validate_average(self) -> None:
+        """Score the mean of the last validations' weights and keep it if it is the best."""
+        names, self.averaged = self.averaged, []
+        scores, better = self._score(average([load_tensors(self.run.last / name) for name in names]))
+        self._record_validation(scores, better, f"average of the last {len(names)} validations", averaged=len(names))
+
+    def _score(self, weights: dict[str, Tensor]) -> tuple[Mapping[str, Any], bool]:
+        """The scores of other weights in the model's place, and whether they are the best, which are kept."""
+        own = {name: weight.clone() for name, weight in weights_of(self.model).items()}
+        put_weights(self.model, weights, origin="validation")
+        self.model.eval()
+        with torch.inference_mode():
+            scores = self.task.validate()
+        put_weights(self.model, own, origin="validation")
+        value = scores[self.settings.metric]
+        better = self._better(value, self.progress.best)
+        if better:
+            self.progress.best, self.progress.best_step = value, self.progress.step
+            save_tensors(self.run.best, self.task.kept(weights))
+        return scores, better
+
+    def _better(self, value: float, than: float | None) -> bool:
+        if than is None or math.isnan(than):
+            return True
+        lower_is_better = self.settings.metric in ("nats_per_token", "mase", "loss")
+        return value < than if lower_is_better else value > than
+
     def _trigger_averaging(self, value: float) -> None:
         """NT-ASGD begins to average once a validation is worse than the best but the last few (Merity et al. 2018)."""
         progress, few = self.progress, self.settings.averaging_validations
@@ -279,40 +250,10 @@ class Trainer(Generic[BatchT]):
             log.info("step %s: validation stalls, from here on the weights are averaged", f"{progress.step:,}")
         progress.validated = [*progress.validated, value]
 
-    def _validate_average(self) -> None:
-        """Score the mean of the last validations' weights and keep it if it is the best."""
-        names, self.averaged = self.averaged, []
-        weights = average([load_tensors(self.run.last / name) for name in names])
-        scores = self._scores_of(weights)
-        better = self._better(scores[self.settings.metric], self.progress.best)
-        if better:
-            self.progress.best, self.progress.best_step = scores[self.settings.metric], self.progress.step
-            save_tensors(self.run.best, self.task.kept(weights))
-        self._record_validation(scores, better, f"average of the last {len(names)} validations", averaged=len(names))
-
     def _record_validation(self, scores: Mapping[str, Any], better: bool, what: str, **more: int) -> None:
         self._record({"step": self.progress.step, "validation": dict(scores), "best": better, **more})
         said = ", ".join(f"{name} {score:.4g}" for name, score in scores.items() if isinstance(score, int | float))
         log.info("%s: %s%s", what, said, " (best so far)" if better else "")
-
-    def _weights_to_validate(self) -> dict[str, Tensor]:
-        return self.moving if self.moving is not None else weights_of(self.model)
-
-    def _scores_of(self, weights: dict[str, Tensor]) -> Mapping[str, Any]:
-        """Validate other weights in the model's place, then put its own back."""
-        own = {name: weight.clone() for name, weight in weights_of(self.model).items()}
-        put_weights(self.model, weights, origin="validation")
-        self.model.eval()
-        with torch.inference_mode():
-            scores = self.task.validate()
-        put_weights(self.model, own, origin="validation")
-        return scores
-
-    def _better(self, value: float, than: float | None) -> bool:
-        if than is None or math.isnan(than):
-            return True
-        lower_is_better = self.settings.metric in ("nats_per_token", "mase", "loss")
-        return value < than if lower_is_better else value > than
 
     def _save(self) -> None:
         """Write `last/`; weights that are not finite are never written over good ones."""
@@ -322,11 +263,9 @@ class Trainer(Generic[BatchT]):
             raise TrainingError(
                 f"step {self.progress.step:,}: the loss or a gradient is not finite; the checkpoint before is kept"
             )
-        tensors = {f"model.{name}": weight for name, weight in weights_of(self.model).items()}
+        tensors = state_of(self.model, self.optimizer)
         tensors.update({f"moving.{name}": weight for name, weight in (self.moving or {}).items()})
-        tensors.update(optimizer_tensors(self.model, self.optimizer))
         tensors.update({f"carried.{name}": tensor for name, tensor in self.task.carried().items()})
-        tensors.update(random_tensors(self.compute.device))
         save_checkpoint(self.run.last, Checkpoint(tensors, asdict(self.progress), self.averaged))
 
     def _resume(self) -> None:
@@ -339,15 +278,13 @@ class Trainer(Generic[BatchT]):
             self.progress = Progress(**checkpoint.progress)
         except TypeError:
             raise RunError(f"{origin}: damaged, checkpoint.json does not say where the training stands") from None
-        put_weights(self.model, _under("model.", checkpoint.tensors), origin=origin)
+        put_state(self.model, self.optimizer, checkpoint.tensors, origin=origin)
         if self.moving is not None:
             # an average that begins now, begins from the weights of now
-            moving = _under("moving.", checkpoint.tensors) or _under("model.", checkpoint.tensors)
+            moving = under("moving.", checkpoint.tensors) or under("model.", checkpoint.tensors)
             for name, weight in moving.items():
                 self.moving[name].copy_(weight)
-        put_optimizer_tensors(self.model, self.optimizer, checkpoint.tensors)
-        put_random_tensors(checkpoint.tensors, self.compute.device)
-        self.task.put_carried(_under("carried.", checkpoint.tensors))
+        self.task.put_carried(under("carried.", checkpoint.tensors))
         if self.progress.best is not None:
             load_tensors(self.run.require_best())  # damaged ones are to be known before hours of training
         self.averaged = checkpoint.averaged
@@ -357,10 +294,3 @@ class Trainer(Generic[BatchT]):
         if self.progress.step:
             self._check_limits()
             log.info("resumed at step %s of %s", f"{self.progress.step:,}", self._goal())
-
-    def _progress_bar(self) -> "tqdm[Any]":
-        return tqdm(total=self.total_steps, initial=self.progress.step, unit="step", desc="train", disable=None)
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
