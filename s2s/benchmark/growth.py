@@ -5,6 +5,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import accumulate, islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,6 +20,7 @@ import torch
 from s2s.benchmark.limit import synchronize
 from s2s.benchmark.memory import peak_memory_bytes
 from s2s.device import choose_compute
+from s2s.errors import RunError
 from s2s.run import RunFolder
 from s2s.text.batches import collate
 from s2s.training.trainer import Trainer
@@ -57,10 +60,14 @@ def _of_pairs(recipe: TranslationRecipe, device: str) -> Iterator[dict[str, Any]
         for count in (EMPTY, *PAIRS):
             table = Path(folder) / f"{count}.tsv"
             _write_pairs(table, count)
-            with get_context("spawn").Pool(1, _be_quiet) as pool:
-                found = pool.apply(_train_on, (recipe, table, held, device))
-                pool.close()
-                pool.join()
+            try:
+                with ProcessPoolExecutor(1, get_context("spawn"), _be_quiet) as pool:
+                    found = pool.submit(_train_on, recipe, table, held, device).result()
+            except BrokenProcessPool:
+                raise RunError(
+                    f"bench: the process that trains on {count:,} pairs was ended from outside, as it is where memory"
+                    " runs out"
+                ) from None
             table.unlink()
             empty = found["peak_memory_bytes"] if empty is None else empty
             yield {"of": "pairs", "size": count, **found, "memory_over_empty_bytes": found["peak_memory_bytes"] - empty}

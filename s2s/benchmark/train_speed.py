@@ -2,9 +2,10 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
 from copy import deepcopy
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from s2s.benchmark.limit import products_of, seconds_of, synchronize
+from s2s.benchmark.limit import Product, Products, seconds_of, synchronize
 from s2s.benchmark.memory import peak_memory_bytes
 from s2s.benchmark.rates import alternate
 from s2s.benchmark.textbook import Textbook
@@ -46,7 +47,9 @@ def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
     target = sum(batch.target_tokens for batch in batches)
     source = sum(int(batch.source_lengths.sum()) for batch in batches)
     middle = sorted(batches, key=lambda batch: batch.target_tokens)[len(batches) // 2]
-    ways["limit_" + RATE] = lambda: (middle.target_tokens, seconds_of(_products(task, middle), compute))
+    products = _products(task, middle)
+    ways["limit_" + RATE] = lambda: (middle.target_tokens, seconds_of(products, compute))
+    multiply_adds = sum(times * product.multiply_adds for product, times in products.items())
     rates = alternate(ways, ROUNDS)
     reached, textbook, limit = (rates[name + RATE] for name in ("", "textbook_", "limit_"))
     return {
@@ -58,7 +61,7 @@ def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
         "stepped": {name: rates[name].over(reached) for name in trainers},
         "limit_" + RATE: limit.median,
         "limit_fraction": reached.over(limit),
-        "multiply_adds_per_target_token": sum(p.multiply_adds for p in _products(task, middle)) / middle.target_tokens,
+        "multiply_adds_per_target_token": multiply_adds / middle.target_tokens,
         "padding_share": task.sampler.padding_share(0),
         "peak_memory_bytes": peak,
         "shares": shares_of(own, task, compute),
@@ -135,85 +138,49 @@ def _textbook(task: TranslationTask, compute: Compute) -> Callable[[], tuple[int
     return round_of_batches
 
 
-def _products(task: TranslationTask, batch: Batch) -> list[Any]:
-    """All matrix products of one training step, forward and backward."""
-    forward = products_of(task.model, len(batch.source), batch.source.shape[1], batch.targets.shape[1])
-    return forward + [part for product in forward for part in product.backward()]
+def _products(task: TranslationTask, batch: Batch) -> Counter[Product]:
+    """All matrix products of the loss of a batch and of its gradients."""
+    batch = batch.to(task.compute.device)
+    tokens = batch.source, batch.source_lengths, batch.inputs, batch.targets
+    products = Products()
+    with products:
+        with task.compute.autocast():
+            loss = task.model.loss(*tokens, target_lengths=batch.target_lengths)
+        loss.smoothed.backward()  # type: ignore[no-untyped-call]
+    task.model.zero_grad()
+    return products.found
 
 
 def shares_of(trainer: Trainer[Batch], task: TranslationTask, compute: Compute) -> dict[str, float]:
     """The share of a step's time in each part; the attention's is not counted in the decoder's."""
-    clock = _Clock(compute)
-    model = task.model
-    decoder = model.decoder
-    parts = {"encoder": model.encoder, "attention": decoder.attention, "decoder": decoder}
-    handles: list[Any] = []
-    for name, part in parts.items():
-        if part is not None:
-            handles.append(part.register_forward_pre_hook(lambda *_, name=name: clock.enter(name)))
-            handles.append(part.register_forward_hook(lambda *_, name=name: clock.leave(name)))
-    handles.append(trainer.optimizer.register_step_pre_hook(lambda *_: clock.switch("optimizer")))
-    kept = task.loss
+    marks: list[tuple[str, float]] = []
+    whole_loss, decoder = task.loss, task.model.decoder
+
+    def mark(name: str) -> None:
+        """From now on this part runs."""
+        synchronize(compute)
+        marks.append((name, time.perf_counter()))
 
     def loss(batch: Batch, step: int) -> Loss:
-        clock.switch("loss")
-        found = kept(batch, step)
-        clock.switch("backward")
+        mark("loss")
+        found = whole_loss(batch, step)
+        mark("backward")
         return found
 
-    task.loss = loss  # type: ignore[method-assign]
-    try:
-        for batch in clock.reading(islice(task.batches(0, 0), BATCHES)):
+    parts = (task.model.encoder, "encoder", "loss"), (decoder, "decoder", "loss")
+    with ExitStack() as hooks:
+        for part, inside, behind in (*parts, (decoder.attention, "attention", "decoder")):
+            if part is not None:
+                hooks.callback(part.register_forward_pre_hook(lambda *_, name=inside: mark(name)).remove)
+                hooks.callback(part.register_forward_hook(lambda *_, name=behind: mark(name)).remove)
+        hooks.callback(trainer.optimizer.register_step_pre_hook(lambda *_: mark("optimizer")).remove)
+        task.loss = loss  # type: ignore[method-assign]
+        hooks.callback(delattr, task, "loss")
+        mark("data")
+        for batch in islice(task.batches(0, 0), BATCHES):
             trainer.step([batch])
-    finally:
-        del task.loss
-        for handle in handles:
-            handle.remove()
-    return clock.shares()
-
-
-class _Clock:
-    """Gives the time that passes to the part that is running."""
-
-    def __init__(self, compute: Compute) -> None:
-        self.compute = compute
-        self.seconds: Counter[str] = Counter()  # of each part
-        self.running = ["data"]
-        self.since = self._now()
-
-    def _now(self) -> float:
-        synchronize(self.compute)
-        return time.perf_counter()
-
-    def _charge(self) -> None:
-        now = self._now()
-        self.seconds[self.running[-1]] += now - self.since  # type: ignore[assignment]
-        self.since = now
-
-    def switch(self, name: str) -> None:
-        """From now on this part runs."""
-        self._charge()
-        self.running = [name]
-
-    def enter(self, name: str) -> None:
-        """A part begins inside another."""
-        self._charge()
-        self.running.append(name)
-
-    def leave(self, name: str) -> None:
-        """It ends."""
-        self._charge()
-        ended = self.running.pop()
-        assert ended == name
-
-    def reading(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Batches whose reading counts as data."""
-        for batch in batches:
-            self.switch("optimizer")  # the gradient clearing and the averages around its step
-            yield batch
-            self.switch("data")
-
-    def shares(self) -> dict[str, float]:
-        """Of all time."""
-        total = sum(self.seconds.values())
-        return {name: seconds / total for name, seconds in self.seconds.items()}
+            mark("data")
+    seconds: Counter[str] = Counter()
+    for (name, begin), (_, end) in pairwise(marks):
+        seconds[name] += end - begin  # type: ignore[assignment]
+    return {name: part / sum(seconds.values()) for name, part in seconds.items()}

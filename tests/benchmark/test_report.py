@@ -1,6 +1,8 @@
 """The benchmark from its command: what it promises to other programs, on a small recipe."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from s2s.benchmark.rates import alternate
 from s2s.cli.commands import main
 from s2s.device import choose_compute
 from s2s.errors import RunError
+from s2s.tasks import load_recipe
+from s2s.translation.recipe import TranslationRecipe
 
 SMALL = ["model.hidden_size=12", "model.embedding_size=8", "tokenizer.vocabulary_size=1500"]
 
@@ -89,3 +93,15 @@ def test_ratios_are_of_the_same_rounds() -> None:
 def test_a_translation_that_fails_ends_the_cold_start_with_its_message(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"bench: `-m s2s translate .*` ended with 1: s2s: .*no such run folder"):
         decode_speed.cold_start(tmp_path / "nothing", "a", choose_compute("cpu"))
+
+
+def test_a_worker_that_is_killed_is_an_error_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "_train_on", die)
+    recipe = load_recipe("phrasebook-en-ko")
+    assert isinstance(recipe, TranslationRecipe)
+    with pytest.raises(RunError, match=r"bench: the process that trains on 200 pairs was ended from outside"):
+        list(growth._of_pairs(recipe, "cpu"))
+
+
+def die(*given: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

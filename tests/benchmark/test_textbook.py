@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from s2s.benchmark.limit import products_of
+from s2s.benchmark.limit import Products
 from s2s.benchmark.textbook import Textbook
 from s2s.text.batches import collate
 from s2s.text.special import END, PAD, START, UNKNOWN
@@ -52,10 +52,11 @@ def test_loss_gradients_and_greedy_search_are_the_same(cell: str, wiring: str, a
             assert Textbook(model).eval().greedy([*row, END], 9) == found.tokens
 
 
-def test_the_products_of_a_pass_are_its_weights_times_positions() -> None:
-    """Each weight matrix once for each position that it is applied to, and two products of the attention."""
-    model = build("gru", "gnmt", "general", False)
-    rows, source, target = 3, 4, 5
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_products_of_a_step_are_its_weights_times_positions(cell: str) -> None:
+    """Each weight matrix once for each position that it is applied to, two products of the attention; and gradients."""
+    model = build(cell, "gnmt", "general", False)
+    rows, source, target = 16, 4, 8  # positions in a multiple of 64, as rows are filled up to one
     expected = 0
     for name, weight in model.named_parameters():
         if weight.dim() == 2 and name != "encoder.embedding.weight":
@@ -63,7 +64,13 @@ def test_the_products_of_a_pass_are_its_weights_times_positions() -> None:
             positions = 1 if "bridge" in name else positions
             expected += rows * positions * weight.numel()
     expected += rows * target * source * (6 + 6)
-    products = products_of(model, rows, source, target)
-    assert sum(product.multiply_adds for product in products) == expected
-    gradients = [each for product in products for each in product.backward()]
-    assert sum(product.multiply_adds for product in gradients) == 2 * expected
+    batch = collate([[4] * (source - 1)] * rows, [[5] * (target - 1)] * rows)
+    arguments = batch.source, batch.source_lengths, batch.inputs, batch.targets
+    with Products() as products:
+        loss = model.loss(*arguments, target_lengths=batch.target_lengths)
+        loss.smoothed.backward()  # type: ignore[no-untyped-call]
+    found = sum(times * product.multiply_adds for product, times in products.found.items())
+    weights = model.encoder.named_parameters()
+    # torch's own steps need no gradient of the encoder's first state, which is zero
+    spared = sum(rows * weight.numel() for name, weight in weights if cell == "elman" and "weight_hh" in name)
+    assert found == 3 * expected - spared
