@@ -1,1 +1,1 @@
-"""How fast a recipe trains and translates here, beside the textbook's way and the machine's limit."""
+"""How fast a recipe trains and translates here, compared with the textbook's way and the machine's limit."""

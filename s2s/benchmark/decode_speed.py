@@ -1,4 +1,4 @@
-"""Translating measured: sentences a second and latency, beside the textbook's one sentence at a time."""
+"""Translating measured: sentences a second and latency, compared with the textbook's one sentence at a time."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ SENTENCES = 1000
 TEXTBOOK_SENTENCES = 40
 LATENCY_SENTENCES = 100
 BLOCK = 10
-"""Of these are translated one after another before it is another way's turn, which has other weights in the caches."""
+"""Lines that one way translates before the next way's turn, so that each has its own weights in the caches."""
 BATCHES = (64, 128, 256, 512)
 """Lines searched together, of which the fastest is reported."""
 TRIALS = 3
@@ -100,7 +100,7 @@ def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
 
 
 def _spread(lines: Sequence[str], count: int) -> list[str]:
-    """So many of them, evenly over their order."""
+    """Some of the lines, evenly spaced."""
     return [lines[index] for index in np.linspace(0, len(lines) - 1, min(count, len(lines))).astype(int)]
 
 
@@ -161,7 +161,7 @@ def _difference(one: Translator, other: Translator, text: Text) -> dict[str, flo
 
 
 def cold_start(run: Path, line: str, compute: Compute) -> dict[str, float]:
-    """Seconds from the start of `s2s translate` to its end for one line, beside those of `import torch` alone."""
+    """Seconds from the start of `s2s translate` to its end for one line, and those of `import torch` alone."""
     translate = [sys.executable, "-m", "s2s", "translate", str(run), "--device", str(compute.device)]
     alone = [sys.executable, "-c", "import torch"]
     found: dict[str, list[float]] = {"cold_start_seconds": [], "import_torch_seconds": []}

@@ -97,8 +97,8 @@ def _train_on(recipe: TranslationRecipe, table: Path, held: Path, device: str) -
     compute = choose_compute(device, recipe.training.precision)
     train, validation = TableSplit(table=str(table)), TableSplit(table=str(held))
     data = TranslationData(source="source", target="target", train=train, validation=validation, test=None)
-    entries = min(recipe.tokenizer.vocabulary_size, LARGEST_VOCABULARY)  # so that the smallest table can fill it
-    tokenizer = recipe.tokenizer.model_copy(update={"vocabulary_size": entries, "byte_fallback": False})
+    size = min(recipe.tokenizer.vocabulary_size, LARGEST_VOCABULARY)  # so that the smallest table can fill it
+    tokenizer = recipe.tokenizer.model_copy(update={"vocabulary_size": size, "byte_fallback": False})
     recipe = recipe.model_copy(update={"data": data, "tokenizer": tokenizer})
     with TemporaryDirectory() as folder:
         os.environ["S2S_CACHE"] = folder  # of this process: what is encoded here is of no use to anyone
@@ -128,8 +128,8 @@ def _of_lengths(task: TranslationTask, translator: Translator) -> Iterator[dict[
     for length in LENGTHS:
         rows = max(1, task.recipe.training.batch_tokens // (length + 1))
         sizes = (task.source.vocabulary_size, task.target.vocabulary_size)
-        drawn = [torch.randint(8, size, (rows, length), generator=generator).tolist() for size in sizes]
-        batch = collate(*drawn)
+        rows_of_tokens = [torch.randint(8, size, (rows, length), generator=generator).tolist() for size in sizes]
+        batch = collate(*rows_of_tokens)
         task.model.train()
         seconds = []
         for _ in range(4):
@@ -145,7 +145,7 @@ def _of_lengths(task: TranslationTask, translator: Translator) -> Iterator[dict[
             "of": "length",
             "size": length,
             "loss_and_gradient_target_tokens_per_second": batch.target_tokens / median(seconds[1:]),
-            "greedy_target_tokens_per_second": _greedy_rate(translator.steppers[0], drawn[0][:LENGTH_ROWS]),
+            "greedy_target_tokens_per_second": _greedy_rate(translator.steppers[0], rows_of_tokens[0][:LENGTH_ROWS]),
         }
 
 

@@ -15,7 +15,7 @@ from s2s.device import Compute
 REPEATS = 7
 aten = torch.ops.aten
 FACTORS = {aten.mm: 0, aten.bmm: 0, aten.addmm: 1, aten.addmm_: 1, aten.baddbmm: 1, aten.baddbmm_: 1}
-"""Operators of matrix products, and where the left factor stands among their arguments."""
+"""Operators of matrix products, and the position of the left factor among their arguments."""
 
 
 class Product(NamedTuple):

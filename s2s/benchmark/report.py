@@ -64,7 +64,7 @@ def benchmark(recipe: Recipe, run: Path, *, asked: bool, corpora: Path | None, d
         log.info("growth: pairs, lengths and beams")
         growth = bench_growth(recipe, task, translator, sources)
     return {
-        "machine": f"{_processor()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
+        "machine": f"{_cpu()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
         "torch": torch.__version__,
         "device": str(compute.device),
         "precision": f"{str(compute.dtype).removeprefix('torch.')} ({compute.reason})",
@@ -105,8 +105,8 @@ def _compared(recipe: Recipe) -> dict[str, object]:
     }
 
 
-def _processor() -> str:
-    """The processor's name, where the system says it."""
+def _cpu() -> str:
+    """The name of the CPU, where the system says it."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -116,7 +116,7 @@ def _processor() -> str:
 
 HEADINGS = {
     "training": "the textbook's is in float32, in the corpus's order; the limit, that of the model's matrix products",
-    "decoding": "in float32 but for what stands under bfloat16; the textbook goes line by line",
+    "decoding": "in float32 but for what is under bfloat16; the textbook goes line by line",
     "growth": "made-up pairs, random tokens, and some of the lines above",
 }
 

@@ -1,10 +1,11 @@
-"""Training measured: tokens a second beside the textbook's, the fraction of the machine's limit, where time goes."""
+"""Training measured: its speed compared with the textbook's and with the machine's limit, and where its time goes."""
 
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,12 +39,14 @@ def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
     """The `training` part of the result; the task's model is trained on the way."""
     batches = list(islice(task.batches(0, 0), BATCHES))
     own = _trainer(task, compute)
-    _train(own, task)
+    _train(own)
     peak = peak_memory_bytes(compute)
     trainers = {name: _trainer(part, compute) for name, part in _stepped(task).items()}
-    ways = {RATE: lambda: _train(own, task), "textbook_" + RATE: _textbook(task, compute)}
-    for name, trainer in trainers.items():
-        ways[name] = _stepping(trainer)
+    ways: dict[str, Callable[[], tuple[int, float]]] = {
+        RATE: partial(_train, own),
+        "textbook_" + RATE: _textbook(task, compute),
+        **{name: partial(_train, trainer, BATCHES // 4) for name, trainer in trainers.items()},
+    }
     target = sum(batch.target_tokens for batch in batches)
     source = sum(int(batch.source_lengths.sum()) for batch in batches)
     middle = sorted(batches, key=lambda batch: batch.target_tokens)[len(batches) // 2]
@@ -76,21 +79,15 @@ def _trainer(task: TranslationTask, compute: Compute) -> Trainer[Batch]:
     return trainer
 
 
-def _train(trainer: Trainer[Batch], task: TranslationTask, batches: int = BATCHES) -> tuple[int, float]:
+def _train(trainer: Trainer[Batch], batches: int = BATCHES) -> tuple[int, float]:
     """A round of the real training, reading its batches included."""
     synchronize(trainer.compute)
     begin, tokens = time.perf_counter(), 0
-    for batch in islice(task.batches(0, 0), batches):
+    for batch in islice(trainer.task.batches(0, 0), batches):
         trainer.step([batch])
         tokens += batch.target_tokens
     synchronize(trainer.compute)
     return tokens, time.perf_counter() - begin
-
-
-def _stepping(trainer: Trainer[Batch]) -> Callable[[], tuple[int, float]]:
-    task = trainer.task
-    assert isinstance(task, TranslationTask)
-    return lambda: _train(trainer, task, BATCHES // 4)
 
 
 def _stepped(task: TranslationTask) -> dict[str, TranslationTask]:

@@ -23,7 +23,7 @@ FORMAT = 1
 
 @dataclass
 class Progress:
-    """Where a training stands; all of it is saved."""
+    """How far a training is; all of it is saved."""
 
     step: int = 0
     epoch: int = 0
@@ -126,7 +126,7 @@ def put_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, te
 
 
 def random_tensors(device: torch.device) -> dict[str, Tensor]:
-    """The state of every random generator that a training draws from."""
+    """The state of every random generator that a training uses."""
     states = {"random.cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["random.cuda"] = torch.cuda.get_rng_state(device)

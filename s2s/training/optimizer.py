@@ -75,7 +75,7 @@ def clip_gradients(weights: list[nn.Parameter], limit: float) -> Tensor:
 
 
 def share_of_new(settings: Optimization, step: int, averaged_from: int | None) -> float:
-    """How much the weights of a step, counted from 1, weigh in the average over steps."""
+    """Share of a step's weights, counted from 1, in the average over steps."""
     if settings.optimizer == "asgd":  # the plain mean since the trigger
         return 1.0 if averaged_from is None else 1.0 / (step - averaged_from + 1)
     # a young average forgets faster, so that it does not remember the first weights

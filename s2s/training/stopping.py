@@ -1,4 +1,4 @@
-"""Stopping: at a recipe's limits, and when somebody asks, by Ctrl-C or SIGTERM, after the step in hand."""
+"""Stopping: at a recipe's limits, or after the current step on Ctrl-C or SIGTERM."""
 
 import signal
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from s2s.recipe.sections import Optimization
 from s2s.training.checkpoint import Progress
 
 
-class Interrupted(Exception):  # not an error: somebody asked for it
+class Interrupted(Exception):  # not an error: it was asked for
     """The training was asked to stop, and everything is saved."""
 
 
 class StopRequest:
-    """Whether somebody has asked to stop."""
+    """Whether Ctrl-C or SIGTERM came."""
 
     def __init__(self) -> None:
         self.asked = False

@@ -43,7 +43,7 @@ class Task(Protocol[BatchT]):
         return weights
 
     def carried(self) -> dict[str, Tensor]:
-        """What goes over from one batch to the next, to be saved with a checkpoint: nothing."""
+        """State carried from one batch to the next, saved with a checkpoint: nothing."""
         return {}
 
     def put_carried(self, tensors: dict[str, Tensor]) -> None:

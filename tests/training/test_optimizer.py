@@ -58,12 +58,12 @@ def test_cosine_is_one_half_and_zero_at_its_beginning_middle_and_end() -> None:
     assert at == pytest.approx([1.0, 0.5, 0.0, 0.0], abs=1e-12)
 
 
-def stepped(kind: Literal["adam", "adamw", "sgd"], slopes: list[float], **values: float) -> float:
+def stepped(kind: Literal["adam", "adamw", "sgd"], gradients: list[float], **values: float) -> float:
     """The one weight, 1 at first, after these gradients."""
     weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
     optimizer = build_optimizer([weight], kind, learning_rate=0.1, **values)
-    for slope in slopes:
-        weight.grad = torch.full_like(weight, slope)
+    for gradient in gradients:
+        weight.grad = torch.full_like(weight, gradient)
         optimizer.step()
     return weight.item()
 
@@ -74,21 +74,21 @@ def test_adam_is_the_algorithm_of_its_paper_and_adamw_decays_apart_from_it(
     kind: Literal["adam", "adamw"], decay: float
 ) -> None:
     """Kingma & Ba (2015, algorithm 1); Loshchilov & Hutter (2019, algorithm 2)."""
-    slopes = [0.5, -2.0, 0.1, 0.0]
+    gradients = [0.5, -2.0, 0.1, 0.0]
     weight, first, second = 1.0, 0.0, 0.0
-    for count, given_slope in enumerate(slopes, start=1):
-        slope = given_slope + (decay * weight if kind == "adam" else 0.0)
-        first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope**2
+    for count, given_gradient in enumerate(gradients, start=1):
+        gradient = given_gradient + (decay * weight if kind == "adam" else 0.0)
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
         if kind == "adamw":
             weight -= 0.1 * decay * weight
         weight -= 0.1 * (first / (1 - 0.9**count)) / (math.sqrt(second / (1 - 0.999**count)) + 1e-8)
-    assert stepped(kind, slopes, weight_decay=decay) == pytest.approx(weight, rel=1e-9)
+    assert stepped(kind, gradients, weight_decay=decay) == pytest.approx(weight, rel=1e-9)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_sgd_steps_along_the_gradient_and_keeps_its_momentum(momentum: float) -> None:
-    slopes, weight, velocity = [0.5, -2.0, 0.1], 1.0, 0.0
-    for slope in slopes:
-        velocity = momentum * velocity + slope + 0.2 * weight
+    gradients, weight, velocity = [0.5, -2.0, 0.1], 1.0, 0.0
+    for gradient in gradients:
+        velocity = momentum * velocity + gradient + 0.2 * weight
         weight -= 0.1 * velocity
-    assert stepped("sgd", slopes, momentum=momentum, weight_decay=0.2) == pytest.approx(weight, rel=1e-9)
+    assert stepped("sgd", gradients, momentum=momentum, weight_decay=0.2) == pytest.approx(weight, rel=1e-9)
