@@ -3,8 +3,6 @@
 The counts, the scores and the signatures are sacreBLEU's own (Post 2018); only the resampling is done here.
 """
 
-import importlib
-import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from s2s.errors import DataError, S2SError
+from s2s.errors import DataError
 from s2s.translation.recipe import TranslationRecipe
 
 Metric: TypeAlias = BLEU | CHRF
@@ -131,26 +129,6 @@ def paired_bootstrap(
     beyond = int(np.sum(sizes - sizes.mean() >= abs(difference)))
     low, high = np.percentile(differences, (2.5, 97.5))
     return PairedResult((beyond + 1) / (bootstrap + 1), difference, float(low), float(high))
-
-
-def lowercase_tokenized_bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
-    """BLEU in the convention of the Multi30k papers: lower-cased, punctuation-normalised, Moses-tokenised words.
-
-    Comparable with published scores of that convention only, never with `bleu`; the signature says so. Needs the
-    package sacremoses and raises S2SError where it is not installed.
-    """
-    try:
-        moses: Any = importlib.import_module("sacremoses")
-    except ImportError:
-        raise S2SError("lower-cased tokenised BLEU needs sacremoses: pip install sacremoses") from None
-    normalizer, tokenizer = moses.MosesPunctNormalizer(lang=language), moses.MosesTokenizer(lang=language)
-
-    def prepared(lines: Sequence[str]) -> list[str]:
-        return [tokenizer.tokenize(normalizer.normalize(line.lower()), return_str=True, escape=False) for line in lines]
-
-    score = _score(_bleu("none"), prepared(hypotheses), prepared(references), 1000, 12345)
-    version = importlib.metadata.version("sacremoses")
-    return score._replace(signature=f"{score.signature}|prepared:lower+moses.{language}|sacremoses:{version}")
 
 
 def by_length(

@@ -1,8 +1,6 @@
 """Scores equal sacreBLEU's, intervals and p-values behave, and failures of outputs are counted as defined."""
 
 import random
-import sys
-from types import SimpleNamespace
 
 import pytest
 import sacrebleu
@@ -11,13 +9,12 @@ from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.significance import PairedTest
 
-from s2s.errors import DataError, S2SError
+from s2s.errors import DataError
 from s2s.translation.scores import (
     bleu,
     by_length,
     chrf,
     has_loop,
-    lowercase_tokenized_bleu,
     paired_bootstrap,
     quick_bleu,
     quick_chrf,
@@ -141,34 +138,6 @@ def test_unequal_or_no_sentences_are_refused() -> None:
         rates(["x"], ["x", "y"])
     with pytest.raises(DataError, match="0 sentences"):
         chrf([], [])
-
-
-def test_tokenized_lower_case_bleu_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sacremoses", None)
-    with pytest.raises(S2SError, match="needs sacremoses: pip install sacremoses"):
-        lowercase_tokenized_bleu(["x"], ["x"], "en")
-
-
-def test_tokenized_lower_case_bleu_scores_what_moses_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stand:
-        def __init__(self, lang: str) -> None:
-            assert lang == "de"
-
-        def normalize(self, text: str) -> str:
-            return text.replace("„", '"')
-
-        def tokenize(self, text: str, return_str: bool, escape: bool) -> str:
-            assert return_str
-            assert not escape
-            return text.replace(".", " .").replace('"', '" ')
-
-    module = SimpleNamespace(MosesPunctNormalizer=Stand, MosesTokenizer=Stand)
-    monkeypatch.setitem(sys.modules, "sacremoses", module)
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.1")
-    score = lowercase_tokenized_bleu(["„Ein altes Haus am Fluss."], ['"ein ALTES haus am fluss.'], "de")
-    assert score.value == pytest.approx(100)
-    assert "tok:none" in score.signature
-    assert score.signature.endswith("|prepared:lower+moses.de|sacremoses:0.1")
 
 
 @pytest.mark.parametrize(
