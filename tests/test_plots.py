@@ -25,10 +25,10 @@ VALIDATIONS = [
 
 
 @pytest.fixture
-def bundled_fonts_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without any font but those that come with matplotlib."""
-    monkeypatch.setattr(fontManager, "ttflist", [each for each in fontManager.ttflist if "mpl-data" in each.fname])
-    monkeypatch.setattr(plots, "findSystemFonts", lambda: [])
+def fonts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fonts of this test alone: matplotlib's own, and what it installs."""
+    monkeypatch.delenv("MPL_IGNORE_SYSTEM_FONTS")
+    monkeypatch.setattr(fontManager, "ttflist", list(fontManager.ttflist))
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
@@ -109,7 +109,6 @@ def test_long_sentences_are_numbered_and_stay_small(monkeypatch: pytest.MonkeyPa
     assert "x" not in [label.get_text() for label in figures[0].axes[0].get_xticklabels()]
 
 
-@pytest.mark.usefixtures("bundled_fonts_only")
 @pytest.mark.parametrize(
     ("token", "script", "package"),
     [
@@ -129,7 +128,14 @@ def test_letters_without_a_font_are_named_and_drawn_as_boxes(
     assert imread(tmp_path / "a.png").size
 
 
-@pytest.mark.usefixtures("bundled_fonts_only")
+@pytest.mark.usefixtures("korean_font")
+@pytest.mark.parametrize("token", ["있어요", "いま", "古"])
+def test_letters_with_a_font_are_drawn_without_a_word(token: str, tmp_path: Path) -> None:
+    plot_attention(np.eye(1), [token], ["x"], tmp_path / "a.png")
+    assert imread(tmp_path / "a.png").size
+
+
+@pytest.mark.usefixtures("fonts")
 def test_a_font_installed_later_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     font = font_file(tmp_path / "one.ttf")
     monkeypatch.setattr(plots, "findSystemFonts", lambda: [str(font), str(tmp_path / "gone.ttf")])
@@ -143,7 +149,7 @@ def test_a_font_installed_later_is_found(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert (tmp_path / "with.png").read_bytes() != (tmp_path / "without.png").read_bytes()
 
 
-@pytest.mark.usefixtures("bundled_fonts_only")
+@pytest.mark.usefixtures("fonts")
 def test_a_font_with_an_empty_letter_does_not_have_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     font = font_file(tmp_path / "empty.ttf", empty=True)
     monkeypatch.setattr(plots, "findSystemFonts", lambda: [str(font)])

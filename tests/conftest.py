@@ -1,0 +1,43 @@
+"""What every test stands on: no setting, cache or font of the machine, and one thread a process.
+
+Set in the environment before torch and matplotlib are imported, so that the commands which tests run have it too.
+"""
+
+import os
+import site
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:  # what follows is inherited
+        return
+    folder = tempfile.TemporaryDirectory(prefix="s2s-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    for name in [name for name in os.environ if name.startswith("S2S_")]:
+        del os.environ[name]
+    home = Path(folder.name)
+    os.environ |= {
+        "PYTHONUSERBASE": site.getuserbase(),  # or what is installed there would go with the home
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_DATA_HOME": str(home / ".local" / "share"),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "MPLCONFIGDIR": str(home / "matplotlib"),
+        "MPL_IGNORE_SYSTEM_FONTS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+
+
+@pytest.fixture
+def korean_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One font more than matplotlib's own: with Hangul, kana and Han."""
+    from matplotlib.font_manager import fontManager
+    from pylopdf_fonts_ko import sans_path
+
+    monkeypatch.delenv("MPL_IGNORE_SYSTEM_FONTS")  # or matplotlib would not find it among those that it knows
+    monkeypatch.setattr(fontManager, "ttflist", list(fontManager.ttflist))
+    fontManager.addfont(sans_path())
