@@ -1,53 +1,114 @@
-"""Pictures of a run: its curves, and the alignment of a sentence with fonts that have its letters.
+"""What plots share: letters of every script, saving, and the curves of a run.
 
 Figures are drawn by Agg without pyplot, so nothing global is touched and no screen is needed.
 """
 
-import textwrap
+import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager
-from matplotlib.ft2font import FT2Font
+from matplotlib.font_manager import findSystemFonts, fontManager
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from s2s.files import writing
 
-BUNDLED_FONT = "DejaVu Sans"
-"""Comes with matplotlib: Latin, Greek, Cyrillic, Armenian, Georgian, Hebrew, Arabic."""
-LABELLED_TOKENS = 120
-"""An axis with more tokens is numbered instead of labelled."""
+FAMILIES = (
+    "DejaVu Sans",
+    *("Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans CJK SC", "Noto Sans KR", "Noto Sans JP", "Noto Sans SC"),
+    *("NanumGothic", "UnDotum", "IPAexGothic", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback"),
+    *("Malgun Gothic", "Yu Gothic", "Microsoft YaHei", "Nirmala UI", "Tahoma"),  # Windows
+    *("Apple SD Gothic Neo", "AppleGothic", "Hiragino Sans", "PingFang SC", "Arial Unicode MS"),  # macOS
+    *("Garuda", "Loma", "Lohit Devanagari", "Noto Sans Symbols", "Noto Sans Symbols2", "Symbola"),
+)
+"""Families of fonts: a letter is drawn with the first that is installed and has it, else with the Noto of its script.
+
+The first comes with matplotlib and has Latin, Greek, Cyrillic, Armenian, Georgian, Hebrew and Arabic.
+"""
+SCRIPTS = {
+    "HANGUL": ("Hangul (Korean)", "fonts-nanum or fonts-noto-cjk"),
+    "HIRAGANA": ("kana (Japanese)", "fonts-noto-cjk"),
+    "KATAKANA": ("kana (Japanese)", "fonts-noto-cjk"),
+    "KATAKANA-HIRAGANA": ("kana (Japanese)", "fonts-noto-cjk"),
+    "CJK": ("Han (Chinese, Japanese)", "fonts-noto-cjk"),
+    "IDEOGRAPHIC": ("Han (Chinese, Japanese)", "fonts-noto-cjk"),
+    "FULLWIDTH": ("full-width forms", "fonts-noto-cjk"),
+    "HALFWIDTH": ("half-width forms", "fonts-noto-cjk"),
+    "THAI": ("Thai", "fonts-thai-tlwg or fonts-noto-core"),
+}
+"""Name of a script and the Debian packages that bring it, by the first word of its letters' Unicode names."""
 LABEL_CHARACTERS = 24
 """Longer labels are cut."""
 
 
-class Script(NamedTuple):
-    """Where the letters of a script come from."""
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, its texts as they are: never as mathematics, each letter from a font that has it.
 
-    name: str
-    package: str
+    Where no installed font has a letter, a warning names its script and a package that brings one.
+    """
+    with writing(path) as temporary:
+        missing = _render(figure, temporary, FAMILIES)
+        if missing:
+            _add_new_fonts()
+            noto = [f"Noto {style} {_script(each).capitalize()}" for style in ("Sans", "Serif") for each in missing]
+            missing = _render(figure, temporary, [*FAMILIES, *sorted(set(noto))])
+    _warn_of(missing)
 
 
-SCRIPTS = {
-    "HANGUL": Script("Hangul (Korean)", "fonts-nanum or fonts-noto-cjk"),
-    "HIRAGANA": Script("kana (Japanese)", "fonts-noto-cjk"),
-    "KATAKANA": Script("kana (Japanese)", "fonts-noto-cjk"),
-    "KATAKANA-HIRAGANA": Script("kana (Japanese)", "fonts-noto-cjk"),
-    "CJK": Script("Han (Chinese, Japanese)", "fonts-noto-cjk"),
-    "IDEOGRAPHIC": Script("Han (Chinese, Japanese)", "fonts-noto-cjk"),
-    "FULLWIDTH": Script("full-width forms", "fonts-noto-cjk"),
-    "HALFWIDTH": Script("half-width forms", "fonts-noto-cjk"),
-    "THAI": Script("Thai", "fonts-thai-tlwg or fonts-noto-core"),
-}
-"""By the first word of a character's Unicode name."""
+def _render(figure: Figure, path: Path, families: Iterable[str]) -> set[str]:
+    """Draw into a file with what is installed of the families; the letters that none of them has."""
+    installed = set(fontManager.get_font_names())
+    for text in figure.findobj(Text):
+        text.set(fontfamily=[family for family in families if family in installed], parse_math=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figure.savefig(path, format="png")
+    missing = set()
+    for each in caught:
+        if found := re.match(r"Glyph (\d+) .* missing from", str(each.message)):
+            missing.add(chr(int(found[1])))
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    return missing
+
+
+def _add_new_fonts() -> None:
+    """Make known the fonts installed since matplotlib wrote its list of them."""
+    for path in sorted(set(findSystemFonts()) - {entry.fname for entry in fontManager.ttflist}):
+        with suppress(RuntimeError, OSError, ValueError):
+            fontManager.addfont(path)
+
+
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "UNKNOWN").split()[0]
+
+
+def _warn_of(missing: Iterable[str]) -> None:
+    by_script = dict[tuple[str, str], str]()
+    for letter in sorted(missing):
+        word = _script(letter)
+        script = SCRIPTS.get(word, (word.capitalize(), "fonts-noto-core, for emoji fonts-symbola"))
+        by_script[script] = by_script.get(script, "") + letter
+    for (name, packages), letters in by_script.items():
+        warnings.warn(
+            f"no installed font has the script {name}, so {len(letters)} of the letters are drawn as boxes"
+            f" ({letters[:8]}); install one (Debian and Ubuntu: apt-get install {packages})",
+            stacklevel=4,
+        )
+
+
+def label_of(token: str, characters: int = LABEL_CHARACTERS) -> str:
+    """The token as one short printable line."""
+    shown = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in token)
+    return shown if len(shown) <= characters else shown[: characters - 1] + "…"
 
 
 def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -72,49 +133,6 @@ def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
         _finish(scores, "Validation translations", "score (0 to 100)")
     figure.axes[-1].set_xlabel("optimizer steps")
     save(figure, path)
-
-
-def plot_attention(
-    attention: NDArray[np.floating],
-    source: Sequence[str],
-    target: Sequence[str],
-    path: Path,
-    title: str | None = None,
-) -> None:
-    """Draw attention weights (T, S) as a heat map: a row for each target token, a column for each source token.
-
-    Where no installed font has the letters of the tokens, a warning names their script and a package that brings one.
-    """
-    assert attention.shape == (len(target), len(source)), (attention.shape, len(target), len(source))
-    font = font_for([*source, *target, title or ""])
-    width, height = (_inches(len(tokens)) for tokens in (source, target))
-    figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
-    axes = figure.add_subplot()
-    image = axes.imshow(attention, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
-    figure.colorbar(image, ax=axes, label="attention weight", fraction=0.3 / width, aspect=height / 0.3, pad=0.02)
-    axes.xaxis.tick_top()
-    axes.xaxis.set_label_position("top")
-    axes.set_xlabel("source")
-    axes.set_ylabel("target")
-    for axis, tokens in ((axes.xaxis, source), (axes.yaxis, target)):
-        if len(tokens) <= LABELLED_TOKENS:
-            axis.set_ticks(range(len(tokens)), [label_of(token) for token in tokens])
-            for label in axis.get_ticklabels():
-                label.set(fontproperties=font, parse_math=False)
-    axes.tick_params(axis="x", labelrotation=60 if len(source) <= LABELLED_TOKENS else 0)
-    for label in axes.get_xticklabels():
-        label.set(ha="left", va="bottom", rotation_mode="anchor")
-    if title:
-        lines = textwrap.fill(
-            label_of(title, 200), int(width * 9)
-        )  # matplotlib's own wrapping would read $ as mathematics
-        axes.set_title(lines, fontproperties=font, parse_math=False)
-    save(figure, path)
-
-
-def _inches(tokens: int) -> float:
-    """Side of a heat map: room for each label, or a fixed size where there are none."""
-    return max(0.32 * tokens + 2.2, 4.5) if tokens <= LABELLED_TOKENS else 12.0
 
 
 def _points(rows: Iterable[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
@@ -142,95 +160,3 @@ def _finish(axes: Axes, title: str, unit: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     if axes.lines:
         axes.legend(frameon=False)
-
-
-def label_of(token: str, characters: int = LABEL_CHARACTERS) -> str:
-    """The token as one short printable line."""
-    shown = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in token)
-    return shown if len(shown) <= characters else shown[: characters - 1] + "…"
-
-
-@lru_cache(maxsize=1024)
-def _charmap(path: str) -> frozenset[int]:
-    """Code points that a font file claims; none if it cannot be read or scaled, as bitmap emoji cannot."""
-    try:
-        font = FT2Font(path)
-        return frozenset(font.get_charmap()) if font.scalable else frozenset()
-    except (RuntimeError, OSError):
-        return frozenset()
-
-
-def _drawn(path: str, letters: set[int]) -> set[int]:
-    """Those of the letters that a font file draws: some map thousands of Han letters to one empty glyph."""
-    claimed = letters & _charmap(path)
-    if not claimed:
-        return set()
-    font = FT2Font(path)
-    return {letter for letter in claimed if chr(letter).isspace() or font.load_char(letter).width}
-
-
-def _add_new_fonts() -> None:
-    """Make known the fonts installed since matplotlib wrote its list of them."""
-    known = {entry.fname for entry in fontManager.ttflist}
-    for path in sorted(set(findSystemFonts()) - known):
-        try:
-            fontManager.addfont(path)
-        except (RuntimeError, OSError, ValueError):
-            continue
-
-
-def font_for(texts: Iterable[str]) -> FontProperties:
-    """A list of installed fonts that together have every letter of the texts; warns where there is none."""
-    missing = {ord(letter) for text in texts for letter in label_of(text, 10_000)}
-    families = [BUNDLED_FONT]
-    missing -= _charmap(_path_of(BUNDLED_FONT))
-    if missing:
-        _add_new_fonts()
-    while missing:
-        # Plain, upright and of normal weight first; then by name, so that one machine draws one picture.
-        best = max(
-            (entry for entry in fontManager.ttflist if "Last Resort" not in entry.name),
-            key=lambda entry: (
-                len(_drawn(entry.fname, missing)),
-                entry.style == "normal",
-                entry.weight in (400, "normal", "regular"),
-                "Serif" not in entry.name and "Mono" not in entry.name,
-                entry.name,
-            ),
-        )
-        found = _drawn(best.fname, missing)
-        if not found:
-            _warn_of(missing)
-            break
-        families.append(best.name)
-        missing -= found
-    return FontProperties(family=families)
-
-
-def _path_of(family: str) -> str:
-    return next(
-        entry.fname
-        for entry in fontManager.ttflist
-        if entry.name == family and entry.style == "normal" and entry.weight == 400
-    )
-
-
-def _warn_of(missing: set[int]) -> None:
-    by_script = dict[Script, str]()
-    for letter in map(chr, sorted(missing)):
-        word = unicodedata.name(letter, "UNKNOWN").split()[0]
-        script = SCRIPTS.get(word, Script(word.capitalize(), "fonts-noto-core, for emoji fonts-symbola"))
-        by_script[script] = by_script.get(script, "") + letter
-    for script, letters in by_script.items():
-        warnings.warn(
-            f"no installed font has the script {script.name}, so {len(letters)} of the letters are drawn as boxes"
-            f" ({letters[:8]}); install one (Debian and Ubuntu: apt-get install {script.package}), or put a .ttf or"
-            " .otf file that has it into ~/.local/share/fonts",
-            stacklevel=4,
-        )
-
-
-def save(figure: Figure, path: Path) -> None:
-    with writing(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of missing glyphs, which _warn_of has told in better words
-        figure.savefig(temporary, format="png")

@@ -150,7 +150,7 @@ def translate(
 
 
 def _draw_attention(found: Any, path: Path) -> None:
-    from s2s.plots import plot_attention
+    from s2s.translation.plots import plot_attention
 
     if found.attention is None:
         raise S2SError(f"--attention {path}: the model has no attention to draw (model.attention is none)")

@@ -37,7 +37,7 @@ def plot_forecast(
     axes.plot(rows, persistence[shown], color="0.6", linewidth=0.8, label="persistence")
     axes.plot(rows, truth[shown], color="black", linewidth=1.1, label="truth")
     axes.plot(rows, forecast[shown], color="C1", linewidth=1.1, label=f"forecast, {step} step{'s' * (step > 1)} ahead")
-    axes.set_title(title, loc="left", parse_math=False)
+    axes.set_title(title, loc="left")
     axes.set_xlabel(f"the last {len(rows)} rows" if len(rows) < len(truth) else "rows of the test part")
     named = rows[:: -(-len(rows) // SHOWN_TIMES)]
     axes.set_xticks(named, [times[row] for row in named])
@@ -57,7 +57,7 @@ def plot_next(known: Floats, forecast: Floats, interval: tuple[Floats, Floats] |
     if interval is not None:
         low, high = ([known[-1], *each] for each in interval)
         axes.fill_between(ahead, low, high, color="C1", alpha=0.25, label="interval")
-    axes.set_title(title, loc="left", parse_math=False)
+    axes.set_title(title, loc="left")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     save(figure, path)

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
+from PIL import Image
 
+from s2s.files import writing
 from s2s.language.model import LanguageModel
-from s2s.plots import font_for, label_of, save
+from s2s.plots import label_of, save
 from s2s.text.tokenizer import Tokenizer
 
 DOTS_PER_INCH = 130
@@ -61,17 +61,13 @@ def plot_states(episodes: Sequence[Episode], path: Path, title: str) -> None:
     side = math.ceil(math.sqrt(len(episodes)))
     wide = (episodes[0].states.shape[1] + len(episodes[0].entries)) * 0.13 + 0.5
     rows = math.ceil(len(episodes) / side)
-    font = font_for([*episodes[0].symbols, *episodes[0].entries])
     figure = Figure(figsize=(side * max(wide, 1.6), rows * 2.3 + 0.5), dpi=DOTS_PER_INCH, layout="constrained")
     heading = f"{title}: hidden units | probability of the next symbol (blue -1, white 0, red 1)"
-    figure.suptitle(heading, fontsize=9, parse_math=False)
+    figure.suptitle(heading, fontsize=9)
     for number, episode in enumerate(episodes):
         axes = figure.add_subplot(rows, side, number + 1)
-        _panel(axes, np.hstack([episode.states, episode.probabilities]), episode)
+        _panel(axes, np.hstack([episode.states, episode.probabilities]), episode, 5)
         axes.axvline(episode.states.shape[1] - 0.5, color="black", linewidth=1.2)
-        units = episode.states.shape[1]
-        axes.set_xticks(range(units, units + len(episode.entries)), [_shown(entry) for entry in episode.entries])
-        _name(axes, font, 5)
         axes.set_title(episode.title, fontsize=6, color="C2" if "learned" in episode.title else "black", pad=2)
     save(figure, path)
 
@@ -81,15 +77,12 @@ def plot_predictions(episodes: Sequence[Episode], path: Path) -> None:
     widest = max(len(episode.entries) for episode in episodes)
     size = (len(episodes) * max(widest * 0.3 + 1.2, 2.2), len(episodes[0].symbols) * 0.22 + 1.2)
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
-    font = font_for([symbol for episode in episodes for symbol in (*episode.symbols, *episode.entries)])
     for number, episode in enumerate(episodes):
         axes = figure.add_subplot(1, len(episodes), number + 1)
-        _panel(axes, episode.probabilities, episode)
-        axes.set_xticks(range(len(episode.entries)), [_shown(entry) for entry in episode.entries])
-        _name(axes, font, 8)
+        _panel(axes, episode.probabilities, episode, 8)
         if max(map(len, episode.entries)) > 2:
             axes.tick_params(axis="x", labelrotation=90)
-        axes.set_title(episode.title, fontsize=8, parse_math=False)
+        axes.set_title(episode.title, fontsize=8)
         axes.set_ylabel("after reading" if number == 0 else "")
         axes.set_xlabel("probability of the next")
     save(figure, path)
@@ -121,7 +114,6 @@ def plot_packing(rows: Sequence[Sequence[str]], path: Path) -> None:
     order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
     sizes = [sum(len(row) > step for row in rows) for step in range(longest)]
     figure = Figure(figsize=(longest * 0.42 + 2, len(rows) * 0.7 + 2.4), dpi=DOTS_PER_INCH, layout="constrained")
-    font = font_for([token for row in rows for token in row])
     positions = f"{len(rows)} x {longest} = {len(rows) * longest} positions"
     panels = [
         (f"padded: {positions}, {len(rows) * longest - sum(sizes)} of them padding", list(rows)),
@@ -135,7 +127,7 @@ def plot_packing(rows: Sequence[Sequence[str]], path: Path) -> None:
                 axes.add_patch(_cell(step, height, "#cfe3f7" if there else "#dddddd"))
                 text = _shown(line[step]) if there else "pad"
                 label = axes.text(step + 0.5, height + 0.5, text, ha="center", va="center", clip_on=True)
-                label.set(fontproperties=font, parse_math=False, fontsize=5.5, color="black" if there else "#888888")
+                label.set(fontsize=5.5, color="black" if there else "#888888")
         axes.set(xlim=(0, longest), ylim=(len(lines), 0), xlabel="step in time", ylabel="row")
         axes.set_title(title, loc="left", fontsize=8)
     save(figure, path)
@@ -143,36 +135,27 @@ def plot_packing(rows: Sequence[Sequence[str]], path: Path) -> None:
 
 def join_pictures(paths: Sequence[Path], path: Path) -> None:
     """One picture of several: side by side where they are narrow, else under one another."""
-    pictures = [np.asarray(imread(each)) for each in paths]
-    across = sum(picture.shape[1] for picture in pictures) <= JOINED_PIXELS
-    sizes = np.array([picture.shape[1::-1] for picture in pictures]) / DOTS_PER_INCH
-    width = sizes[:, 0].sum() if across else sizes[:, 0].max()
-    height = sizes[:, 1].max() if across else sizes[:, 1].sum()
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
-    left, top = 0.0, float(height)
-    for picture, (wide, high) in zip(pictures, sizes, strict=True):
-        axes = figure.add_axes((left / width, (top - high) / height, wide / width, high / height))
-        axes.imshow(picture, aspect="auto")
-        axes.set_axis_off()
-        left, top = (left + wide, top) if across else (left, top - high)
-    save(figure, path)
+    pictures = [Image.open(each).convert("RGB") for each in paths]
+    widths, heights = ([picture.size[axis] for picture in pictures] for axis in (0, 1))
+    across = sum(widths) <= JOINED_PIXELS
+    joined = Image.new("RGB", (sum(widths), max(heights)) if across else (max(widths), sum(heights)), "white")
+    for number, picture in enumerate(pictures):
+        joined.paste(picture, (sum(widths[:number]), 0) if across else (0, sum(heights[:number])))
+    with writing(path) as temporary:
+        joined.save(temporary, format="PNG")
 
 
 def _cell(step: int, row: int, color: str) -> Rectangle:
     return Rectangle((step, row), 1, 1, facecolor=color, edgecolor="white")
 
 
-def _panel(axes: Axes, values: NDArray[np.float32], episode: Episode) -> None:
-    """A matrix in blue, white and red from -1 to 1, its rows named by what was read."""
+def _panel(axes: Axes, values: NDArray[np.float32], episode: Episode, size: int) -> None:
+    """A matrix in blue, white and red from -1 to 1: rows named by what was read, last columns by what may follow."""
     axes.matshow(values, cmap="bwr", vmin=-1.0, vmax=1.0, aspect="auto")
     axes.set_yticks(range(len(episode.symbols)), [_shown(symbol) for symbol in episode.symbols])
-    axes.tick_params(labelsize=5, length=0, top=False, bottom=False, labeltop=False, labelbottom=True)
-
-
-def _name(axes: Axes, font: FontProperties, size: int) -> None:
-    """Set what stands at the ticks in letters that there are."""
-    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        label.set(fontproperties=font, parse_math=False, fontsize=size)
+    columns = range(values.shape[1] - len(episode.entries), values.shape[1])
+    axes.set_xticks(columns, [_shown(entry) for entry in episode.entries])
+    axes.tick_params(labelsize=size, length=0, top=False, bottom=False, labeltop=False, labelbottom=True)
 
 
 def _shown(token: str) -> str:

@@ -14,7 +14,6 @@ from s2s.device import Compute, Precision
 from s2s.errors import DataError
 from s2s.heap import release_free_memory
 from s2s.nn.loss import Loss
-from s2s.plots import plot_attention
 from s2s.run import RunFolder
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Indices, Row, collate
 from s2s.text.source import Part, sizes, split_of
@@ -24,6 +23,7 @@ from s2s.training.graphs import ReplayedPass
 from s2s.training.task import Task
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.pairs import EncodedPairs, Pairs, encode_pairs, open_split, open_splits
+from s2s.translation.plots import plot_attention
 from s2s.translation.recipe import FileSplit, Split, TranslationRecipe
 from s2s.translation.scores import bleu, by_length, chrf, quick_bleu, quick_chrf, rates, tokenization_for
 from s2s.translation.translator import Translator
