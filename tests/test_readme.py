@@ -2,13 +2,12 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import get_args
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from s2s.cli.commands import main
 from s2s.forecast.recipe import ForecastRecipe, SeriesData
@@ -65,12 +64,14 @@ def test_every_scaling_of_a_series_is_named() -> None:
     assert [name for name in scalings if f"`{name}`" not in README] == []
 
 
-def test_the_first_example_of_the_tour_learns_its_sentences_by_heart(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("korean_font")
+def test_the_first_example_of_the_tour_learns_its_sentences_by_heart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
     def run(*words: str, line: str = "") -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "s2s", *words], cwd=tmp_path, input=line, capture_output=True, text=True, check=True
-        )
-        return done.stdout
+        return CliRunner().invoke(main, words, input=line, catch_exceptions=False).stdout
 
     assert "좋은 아침이에요" in run("recipes", "show", "tiny-en-ko")
     run("train", "tiny-en-ko")

@@ -4,10 +4,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from subprocess import PIPE, Popen
 from typing import Any, NamedTuple
 
 import pytest
@@ -62,7 +63,10 @@ save_every = 2
 validate_every = 5
 """
 DRIVER = '''
-"""Runs s2s again and again, in forks, so that torch is imported once; each is hit by a signal at a given call."""
+"""Runs s2s again and again, in forks, so that torch is imported once; each is hit by a signal at a given call.
+
+A line of plans in, a line of exit codes out.
+"""
 import gc, json, os, signal, sys, torch
 import s2s.jobs.train, s2s.translation.task
 import torch._dynamo  # the first step of an optimizer would import it, for a second
@@ -86,17 +90,20 @@ def hit(place, call, number):
 
 gc.collect()
 gc.freeze()  # the forks then share their memory
-for plan in json.load(sys.stdin):
-    os.environ["S2S_CACHE"] = plan["cache"]
-    child = os.fork()
-    if child == 0:
-        with open(plan["log"], "ab") as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-        sys.argv = ["s2s", *plan["arguments"]]
-        sys.setprofile(hit(*plan["hit"]) if plan["hit"] else None)
-        main(plan["arguments"])
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+for line in sys.stdin:
+    codes = []
+    for plan in json.loads(line):
+        os.environ["S2S_CACHE"] = plan["cache"]
+        child = os.fork()
+        if child == 0:
+            with open(plan["log"], "ab") as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+            sys.argv = ["s2s", *plan["arguments"]]
+            sys.setprofile(hit(*plan["hit"]) if plan["hit"] else None)
+            main(plan["arguments"])
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    print(codes, flush=True)
 '''
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
 
@@ -109,19 +116,35 @@ class Hit(NamedTuple):
     signal: int = signal.SIGKILL
 
 
-def train(path: Path, name: str, hits: list[Hit | None]) -> list[int]:
-    """Exit codes of one training, begun and then resumed, that the signals hit one after another."""
-    plans: list[dict[str, Any]] = []
-    for hit in hits:
-        arguments = ["train", str(path / "recipe.toml"), "--out", str(path / name), "--resume", "--device", "cpu"]
-        plans.append({"cache": str(path / f"{name}-cache"), "log": str(path / f"{name}.log"),
-                      "arguments": arguments, "hit": hit})  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER], input=json.dumps(plans), capture_output=True, text=True, env=ENVIRONMENT,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return [int(code) for code in done.stdout.split()]
+class Trainings(NamedTuple):
+    """A folder with a recipe, and the process that trains by it."""
+
+    path: Path
+    driver: Popen[str]
+
+    def train(self, name: str, hits: list[Hit | None]) -> list[int]:
+        """Exit codes of one training, begun and then resumed, that the signals hit one after another."""
+        plans: list[dict[str, Any]] = []
+        for hit in hits:
+            recipe, run = str(self.path / "recipe.toml"), str(self.path / name)
+            arguments = ["train", recipe, "--out", run, "--resume", "--device", "cpu"]
+            plans.append({"cache": f"{run}-cache", "log": f"{run}.log", "arguments": arguments, "hit": hit})
+        assert self.driver.stdin is not None
+        assert self.driver.stdout is not None
+        self.driver.stdin.write(json.dumps(plans) + "\n")
+        self.driver.stdin.flush()
+        codes: list[int] = json.loads(self.driver.stdout.readline())
+        return codes
+
+    def assert_like_undisturbed(self, name: str) -> None:
+        undisturbed, killed = self.path / "undisturbed", self.path / name
+        assert weights(killed) == weights(undisturbed)
+        assert rows(killed) == rows(undisturbed)
+        assert {str(file.relative_to(killed)) for file in killed.rglob("*")} == {
+            str(file.relative_to(undisturbed)) for file in undisturbed.rglob("*")
+        }
+        scores = [json.loads((run / "scores.json").read_text()) for run in (undisturbed, killed)]
+        assert {**scores[0], "run": ""} == {**scores[1], "run": ""}
 
 
 def weights(run: Path) -> dict[str, bytes]:
@@ -135,27 +158,18 @@ def rows(run: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key not in times} for row in read]
 
 
-def assert_like_undisturbed(path: Path, name: str) -> None:
-    undisturbed, killed = path / "undisturbed", path / name
-    assert weights(killed) == weights(undisturbed)
-    assert rows(killed) == rows(undisturbed)
-    assert {str(file.relative_to(killed)) for file in killed.rglob("*")} == {
-        str(file.relative_to(undisturbed)) for file in undisturbed.rglob("*")
-    }
-    scores = [json.loads((run / "scores.json").read_text()) for run in (undisturbed, killed)]
-    assert {**scores[0], "run": ""} == {**scores[1], "run": ""}
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Has a recipe, and the folder of its undisturbed training."""
+def trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
+    """With the folder of the undisturbed training."""
     path = tmp_path_factory.mktemp("resume")
     (path / "recipe.toml").write_text(RECIPE)
-    assert train(path, "undisturbed", [None]) == [0]
-    return path
+    with Popen([sys.executable, "-c", DRIVER], stdin=PIPE, stdout=PIPE, text=True, env=ENVIRONMENT) as driver:
+        trainings = Trainings(path, driver)
+        assert trainings.train("undisturbed", [None]) == [0]
+        yield trainings
 
 
-def test_killed_in_every_phase_it_ends_with_the_same_bytes(folder: Path) -> None:
+def test_killed_in_every_phase_it_ends_with_the_same_bytes(trainings: Trainings) -> None:
     hits = [
         Hit("s2s.files:write_text", 1),
         Hit("s2s.text.subword:train", 1),
@@ -168,21 +182,21 @@ def test_killed_in_every_phase_it_ends_with_the_same_bytes(folder: Path) -> None
         Hit("s2s.plots:save", 1),
         Hit("s2s.translation.task:score", 1),
     ]
-    codes = train(folder, "phases", [*hits, None])
+    codes = trainings.train("phases", [*hits, None])
     assert codes == [-signal.SIGKILL] * len(hits) + [0]
-    assert_like_undisturbed(folder, "phases")
+    trainings.assert_like_undisturbed("phases")
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(folder: Path) -> None:
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(trainings: Trainings) -> None:
     moments = Random(7)
     hits = [Hit("any", moments.randrange(100, 5000)) for _ in range(3)]
-    codes = train(folder, "random", [*hits, None])
+    codes = trainings.train("random", [*hits, None])
     assert codes.count(-signal.SIGKILL) >= 2, codes
     assert codes[-1] == 0
-    assert_like_undisturbed(folder, "random")
+    trainings.assert_like_undisturbed("random")
 
 
-def test_stopped_by_ctrl_c_or_sigterm_it_saves_and_ends_with_130(folder: Path) -> None:
+def test_stopped_by_ctrl_c_or_sigterm_it_saves_and_ends_with_130(trainings: Trainings) -> None:
     hits = [
         Hit("s2s.text.tokenizer:train_tokenizers", 1, signal.SIGTERM),
         Hit("s2s.training.trainer:step", 3, signal.SIGINT),
@@ -190,9 +204,9 @@ def test_stopped_by_ctrl_c_or_sigterm_it_saves_and_ends_with_130(folder: Path) -
         Hit("s2s.training.trainer:_score", 1, signal.SIGTERM),
         Hit("s2s.plots:plot_curves", 1, signal.SIGINT),
     ]
-    assert train(folder, "stopped", [*hits, None]) == [130] * len(hits) + [0]
-    assert_like_undisturbed(folder, "stopped")
-    said = (folder / "stopped.log").read_text()
+    assert trainings.train("stopped", [*hits, None]) == [130] * len(hits) + [0]
+    trainings.assert_like_undisturbed("stopped")
+    said = (trainings.path / "stopped.log").read_text()
     assert said.count("s2s: interrupted\n") == 2
     assert "s2s: stopped at step 3 of 20; everything is saved; go on with --resume\n" in said
     assert "s2s: stopped at step 7 of 20; everything is saved; go on with --resume\n" in said

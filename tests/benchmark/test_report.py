@@ -16,7 +16,8 @@ from s2s.errors import RunError
 from s2s.tasks import load_recipe
 from s2s.translation.recipe import TranslationRecipe
 
-SMALL = ["model.hidden_size=12", "model.embedding_size=8", "tokenizer.vocabulary_size=1500"]
+SMALL = ["tiny-en-ko", "model.hidden_size=12", "model.embedding_size=8"]
+SUBWORDS = ["tokenizer.kind=subword", "tokenizer.vocabulary_size=60", "tokenizer.joint=true"]
 
 
 def test_the_benchmark_measures_what_it_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,12 +25,14 @@ def test_the_benchmark_measures_what_it_promises(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     for module, values in (
         (train_speed, {"BATCHES": 2, "ROUNDS": 1, "TEXTBOOK_BATCHES": 1}),
-        (decode_speed, {"SENTENCES": 4, "ROUNDS": 1, "BATCHES": (4,), "COLD_STARTS": 1, "TEXTBOOK_SENTENCES": 2}),
+        (report, {"SENTENCES": 4}),
+        (decode_speed, {"ROUNDS": 1, "BATCHES": (4,), "TRIALS": 1, "COLD_STARTS": 1}),
+        (decode_speed, {"TEXTBOOK_SENTENCES": 2, "LATENCY_SENTENCES": 4, "BLOCK": 2}),
         (growth, {"PAIRS": (400,), "LENGTHS": (5,), "BEAMS": (1, 2), "BEAM_LINES": 4}),
     ):
         for name, value in values.items():
             monkeypatch.setattr(module, name, value)
-    result = CliRunner().invoke(main, ["bench", "phrasebook-en-ko", *SMALL, "--json"], catch_exceptions=False)
+    result = CliRunner().invoke(main, ["bench", *SMALL, *SUBWORDS, "--json"], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     assert {"machine", "device", "precision", "parameters", "training", "decoding", "growth"} <= found.keys()
@@ -69,16 +72,14 @@ def test_a_run_of_another_recipe_or_none_is_refused_before_anything_is_measured(
     monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "bench_training", None)
-    missing = CliRunner().invoke(main, ["bench", "phrasebook-en-ko", *SMALL, "--run", "nothing"])
+    missing = CliRunner().invoke(main, ["bench", *SMALL, "--run", "nothing"])
     assert (missing.exit_code, "nothing: no such run folder" in missing.stderr) == (1, True)
-    trained = ["train", "phrasebook-en-ko", *SMALL, "training.steps=1", "training.epochs=1", "--out", "run"]
+    trained = ["train", *SMALL, "training.steps=1", "training.epochs=1", "--out", "run"]
     assert CliRunner().invoke(main, trained, catch_exceptions=False).exit_code == 0
-    other = CliRunner().invoke(main, ["bench", "phrasebook-en-ko", *SMALL, "model.hidden_size=16", "--run", "run"])
+    other = CliRunner().invoke(main, ["bench", *SMALL, "model.hidden_size=16", "--run", "run"])
     assert other.exit_code == 1
     assert "run: of another recipe (model.hidden_size is 12, here 16); give a run of this one" in other.stderr
-    swapped = CliRunner().invoke(
-        main, ["bench", "phrasebook-en-ko", *SMALL, "data.source=ko", "data.target=en", "--run", "run"]
-    )
+    swapped = CliRunner().invoke(main, ["bench", *SMALL, "data.source=ko", "data.target=en", "--run", "run"])
     assert "run: of another recipe (data.source is en, here ko)" in swapped.stderr
 
 
