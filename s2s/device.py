@@ -1,15 +1,21 @@
-"""Which device computes, and in which precision; `training` and `decoding` both ask here."""
+"""Which device computes and in which precision, the settings of the process for it, and the memory that it takes."""
 
+import ctypes
 import os
+import sys
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import torch
 
 from s2s.errors import S2SError
-from s2s.heap import reuse_freed_memory
 
 Precision = Literal["auto", "float32", "bfloat16"]
+MMAP_THRESHOLD, TRIM_THRESHOLD, TOP_PAD = -3, -1, -2
+"""Names of glibc's mallopt(3)."""
+LARGEST_BLOCK = 1 << 30
+STATUS = Path("/proc/self/status")
 
 
 class Compute(NamedTuple):
@@ -30,12 +36,8 @@ class Compute(NamedTuple):
 
 
 def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compute:
-    """Resolve `auto|cpu|cuda[:N]` and `auto|float32|bfloat16` on this machine."""
-    # Batches come in some hundred shapes. oneDNN prepares code for each, a millisecond and some hundred kilobytes a
-    # product, and keeps it until it comes again: here for twice as many products as it would by itself.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "2048")
-    reuse_freed_memory()
-    _settle_functions()
+    """Resolve `auto|cpu|cuda[:N]` and `auto|float32|bfloat16` on this machine, and settle the process."""
+    settle_process()
     if precision not in get_args(Precision):
         raise S2SError(f"precision {precision}: there is none of that name; give auto, float32 or bfloat16")
     chosen = _device(device)
@@ -49,16 +51,59 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
     return Compute(chosen, torch.float32, "the machine has no native bfloat16")
 
 
-def _settle_functions() -> None:
-    """Let MKL choose the code of its vector functions while one thread asks.
-
-    It chooses at the first call. Where two threads make that together, one of them computed other roundings, in some 5
-    of 100 processes: the first step of a training then differed, and with it every byte of the result.
-    """
+def settle_process() -> None:
+    """Fit oneDNN's cache, the heap and MKL's functions to training and translating; again changes nothing."""
+    # Batches come in some hundred shapes. oneDNN prepares code for each, a millisecond and some hundred kilobytes a
+    # product, and keeps it until it comes again: here for twice as many products as it would by itself.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "2048")
+    _reuse_freed_memory()
+    # MKL chooses the code of a vector function at its first call. Where two threads made that together, one of them
+    # computed other roundings, in some 5 of 100 processes: the first step of a training then differed, and with it
+    # every byte of the result. So one thread calls each first.
     for dtype in (torch.float32, torch.float64):
         values = torch.full((64,), 0.5, dtype=dtype)
         for function in (torch.tanh, torch.exp, torch.log, torch.erf, torch.sqrt, torch.sin, torch.cos):
             function(values)
+
+
+def _reuse_freed_memory() -> None:
+    """Let the heap keep the pages of freed tensors for the next ones, and ask for huge pages.
+
+    Otherwise the C library (glibc) returns large blocks to the system, and at each step the system clears their pages
+    anew: a fifth of the time of a small translator's training. torch asks for huge pages where it is told to.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    for option, size in ((MMAP_THRESHOLD, LARGEST_BLOCK), (TRIM_THRESHOLD, LARGEST_BLOCK), (TOP_PAD, 64 << 20)):
+        _heap("mallopt", option, size)
+
+
+def release_free_memory() -> None:
+    """Return the heap's free pages to the system, where the C library can (glibc).
+
+    Batches of varying size fragment the heap: over the first epochs it would grow to twice what a step needs.
+    """
+    _heap("malloc_trim", 0)
+
+
+def _heap(name: str, *values: int) -> None:
+    """Call a function of the C library, where it has that."""
+    function = getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+    if function is not None:
+        function(*values)
+
+
+def peak_memory_bytes(compute: Compute | None = None) -> int:
+    """The largest memory so far of the process, or of its GPU."""
+    if compute is not None and compute.device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(compute.device))
+    if STATUS.exists():  # unlike getrusage, without what the process was before it became Python
+        for line in STATUS.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource  # Windows has none
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def product_type(like: torch.Tensor) -> torch.dtype:

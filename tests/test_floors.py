@@ -9,8 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "s2s"
 FLOORS = [
     {"errors"},
-    {"files", "heap"},
-    {"device"},
+    {"files", "device"},
     {"recipe/"},
     {"corpus/", "run"},
     {"text/", "nn/", "plots"},

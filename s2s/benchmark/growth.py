@@ -18,8 +18,7 @@ from typing import Any
 import torch
 
 from s2s.benchmark.limit import synchronize
-from s2s.benchmark.memory import peak_memory_bytes
-from s2s.device import choose_compute
+from s2s.device import choose_compute, peak_memory_bytes
 from s2s.errors import RunError
 from s2s.run import RunFolder
 from s2s.text.batches import collate

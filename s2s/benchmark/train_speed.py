@@ -15,10 +15,9 @@ import torch
 from torch import nn
 
 from s2s.benchmark.limit import Product, Products, seconds_of, synchronize
-from s2s.benchmark.memory import peak_memory_bytes
 from s2s.benchmark.rates import alternate
 from s2s.benchmark.textbook import Textbook
-from s2s.device import Compute
+from s2s.device import Compute, peak_memory_bytes
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder
 from s2s.text.batches import Batch, collate

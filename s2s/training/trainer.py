@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from s2s.device import Compute
+from s2s.device import Compute, release_free_memory
 from s2s.errors import RunError, TrainingError
-from s2s.heap import release_free_memory
 from s2s.nn.weights import average, load_tensors, put_weights, save_tensors, weights_of
 from s2s.recipe.sections import Optimization
 from s2s.run import Metrics, RunFolder

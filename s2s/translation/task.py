@@ -10,9 +10,8 @@ from typing import Any
 import torch
 
 from s2s.corpus.find import cache_root
-from s2s.device import Compute, Precision
+from s2s.device import Compute, Precision, release_free_memory
 from s2s.errors import DataError
-from s2s.heap import release_free_memory
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Indices, Row, collate
