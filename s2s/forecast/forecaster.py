@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -18,7 +19,7 @@ from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.scaling import Scaler, require_scalable
 from s2s.forecast.table import read_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups, values_of
-from s2s.nn.weights import load_tensors, put_weights
+from s2s.nn.weights import load_model
 from s2s.run import RunFolder, read_run
 
 Floats = NDArray[np.float64]
@@ -83,10 +84,9 @@ class SeriesForecaster:
             scaling = SavedScaling.of_json(json.loads(folder.series.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise RunError(f"{folder.series}: cannot be read ({problem}); train the run again") from None
-        model = build_forecaster(
-            recipe.model, features=len(data.read), targets=len(data.targets), window=data.window, horizon=data.horizon
-        )
-        put_weights(model, load_tensors(folder.require_best()), origin=str(folder.best))
+        sizes = {"features": len(data.read), "targets": len(data.targets)}
+        build = partial(build_forecaster, recipe.model, **sizes, window=data.window, horizon=data.horizon)
+        model = load_model(build, folder.require_best())
         return cls(model, recipe, scaling, choose_compute(device, "float32"))
 
     def next_steps(self, read: Floats | None = None, targets: Floats | None = None) -> Forecasts:

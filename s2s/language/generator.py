@@ -1,5 +1,6 @@
 """Text that goes on: a language model, its tokenizer, and a prompt."""
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -11,7 +12,7 @@ from s2s.device import Compute, Precision, choose_compute
 from s2s.errors import DataError
 from s2s.language.model import LanguageModel, build_language_model
 from s2s.language.recipe import LanguageRecipe
-from s2s.nn.weights import load_tensors, put_weights
+from s2s.nn.weights import load_model
 from s2s.run import RunFolder, read_run
 from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.text.tokenizer import Tokenizer, load_tokenizers
@@ -44,8 +45,8 @@ class Generator:
         folder = RunFolder(Path(run))
         recipe = read_run(folder, {"language": LanguageRecipe})
         tokenizer = load_tokenizers(folder.path)[0]
-        model = build_language_model(recipe.model, tokenizer.vocabulary_size)
-        put_weights(model, load_tensors(folder.require_best()), origin=str(folder.best))
+        build = partial(build_language_model, recipe.model, tokenizer.vocabulary_size)
+        model = load_model(build, folder.require_best())
         return cls(model, tokenizer, recipe, choose_compute(device, precision))
 
     def generate(

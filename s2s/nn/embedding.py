@@ -17,3 +17,8 @@ class Embedding(nn.Embedding):
     def forward(self, tokens: Tensor) -> Tensor:
         """(...) -> (..., E), in the type of the products that read them."""
         return (super().forward(tokens) * math.sqrt(self.embedding_dim)).to(product_type(self.weight))
+
+    def reset_parameters(self) -> None:
+        """Sample the weights, but on the meta device: for `normal_` there torch imports its compiler, in seconds."""
+        if not self.weight.is_meta:
+            super().reset_parameters()

@@ -136,10 +136,13 @@ def positions_valid(lengths: Tensor, size: int, device: torch.device) -> Tensor:
 def initialize(module: nn.Module, kind: Literal["uniform", "orthogonal", "torch"]) -> None:
     """Fill all weights: `uniform` in +-0.1, or `orthogonal` recurrent and Xavier other matrices (Saxe et al. 2014).
 
-    `torch` leaves what torch.nn has drawn, embeddings divided by sqrt(E), which they are read out times. In the others
-    biases are zero, the forget gate's is one (Jozefowicz et al. 2015); with `orthogonal`, embeddings are normal with
-    deviation 1 / sqrt(E), and one that is the output layer's matrix is filled as that.
+    `torch` leaves what torch.nn has sampled, embeddings divided by sqrt(E), which they are read out times. In the
+    others biases are zero, the forget gate's is one (Jozefowicz et al. 2015); with `orthogonal`, embeddings are normal
+    with deviation 1 / sqrt(E), and one that is the output layer's matrix is filled as that. On the meta device, where
+    a model is built whose weights will be read, there is nothing to fill.
     """
+    if any(weight.is_meta for weight in module.parameters()):
+        return
     if kind == "torch":
         for part in module.modules():
             if isinstance(part, nn.Embedding):

@@ -1,7 +1,8 @@
 """Weights in safetensors files: no pickle is ever loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import safetensors
 import safetensors.torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from s2s.errors import RunError
 from s2s.files import write_bytes
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
@@ -27,6 +30,21 @@ def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: str)
         if weight.shape != weights[name].shape:
             raise RunError(f"{origin}: {name} is {tuple(weights[name].shape)}, the recipe says {tuple(weight.shape)}")
         weight.copy_(weights[name])
+
+
+def load_model(build: Callable[[], Model], path: Path) -> Model:
+    """The model that `build` makes, on the CPU, with the weights of a file.
+
+    It is built on the meta device: nothing is initialised, and no random number is taken from the caller's generator.
+    """
+    with torch.device("meta"):
+        model = build()
+    empty = {weight: nn.Parameter(torch.empty(weight.shape, dtype=weight.dtype)) for weight in model.parameters()}
+    for part in model.modules():  # not `to_empty`, which would make two of a shared weight
+        for name, weight in list(part.named_parameters(recurse=False)):
+            setattr(part, name, empty[weight])
+    put_weights(model, load_tensors(path), origin=str(path))
+    return model
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

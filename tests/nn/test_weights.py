@@ -1,6 +1,7 @@
 """Weights in files: what is read is what was written, or an error that names the file."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from s2s.errors import RunError
-from s2s.nn.weights import average, load_tensors, put_weights, save_tensors, weights_of
+from s2s.forecast.model import build_forecaster
+from s2s.forecast.recipe import ForecastModel
+from s2s.language.model import build_language_model
+from s2s.language.recipe import LanguageModel
+from s2s.nn.weights import average, load_model, load_tensors, put_weights, save_tensors, weights_of
+from s2s.translation.model import build_seq2seq
+from s2s.translation.recipe import Seq2SeqModel
 
 
 class Shared(nn.Module):
@@ -55,6 +62,34 @@ def test_a_shared_weight_stands_once_and_comes_back_shared() -> None:
     assert other.output.weight is other.embedding.weight
     assert torch.equal(other.output.weight, model.output.weight)
     assert other.output.weight is not model.output.weight
+
+
+BUILDERS: dict[str, Callable[[], nn.Module]] = {
+    "translation": lambda: build_seq2seq(
+        Seq2SeqModel(embedding_size=4, hidden_size=6, tied_embeddings="all"), source_vocabulary=9, target_vocabulary=9
+    ),
+    "language": lambda: build_language_model(LanguageModel(embedding_size=4, hidden_size=4, output="tied"), 9),
+    "forecast": lambda: build_forecaster(
+        ForecastModel(hidden_size=4, autoregression=True), features=2, targets=1, window=3, horizon=2
+    ),
+}
+
+
+@pytest.mark.parametrize("task", BUILDERS)
+def test_a_loaded_model_shares_what_is_shared_and_takes_no_random_number(task: str, tmp_path: Path) -> None:
+    path, build = tmp_path / "best.safetensors", BUILDERS[task]
+    model = build()
+    save_tensors(path, weights_of(model))
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    loaded = load_model(build, path)
+    assert torch.equal(torch.rand(3), expected)
+    assert [name for name, _ in loaded.named_parameters()] == [name for name, _ in model.named_parameters()]
+    for name, weight in model.named_parameters():
+        own = loaded.get_parameter(name)
+        assert own.requires_grad
+        assert torch.equal(own, weight)
 
 
 def test_weights_of_another_model_are_refused_by_name() -> None:
