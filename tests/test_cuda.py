@@ -68,16 +68,17 @@ def model_of(**values: Any) -> Seq2Seq:
 def loss_and_gradients(
     model: Seq2Seq,
     choose: ScheduledSampling | None,
-    stepped: ReplayedPass | None = None,
+    replayed: ReplayedPass | None = None,
     lengths: list[tuple[int, int]] = LENGTHS,
 ) -> dict[str, Tensor]:
     """By name, as copies on the CPU, with the state of the random numbers behind."""
     model.zero_grad()
+    model.decoder.replayed = replayed
     device = model.decoder.output.weight.device
     batch = batch_of(drawn(lengths)).to(device)
     loss = model.loss(
         batch.source, batch.source_lengths, batch.inputs, batch.targets,
-        target_lengths=batch.target_lengths, smoothing=0.1, choose=choose, stepped=stepped,
+        target_lengths=batch.target_lengths, smoothing=0.1, choose=choose,
     )  # fmt: skip
     loss.smoothed.backward()  # type: ignore[no-untyped-call]
     found = {name: part.grad for name, part in model.named_parameters() if part.grad is not None}

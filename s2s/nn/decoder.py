@@ -60,7 +60,7 @@ class DecoderMasks(NamedTuple):
 
 
 Stepped = Callable[[Tensor, DecoderState, Memory, DecoderMasks, Choose | None], DecoderOutput]
-"""As `Decoder.stepped`."""
+"""Like `Decoder.stepped`."""
 
 
 class Bridge(nn.Module):
@@ -141,6 +141,8 @@ class Decoder(nn.Module):
         self.output = nn.Linear(units, embedding.num_embeddings)
         if tied:
             self.output.weight = embedding.weight
+        self.replayed: Stepped | None = None
+        """stands in for `stepped` in training, where it is given: the same from CUDA graphs"""
 
     def start(self, encoder_state: State) -> DecoderState:
         """The state before the first token, K = 1."""
@@ -171,19 +173,18 @@ class Decoder(nn.Module):
         memory: Memory,
         *,
         choose: Choose | None = None,
-        stepped: Stepped | None = None,
     ) -> DecoderOutput:
         """Tokens fed (B, T), from START on -> readout (B, T, E), attention (B, T, S) and the last state.
 
         Without input feeding and `choose` this is one pass over whole sentences. `choose` decides at
-        each step what is fed next; without it the given tokens are. `stepped` stands in for the method
-        of that name.
+        each step what is fed next; without it the given tokens are.
         """
         masks = self._draw_masks(inputs)
         if not self.input_feeding and choose is None:
             embedded = _times(_times(self.embedding(inputs), masks.words), masks.embedding)
             return self._advance(embedded, state.layers, memory, masks)
-        return (stepped or self.stepped)(inputs, state, memory, masks, choose)
+        stepped = self.replayed if self.training and self.replayed is not None else self.stepped
+        return stepped(inputs, state, memory, masks, choose)
 
     def stepped(
         self, inputs: Tensor, state: DecoderState, memory: Memory, masks: DecoderMasks, choose: Choose | None

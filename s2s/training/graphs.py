@@ -66,6 +66,9 @@ class ReplayedPass:
         output: DecoderOutput = rebuild_output(graph(*tensors, *self.weights))
         return output
 
+    def __deepcopy__(self, memo: dict[int, object]) -> None:
+        """A copied decoder begins without graphs, which read and write memory of the one that they were made for."""
+
     def _captured(self, tensors: list[Tensor], rebuild: Rebuild, dtype: torch.dtype | None) -> tuple[Pass, Rebuild]:
         """A graph of the pass, and what makes an output of its tensors; RuntimeError where it gives something else."""
         twin = self._twin()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s.nn.attention import Attention, Memory
-from s2s.nn.decoder import Choose, Decoder, DecoderOutput, DecoderState, Stepped
+from s2s.nn.decoder import Choose, Decoder, DecoderOutput, DecoderState
 from s2s.nn.dropout import Dropout
 from s2s.nn.embedding import Embedding
 from s2s.nn.encoder import Encoder
@@ -56,17 +56,10 @@ class Seq2Seq(nn.Module):
         memory, state = self.encode(source, lengths)
         return Hypotheses(self.decoder.start(state), memory)
 
-    def forward(
-        self,
-        source: Tensor,
-        lengths: Tensor,
-        inputs: Tensor,
-        choose: Choose | None = None,
-        stepped: Stepped | None = None,
-    ) -> DecoderOutput:
+    def forward(self, source: Tensor, lengths: Tensor, inputs: Tensor, choose: Choose | None = None) -> DecoderOutput:
         """(B, S), (B,) on the CPU, (B, T) -> readout (B, T, E) and attention (B, T, S)."""
         state, memory = self.begin(source, lengths)
-        output: DecoderOutput = self.decoder(inputs, state, memory, choose=choose, stepped=stepped)
+        output: DecoderOutput = self.decoder(inputs, state, memory, choose=choose)
         return output
 
     def loss(
@@ -79,10 +72,9 @@ class Seq2Seq(nn.Module):
         target_lengths: Tensor,
         smoothing: float = 0.0,
         choose: Choose | None = None,
-        stepped: Stepped | None = None,
     ) -> Loss:
         """(B, S), (B,), (B, T), (B, T), (B,) -> the loss of the valid targets; both lengths are on the CPU."""
-        readout = self(source, lengths, inputs, choose, stepped).readout
+        readout = self(source, lengths, inputs, choose).readout
         # Found on the CPU, so that a GPU need not be waited for; and flat, since the gradient of an index of two
         # dimensions is put together entry by entry.
         valid = positions_valid(target_lengths, targets.shape[1], target_lengths.device).flatten().nonzero()[:, 0]

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -124,15 +123,12 @@ class TranslationTask(Task[Batch]):
             return "decoder: step by step where the forcing rate is below 1 (the model's own tokens are fed back)"
         return "decoder: whole sentences (nothing feeds back)"
 
-    @cached_property
-    def _replayed(self) -> ReplayedPass:
-        return ReplayedPass(self.model.decoder)
-
     def _loss(self, batch: Batch, smoothing: float, choose: ScheduledSampling | None) -> Loss:
+        decoder = self.model.decoder
         steps = self.model.training and (choose is not None or self.recipe.model.input_feeding)
-        replays = steps and self.compute.device.type == "cuda"
-        if replays:
+        if steps and self.compute.device.type == "cuda":
             batch = batch.widened(GPU_WIDTH)
+            decoder.replayed = decoder.replayed or ReplayedPass(decoder)
         batch = batch.to(self.compute.device)
         return self.model.loss(
             batch.source,
@@ -142,7 +138,6 @@ class TranslationTask(Task[Batch]):
             target_lengths=batch.target_lengths,
             smoothing=smoothing,
             choose=choose,
-            stepped=self._replayed if replays else None,
         )
 
     def _plan(self, epoch: int) -> list[Indices]:

@@ -136,6 +136,15 @@ def test_forward_equals_the_loop_over_step(cell: Cell, score: Score | Literal["n
     compare(decoder(inputs, start, memory), looped(decoder, inputs, start, memory, DecoderMasks()))
 
 
+def test_the_replayed_pass_takes_the_place_of_steps_in_training_alone() -> None:
+    decoder, source = build("gru", "general", Wiring("luong", 1, input_feeding=True)), encoded("gru")
+    memory, start, taken = source.memory(decoder), decoder.start(source.state), []
+    decoder.replayed = lambda *given: taken.append(decoder.training) or decoder.stepped(*given)  # type: ignore[func-returns-value]
+    for training in (True, False):
+        decoder.train(training)(torch.zeros(SENTENCES, STEPS, dtype=torch.long), start, memory)
+    assert taken == [True]
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("wiring", WIRINGS, ids=str)
 @pytest.mark.parametrize("score", ATTENTIONS)

@@ -1,5 +1,6 @@
 """Captured passes train as plain ones do. The capturing itself needs a GPU (tests/test_cuda.py); here it is acted."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -55,8 +56,11 @@ def act(function: Pass, samples: tuple[Tensor, ...]) -> Pass:
     return lambda *given: Acted.apply(memory, function, samples, *given)  # type: ignore[no-untyped-call, no-any-return]
 
 
-def gradients(model: Any, batch: Batch, seed: int, **values: Any) -> list[Tensor]:
+def gradients(
+    model: Any, batch: Batch, seed: int, *, replayed: ReplayedPass | None = None, **values: Any
+) -> list[Tensor]:
     torch.manual_seed(seed)
+    model.decoder.replayed = replayed
     loss = loss_of(model, batch, **values)
     loss.backward()  # type: ignore[no-untyped-call]
     found = [loss.detach(), *(part.grad.clone() for part in model.parameters() if part.grad is not None)]
@@ -74,7 +78,7 @@ def test_captured_passes_train_as_plain_ones_do(cell: str, rate: float | None, t
     for seed in range(3 * CAPTURED_WHEN_SEEN):
         batch = batch_of(drawn(LENGTHS, seed)).widened(8)
         expected = gradients(model, batch, seed, choose=choose)
-        found = gradients(model, batch, seed, choose=choose, stepped=replayed)
+        found = gradients(model, batch, seed, choose=choose, replayed=replayed)
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other)
     assert len(replayed.graphs.kept) == 1
@@ -85,14 +89,14 @@ def test_gradients_of_several_passes_add_up() -> None:
     replayed = ReplayedPass(model.decoder, act)
     batches = [batch_of(drawn(LENGTHS, seed)) for seed in range(2)]
     for _ in range(CAPTURED_WHEN_SEEN):
-        gradients(model, batches[0], 0, stepped=replayed)
+        gradients(model, batches[0], 0, replayed=replayed)
     assert replayed.graphs.kept
-    for stepped in (None, replayed):
+    for model.decoder.replayed in (None, replayed):
         for batch in batches:
-            loss_of(model, batch, stepped=stepped).backward()  # type: ignore[no-untyped-call]
+            loss_of(model, batch).backward()  # type: ignore[no-untyped-call]
         found = [part.grad.clone() for part in model.parameters() if part.grad is not None]
         model.zero_grad()
-        if stepped is None:
+        if model.decoder.replayed is None:
             expected = found
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
@@ -105,8 +109,8 @@ def test_a_graph_serves_every_forcing_rate() -> None:
         plain = ReplayedPass(model.decoder, refused)
         for rate in (0.0, 0.3, 0.5, 0.7, 0.9):
             choose = ScheduledSampling(rate, feed)
-            expected = gradients(model, batch, 1, choose=choose, stepped=plain)
-            for one, other in zip(gradients(model, batch, 1, choose=choose, stepped=replayed), expected, strict=True):
+            expected = gradients(model, batch, 1, choose=choose, replayed=plain)
+            for one, other in zip(gradients(model, batch, 1, choose=choose, replayed=replayed), expected, strict=True):
                 torch.testing.assert_close(one, other)
     assert len(replayed.graphs.kept) == 2
 
@@ -118,9 +122,15 @@ def test_weights_that_move_to_other_memory_are_followed() -> None:
         for weight in model.parameters():
             weight.data = 0.9 * weight.data
         expected = gradients(model, batch, 1)
-        for one, other in zip(gradients(model, batch, 1, stepped=replayed), expected, strict=True):
+        for one, other in zip(gradients(model, batch, 1, replayed=replayed), expected, strict=True):
             torch.testing.assert_close(one, other)
     assert replayed.graphs.kept
+
+
+def test_a_copied_decoder_begins_without_graphs() -> None:
+    model = build(small(input_feeding=True))
+    model.decoder.replayed = ReplayedPass(model.decoder, act)
+    assert deepcopy(model).decoder.replayed is None
 
 
 def test_the_oldest_graph_goes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +139,7 @@ def test_the_oldest_graph_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     replayed = ReplayedPass(model.decoder, act)
     for width in (3, 4, 5, 3):
         for _ in range(CAPTURED_WHEN_SEEN):
-            gradients(model, batch_of(drawn([(width, width)])), 1, stepped=replayed)
+            gradients(model, batch_of(drawn([(width, width)])), 1, replayed=replayed)
     assert len(replayed.graphs.kept) == 2
 
 
@@ -158,7 +168,7 @@ def test_a_device_that_refuses_or_is_wrong_is_warned_of_and_stepped(
     replayed, batch = ReplayedPass(model.decoder, capture), batch_of(drawn(LENGTHS))
     for _ in range(2 * CAPTURED_WHEN_SEEN):
         expected = gradients(model, batch, 1)
-        for one, other in zip(gradients(model, batch, 1, stepped=replayed), expected, strict=True):
+        for one, other in zip(gradients(model, batch, 1, replayed=replayed), expected, strict=True):
             torch.testing.assert_close(one, other)
     assert not replayed.graphs.kept
     assert caplog.text.count(said) == 1
