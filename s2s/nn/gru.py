@@ -1,25 +1,24 @@
-"""A GRU layer over whole sequences on a processor, with its own backward pass.
+"""A GRU layer over whole sequences on a CPU, with its own backward pass.
 
 torch steps a GRU on a CPU through some twenty autograd nodes a time step, and adds to the recurrent matrix's gradient
-at each of them. Here both directions take a step together, a matrix product each and a few element-wise passes. What
-of the backward pass is the same for every slope is computed for all steps at once, and so is each weight's gradient.
+at each of them. Here a step is one batched product for both directions and a few element-wise passes. The local
+derivatives are computed for all steps at once, and so is each weight's gradient.
 Equals torch.nn.GRU in values and gradients.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from s2s.device import product_type
 from s2s.nn.linear import filled_up
 
 CLOSED = 1e4
-"""An update gate's input that keeps the state exactly: sigmoid(CLOSED) is 1, and its slope 0, in every float type."""
+"""An update gate's input that keeps the state exactly: its sigmoid is 1, and the derivative 0, in every float type."""
 aten = torch.ops.aten
-WEIGHTS = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
-"""Of a direction, in torch's names."""
 
 
 def run_gru(
@@ -28,190 +27,157 @@ def run_gru(
     """(B, T, I), (D, B, H), valid (B, T) -> outputs (B, T, D x H), zero where not valid, and the last state (D, B, H).
 
     The weights are the layer's own, or those `given` by name. Where a position is not valid the state passes through
-    unchanged, so that neither direction sees padding.
+    unchanged, so that neither direction sees padding; the second starts with it.
     """
     suffixes = ("_l0", "_l0_reverse")[: 2 if layer.bidirectional else 1]
-    names = [name + suffix for suffix in suffixes for name in WEIGHTS]
-    weights = [getattr(layer, name) if given is None else given[name] for name in names]
+    weights = given or dict(layer.named_parameters())
+    dtype, size = product_type(weights["weight_hh_l0"]), layer.hidden_size
+    matrices = [torch.stack([weights[f"weight_{of}{suffix}"].to(dtype) for suffix in suffixes]) for of in ("ih", "hh")]
+    bias_ih, bias_hh = (torch.stack([weights[f"bias_{of}{suffix}"] for suffix in suffixes]) for of in ("ih", "hh"))
+    # of the recurrent biases only the candidate's stands inside a product, with the reset gate
+    bias = bias_ih + nn.functional.pad(bias_hh[:, : 2 * size], (0, size))
+    biases = (bias[:, None].to(dtype), bias_hh[:, None, 2 * size :].to(dtype))
     if state is None:
-        state = inputs.new_zeros(len(suffixes), inputs.shape[0], layer.hidden_size)
-    outputs, last = _Gru.apply(inputs, state, valid, *weights)  # type: ignore[no-untyped-call]
+        state = inputs.new_zeros(len(suffixes), inputs.shape[0], size)
+    outputs, last = _Gru.apply(inputs, state, valid, *matrices, *biases)  # type: ignore[no-untyped-call]
     return outputs, last
 
 
 class _Gru(torch.autograd.Function):
-    """Inputs (B, T, I), first state (D, B, H), valid (B, T), WEIGHTS of each direction -> outputs and last state.
+    """Inputs (B, T, I), first state (D, B, H), valid (B, T), weights -> outputs (B, T, D x H), last state (D, B, H).
 
-    Cho et al. (2014) in torch's order and form: r, z, n; n = tanh(x_n + r (W_n h + b_n)); h' = n + z (h - n).
-    Inside, time comes before the batch: a step is then contiguous, and all steps are the rows of one matrix.
+    The weights are W (D, 3H, I), U (D, 3H, H), b (D, 1, 3H) and c (D, 1, H). A step is that of Cho et al. (2014) in
+    torch's order and form:
+
+        r, z = sigmoid(W x + b + U h)    p = U h + c    n = tanh(W x + b + r p)    h' = n + z (h - n)
+
+    Inside, the steps (D, T, B, ...) of each direction follow one another in the order in which it takes them: the
+    second's are reversed. A step is then a batch of D matrices, and all steps are the rows (D, T x B, ...) of D.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, begin: Tensor, valid: Tensor | None, *weights: Tensor
+        ctx: Any, inputs: Tensor, first: Tensor, valid: Tensor | None, *weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        dtype, (directions, rows, size), steps = product_type(weights[0]), begin.shape, inputs.shape[1]
+        weight_ih, weight_hh, bias, inner_bias = weights
+        (directions, batch, size), steps = first.shape, inputs.shape[1]
+        shape, count = (directions, steps, batch, -1), steps * batch
         with torch.autocast(inputs.device.type, enabled=False):
-            count = steps * rows
-            timed = filled_up(inputs.new_empty(0, inputs.shape[2], dtype=dtype), count)
-            timed[:count].view(steps, rows, -1).copy_(inputs.transpose(0, 1))
-            into, across = ([weight.to(dtype) for weight in weights[first::4]] for first in (0, 2))
-            flat = timed.new_empty(directions, len(timed), 3 * size)
-            for direction, (into_bias, across_bias) in enumerate(zip(weights[1::4], weights[3::4], strict=True)):
-                # of the recurrent biases only the candidate's stands inside a product, with the reset gate
-                bias = into_bias + nn.functional.pad(across_bias[: 2 * size], (0, size))
-                torch.addmm(bias.to(dtype), timed, into[direction].t(), out=flat[direction])
-            gates = flat[:, :count].view(directions, steps, rows, 3 * size)
+            rows = filled_up(weight_ih.new_empty(directions, 0, inputs.shape[2]), count)
+            timed = torch.stack(_turned([inputs.transpose(0, 1)] * directions))
+            rows[:, :count] = timed.flatten(1, 2)
+            gates = torch.baddbmm(bias, rows, weight_ih.mT)[:, :count].view(shape)
             if valid is not None:
-                # Where the update gate is one its own slope, and the candidate's, is zero: the gradient needs no mask.
-                gates[..., size : 2 * size].masked_fill_(~valid.t()[:, :, None], CLOSED)
-            inner = torch.stack([bias[None, 2 * size :] for bias in weights[3::4]]).to(dtype)
-            states = filled_up(gates.new_empty(directions, 0, size), count, more=rows)
-            hidden = states[:, : count + rows].view(directions, steps + 1, rows, size)
-            _paired(hidden)[0].copy_(begin)
-            products = gates.new_empty(directions, steps, rows, size)
-            _run(gates, products, hidden, across, inner)
-            parts = [hidden[0, 1:].transpose(0, 1)]
-            if directions == 2:
-                parts.append(hidden[1, :-1].transpose(0, 1))
-            outputs = torch.cat(parts, dim=2)
+                # Where the update gate is one, no gradient reaches a gate: the backward pass needs no mask for them.
+                closed = torch.stack(_turned([~valid.t()] * directions))
+                gates[..., size : 2 * size].masked_fill_(closed[..., None], CLOSED)
+            state_rows = filled_up(gates.new_empty(directions, 0, size), count, more=batch)
+            states = state_rows[:, : count + batch].view(directions, steps + 1, batch, size)
+            states[:, 0] = first
+            inner = _run(gates, states, weight_hh, inner_bias)
+            outputs = torch.cat([part.transpose(0, 1) for part in _turned(states[:, 1:])], dim=2)
             if valid is not None:
                 outputs.mul_(valid[:, :, None])
-        ctx.save_for_backward(timed, gates, products, states, valid, *into, *across)
-        return outputs, _paired(hidden)[-1].contiguous()
+        ctx.save_for_backward(rows, gates, inner, state_rows, valid, weight_ih, weight_hh)
+        return outputs, states[:, -1].contiguous()
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        timed, gates, products, states, valid, *weights = ctx.saved_tensors
-        directions, steps, rows, size = products.shape
-        count = steps * rows
-        into, across = weights[:directions], weights[directions:]
-        with torch.autocast(timed.device.type, enabled=False):
-            # contiguous, (D, T, B, H), and a copy: what the states' slopes are added to
-            slope = (
-                slopes[0]
-                .reshape(rows, steps, directions, size)
-                .permute(2, 1, 0, 3)
-                .clone(memory_format=torch.contiguous_format)
-            )
+    @once_differentiable
+    def backward(ctx: Any, grad_outputs: Tensor, grad_last: Tensor) -> tuple[Tensor | None, ...]:
+        rows, gates, inner, state_rows, valid, weight_ih, weight_hh = ctx.saved_tensors
+        directions, steps, batch, size = inner.shape
+        shape, count = (directions, steps, batch, -1), steps * batch
+        with torch.autocast(rows.device.type, enabled=False):
             if valid is not None:
-                slope.mul_(valid.t()[:, :, None])
-            flat = filled_up(gates.new_empty(directions, 0, 3 * size), count)
-            into_gates = flat[:, :count].view(gates.shape)
-            hidden = states[:, : count + rows].view(directions, steps + 1, rows, size)
-            inside = _slopes_of_gates(gates, products, hidden, into_gates)
-            carried = _run_back(into_gates, slope, gates[..., size : 2 * size], across, slopes[1])
-            # the rows behind all steps', which have no slope, stand before some state all the same
-            before = (states[0, : len(timed)], states[-1, rows : rows + len(timed)])[:directions]
-            into_across = [one.t() @ state for one, state in zip(flat, before, strict=True)]
-            inner = flat[:, :, 2 * size :].sum(dim=1)
-            # that was of the recurrent products; into the inputs' share of the candidate leads no reset gate
-            torch.mul(inside, slope, out=into_gates[..., 2 * size :])
-            biases = flat.sum(dim=1)
-            found = []
-            for direction in range(directions):
-                outer = biases[direction]
-                across_bias = torch.cat([outer[: 2 * size], inner[direction]])
-                found += [
-                    flat[direction].t() @ timed,
-                    outer,
-                    into_across[direction],
-                    across_bias,
-                ]
-            into_inputs = flat[0] @ into[0]
-            if directions == 2:
-                into_inputs.addmm_(flat[1], into[1])
-        return into_inputs[:count].view(steps, rows, -1).transpose(0, 1), carried, None, *found
+                grad_outputs = grad_outputs * valid[:, :, None]
+            grad_states = torch.stack(_turned(grad_outputs.transpose(0, 1).chunk(directions, dim=2)))
+            grad_rows = filled_up(gates.new_empty(directions, 0, 3 * size), count)
+            grad_gates = grad_rows[:, :count].view(shape)
+            before = state_rows[:, :count].view(shape)
+            through_candidate = _derivatives(gates, inner, before, grad_gates)
+            grad_first = _run_back(grad_gates, grad_states, gates[..., size : 2 * size], weight_hh, grad_last)
+            # the gradient by U h, whose part for the candidate passes the reset gate ...
+            grad_weight_hh = _products(grad_rows, state_rows)
+            grad_inner_bias = grad_rows[..., 2 * size :].sum(dim=1, keepdim=True)
+            # ... and by W x
+            torch.mul(through_candidate, grad_states, out=grad_gates[..., 2 * size :])
+            grad_weight_ih, grad_bias = _products(grad_rows, rows), grad_rows.sum(dim=1, keepdim=True)
+            grad_timed = torch.bmm(grad_rows, weight_ih)[:, :count].view(shape)
+            grad_inputs = torch.stack(_turned(grad_timed)).sum(dim=0) if directions == 2 else grad_timed[0]
+        weights = grad_weight_ih, grad_weight_hh, grad_bias, grad_inner_bias
+        return grad_inputs.transpose(0, 1), grad_first, None, *weights
 
 
-def _paired(tensor: Tensor) -> list[Tensor]:
-    """(D, N, ...) -> what the directions see at the same step, N times (D, ...): the second begins at the end.
+def _turned(directions: Iterable[Tensor]) -> list[Tensor]:
+    """(T, ...) of each direction, the second's reversed in time; the same again turns them back."""
+    return [steps.flip(0) if number == 1 else steps for number, steps in enumerate(directions)]
 
-    D and N are laid out one within the other, as in a contiguous tensor: so a view holds both.
+
+def _products(gradients: Tensor, factors: Tensor) -> Tensor:
+    """(D, N, O), (D, N or more, I) -> a weight's gradient (D, O, I); in bfloat16 faster than batched."""
+    pairs = zip(gradients, factors[:, : gradients.shape[1]], strict=True)
+    return torch.stack([gradient.t() @ factor for gradient, factor in pairs])
+
+
+def _run(gates: Tensor, states: Tensor, weight_hh: Tensor, inner_bias: Tensor) -> Tensor:
+    """Fill the states (D, T + 1, B, H) behind the first; returned is p (D, T, B, H).
+
+    The gates (D, T, B, 3H) come as W x + b and are activated in place.
     """
-    directions, count, *rest = tensor.shape
-    if directions == 1:
-        return list(tensor.unbind(1))
-    across, along, *inner = tensor.stride()
-    return [
-        tensor.as_strided(
-            (directions, *rest),
-            (across + (count - 1 - 2 * number) * along, *inner),
-            tensor.storage_offset() + number * along,
-        )
-        for number in range(count)
-    ]
-
-
-def _by_direction(tensor: Tensor) -> list[tuple[Tensor, ...]]:
-    """(D, N, ...) -> the same, N times D tensors (...)."""
-    ordered = [part.unbind(0) if direction == 0 else part.unbind(0)[::-1] for direction, part in enumerate(tensor)]
-    return list(zip(*ordered, strict=True))
-
-
-def _run(gates: Tensor, products: Tensor, hidden: Tensor, across: list[Tensor], inner: Tensor) -> None:
-    """Fill the states (D, T + 1, B, H) behind the first.
-
-    `gates` (D, T, B, 3H) come as the inputs' share and are activated in place; `products` (D, T, B, H) receive
-    W_n h + b_n.
-    """
-    size, transposed = hidden.shape[3], [weight.t() for weight in across]
-    product = gates.new_empty(gates.shape[0], gates.shape[2], 3 * size)
-    opening, inside, outs = product[:, :, : 2 * size], product[:, :, 2 * size :], product.unbind(0)
-    wide = torch.empty_like(inside, dtype=torch.promote_types(gates.dtype, torch.float32))
-    states = _paired(hidden)
-    views = (gates[..., : 2 * size], gates[..., :size], gates[..., size : 2 * size], gates[..., 2 * size :], products)
-    steps = zip(_by_direction(hidden)[:-1], states[:-1], states[1:], *map(_paired, views), strict=True)
-    for each, before, after, opened, reset, update, candidate, kept in steps:
-        for state, weight, out in zip(each, transposed, outs, strict=True):
-            torch.mm(state, weight, out=out)
-        opened.add_(opening).sigmoid_()
-        torch.add(inside, inner, out=kept)
-        candidate.addcmul_(reset, kept)
+    size, inner = states.shape[3], torch.empty_like(states[:, 1:])
+    product = torch.empty_like(gates[:, 0])
+    of_gates, of_candidate = product[..., : 2 * size], product[..., 2 * size :]
+    wide = torch.empty_like(of_candidate, dtype=torch.promote_types(gates.dtype, torch.float32))
+    steps = (states[:, :-1], states[:, 1:], gates[..., : 2 * size], *gates.chunk(3, dim=3), inner)
+    for before, after, opened, reset, update, candidate, p in zip(*(each.unbind(1) for each in steps), strict=True):
+        torch.bmm(before, weight_hh.mT, out=product)
+        opened.add_(of_gates).sigmoid_()
+        torch.add(of_candidate, inner_bias, out=p)
+        candidate.addcmul_(reset, p)
         candidate.copy_(wide.copy_(candidate).tanh_())  # bfloat16 has no fast one
         torch.lerp(candidate, before, update, out=after)
+    return inner
 
 
-def _slopes_of_gates(gates: Tensor, products: Tensor, hidden: Tensor, found: Tensor) -> Tensor:
-    """Fill `found` (D, T, B, 3H) with the derivative of each state by what went into its gates.
+def _derivatives(gates: Tensor, inner: Tensor, before: Tensor, found: Tensor) -> Tensor:
+    """Fill `found` (D, T, B, 3H) with the derivatives of h' by the gates' shares of U h; returned is that by W_n x.
 
-    Returned is that by the candidate's share of the inputs, (D, T, B, H), (1 - n^2) (1 - z).
+        by W_n x    (1 - z) (1 - n^2)
+        by U_n h    (1 - z) (1 - n^2) r
+        by U_r h    (1 - z) (1 - n^2) p r (1 - r)
+        by U_z h    (h - n) z (1 - z)
+
+    Each is an element-wise factor, (D, T, B, H).
     """
     reset, update, candidate = gates.chunk(3, dim=3)
-    into_reset, into_update, into_candidate = found.chunk(3, dim=3)
-    inside = torch.rsub(update, 1.0)
-    _times_slope(aten.tanh_backward, inside, candidate)
-    # the same times r, and the same times W h r (1 - r)
-    torch.mul(inside, reset, out=into_candidate)
-    torch.mul(inside, products, out=into_reset)
-    _times_slope(aten.sigmoid_backward, into_reset, reset)
-    # (h - n) z (1 - z)
-    for direction, states in enumerate((hidden[0, :-1], hidden[-1, 1:])[: len(gates)]):
-        torch.sub(states, candidate[direction], out=into_update[direction])
-    _times_slope(aten.sigmoid_backward, into_update, update)
-    return inside
+    by_reset, by_update, by_candidate = found.chunk(3, dim=3)
+    through_candidate = torch.rsub(update, 1.0)
+    _multiply(aten.tanh_backward, through_candidate, candidate)
+    torch.mul(through_candidate, reset, out=by_candidate)
+    torch.mul(through_candidate, inner, out=by_reset)
+    _multiply(aten.sigmoid_backward, by_reset, reset)
+    torch.sub(before, candidate, out=by_update)
+    _multiply(aten.sigmoid_backward, by_update, update)
+    return through_candidate
 
 
-def _times_slope(backward: Any, values: Tensor, activated: Tensor) -> None:
-    """Multiply values by the slope of the function that gave `activated`: one pass, by torch's own derivative of it."""
+def _multiply(backward: Any, values: Tensor, activated: Tensor) -> None:
+    """Multiply values by the derivative of the function that gave `activated`: one pass, by torch's own backward."""
     backward.grad_input(values, activated, grad_input=values)
 
 
-def _run_back(into_gates: Tensor, slope: Tensor, update: Tensor, across: list[Tensor], carried: Tensor) -> Tensor:
-    """From derivatives to slopes (D, T, B, 3H), in place, and to that of the first state (D, B, H).
+def _run_back(grad_gates: Tensor, grad_states: Tensor, update: Tensor, weight_hh: Tensor, grad_last: Tensor) -> Tensor:
+    """From derivatives to gradients (D, T, B, 3H), in place, and to that of the first state (D, B, H).
 
-    `slope` (D, T, B, H) comes as that of the outputs and becomes that of the states; `carried` is the last state's.
+    `grad_states` (D, T, B, H) come as those of the outputs and become those of the states. A step back is
+
+        dL/dh = z dL/dh' + Uᵀ dL/d(U h)
     """
-    carried = carried.clone()
-    into, gates = carried.unbind(0), into_gates.view(*slope.shape[:3], 3, -1)
-    steps = zip(
-        _by_direction(into_gates), _paired(gates), _paired(slope), _paired(slope[:, :, :, None]), _paired(update),
-        strict=True,
-    )  # fmt: skip
-    for each, together, here, spread, kept in reversed(list(steps)):
-        here.add_(carried)
-        together.mul_(spread)
-        torch.mul(here, kept, out=carried)
-        for state, part, weight in zip(into, each, across, strict=True):
-            state.addmm_(part, weight)
+    carried = grad_last.clone()
+    steps = (grad_gates, grad_gates.view(*update.shape[:3], 3, -1), grad_states, grad_states[:, :, :, None], update)
+    for gradient, three, after, beside, kept in reversed(list(zip(*(each.unbind(1) for each in steps), strict=True))):
+        after.add_(carried)
+        three.mul_(beside)
+        torch.mul(after, kept, out=carried)
+        carried.baddbmm_(gradient, weight_hh)
     return carried
