@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from s2s.device import product_type
-from s2s.nn.linear import filled_up
+from s2s.nn.linear import empty_padded
 
 CLOSED = 1e4
 """An update gate's input that keeps the state exactly: its sigmoid is 1, and the derivative 0, in every float type."""
@@ -47,7 +47,7 @@ class _Gru(torch.autograd.Function):
     """Inputs (B, T, I), first state (D, B, H), valid (B, T), weights -> outputs (B, T, D x H), last state (D, B, H).
 
     The weights are W (D, 3H, I), U (D, 3H, H), b (D, 1, 3H) and c (D, 1, H). A step is that of Cho et al. (2014) in
-    torch's order and form:
+    torch's form, with a third of W, U and b for each of r, z and n, in that order:
 
         r, z = sigmoid(W x + b + U h)    p = U h + c    n = tanh(W x + b + r p)    h' = n + z (h - n)
 
@@ -63,7 +63,7 @@ class _Gru(torch.autograd.Function):
         (directions, batch, size), steps = first.shape, inputs.shape[1]
         shape, count = (directions, steps, batch, -1), steps * batch
         with torch.autocast(inputs.device.type, enabled=False):
-            rows = filled_up(weight_ih.new_empty(directions, 0, inputs.shape[2]), count)
+            rows = empty_padded(weight_ih.new_empty(directions, 0, inputs.shape[2]), count)
             timed = torch.stack(_turned([inputs.transpose(0, 1)] * directions))
             rows[:, :count] = timed.flatten(1, 2)
             gates = torch.baddbmm(bias, rows, weight_ih.mT)[:, :count].view(shape)
@@ -71,7 +71,7 @@ class _Gru(torch.autograd.Function):
                 # Where the update gate is one, no gradient reaches a gate: the backward pass needs no mask for them.
                 closed = torch.stack(_turned([~valid.t()] * directions))
                 gates[..., size : 2 * size].masked_fill_(closed[..., None], CLOSED)
-            state_rows = filled_up(gates.new_empty(directions, 0, size), count, more=batch)
+            state_rows = empty_padded(gates.new_empty(directions, 0, size), count, more=batch)
             states = state_rows[:, : count + batch].view(directions, steps + 1, batch, size)
             states[:, 0] = first
             inner = _run(gates, states, weight_hh, inner_bias)
@@ -91,25 +91,25 @@ class _Gru(torch.autograd.Function):
             if valid is not None:
                 grad_outputs = grad_outputs * valid[:, :, None]
             grad_states = torch.stack(_turned(grad_outputs.transpose(0, 1).chunk(directions, dim=2)))
-            grad_rows = filled_up(gates.new_empty(directions, 0, 3 * size), count)
+            grad_rows = empty_padded(gates.new_empty(directions, 0, 3 * size), count)
             grad_gates = grad_rows[:, :count].view(shape)
             before = state_rows[:, :count].view(shape)
             through_candidate = _derivatives(gates, inner, before, grad_gates)
             grad_first = _run_back(grad_gates, grad_states, gates[..., size : 2 * size], weight_hh, grad_last)
-            # the gradient by U h, whose part for the candidate passes the reset gate ...
+            # the gradient by U h + c, whose part for the candidate has passed the reset gate ...
             grad_weight_hh = _products(grad_rows, state_rows)
             grad_inner_bias = grad_rows[..., 2 * size :].sum(dim=1, keepdim=True)
-            # ... and by W x
+            # ... and by W x + b
             torch.mul(through_candidate, grad_states, out=grad_gates[..., 2 * size :])
             grad_weight_ih, grad_bias = _products(grad_rows, rows), grad_rows.sum(dim=1, keepdim=True)
             grad_timed = torch.bmm(grad_rows, weight_ih)[:, :count].view(shape)
-            grad_inputs = torch.stack(_turned(grad_timed)).sum(dim=0) if directions == 2 else grad_timed[0]
-        weights = grad_weight_ih, grad_weight_hh, grad_bias, grad_inner_bias
-        return grad_inputs.transpose(0, 1), grad_first, None, *weights
+            forth, *back = _turned(grad_timed)
+            grad_inputs = sum(back, forth).transpose(0, 1)
+        return grad_inputs, grad_first, None, grad_weight_ih, grad_weight_hh, grad_bias, grad_inner_bias
 
 
 def _turned(directions: Iterable[Tensor]) -> list[Tensor]:
-    """(T, ...) of each direction, the second's reversed in time; the same again turns them back."""
+    """The steps (T, ...) of each direction, the second's reversed; the same again turns them back."""
     return [steps.flip(0) if number == 1 else steps for number, steps in enumerate(directions)]
 
 
@@ -174,10 +174,10 @@ def _run_back(grad_gates: Tensor, grad_states: Tensor, update: Tensor, weight_hh
         dL/dh = z dL/dh' + Uᵀ dL/d(U h)
     """
     carried = grad_last.clone()
-    steps = (grad_gates, grad_gates.view(*update.shape[:3], 3, -1), grad_states, grad_states[:, :, :, None], update)
-    for gradient, three, after, beside, kept in reversed(list(zip(*(each.unbind(1) for each in steps), strict=True))):
-        after.add_(carried)
-        three.mul_(beside)
-        torch.mul(after, kept, out=carried)
+    steps = (grad_gates, grad_states, update)
+    for gradient, grad_after, kept in reversed(list(zip(*(each.unbind(1) for each in steps), strict=True))):
+        grad_after.add_(carried)
+        gradient.view(*carried.shape[:2], 3, -1).mul_(grad_after[:, :, None])
+        torch.mul(grad_after, kept, out=carried)
         carried.baddbmm_(gradient, weight_hh)
     return carried

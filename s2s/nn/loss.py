@@ -4,16 +4,16 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.autograd.function import once_differentiable
 
 from s2s.device import product_type
-from s2s.nn.linear import WHOLE
+from s2s.nn.linear import padded
 
 CHUNK_POSITIONS = {"cpu": 256, "cuda": 4096}
-"""Positions whose logits exist at one time; on a processor so few that they stay in its caches."""
+"""Positions whose logits exist at one time; on a CPU so few that they stay in its caches."""
 SMALLEST_CHUNK = 256
-LARGEST_SLOPES = 1 << 25
-"""Entries of the logits' gradient that are held for one product with the hidden states."""
+LARGEST_GRADIENT = 1 << 25
+"""Numbers of the logits' gradient that are held for one product with the hidden states."""
 
 
 class Loss(NamedTuple):
@@ -38,31 +38,40 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: 
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
+    """The smoothed loss and the nats; the smoothed one has a gradient.
+
+    With logits l = h Wᵀ + b, Z their exponentials' sum, targets y, smoothing s and V entries of the vocabulary it is
+
+        sum over positions of   log Z - (1 - s) l_y - s / V (sum of l)
+        =                       (1 - s) (log Z - l_y) + s log Z - s / V (sum of l)
+
+    where the sum of all l of N positions is one product, (sum of h) · (sum of W's rows) + N (sum of b).
+    """
+
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        count, entries, dtype = len(targets), len(weight), product_type(weight)
+        count, vocabulary, dtype = len(targets), len(weight), product_type(weight)
         wide = torch.promote_types(dtype, torch.float32)
         needs_gradient = any(ctx.needs_input_grad[:3])
         with torch.autocast(hidden.device.type, enabled=False):
-            inputs = functional.pad(hidden.to(dtype), (0, 0, 0, -count % WHOLE))
+            inputs = padded(hidden, dtype)
             layer = _Layer.of(weight.to(dtype), bias.to(wide), rows=len(inputs))
             sums = torch.zeros(2, dtype=wide, device=hidden.device)
             grad_hidden, grad_bias = torch.empty_like(inputs), torch.zeros_like(layer.bias)
             grad_weight = None if count else torch.zeros_like(layer.weight)
-            held = max(LARGEST_SLOPES // entries // layer.chunk, 1) * layer.chunk
+            held = max(LARGEST_GRADIENT // vocabulary // layer.chunk, 1) * layer.chunk
             for begin in range(0, count, held):
-                group = inputs[begin : begin + held]
-                slopes = group.new_empty(len(group), entries) if needs_gradient else None
-                wanted = targets[begin : begin + held]
-                sums += _sums_and_slopes(layer, group, wanted, 1.0 - smoothing, slopes, grad_bias)
-                if slopes is not None:
-                    torch.mm(slopes, layer.weight, out=grad_hidden[begin : begin + held])
-                    product = torch.mm(slopes.t(), group)
+                rows = slice(begin, begin + held)
+                group = inputs[rows]
+                gradient = group.new_empty(len(group), vocabulary) if needs_gradient else None
+                sums += _sums_and_gradient(layer, group, targets[rows], 1.0 - smoothing, gradient, grad_bias)
+                if gradient is not None:
+                    torch.mm(gradient, layer.weight, out=grad_hidden[rows])
+                    product = torch.mm(gradient.t(), group)
                     grad_weight = product if grad_weight is None else grad_weight.to(wide).add_(product)
-            # every entry's share of the smoothing, which all positions have alike, in one product and not in each
-            share = smoothing / entries
+            share = smoothing / vocabulary
             all_weights, all_inputs = weight.sum(dim=0, dtype=wide), inputs.sum(dim=0, dtype=wide)
             logits = all_weights @ all_inputs + count * layer.bias.sum()
             if needs_gradient:
@@ -75,12 +84,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return (1.0 - smoothing) * nats + smoothing * log_sums - share * logits, nats
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        slope = slopes[0]
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight, share, grad_bias = ctx.saved_tensors
         types = ctx.types
-        grad_weight = grad_weight.to(types[1], copy=True).sub_(share).mul_(slope)
-        return grad_hidden.to(types[0]) * slope, grad_weight, grad_bias.to(types[2]) * slope, None, None
+        grad_weight = grad_weight.to(types[1], copy=True).sub_(share).mul_(gradient)
+        return grad_hidden.to(types[0]) * gradient, grad_weight, grad_bias.to(types[2]) * gradient, None, None
 
 
 class _Layer(NamedTuple):
@@ -100,7 +109,7 @@ class _Layer(NamedTuple):
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor, *, rows: int) -> "_Layer":
         # a GPU's large chunk shrinks where the vocabulary is large
-        chunk = min(CHUNK_POSITIONS[weight.device.type], max(LARGEST_SLOPES // len(weight), SMALLEST_CHUNK))
+        chunk = min(CHUNK_POSITIONS[weight.device.type], max(LARGEST_GRADIENT // len(weight), SMALLEST_CHUNK))
         logits = bias.new_empty(min(chunk, rows), len(weight))
         return cls(
             weight,
@@ -111,13 +120,13 @@ class _Layer(NamedTuple):
         )
 
 
-def _sums_and_slopes(
-    layer: _Layer, inputs: Tensor, targets: Tensor, sharpness: float, slopes: Tensor | None, grad_bias: Tensor
+def _sums_and_gradient(
+    layer: _Layer, inputs: Tensor, targets: Tensor, sharpness: float, gradient: Tensor | None, grad_bias: Tensor
 ) -> Tensor:
-    """Positions (N', E), of which the first N have targets -> the sums of the nats and of log sum exp of logits, (2,).
+    """Positions (N', E), of which the first N have targets -> the sums of log Z - l_y and of log Z, (2,).
 
-    Where `slopes` (N', V) are wanted they are filled with the gradient by the logits of log sum exp less `sharpness`
-    times the target's logit, and summed into that of the bias.
+    Where it is wanted, `gradient` (N', V) is filled with that of log Z - `sharpness` l_y by the logits, and summed into
+    that of the bias.
     """
     own, likelihoods = (layer.bias.new_empty(len(targets), 1) for _ in range(2))
     for first in range(0, len(targets), layer.chunk):
@@ -128,10 +137,10 @@ def _sums_and_slopes(
         torch.gather(logits[: len(wanted)], 1, wanted, out=own[rows])
         log_probabilities = torch.log_softmax(logits, dim=1, out=logits)
         torch.gather(log_probabilities[: len(wanted)], 1, wanted, out=likelihoods[rows])
-        if slopes is not None:
+        if gradient is not None:
             probabilities = log_probabilities.exp_()
             probabilities.scatter_add_(1, wanted, probabilities.new_full(wanted.shape, -sharpness))
             probabilities[len(wanted) :] = 0.0
             grad_bias += probabilities.sum(dim=0)
-            slopes[rows] = probabilities
+            gradient[rows] = probabilities
     return torch.stack([-likelihoods.sum(), (own - likelihoods).sum()])

@@ -1,4 +1,4 @@
-"""A linear layer over filled-up rows is the layer itself: values, gradients, and nothing from the rows filled in."""
+"""A linear layer over padded rows is the layer itself: values, gradients, and nothing from the padding."""
 
 import pytest
 import torch
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from s2s.nn.linear import WHOLE, linear
 
 
-def values_and_gradients(layer: nn.Linear, inputs: Tensor, *, filled: bool) -> list[Tensor]:
+def values_and_gradients(layer: nn.Linear, inputs: Tensor, *, rows_padded: bool) -> list[Tensor]:
     layer.zero_grad()
     inputs = inputs.clone().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        outputs = linear(layer, inputs) if filled else layer(inputs)
+        outputs = linear(layer, inputs) if rows_padded else layer(inputs)
     outputs.backward(torch.linspace(-1.0, 1.0, outputs.numel()).view(outputs.shape).to(outputs.dtype))  # type: ignore[no-untyped-call]
     return [outputs.detach(), *(part.grad for part in (inputs, *layer.parameters()) if part.grad is not None)]
 
@@ -23,8 +23,8 @@ def test_values_and_gradients_are_the_layers_own(bias: bool, shape: tuple[int, i
     torch.manual_seed(1)
     layer = nn.Linear(12, 7, bias=bias)
     inputs = torch.randn(*shape, 12, dtype=dtype)
-    expected = values_and_gradients(layer, inputs, filled=False)
-    found = values_and_gradients(layer, inputs, filled=True)
+    expected = values_and_gradients(layer, inputs, rows_padded=False)
+    found = values_and_gradients(layer, inputs, rows_padded=True)
     assert len(found) == len(expected) == 3 + bias
     for one, other in zip(found, expected, strict=True):
         assert (one.shape, one.dtype) == (other.shape, other.dtype)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from s2s.nn import linear as linear_module
 from s2s.nn import loss as loss_module
 from s2s.nn.loss import CHUNK_POSITIONS, Loss, linear_cross_entropy
 
@@ -75,8 +76,8 @@ def test_it_equals_cross_entropy_whatever_the_chunk(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loss_module, "CHUNK_POSITIONS", {"cpu": chunk})
-        patch.setattr(loss_module, "LARGEST_SLOPES", held)
-        patch.setattr(loss_module, "WHOLE", whole)
+        patch.setattr(loss_module, "LARGEST_GRADIENT", held)
+        patch.setattr(linear_module, "WHOLE", whole)
         same(problem(positions, seed=seed), smoothing, rtol=1e-9, atol=1e-10)
 
 
@@ -131,3 +132,11 @@ def test_it_counts_its_tokens_and_only_the_smoothed_sum_has_a_gradient() -> None
     assert fast.tokens == 13
     assert fast.smoothed.requires_grad
     assert not fast.nats.requires_grad
+
+
+def test_a_second_derivative_is_refused() -> None:
+    given = problem(6)
+    loss = linear_cross_entropy(*given).smoothed.square()
+    (first,) = torch.autograd.grad(loss, given.hidden, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.square().sum().backward()  # type: ignore[no-untyped-call]

@@ -150,10 +150,10 @@ def test_gradients_of_a_batch_are_the_sum_of_its_rows_and_padding_gets_none(
     core = build(cell, layers, bidirectional=bidirectional)
     inputs, extras = drawn(core, cell, len(lengths), max(lengths))
     inputs.requires_grad_()
-    slopes = torch.randn(len(lengths), max(lengths), core.output_size).double()
+    grad_outputs = torch.randn(len(lengths), max(lengths), core.output_size).double()
 
     outputs, state = run(core, inputs, extras, torch.tensor(lengths))
-    total = (outputs * slopes).sum() + sum(part.square().sum() for part in state)
+    total = (outputs * grad_outputs).sum() + sum(part.square().sum() for part in state)
     together = torch.autograd.grad(total, [inputs, *core.parameters()])
     for row, length in enumerate(lengths):
         assert not together[0][row, length:].any()
@@ -161,7 +161,7 @@ def test_gradients_of_a_batch_are_the_sum_of_its_rows_and_padding_gets_none(
     total = torch.zeros(()).double()
     for row, length in enumerate(lengths):
         outputs, state = run(core, inputs[row : row + 1, :length], extras.row(row, length), None)
-        total = total + (outputs[0] * slopes[row, :length]).sum() + sum(part.square().sum() for part in state)
+        total = total + (outputs[0] * grad_outputs[row, :length]).sum() + sum(part.square().sum() for part in state)
     alone = torch.autograd.grad(total, [inputs, *core.parameters()])
     for one, other in zip(together, alone, strict=True):
         torch.testing.assert_close(one, other, **close)
@@ -270,8 +270,16 @@ def test_a_gru_of_a_real_size_equals_torchs(bidirectional: bool) -> None:
     torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(last, end, rtol=1e-4, atol=1e-5)
     weights = [inputs, *layer.parameters()]
-    slopes = torch.randn_like(slow)
-    found = torch.autograd.grad([fast, last], weights, [slopes, torch.ones_like(last)])
-    expected = torch.autograd.grad([slow, end], weights, [slopes, torch.ones_like(end)])
+    grad_outputs = torch.randn_like(slow)
+    found = torch.autograd.grad([fast, last], weights, [grad_outputs, torch.ones_like(last)])
+    expected = torch.autograd.grad([slow, end], weights, [grad_outputs, torch.ones_like(end)])
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_a_second_derivative_of_a_gru_is_refused() -> None:
+    inputs = torch.randn(2, 3, 3, requires_grad=True)
+    outputs, _ = run_gru(torch.nn.GRU(3, 4, batch_first=True), None, inputs, None, None)
+    (first,) = torch.autograd.grad(outputs.square().sum(), inputs, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.square().sum().backward()  # type: ignore[no-untyped-call]
