@@ -30,7 +30,7 @@ class Compute(NamedTuple):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def __str__(self) -> str:
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _processor()
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _cpu()
         precision = "bfloat16 autocast" if self.dtype == torch.bfloat16 else "float32"
         return f"{self.device} ({name}), {precision} ({self.reason})"
 
@@ -134,5 +134,5 @@ def _native_bfloat16(device: torch.device) -> bool:
     return bool(supported and supported())
 
 
-def _processor() -> str:
+def _cpu() -> str:
     return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"

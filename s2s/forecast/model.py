@@ -1,4 +1,4 @@
-"""The forecaster: recurrent layers over a window, and a head that says what comes after it."""
+"""The forecaster: recurrent layers over a window, and a head that forecasts what comes after it."""
 
 from typing import Literal
 
@@ -56,7 +56,7 @@ class Forecaster(nn.Module):
     def forward(self, inputs: Tensor, last: Tensor, gold: Tensor | None = None, rate: float = 0.0) -> Tensor:
         """(B, W, F), the targets' last values (B, K) -> the forecast (B, H, K, P).
 
-        A fed-back model reads each value of `gold` (B, H, K) with probability `rate`, by a coin for each, else its own.
+        A fed-back model reads each value of `gold` (B, H, K) with probability `rate`, independently, else its own.
         """
         masks = self._masks(inputs)
         hidden, state = self.recurrent(inputs, masks=masks)
@@ -97,25 +97,25 @@ class Forecaster(nn.Module):
         return torch.cat(steps, dim=1)
 
     def sample(self, inputs: Tensor, last: Tensor, paths: int, generator: torch.Generator) -> Tensor:
-        """Paths (paths, B, H, K) drawn from what is forecast, each step of a fed-back model from those before it.
+        """Paths (paths, B, H, K) sampled from the forecast, each step of a fed-back model from those before it.
 
         The window is read once, whatever the number of paths. Paths of fed-back quantiles are a little narrow: none
         leaves the outer quantiles of a step, since what lies beyond them is not forecast.
         """
         hidden, state = self.recurrent(inputs)
         first = self._head(hidden[:, -1], last, inputs)
-        drawn = self._draw(first.expand(paths, *first.shape), generator)
+        sampled = self._sampled(first.expand(paths, *first.shape), generator)
         if not self.fed_back:
-            return drawn
+            return sampled
         state = tuple(part.repeat(1, paths, 1) for part in state)
         window = None if self.linear is None else inputs.repeat(paths, 1, 1)
-        steps = [drawn[:, :, 0].flatten(0, 1)]
+        steps = [sampled[:, :, 0].flatten(0, 1)]
         for _ in range(1, self.horizon):
             fed = steps[-1]
             hidden, state = self.recurrent(fed[:, None], state)
             if window is not None:
                 window = torch.cat([window[:, 1:], fed[:, None]], dim=1)
-            steps.append(self._draw(self._head(hidden[:, -1], fed, window), generator)[:, 0])
+            steps.append(self._sampled(self._head(hidden[:, -1], fed, window), generator)[:, 0])
         return torch.stack(steps, dim=1).view(paths, -1, self.horizon, self.targets)
 
     def point(self, forecast: Tensor) -> Tensor:
@@ -152,8 +152,8 @@ class Forecaster(nn.Module):
         shape = (len(inputs), 1, self.recurrent.output_size)
         return [dropout_mask(inputs, self.dropout, shape=shape) for _ in self.recurrent.layers[1:]]
 
-    def _draw(self, forecast: Tensor, generator: torch.Generator) -> Tensor:
-        """(..., P) -> (...), a draw of each distribution."""
+    def _sampled(self, forecast: Tensor, generator: torch.Generator) -> Tensor:
+        """(..., P) -> (...), a sample of each distribution."""
         if self.output == "point":
             return forecast[..., 0]
         if self.output == "quantiles":
@@ -170,7 +170,7 @@ class Forecaster(nn.Module):
 def _interpolated(values: Tensor, levels: Tensor, at: Tensor) -> Tensor:
     """(..., Q) values at (Q,) levels -> their values at other levels (...), linearly.
 
-    Beyond the outer levels they are those at the ends, so that what is drawn by them is a little narrow.
+    Beyond the outer levels they are those at the ends, so that samples are a little narrow.
     """
     above = torch.searchsorted(levels, at.clamp(float(levels[0]), float(levels[-1]))).clamp(1, len(levels) - 1)
     low, high = levels[above - 1], levels[above]

@@ -21,10 +21,10 @@ CHUNK_LOGITS = 1 << 22
 
 
 class Prediction(NamedTuple):
-    """What a language model makes of a text."""
+    """Outputs of a language model for a text."""
 
     readout: Tensor
-    """(B, T, H), after dropout: what the logits are made of"""
+    """(B, T, H), after dropout: the input of the output layer"""
     hidden: Tensor
     """(B, T, H), before it"""
     state: State
@@ -166,7 +166,7 @@ def build_language_model(settings: Settings, vocabulary: int, *, members: int = 
 
 
 def build_members(settings: Settings, vocabulary: int, seeds: Sequence[int]) -> LanguageModel:
-    """One model of as many members as there are seeds, each with the weights that its seed draws alone."""
+    """One model of as many members as there are seeds, each with the weights of a single model of its seed."""
     together = build_language_model(settings, vocabulary, members=len(seeds))
     with torch.no_grad():
         for name, weight in together.named_parameters():
@@ -185,8 +185,8 @@ def build_members(settings: Settings, vocabulary: int, seeds: Sequence[int]) -> 
     return together
 
 
-def _inside(mask: Tensor, slope: Tensor) -> Tensor:
-    return slope * mask.to(slope.device)
+def _inside(mask: Tensor, gradient: Tensor) -> Tensor:
+    return gradient * mask.to(gradient.device)
 
 
 def member_weights(model: LanguageModel, weights: dict[str, Tensor], number: int) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Attention: a decoder's queries ask the positions that an encoder left."""
+"""Attention of a decoder's queries to the positions of an encoder's output."""
 
 import math
 from typing import Literal, NamedTuple
@@ -12,7 +12,7 @@ Score = Literal["dot", "scaled_dot", "general", "concat", "location"]
 
 
 class Memory(NamedTuple):
-    """What an encoder leaves. Keys are projected once per sentence, and nothing is tiled for a beam."""
+    """An encoder's output, for attention. Keys are projected once per sentence, and nothing is tiled for a beam."""
 
     keys: Tensor
     """(B, S, A)"""
@@ -27,7 +27,7 @@ class Memory(NamedTuple):
 
 
 def _rows(part: Tensor, rows: Tensor) -> Tensor:
-    """(B, S, ...), (b,) -> (b, S, ...), each in one piece: several times faster than by an index on a processor."""
+    """(B, S, ...), (b,) -> (b, S, ...), each contiguous: several times faster than indexing on a CPU."""
     return part.flatten(1).index_select(0, rows).view(-1, *part.shape[1:])
 
 
@@ -57,7 +57,7 @@ class Attention(nn.Module):
             self.position = nn.Linear(query_size, positions, bias=False)
 
     def keys(self, values: Tensor) -> Tensor:
-        """(B, S, M) -> (B, S, A), what queries are compared with."""
+        """(B, S, M) -> (B, S, A), the keys that queries are compared with."""
         return linear(self.key, values) if self.score in ("general", "concat") else values
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:

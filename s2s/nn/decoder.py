@@ -18,7 +18,7 @@ Choose = Callable[[Tensor, Tensor], Tensor]
 
 
 class DecoderState(NamedTuple):
-    """Where a decoder stands in B sentences with K hypotheses each."""
+    """The state of a decoder in B sentences with K hypotheses each."""
 
     layers: State
     """(L, B x K, H) each; row b x K + k is hypothesis k of sentence b"""
@@ -34,7 +34,7 @@ class DecoderState(NamedTuple):
 
 
 class DecoderOutput(NamedTuple):
-    """What a decoder gives for a step or for whole sentences."""
+    """Readout, attention and state of one step or of whole sentences."""
 
     readout: Tensor
     """(B x K, T, E)"""
@@ -52,7 +52,7 @@ class DecoderMasks(NamedTuple):
     readout: Tensor | None = None
 
     def at(self, step: int) -> "DecoderMasks":
-        """The part that one step sees."""
+        """The masks of one step."""
         layers = tuple(part for mask in self.layers if (part := at_step(mask, step)) is not None)
         return DecoderMasks(
             at_step(self.embedding, step), at_step(self.words, step), layers, at_step(self.readout, step)
@@ -100,8 +100,8 @@ class Bridge(nn.Module):
 class Decoder(nn.Module):
     """Recurrent layers with attention; one step, or whole sentences when nothing feeds back.
 
-    `luong`: all layers, then the top one asks (Luong et al. 2015, section 3). `gnmt`: the first layer
-    asks, and the layers above receive the context (Wu et al. 2016, section 3). The readout is
+    `luong`: all layers, then the top one attends (Luong et al. 2015, section 3). `gnmt`: the first layer
+    attends, and the layers above receive the context (Wu et al. 2016, section 3). The readout is
     tanh(W [h; c]) (Luong et al. 2015, equation 5) with E units, so that it can share the embedding.
     """
 
@@ -179,7 +179,7 @@ class Decoder(nn.Module):
         Without input feeding and `choose` this is one pass over whole sentences. `choose` decides at
         each step what is fed next; without it the given tokens are.
         """
-        masks = self._draw_masks(inputs)
+        masks = self._sample_masks(inputs)
         if not self.input_feeding and choose is None:
             embedded = _times(_times(self.embedding(inputs), masks.words), masks.embedding)
             return self._advance(embedded, state.layers, memory, masks)
@@ -189,7 +189,7 @@ class Decoder(nn.Module):
     def stepped(
         self, inputs: Tensor, state: DecoderState, memory: Memory, masks: DecoderMasks, choose: Choose | None
     ) -> DecoderOutput:
-        """As `forward`, step by step, with the masks of all steps."""
+        """Like `forward`, step by step, with the masks of all steps."""
         outputs: list[DecoderOutput] = []
         tokens = inputs[:, :1]
         for step in range(inputs.shape[1]):
@@ -227,7 +227,7 @@ class Decoder(nn.Module):
         readout = _times(torch.tanh(linear(self.readout, joined)), masks.readout)
         return DecoderOutput(readout, attention, DecoderState(last, readout if self.input_feeding else None))
 
-    def _draw_masks(self, inputs: Tensor) -> DecoderMasks:
+    def _sample_masks(self, inputs: Tensor) -> DecoderMasks:
         if not self.training:
             return DecoderMasks()
         weight, dropout, steps = self.embedding.weight, self.dropout, inputs.shape[1]

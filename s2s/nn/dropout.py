@@ -1,4 +1,4 @@
-"""Dropout masks, drawn once for a whole sequence so that every way of running it sees the same ones."""
+"""Dropout masks, sampled once for a whole sequence, so that every way of running it sees the same ones."""
 
 from math import prod
 from typing import NamedTuple
@@ -11,22 +11,22 @@ from torch import Tensor
 def dropout_mask(like: Tensor, probability: float, *, shape: tuple[int, ...]) -> Tensor:
     """A mask of 0 and 1 / (1 - probability), of that shape, in the type and on the device of `like`.
 
-    Each 64-bit random number gives four draws of 16 bits, since drawing is what dropout costs on a CPU; the
-    probability is exact to 1/65536.
+    Each 64-bit random number gives four 16-bit ones, since sampling is what dropout costs on a CPU; the probability is
+    exact to 1/65536.
     """
-    drawn = _draw(prod(shape), like.device)
+    sampled = _sample(prod(shape), like.device)
     threshold = min(round(probability * 65536) - 32768, 32767)  # one more would wrap around to the lowest
-    kept = torch.ge(drawn, threshold, out=torch.empty_like(drawn))  # a bool is several times slower to convert
+    kept = torch.ge(sampled, threshold, out=torch.empty_like(sampled))  # a bool is several times slower to convert
     scale = torch.tensor(1.0 / (1.0 - probability), dtype=like.dtype)
-    if like.dtype == torch.bfloat16:  # as wide as a draw: its bits, or none
+    if like.dtype == torch.bfloat16:  # as wide as the numbers: its bits, or none
         return kept.mul_(int(scale.view(torch.int16))).view(like.dtype).view(shape)
     return kept.view(shape).to(like.dtype).mul_(float(scale))
 
 
-def _draw(count: int, device: torch.device) -> Tensor:
+def _sample(count: int, device: torch.device) -> Tensor:
     """That many random 16-bit numbers.
 
-    On a processor by NumPy's SFC64, in a third of the time that torch takes, from a seed that torch draws.
+    On a CPU by NumPy's SFC64, in a third of the time that torch takes, from a seed that torch samples.
     """
     words = (count + 3) // 4
     if device.type == "cpu":
@@ -45,7 +45,7 @@ class Dropout(NamedTuple):
     variational: bool = False
 
     def mask(self, like: Tensor, probability: float, size: int, *, steps: int) -> Tensor | None:
-        """A mask for values (B, steps, size), with one draw for all steps if variational; None when it is off."""
+        """A mask for values (B, steps, size), one for all steps if variational; None when it is off."""
         if probability == 0.0:
             return None
         shape = (like.shape[0], 1 if self.variational else steps, size)
@@ -62,5 +62,5 @@ class Dropout(NamedTuple):
 
 
 def at_step(mask: Tensor | None, step: int) -> Tensor | None:
-    """(B, T or 1, F) -> (B, 1, F), the part of a mask that one step sees."""
+    """(B, T or 1, F) -> (B, 1, F), the part of a mask at one step."""
     return mask if mask is None or mask.shape[1] == 1 else mask[:, step : step + 1]

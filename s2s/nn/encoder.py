@@ -1,4 +1,4 @@
-"""The encoder: source tokens to a memory, one vector for each position."""
+"""The encoder: from source tokens to one vector for each position."""
 
 import torch
 from torch import Tensor, nn

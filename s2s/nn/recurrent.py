@@ -105,7 +105,7 @@ def run_layer(
 ) -> tuple[Tensor, State]:
     """(B, T, I), (D, B, H), (B,) -> outputs (B, T, D x H), zero beyond each length, and the last state.
 
-    `weights` stand in for the layer's own, by name, where they are given. A GRU on a processor takes the faster way of
+    `weights` stand in for the layer's own, by name, where they are given. A GRU on a CPU takes the faster way of
     `s2s.nn.gru`; all others are torch's own, packed where the lengths differ.
     """
     if isinstance(layer, nn.GRU) and inputs.device.type == "cpu" and inputs.shape[1] > 1:

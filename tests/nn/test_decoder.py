@@ -104,8 +104,8 @@ def compare(one: DecoderOutput, other: DecoderOutput) -> None:
     torch.testing.assert_close(one.state.feed, other.state.feed, **near)
 
 
-def gradients(decoder: Decoder, source: Source, output: DecoderOutput, slopes: Tensor) -> list[Tensor]:
-    total = (decoder.logits(output.readout) * slopes).sum() + sum(part.sum() for part in output.state.layers)
+def gradients(decoder: Decoder, source: Source, output: DecoderOutput, grad_outputs: Tensor) -> list[Tensor]:
+    total = (decoder.logits(output.readout) * grad_outputs).sum() + sum(part.sum() for part in output.state.layers)
     leaves = [source.values, *source.state, *decoder.parameters()]
     found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
     return [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, found, strict=True)]
@@ -123,11 +123,11 @@ def test_forward_equals_the_loop_over_step(cell: Cell, score: Score | Literal["n
     torch.manual_seed(9)
     whole = decoder(inputs, start, memory)
     torch.manual_seed(9)
-    steps = looped(decoder, inputs, start, memory, decoder._draw_masks(inputs))
+    steps = looped(decoder, inputs, start, memory, decoder._sample_masks(inputs))
     compare(whole, steps)
-    slopes = torch.randn(SENTENCES, STEPS, VOCABULARY).double()
-    mine = gradients(decoder, source, whole, slopes)
-    for one, other in zip(mine, gradients(decoder, source, steps, slopes), strict=True):
+    grad_outputs = torch.randn(SENTENCES, STEPS, VOCABULARY).double()
+    mine = gradients(decoder, source, whole, grad_outputs)
+    for one, other in zip(mine, gradients(decoder, source, steps, grad_outputs), strict=True):
         torch.testing.assert_close(one, other, **near)
     torch.manual_seed(9)
     compare(whole, decoder(inputs, start, memory, choose=lambda gold, logits: gold))
