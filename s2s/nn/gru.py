@@ -64,8 +64,9 @@ class _Gru(torch.autograd.Function):
         shape, count = (directions, steps, batch, -1), steps * batch
         with torch.autocast(inputs.device.type, enabled=False):
             rows = empty_padded(weight_ih.new_empty(directions, 0, inputs.shape[2]), count)
-            timed = torch.stack(_turned([inputs.transpose(0, 1)] * directions))
-            rows[:, :count] = timed.flatten(1, 2)
+            turned = _turned([inputs.transpose(0, 1)] * directions)
+            for place, timed in zip(rows[:, :count].view(shape), turned, strict=True):
+                place.copy_(timed)
             gates = torch.baddbmm(bias, rows, weight_ih.mT)[:, :count].view(shape)
             if valid is not None:
                 # Where the update gate is one, no gradient reaches a gate: the backward pass needs no mask for them.
@@ -115,8 +116,10 @@ def _turned(directions: Iterable[Tensor]) -> list[Tensor]:
 
 def _products(gradients: Tensor, factors: Tensor) -> Tensor:
     """(D, N, O), (D, N or more, I) -> a weight's gradient (D, O, I); in bfloat16 faster than batched."""
-    pairs = zip(gradients, factors[:, : gradients.shape[1]], strict=True)
-    return torch.stack([gradient.t() @ factor for gradient, factor in pairs])
+    products = gradients.new_empty(len(gradients), gradients.shape[2], factors.shape[2])
+    for gradient, factor, product in zip(gradients, factors, products, strict=True):
+        torch.mm(gradient.t(), factor[: len(gradient)], out=product)
+    return products
 
 
 def _run(gates: Tensor, states: Tensor, weight_hh: Tensor, inner_bias: Tensor) -> Tensor:
