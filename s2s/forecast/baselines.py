@@ -59,17 +59,14 @@ def fit_autoregression(series: Floats, order: int) -> Autoregression:
 def choose_autoregression(train: Floats) -> Autoregression:
     """The order with the least AIC (Akaike 1974) on the training part, all orders fitted to the same rows."""
     most = min(LARGEST_ORDER, max(1, len(train) // 4))
-    best: tuple[float, int] | None = None
-    for order in range(1, most + 1):
+
+    def criterion(order: int) -> float:
         part = train[most - order :]
-        fitted = fit_autoregression(part, order)
         rows = np.arange(order, len(part))
-        errors = part[rows] - fitted.forecast(part, rows, 1)[:, 0]
-        criterion = len(rows) * np.log(max(float(np.mean(errors**2)), 1e-300)) + 2 * (order + 1)
-        if best is None or criterion < best[0]:
-            best = criterion, order
-    assert best is not None
-    return fit_autoregression(train, best[1])
+        errors = part[rows] - fit_autoregression(part, order).forecast(part, rows, 1)[:, 0]
+        return float(len(rows) * np.log(max(float(np.mean(errors**2)), 1e-300)) + 2 * (order + 1))
+
+    return fit_autoregression(train, min(range(1, most + 1), key=criterion))
 
 
 def naive_errors(known: Floats) -> Floats:
