@@ -16,8 +16,8 @@ from s2s.nn.graphs import CAPTURED_WHEN_SEEN
 from s2s.training.forcing import ScheduledSampling
 from s2s.training.graphs import Pass, ReplayedPass, capture_cuda
 from s2s.translation.model import Seq2Seq
+from s2s.translation.search.beam import beam_search
 from s2s.translation.search.graphs import ReplayedStep
-from s2s.translation.search.greedy import greedy_search
 from s2s.translation.search.hypotheses import SearchOptions
 from s2s.translation.search.step import Stepper
 from tests.translation.test_model import batch_of, build, drawn, small
@@ -156,13 +156,13 @@ def check_search(device: str, feeding: bool) -> None:
         batch = batch_of(drawn(LENGTHS, seed))
         longest = torch.full((len(LENGTHS),), 20)
         found, expected = (
-            greedy_search(
-                step, stepper.begin(batch.source.to(device), batch.source_lengths), SearchOptions(),
+            beam_search(
+                step, stepper.begin(batch.source.to(device), batch.source_lengths), SearchOptions(), beam=1,
                 max_lengths=longest, min_lengths=longest // 2, device=device,
             )
             for step in (replayed, stepper)
         )  # fmt: skip
-        assert [each.tokens for each in found] == [each.tokens for each in expected], f"batch {seed}"
+        assert [each.tokens for [each] in found] == [each.tokens for [each] in expected], f"batch {seed}"
     assert replayed.graphs.kept
 
 

@@ -14,7 +14,7 @@ from s2s.benchmark.rates import alternate
 from s2s.benchmark.textbook import Textbook
 from s2s.device import Compute
 from s2s.errors import RunError
-from s2s.text.tokenizer import END
+from s2s.text.special import framed
 from s2s.translation.scores import quick_bleu, tokenization_for
 from s2s.translation.translator import EXTRA_TOKENS, Translator
 
@@ -120,7 +120,7 @@ def _textbook(translator: Translator, lines: Sequence[str]) -> Callable[[str], s
     ratio = translator.decoding.max_length_ratio
 
     def translate(line: str) -> str:
-        tokens = [*translator.source.encode(line), END]
+        tokens = framed(translator.source.encode(line))
         return translator.target.decode(model.greedy(tokens, int(len(tokens) * ratio) + EXTRA_TOKENS))
 
     for line in lines[:3]:

@@ -25,7 +25,7 @@ from s2s.text.batches import collate
 from s2s.training.trainer import Trainer
 from s2s.translation.pairs import open_splits
 from s2s.translation.recipe import TableSplit, TranslationData, TranslationRecipe
-from s2s.translation.search.greedy import greedy_search
+from s2s.translation.search.beam import beam_search
 from s2s.translation.search.hypotheses import SearchOptions
 from s2s.translation.search.step import Stepper
 from s2s.translation.task import TranslationTask, prepare
@@ -155,11 +155,11 @@ def _greedy_rate(stepper: Stepper, rows: list[list[int]]) -> float:
     lengths = torch.full((len(rows),), length)
     device = stepper.device
     source = torch.tensor(rows, device=device)
-    limits = {"max_lengths": lengths, "min_lengths": lengths, "source_lengths": lengths}
+    limits: dict[str, Any] = {"max_lengths": lengths, "min_lengths": lengths, "source_lengths": lengths}
     seconds = []
     for _ in range(4):
         begin = time.perf_counter()
-        greedy_search(stepper, stepper.begin(source, lengths), SearchOptions(), **limits, device=device)
+        beam_search(stepper, stepper.begin(source, lengths), SearchOptions(), beam=1, **limits, device=device)
         seconds.append(time.perf_counter() - begin)
     return len(rows) * length / median(seconds[1:])
 

@@ -44,6 +44,7 @@ class Attention(nn.Module):
     def __init__(self, score: Score, *, query_size: int, memory_size: int, attention_size: int, positions: int) -> None:
         super().__init__()
         self.score = score
+        self.by_products = score in ("dot", "scaled_dot", "general")
         self.scale = 1.0 / math.sqrt(query_size) if score in ("scaled_dot", "general") else 1.0
         if score in ("dot", "scaled_dot"):
             assert query_size == memory_size, "the recipe refuses dot attention between unequal sizes"
@@ -57,8 +58,9 @@ class Attention(nn.Module):
             self.position = nn.Linear(query_size, positions, bias=False)
 
     def keys(self, values: Tensor) -> Tensor:
-        """(B, S, M) -> (B, S, A), the keys that queries are compared with."""
-        return linear(self.key, values) if self.score in ("general", "concat") else values
+        """(B, S, M) -> (B, S, A), the keys that queries are compared with; scaled where the score is a product."""
+        keys = linear(self.key, values) if self.score in ("general", "concat") else values
+        return keys if self.scale == 1.0 else keys * self.scale
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """(B, Q, H) -> contexts (B, Q, M) and weights (B, Q, S), which sum to one over valid positions."""
@@ -76,4 +78,4 @@ class Attention(nn.Module):
             scores: Tensor = self.position(queries)
             missing = memory.valid.shape[1] - scores.shape[2]
             return nn.functional.pad(scores, (0, missing), value=-torch.inf)
-        return torch.bmm(queries, memory.keys.to(queries.dtype).transpose(1, 2)) * self.scale
+        return torch.bmm(queries, memory.keys.to(queries.dtype).transpose(1, 2))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from s2s.device import product_type
 from s2s.nn.dropout import dropout_mask
 from s2s.nn.gru import run_gru
 
@@ -105,10 +106,11 @@ def run_layer(
 ) -> tuple[Tensor, State]:
     """(B, T, I), (D, B, H), (B,) -> outputs (B, T, D x H), zero beyond each length, and the last state.
 
-    `weights` stand in for the layer's own, by name, where they are given. A GRU on a CPU takes the faster way of
-    `s2s.nn.gru`; all others are torch's own, packed where the lengths differ.
+    `weights` stand in for the layer's own, by name, where they are given. A GRU on a CPU takes `s2s.nn.gru`, which is
+    faster with gradients or in bfloat16; all others are torch's own, packed where the lengths differ.
     """
-    if isinstance(layer, nn.GRU) and inputs.device.type == "cpu" and inputs.shape[1] > 1:
+    trained = torch.is_grad_enabled() or product_type(inputs) != torch.float32
+    if isinstance(layer, nn.GRU) and inputs.device.type == "cpu" and inputs.shape[1] > 1 and trained:
         valid = None if lengths is None else positions_valid(lengths, inputs.shape[1], inputs.device)
         outputs, last = run_gru(layer, weights, inputs, None if state is None else state[0], valid)
         return outputs, (last,)

@@ -1,8 +1,5 @@
 """The translator's model: an encoder, an attention and a decoder."""
 
-from typing import NamedTuple
-
-import torch
 from torch import Tensor, nn
 
 from s2s.nn.attention import Attention, Memory
@@ -13,26 +10,6 @@ from s2s.nn.encoder import Encoder
 from s2s.nn.loss import Loss, linear_cross_entropy
 from s2s.nn.recurrent import State, initialize, positions_valid
 from s2s.translation.recipe import Seq2SeqModel
-
-
-class Hypotheses(NamedTuple):
-    """The state of a search over B sentences with K hypotheses each."""
-
-    decoder: DecoderState
-    memory: Memory
-
-    def reorder(self, parents: Tensor) -> "Hypotheses":
-        """(B, K'), for each new hypothesis the old one that it continues."""
-        sentences = self.memory.valid.shape[0]
-        width = self.decoder.layers[0].shape[1] // sentences
-        first = torch.arange(sentences, device=parents.device)[:, None] * width
-        return Hypotheses(self.decoder.rows((first + parents).reshape(-1)), self.memory)
-
-    def keep(self, sentences: Tensor) -> "Hypotheses":
-        """(b,), the sentences that stay."""
-        width = self.decoder.layers[0].shape[1] // self.memory.valid.shape[0]
-        rows = sentences[:, None] * width + torch.arange(width, device=sentences.device)
-        return Hypotheses(self.decoder.rows(rows.reshape(-1)), self.memory.keep(sentences))
 
 
 class Seq2Seq(nn.Module):
@@ -51,10 +28,10 @@ class Seq2Seq(nn.Module):
         keys = values if attention is None else attention.keys(values)
         return Memory(keys, values, valid), state
 
-    def begin(self, source: Tensor, lengths: Tensor) -> Hypotheses:
-        """(B, S), (B,) on the CPU -> where a search starts, K = 1."""
-        memory, state = self.encode(source, lengths)
-        return Hypotheses(self.decoder.start(state), memory)
+    def begin(self, source: Tensor, lengths: Tensor) -> tuple[DecoderState, Memory]:
+        """(B, S), (B,) on the CPU -> the decoder's first state and the memory."""
+        memory, last = self.encode(source, lengths)
+        return self.decoder.start(last), memory
 
     def forward(self, source: Tensor, lengths: Tensor, inputs: Tensor, choose: Choose | None = None) -> DecoderOutput:
         """(B, S), (B,) on the CPU, (B, T) -> readout (B, T, E) and attention (B, T, S)."""

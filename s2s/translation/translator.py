@@ -18,16 +18,16 @@ from s2s.errors import RunError
 from s2s.nn.weights import load_tensors, put_weights
 from s2s.run import RunFolder, read_run
 from s2s.text.batches import GPU_WIDTH, pad
-from s2s.text.tokenizer import END, PAD, START, UNKNOWN, Tokenizer, load_tokenizers
+from s2s.text.special import PAD, START, UNKNOWN, framed
+from s2s.text.tokenizer import Tokenizer, load_tokenizers
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.recipe import Decoding, TranslationRecipe
 from s2s.translation.scores import has_loop
-from s2s.translation.search.beam import JointState, beam_search, combine
+from s2s.translation.search.beam import AnyState, JointState, Step, beam_search, combine
 from s2s.translation.search.graphs import ReplayedStep
-from s2s.translation.search.greedy import greedy_search
 from s2s.translation.search.hypotheses import Hypothesis, SearchOptions
-from s2s.translation.search.single import SingleSearch
-from s2s.translation.search.step import Stepper
+from s2s.translation.search.lone import lone_search, serves
+from s2s.translation.search.step import FEW_ROWS, Int8Affine, State, Stepper
 
 log = logging.getLogger("s2s")
 
@@ -86,7 +86,7 @@ class Translator:
         self.models = [model.to(compute.device) for model in models]
         self.steppers = [Stepper(model, compute.dtype) for model in self.models]
         on_gpu = compute.device.type == "cuda"
-        self._step = combine([ReplayedStep(stepper) for stepper in self.steppers] if on_gpu else self.steppers)
+        self.steps: list[Step[State]] = [ReplayedStep(each) if on_gpu else each for each in self.steppers]
         self.source = source
         self.target = target
         self.decoding = decoding
@@ -95,10 +95,10 @@ class Translator:
         self.has_warned = False
 
     @cached_property
-    def _single(self) -> SingleSearch | None:
-        """For a line alone, where the model suits it."""
-        alone = len(self.steppers) == 1 and SingleSearch.suits(self.steppers[0])
-        return SingleSearch(self.steppers[0]) if alone else None
+    def _int8(self) -> list[Stepper] | None:
+        """What searches few hypotheses in bfloat16 on a CPU: int8 weights are read in half the time."""
+        rounds = self.compute.dtype == torch.bfloat16 and self.compute.device.type == "cpu"
+        return [Stepper(model, int8=True) for model in self.models] if rounds and Int8Affine.is_right() else None
 
     @classmethod
     def load(cls, *runs: str | Path, device: str = "auto", precision: Precision = "float32") -> Self:
@@ -209,49 +209,56 @@ class Translator:
             coverage_penalty=decoding.coverage_penalty,
             keep_attention=attention,
         )
-        framed = [[*tokens, END] for tokens in sources]
-        longest = [int(len(tokens) * decoding.max_length_ratio) + EXTRA_TOKENS for tokens in framed]
+        sentences = [framed(tokens) for tokens in sources]
+        longest = [int(len(tokens) * decoding.max_length_ratio) + EXTRA_TOKENS for tokens in sentences]
         shortest = [
             min(int(len(tokens) * decoding.min_length_ratio), most)
-            for tokens, most in zip(framed, longest, strict=True)
+            for tokens, most in zip(sentences, longest, strict=True)
         ]
-        greedy = beam == 1 and not options.no_repeat_ngram and not options.coverage_penalty
-        if greedy and len(sources) == 1 and self._single is not None:
-            return [[self._single(framed[0], options, longest=longest[0], shortest=shortest[0])]]
-        tokens, lengths = pad(framed), torch.tensor([len(tokens) for tokens in framed])
+        tokens, lengths = pad(sentences), torch.tensor([len(tokens) for tokens in sentences])
         if device.type == "cuda":  # of few widths: a graph is captured for each
             tokens = functional.pad(tokens, (0, -tokens.shape[1] % GPU_WIDTH), value=PAD)
         tokens = tokens.to(device)
-        limits = {
-            "max_lengths": torch.tensor(longest),
-            "min_lengths": torch.tensor(shortest),
-            "source_lengths": lengths,
-        }
+        few = self._int8 if len(sources) * beam <= FEW_ROWS else None
+        steppers, steps = (few, list[Step[State]](few)) if few else (self.steppers, self.steps)
+        if len(sources) == len(steppers) == 1 and serves(steppers[0], options):
+            limit = {"longest": longest[0], "shortest": shortest[0]}
+            return [lone_search(steppers[0], sentences[0], options, beam=beam, nbest=nbest, **limit)]
         with self.compute.autocast():
-            begin = JointState([stepper.begin(tokens, lengths) for stepper in self.steppers])
-        if greedy:
-            return [[found] for found in greedy_search(self._step, begin, options, **limits, device=device)]
-        return beam_search(self._step, begin, options, beam=beam, nbest=nbest, **limits, device=device)
+            states = [stepper.begin(tokens, lengths) for stepper in steppers]
+
+        def search(step: Step[AnyState], state: AnyState) -> list[list[Hypothesis]]:
+            return beam_search(
+                step,
+                state,
+                options,
+                beam=beam,
+                nbest=nbest,
+                max_lengths=torch.tensor(longest),
+                min_lengths=torch.tensor(shortest),
+                source_lengths=lengths,
+                device=device,
+            )
+
+        return search(combine(steps), JointState(states)) if len(steps) > 1 else search(steps[0], states[0])
 
     def _translation(self, source: list[int], hypotheses: list[Hypothesis]) -> Translation:
         best = hypotheses[0]
-        text = self._text(best)
+        nbest = tuple(Alternative(self._text(each), each.score, each.log_probability) for each in hypotheses)
         raised = {
             "truncated": best.truncated,
-            "repeats": has_loop(text.split()),
+            "repeats": has_loop(nbest[0].text.split()),
             "long": self._is_long(source),
         }
-        tokens = best.tokens if best.truncated else [*best.tokens, END]
+        tokens = best.tokens if best.truncated else framed(best.tokens)
         return Translation(
-            text,
-            best.score,
-            best.log_probability,
+            *nbest[0],
             tuple(flag for flag, stands in raised.items() if stands),
             tuple(self.target.token(token) for token in tokens),
             tuple(best.log_probabilities),
-            tuple(self.source.token(token) for token in [*source, END]),
+            tuple(self.source.token(token) for token in framed(source)),
             best.attention,
-            tuple(Alternative(self._text(each), each.score, each.log_probability) for each in hypotheses),
+            nbest,
         )
 
     def _text(self, hypothesis: Hypothesis) -> str:

@@ -11,7 +11,7 @@ from s2s.text.batches import collate
 from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.recipe import Seq2SeqModel
-from s2s.translation.search.greedy import greedy_search
+from s2s.translation.search.beam import beam_search
 from s2s.translation.search.hypotheses import SearchOptions
 from s2s.translation.search.step import Stepper
 
@@ -48,7 +48,7 @@ def test_loss_gradients_and_greedy_search_are_the_same(cell: str, wiring: str, a
         for row in PAIRS[0]:
             source, lengths = torch.tensor([[*row, END]]), torch.tensor([len(row) + 1])
             begin = stepper.begin(source, lengths)
-            [found] = greedy_search(stepper, begin, options, max_lengths=torch.tensor([9]))
+            [[found]] = beam_search(stepper, begin, options, beam=1, max_lengths=torch.tensor([9]))
             assert Textbook(model).eval().greedy([*row, END], 9) == found.tokens
 
 

@@ -13,18 +13,16 @@ from torch import Tensor
 
 import s2s.translation.search.step
 from s2s.errors import RunError
-from s2s.nn.embedding import Embedding
+from s2s.nn.attention import Memory
+from s2s.nn.decoder import DecoderState
 from s2s.text.batches import Batch, collate
 from s2s.text.special import END, PAD, START
-from s2s.translation.model import Hypotheses, Seq2Seq, build_seq2seq
+from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.recipe import Dropout, Seq2SeqModel
 from s2s.translation.search.beam import Step, StepOutput, beam_search
-from s2s.translation.search.greedy import greedy_search
 from s2s.translation.search.hypotheses import SearchOptions
-from s2s.translation.search.reading import Encoding, Reader
-from s2s.translation.search.rows import Exact, Rounded
-from s2s.translation.search.single import SingleSearch, _Step
-from s2s.translation.search.step import Affine, Inputs, Stepper
+from s2s.translation.search.lone import lone_search, serves
+from s2s.translation.search.step import Affine, Int8Affine, Stepper, _Reader
 
 VOCABULARY = 12
 FORBIDDEN = (PAD, START)
@@ -103,6 +101,26 @@ def test_padding_changes_neither_loss_nor_gradients(shape: Shape) -> None:
             torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
 
 
+class Hypotheses(NamedTuple):
+    """The state of a search by the decoder's own step."""
+
+    decoder: DecoderState
+    memory: Memory
+
+    def reorder(self, parents: Tensor) -> "Hypotheses":
+        width = self.decoder.layers[0].shape[1] // len(self.memory.valid)
+        return self._of(torch.arange(len(parents))[:, None] * width + parents, self.memory)
+
+    def keep(self, sentences: Tensor) -> "Hypotheses":
+        width = self.decoder.layers[0].shape[1] // len(self.memory.valid)
+        return self._of(sentences[:, None] * width + torch.arange(width), self.memory.keep(sentences))
+
+    def _of(self, rows: Tensor, memory: Memory) -> "Hypotheses":
+        layers = tuple(part[:, rows.flatten()] for part in self.decoder.layers)
+        feed = None if self.decoder.feed is None else self.decoder.feed[rows.flatten()]
+        return Hypotheses(DecoderState(layers, feed), memory)
+
+
 def step_of(model: Seq2Seq) -> Step[Hypotheses]:
     """A model as the search sees it, by the decoder's own step."""
 
@@ -122,12 +140,14 @@ def test_the_steps_of_a_search_are_those_of_the_decoder(shape: Shape) -> None:
     stepper, slow = Stepper(model), step_of(model)
     fast_state, slow_state = (
         stepper.begin(batch.source, batch.source_lengths),
-        model.begin(batch.source, batch.source_lengths),
+        Hypotheses(*model.begin(batch.source, batch.source_lengths)),
     )
     tokens = torch.full((3, 1), START)
     for width in (2, 2, 1):
         fast, expected = stepper(tokens, fast_state), slow(tokens, slow_state)
-        torch.testing.assert_close(fast.log_probabilities, expected.log_probabilities, rtol=1e-5, atol=1e-5)
+        near = fast.log_probabilities[..., :VOCABULARY]
+        assert torch.all(fast.log_probabilities[..., VOCABULARY:] == -torch.inf)
+        torch.testing.assert_close(near, expected.log_probabilities, rtol=1e-5, atol=1e-5)
         if expected.attention is not None:
             torch.testing.assert_close(fast.attention, expected.attention, rtol=1e-5, atol=1e-5)
         parents = torch.randint(tokens.shape[1], (3, width))
@@ -143,155 +163,156 @@ def test_bfloat16_steps_are_near(shape: Shape) -> None:
     stepper = Stepper(model, torch.bfloat16)
     tokens = torch.full((2, 1), START)
     output = stepper(tokens, stepper.begin(batch.source, batch.source_lengths))
-    near = output.log_probabilities
+    near = output.log_probabilities[..., :VOCABULARY]
     assert output.exact is not None
     two = near[:, 0].topk(2, dim=1)
     logits = output.exact(np.array([1]), two.indices[1:].numpy())
     assert float(logits[0, 0] - logits[0, 1]) == pytest.approx(float(two.values[1, 0] - two.values[1, 1]), abs=0.05)
-    exact = step_of(model)(tokens, model.begin(batch.source, batch.source_lengths)).log_probabilities
+    exact = step_of(model)(tokens, Hypotheses(*model.begin(batch.source, batch.source_lengths))).log_probabilities
     assert near.dtype == torch.float32
     torch.testing.assert_close(near, exact, rtol=0.02, atol=0.05)
 
 
 @pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("largest", [0, 1 << 20])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @torch.inference_mode()
-def test_one_sentence_is_read_as_the_encoder_reads_it(shape: Shape, layers: int) -> None:
-    encoder = build(shape.model(encoder_layers=layers), seed=3, spread=0.8).eval().encoder
-    reader = Reader(Encoding(encoder))
-    for tokens in ([5, 6, 7, 5, 4], [END], [9, 5, 8, END]):
-        state, values = reader(tokens)
-        expected = encoder(torch.tensor([tokens]), torch.tensor([len(tokens)]))
-        torch.testing.assert_close((values[None], state), expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("largest", [0, 9 * 4])
-@torch.inference_mode()
-def test_shares_of_tokens_are_kept_where_there_is_room(monkeypatch: pytest.MonkeyPatch, largest: int) -> None:
+def test_one_sentence_is_read_as_the_encoder_reads_it(
+    shape: Shape, largest: int, layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(s2s.translation.search.step, "LARGEST_TABLE", largest)
-    embedding = Embedding(9, 3)
-    into = Affine(torch.randn(5, 4), torch.randn(4))  # two of its inputs stand behind the embedding
-    inputs = Inputs(embedding, into, 3, 9)
-    for tokens in [4], [4, 6, 4, 5], [7, 4, 8, 7], [8, 6]:
-        expected = embedding(torch.tensor(tokens)) @ into.weight[:3] + into.bias
-        shares = inputs(torch.tensor(tokens))
-        torch.testing.assert_close(shares, expected)
-        shares.zero_()  # as a cell uses them up
-        np.testing.assert_allclose(inputs.one(tokens[-1]), expected[-1], rtol=1e-5, atol=1e-6)
-    assert np.flatnonzero(inputs.known).tolist() == ([4, 5, 6, 7, 8] if largest else [])
-    inputs.meet_all()
-    torch.testing.assert_close(inputs(torch.arange(9)), embedding(torch.arange(9)) @ into.weight[:3] + into.bias)
-    assert inputs.known.all()
-    assert len(inputs.known) == (9 if largest else 0)
+    encoder = build(shape.model(encoder_layers=layers), seed=3, spread=0.8).eval().encoder
+    reader = _Reader(encoder)
+    for tokens in ([5, 6, 7, 5, 4], [END], [9, 5, 8, END]):
+        values, state = reader(tokens)
+        expected = encoder(torch.tensor([tokens]), torch.tensor([len(tokens)]))
+        torch.testing.assert_close((torch.from_numpy(values)[None], state), expected, rtol=1e-5, atol=1e-6)
 
 
+@torch.inference_mode()
+def test_a_step_without_a_table_is_one_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build(small(), spread=0.8).eval()
+    batch = batch_of(drawn([(5, 1), (2, 1)]))
+    kept = Stepper(model)
+    monkeypatch.setattr(s2s.translation.search.step, "LARGEST_TABLE", 0)
+    computed = Stepper(model)
+    assert kept.tokens.shape != computed.tokens.shape
+    for tokens in (torch.tensor([[START], [START]]), torch.tensor([[7], [4]])):
+        one, other = (each(tokens, each.begin(batch.source, batch.source_lengths)) for each in (kept, computed))
+        torch.testing.assert_close(one.log_probabilities, other.log_probabilities)
+
+
+LONE_LIMITS = [(12, 0), (1, 0), (70, 66)]
+
+
+@pytest.mark.parametrize("beam", [1, 4])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @torch.inference_mode()
-def test_the_search_of_one_sentence_is_the_greedy_search(shape: Shape) -> None:
+def test_the_search_of_one_sentence_is_the_beam_search(shape: Shape, beam: int) -> None:
     stepper = Stepper(build(shape.model(), seed=3, spread=0.8).eval())
-    if shape.attention in ("concat", "location"):
-        assert not SingleSearch.suits(stepper)
-        return
-    single = SingleSearch(stepper)
     options = SearchOptions(forbidden=FORBIDDEN, length_normalization="gnmt", keep_attention=True)
-    for (source, _), longest, shortest in zip(drawn([(5, 1), (1, 1), (9, 1)]), (12, 1, 70), (0, 0, 66), strict=True):
+    if shape.attention in ("concat", "location"):
+        assert not serves(stepper, options)
+        return
+    for (source, _), (longest, shortest) in zip(drawn([(5, 1), (1, 1), (9, 1)]), LONE_LIMITS, strict=True):
         batch = batch_of([(source, [])])
+        nbest = {"beam": beam, "nbest": max(1, beam - 1)}
+        lone = lone_search(stepper, batch.source[0].tolist(), options, longest=longest, shortest=shortest, **nbest)
         begin = stepper.begin(batch.source, batch.source_lengths)
-        found = single(batch.source[0].tolist(), options, longest=longest, shortest=shortest)
         limits = {"max_lengths": torch.tensor([longest]), "min_lengths": torch.tensor([shortest])}
-        (expected,) = greedy_search(stepper, begin, options, **limits, source_lengths=batch.source_lengths)
-        assert (found.tokens, found.truncated) == (expected.tokens, expected.truncated)
-        assert found.log_probabilities == pytest.approx(expected.log_probabilities, rel=1e-4, abs=1e-5)
-        assert found.score == pytest.approx(expected.score, rel=1e-4, abs=1e-5)
-        if shape.attention == "none":
-            assert found.attention is None
-        else:
-            np.testing.assert_allclose(found.attention, expected.attention, rtol=1e-4, atol=1e-5)
+        [whole] = beam_search(stepper, begin, options, **nbest, **limits, source_lengths=batch.source_lengths)
+        for found, expected in zip(lone, whole, strict=True):
+            assert (found.tokens, found.truncated) == (expected.tokens, expected.truncated)
+            assert found.log_probabilities == pytest.approx(expected.log_probabilities, rel=1e-4, abs=1e-5)
+            assert found.score == pytest.approx(expected.score, rel=1e-4, abs=1e-5)
+            if shape.attention == "none":
+                assert found.attention is None
+            else:
+                np.testing.assert_allclose(found.attention, expected.attention, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.attention in ("dot", "none")], ids=str)
 @torch.inference_mode()
 def test_the_search_of_one_sentence_goes_through_residual_layers(shape: Shape) -> None:
     stepper = Stepper(build(shape.model(decoder_layers=4, encoder_layers=3), seed=3, spread=0.8).eval())
-    single, options = SingleSearch(stepper), SearchOptions(forbidden=FORBIDDEN)
-    batch = batch_of([([5, 6, 7, 8], [])])
+    options, batch = SearchOptions(forbidden=FORBIDDEN), batch_of([([5, 6, 7, 8], [])])
+    [found] = lone_search(stepper, batch.source[0].tolist(), options, beam=3, nbest=1, longest=9, shortest=8)
     begin = stepper.begin(batch.source, batch.source_lengths)
-    found = single(batch.source[0].tolist(), options, longest=9, shortest=8)
     limits = {"max_lengths": torch.tensor([9]), "min_lengths": torch.tensor([8])}
-    (expected,) = greedy_search(stepper, begin, options, **limits, source_lengths=batch.source_lengths)
+    [[expected]] = beam_search(stepper, begin, options, beam=3, **limits, source_lengths=batch.source_lengths)
     assert found.tokens == expected.tokens
     assert found.log_probabilities == pytest.approx(expected.log_probabilities, rel=1e-4, abs=1e-5)
 
 
-def test_weights_of_8_bits_are_used_wherever_torch_multiplies_them_rightly() -> None:
+@pytest.mark.parametrize("grain", [1.0, 8.0])
+@torch.inference_mode()
+def test_the_search_of_one_sentence_orders_ties_as_the_beam_search_does(grain: float) -> None:
+    """Weights of zero but for the output's bias, whose few values make most tokens equal."""
+    model = build(small(), vocabulary=300).eval()
+    for name, weight in model.named_parameters():
+        weight.zero_()
+        if name == "decoder.output.bias":
+            weight.copy_((torch.randn(300, generator=torch.Generator().manual_seed(1)) * 8 / grain).round() * grain / 4)
+    stepper, options = Stepper(model), SearchOptions(forbidden=FORBIDDEN)
+    lone = lone_search(stepper, [5, END], options, beam=7, nbest=7, longest=4, shortest=0)
+    begin = stepper.begin(torch.tensor([[5, END]]), torch.tensor([2]))
+    [whole] = beam_search(stepper, begin, options, beam=7, nbest=7, max_lengths=torch.tensor([4]))
+    assert [each.tokens for each in lone] == [each.tokens for each in whole]
+
+
+def test_int8_weights_are_used_wherever_torch_multiplies_them_rightly() -> None:
     """Otherwise a fault of ours would skip the tests below."""
     torch.manual_seed(1)
-    weight, row = torch.randint(-127, 128, (64, 64), dtype=torch.int8), torch.randn(1, 64).bfloat16()
-    product = torch._weight_int8pack_mm(row, weight, torch.full((64,), 0.01, dtype=torch.bfloat16)).float()
-    right = torch.allclose(product, row.float() @ weight.float().t() * 0.01, atol=0.1)
-    assert Rounded.is_right() or not right
+    weight, rows = torch.randint(-127, 128, (64, 64), dtype=torch.int8), torch.randn(2, 64).bfloat16()
+    product = torch._weight_int8pack_mm(rows, weight, torch.full((64,), 0.01, dtype=torch.bfloat16)).float()
+    right = torch.allclose(product, rows.float() @ weight.float().t() * 0.01, atol=0.1)
+    assert Int8Affine.is_right() or not right
 
 
-rounded = pytest.mark.skipif(not Rounded.is_right(), reason="torch multiplies weights of 8 bits wrongly here")
+int8 = pytest.mark.skipif(not Int8Affine.is_right(), reason="torch multiplies int8 weights wrongly here")
 
 
-@rounded
+@int8
+@pytest.mark.parametrize("rows", [1, 5])
 @pytest.mark.parametrize("sizes", [(64, 64), (65, 63), (7, 130), (384, 1152), (256, 4001)], ids=str)
-def test_a_product_with_weights_of_8_bits_is_near(sizes: tuple[int, int]) -> None:
+def test_a_product_with_int8_weights_is_near(sizes: tuple[int, int], rows: int) -> None:
     torch.manual_seed(1)
-    affine = Affine(torch.randn(*sizes) * torch.rand(sizes[1]), torch.randn(sizes[1]))
-    row, near, exact = torch.randn(1, sizes[0]), torch.empty(1, sizes[1]), torch.empty(1, sizes[1])
-    Rounded(affine).onto(row, near)()
-    Exact(affine).onto(row, exact)()
-    error = (near - exact).abs() / (row.norm() * affine.weight.norm(dim=0) + 1)
+    weight, bias = torch.randn(*sizes[::-1]) * torch.rand(sizes[1], 1), torch.randn(sizes[1])
+    inputs = torch.randn(rows, sizes[0])
+    near, exact = Int8Affine(weight, bias)(inputs), Affine(weight, bias, torch.float32)(inputs)
+    error = (near - exact).abs() / (inputs.norm(dim=1, keepdim=True) * weight.norm(dim=1) + 1)
     assert 0 < float(error.max()) < 0.02
     assert float(error.mean()) < 0.004
 
 
-@rounded
+@int8
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @torch.inference_mode()
-def test_one_sentence_with_weights_of_8_bits_is_near(shape: Shape) -> None:
+def test_steps_with_int8_weights_are_near(shape: Shape) -> None:
     model = build(shape.model(embedding_size=20, hidden_size=40), seed=2, spread=0.3).eval()
-    stepper = Stepper(model, torch.bfloat16)
-    if not SingleSearch.suits(stepper):
-        return
-    near, exact = SingleSearch(stepper), SingleSearch(Stepper(model))
-    steps = [_Step(search) for search in (near, exact)]
-    for step in steps:
-        step.begin([5, 6, 7, 8, END])
+    batch = batch_of([([5, 6, 7, 8], [])])
+    near, exact = Stepper(model, int8=True), Stepper(model)
+    states = [each.begin(batch.source, batch.source_lengths) for each in (near, exact)]
     for token in (START, 5, 9, 4):
-        logits, expected = (step(token).copy() for step in steps)
-        error = np.abs(logits - expected).max()
-        assert 0 < error < 0.05 * expected.std()
-        best, step = int(logits.argmax()), steps[0]
-        assert logits[best] == pytest.approx(step.weight[best] @ step.readout.array + step.bias[best])
+        outputs = [each(torch.tensor([[token]]), state) for each, state in zip((near, exact), states, strict=True)]
+        states = [output.state for output in outputs]
+        logits, expected = (output.log_probabilities[0, 0, :VOCABULARY].numpy() for output in outputs)
+        assert 0 < np.abs(logits - expected).max() < 0.05 * expected.std()
+        assert outputs[0].exact is not None
+        assert outputs[1].exact is None
 
 
+@pytest.mark.parametrize("beam", [1, 3])
 @torch.inference_mode()
-def test_weights_of_8_bits_are_left_out_where_torch_multiplies_them_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = build(SHAPES[0].model(), spread=0.4).eval()
-    source = batch_of([([5, 6], [])]).source
-    options = SearchOptions(forbidden=FORBIDDEN)
-    exact = SingleSearch(Stepper(model))(source[0].tolist(), options, longest=5, shortest=0)
-    monkeypatch.setattr(torch, "_weight_int8pack_mm", lambda row, weight, scale: row.new_zeros(1, len(weight)))
-    Rounded.is_right.cache_clear()
-    try:
-        assert SingleSearch(Stepper(model, torch.bfloat16))(source[0].tolist(), options, longest=5, shortest=0) == exact
-    finally:
-        Rounded.is_right.cache_clear()
-
-
-@torch.inference_mode()
-def test_the_search_of_one_sentence_stops_where_nothing_is_allowed_and_refuses_what_is_no_number() -> None:
+def test_the_search_of_one_sentence_stops_where_nothing_is_allowed_and_refuses_what_is_no_number(beam: int) -> None:
     stepper = Stepper(build(SHAPES[0].model(), seed=3).eval())
-    batch = batch_of([([5, 6], [])])
     options = SearchOptions(forbidden=tuple(token for token in range(VOCABULARY) if token != END))
-    found = SingleSearch(stepper)(batch.source[0].tolist(), options, longest=5, shortest=2)
+    limits = {"beam": beam, "nbest": 1, "longest": 5}
+    [found] = lone_search(stepper, [5, 6, END], options, shortest=2, **limits)
     assert (found.tokens, found.truncated) == ([], True)
     stepper.output.bias.fill_(torch.nan)
     with pytest.raises(RunError, match="not numbers"):
-        SingleSearch(stepper)(batch.source[0].tolist(), options, longest=5, shortest=0)
+        lone_search(stepper, [5, 6, END], options, shortest=0, **limits)
 
 
 def greedy(model: Seq2Seq, source: list[int], longest: int) -> list[int]:
@@ -318,7 +339,7 @@ def test_beam_one_is_a_naive_greedy_loop_and_a_wide_beam_scores_as_forward_does(
     longest = torch.tensor([6, 1, 4])
 
     def search(beam: int) -> list[Any]:
-        begin = model.begin(batch.source, batch.source_lengths)
+        begin = Hypotheses(*model.begin(batch.source, batch.source_lengths))
         options = SearchOptions(forbidden=FORBIDDEN)
         return beam_search(
             step_of(model),
@@ -347,7 +368,7 @@ def test_beam_one_is_a_naive_greedy_loop_and_a_wide_beam_scores_as_forward_does(
 def test_a_search_state_moves_with_its_hypotheses_and_sentences() -> None:
     model = build(Shape("lstm", "general", "gnmt", True).model()).eval()
     batch = batch_of(drawn([(5, 1), (2, 1), (3, 1)]))
-    begin = model.begin(batch.source, batch.source_lengths)
+    begin = Hypotheses(*model.begin(batch.source, batch.source_lengths))
     step = step_of(model)
     first = step(torch.full((3, 1), START), begin).state.reorder(torch.zeros(3, 2, dtype=torch.long))
     tokens = torch.tensor([[4, 5], [6, 7], [8, 9]])
@@ -525,7 +546,7 @@ def test_options_in_pairs_train_a_step_and_decode(options: Options) -> None:
     optimizer.step()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=options["bfloat16"]):
         assert loss_of(model.eval(), batch) < before
-        begin, limits = model.begin(batch.source, batch.source_lengths), torch.tensor([6, 2, 3, 5])
+        begin, limits = Hypotheses(*model.begin(batch.source, batch.source_lengths)), torch.tensor([6, 2, 3, 5])
         found = beam_search(step_of(model), begin, SearchOptions(), beam=3, nbest=3, max_lengths=limits)
     for hypotheses, limit in zip(found, limits.tolist(), strict=True):
         assert hypotheses == sorted(hypotheses, key=lambda each: -each.score)

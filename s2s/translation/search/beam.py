@@ -2,10 +2,10 @@
 
 The search sees a `Step`: last tokens (B, K) and a state in, log-probabilities (B, K, V) and the next state out.
 B sentences, K hypotheses of each, V vocabulary entries, S source positions. Only (B, K, V) numbers stay on the device:
-what was chosen is small and is followed in numpy, so a step costs few transfers and a Python loop over what ends.
+what was chosen is small and is followed in NumPy. Each step chooses a `Plan`, and `Live.apply` carries it out.
 
-The beam shrinks: a sentence has `beam` slots, a hypothesis that ends leaves its slot for good, and the sentence is over
-when no slot is left. So beam 1 is greedy search, and a beam as wide as the space enumerates it.
+The beam shrinks: a sentence has `beam` slots, a hypothesis that ends leaves its slot for good, and the sentence is
+finished when no slot is left. So beam 1 is greedy search, and a beam as wide as the space enumerates it.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,28 +13,16 @@ from typing import Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from s2s.errors import RunError
-from s2s.translation.search.hypotheses import Booleans, Choice, Floats, Hypothesis, Integers, Live, SearchOptions
+from s2s.translation.search.hypotheses import Chosen, Floats, Hypothesis, Integers, Live, Plan, SearchOptions
 
-__all__ = [
-    "AnyState",
-    "Hypothesis",
-    "JointState",
-    "SearchOptions",
-    "SearchState",
-    "Step",
-    "StepOutput",
-    "beam_search",
-    "combine",
-]
-
-
-NOT_NUMBERS = (
-    "the model gives probabilities that are not numbers (nan), so nothing can be chosen;"
-    " its weights are damaged, or training diverged: translate with another run"
-)
+BLOCK = 64
+"""Candidates whose maximum is looked at before they are."""
+LEAST = np.finfo(np.float32).min
+UNSURE = float(np.log(0.55))
+"""A token of a higher log-probability is ahead of all others by more than the rounding of bfloat16."""
 
 
 class SearchState(Protocol):
@@ -86,13 +74,10 @@ class JointState(Generic[AnyState]):
 
 
 def combine(steps: Sequence[Step[AnyState]]) -> Step[JointState[AnyState]]:
-    """Make an ensemble: one step whose probabilities are the mean of those of the given steps.
+    """Ensemble of several steps: one whose probabilities are the mean of theirs, from the JointState of their states.
 
-    So is its attention where every step gives one of the same shape. It starts from JointState of their states.
+    So is its attention where every step gives one of the same shape.
     """
-
-    if len(steps) == 1:
-        return _alone(steps[0])
 
     def step(tokens: Tensor, state: JointState[AnyState]) -> StepOutput[JointState[AnyState]]:
         outputs = [member(tokens, each) for member, each in zip(steps, state.members, strict=True)]
@@ -106,121 +91,6 @@ def combine(steps: Sequence[Step[AnyState]]) -> Step[JointState[AnyState]]:
         )
 
     return step
-
-
-def _alone(step: Step[AnyState]) -> Step[JointState[AnyState]]:
-    """An ensemble of one."""
-
-    def alone(tokens: Tensor, state: JointState[AnyState]) -> StepOutput[JointState[AnyState]]:
-        output = step(tokens, state.members[0])
-        return StepOutput(output.log_probabilities, output.attention, JointState([output.state]), output.exact)
-
-    return alone
-
-
-def _mask(candidates: Tensor, live: Live, options: SearchOptions) -> None:
-    """Set what may not come next to -inf, in place: candidates (b, K, V)."""
-    device, length, size = candidates.device, live.tokens.shape[2], options.no_repeat_ngram
-    if options.forbidden:
-        candidates.index_fill_(2, torch.tensor(options.forbidden, device=device), -torch.inf)
-    early = np.flatnonzero(live.minimum > length)
-    if early.size:
-        candidates[torch.from_numpy(early).to(device), :, options.end] = -torch.inf
-    if size and length >= size:
-        tokens = torch.from_numpy(live.tokens).to(device)
-        windows = tokens.unfold(2, size, 1)
-        repeated = (windows[..., :-1] == tokens[:, :, None, length - size + 1 :]).all(-1)
-        penalty = torch.zeros((), device=device).where(~repeated, -torch.inf)
-        candidates.scatter_add_(2, windows[..., -1], penalty)
-
-
-def _top(scores: Tensor, offsets: Tensor, count: int, block: int = 64) -> tuple[Floats, Integers]:
-    """The best of scores (b, K, V) + offsets (b, K) over each sentence, (b, count), best first, and their indices.
-
-    An index counts through K x V; of equal scores the lowest is taken. The best n lie in the n blocks with the best
-    maxima; looking only there is several times faster on a processor.
-    """
-    device, (hypotheses, entries) = scores.device, scores.shape[1:]
-    blocks = entries // block
-    whole = blocks * block
-    wanted = min(count + 1, hypotheses * entries)  # one more, to see ties at the edge
-    indices = torch.arange(hypotheses * entries, device=device).expand(len(scores), -1)
-    if hypotheses * blocks > wanted:
-        maxima = scores[:, :, :whole].reshape(-1, hypotheses, blocks, block).amax(3) + offsets[:, :, None]
-        best = maxima.flatten(1).topk(wanted, dim=1).indices
-        first = best // blocks * entries + best % blocks * block
-        inside = (first[:, :, None] + torch.arange(block, device=device)).flatten(1)
-        beyond = indices.view(-1, hypotheses, entries)[:, :, whole:].flatten(1)
-        indices = torch.cat([inside, beyond], dim=1)
-    pool = scores.flatten(1).gather(1, indices) + offsets.gather(1, indices // entries)
-    values, places = pool.topk(wanted, dim=1)
-    chosen = indices.gather(1, places)[:, :count].cpu().numpy()
-    top: Floats = values.cpu().numpy()
-    if np.isnan(top).any():
-        raise RunError(NOT_NUMBERS)
-    tied = ((top[:, 1:] == top[:, :-1]) & np.isfinite(top[:, 1:])).any(1)
-    for row in np.flatnonzero(tied).tolist():  # topk orders equal values as it likes
-        lowest = float(top[row, :count][np.isfinite(top[row, :count])][-1])
-        sums = (scores[row] + offsets[row, :, None]).flatten()
-        pool = (sums >= lowest).nonzero()[:, 0]
-        order = sums[pool].sort(descending=True, stable=True).indices[:count]
-        chosen[row, : len(order)] = pool[order].cpu().numpy()
-    return top[:, :count], chosen
-
-
-def _choose(log_probabilities: Tensor, live: Live, options: SearchOptions) -> Choice:
-    """Choose the best continuations of each sentence over all its hypotheses, one for each slot."""
-    vocabulary = log_probabilities.shape[2]
-    # Relative to the best hypothesis: long sums would swallow small differences between tokens.
-    offsets = (live.totals - live.totals.max(1, keepdims=True)).astype(np.float32)
-    candidates = log_probabilities.float()
-    _mask(candidates, live, options)
-    count = min(int(live.slots.max()), candidates.shape[1] * vocabulary)
-    scores, indices = _top(candidates, torch.from_numpy(offsets).to(candidates.device), count)
-    taken = candidates.flatten(1).gather(1, torch.from_numpy(indices).to(candidates.device))
-    return Choice(
-        parents=indices // vocabulary,
-        tokens=indices % vocabulary,
-        log_probabilities=taken.cpu().numpy(),
-        valid=(scores > -np.inf) & (np.arange(count) < live.slots[:, None]),
-    )
-
-
-def _collect(choice: Choice, live: Live, options: SearchOptions) -> Booleans:
-    """Take up what ended or reached its maximum, and tell what goes on growing: (b, n)."""
-    ended = choice.valid & (choice.tokens == options.end)
-    cut = choice.valid & ~ended & (live.tokens.shape[2] + 1 >= live.maximum)[:, None]
-    stuck = [row for row in np.flatnonzero(~choice.valid.any(1)).tolist() if not live.found[live.sentences[row]]]
-    if stuck or ended.any() or cut.any():
-        penalties = live.penalties(options)
-        for row, rank in np.argwhere(ended | cut).tolist():
-            slot = int(choice.parents[row, rank])
-            last = (int(choice.tokens[row, rank]), float(choice.log_probabilities[row, rank]))
-            live.finish(row, slot, last, options, float(penalties[row, slot]))
-        for row in stuck:  # nothing may follow and nothing has ended: better what there is than no output
-            for slot in np.flatnonzero(np.isfinite(live.totals[row])).tolist():
-                live.finish(row, slot, None, options, float(penalties[row, slot]))
-    live.slots = live.slots - ended.sum(1)
-    growing: Booleans = choice.valid & ~ended & ~cut
-    return growing
-
-
-def _advance(choice: Choice, growing: Booleans, live: Live, state: AnyState, device: torch.device) -> AnyState:
-    """Continue what goes on growing; sentences of which nothing does leave the batch."""
-    staying = np.flatnonzero(growing.any(1))
-    if staying.size < len(growing):
-        live.keep(staying)
-        if not staying.size:
-            return state
-        state = state.keep(torch.from_numpy(staying).to(device))
-    width = int(growing.sum(1).max())
-    before = live.totals.shape[1]
-    choice = choice._replace(valid=growing)
-    choice = choice.select(staying, np.argsort(~growing[staying], axis=1, kind="stable")[:, :width])
-    live.extend(choice)
-    if width != before or (choice.parents != np.arange(before)).any():
-        state = state.reorder(torch.from_numpy(choice.parents).to(device))
-    return state
 
 
 def beam_search(
@@ -239,18 +109,149 @@ def beam_search(
 
     Lengths are (B,) on the CPU and count tokens without END: END is not allowed before the minimum, and a hypothesis
     that reaches the maximum (at least 1) is finished as truncated. With source_lengths the coverage term and the
-    attention see valid positions only. A sentence's result does not depend on the others. The caller wraps this in
+    attention see valid positions only. A sentence's result does not depend on the others. With a beam of 1, close
+    tokens are told apart by their exact logits where a step's are rounded. The caller wraps this in
     torch.inference_mode.
 
     Raises RunError when the probabilities are not numbers, or a coverage penalty finds no attention.
     """
-    assert 1 <= nbest <= beam
     device = torch.device(device)
-    live = Live.begin(beam, max_lengths, min_lengths, source_lengths)
-    while live.sentences.size:
-        output = step(live.last(options.start, device), state)
-        live.attend(output.attention, options)
-        choice = _choose(output.log_probabilities, live, options)
-        growing = _collect(choice, live, options)
-        state = _advance(choice, growing, live, output.state, device)
+    live = Live.begin(options, max_lengths, min_lengths, source_lengths, beam=beam, nbest=nbest)
+    forbidden = torch.tensor(options.forbidden, dtype=torch.long, device=device)
+    while live.slots.any():
+        output = step(torch.from_numpy(live.last()).to(device), state)
+        live.attend(output.attention)
+        candidates = output.log_probabilities.float().index_fill_(2, forbidden, -torch.inf)
+        plan = _choose(candidates, live, output.exact if beam == 1 else None)
+        kept, parents = live.apply(plan, device)
+        state = output.state
+        if kept is not None:
+            state = state.keep(torch.from_numpy(kept).to(device))
+        if parents is not None:
+            state = state.reorder(torch.from_numpy(parents).to(device))
     return [sorted(found, key=lambda hypothesis: -hypothesis.score)[:nbest] for found in live.found]
+
+
+def _choose(candidates: Tensor, live: Live, exact: Exact | None) -> Plan:
+    """The best continuations of each sentence, as many as it has slots, out of (b, K, V), which it writes into."""
+    _mask(candidates, live)
+    count = int(live.slots.max())
+    if candidates.shape[1] == count == 1:
+        best, values = best_of(candidates[:, 0], exact)
+        require_numbers(values[live.slots > 0])
+        parents, tokens, log_probabilities = np.zeros_like(best)[:, None], best[:, None], values[:, None]
+    else:
+        # Relative to the best hypothesis: long sums would swallow small differences between tokens.
+        most = np.where(live.slots > 0, live.totals.max(1), 0.0)
+        offsets: Floats = np.asarray(live.totals - most[:, None], np.float32)
+        parents, tokens, log_probabilities = _top(candidates, offsets, count)
+    valid = (log_probabilities > -np.inf) & (np.arange(tokens.shape[1]) < live.slots[:, None])
+    ended = (tokens == live.options.end) | (live.length + 1 >= live.maximum)[:, None]
+    return Plan(parents, tokens, log_probabilities, valid & ended, valid & ~ended)
+
+
+def require_numbers(log_probabilities: Floats) -> None:
+    """RunError where one is not a number."""
+    if log_probabilities.size and np.isnan(log_probabilities.max()):
+        raise RunError(
+            "the model gives probabilities that are not numbers (nan), so nothing can be chosen;"
+            " its weights are damaged, or training diverged: translate with another run"
+        )
+
+
+def _mask(candidates: Tensor, live: Live) -> None:
+    """Set an END that comes too early and repeated n-grams to -inf, in place: candidates (b, K, V)."""
+    device, options = candidates.device, live.options
+    early = np.flatnonzero(live.minimum > live.length)
+    if early.size:
+        candidates[torch.from_numpy(early).to(device), :, options.end] = -torch.inf
+    size = options.no_repeat_ngram
+    if size and live.length >= size:
+        tokens = torch.from_numpy(live.tokens()).to(device)
+        windows = tokens.unfold(2, size, 1)
+        repeated = (windows[..., :-1] == tokens[:, :, None, live.length - size + 1 :]).all(-1)
+        penalty = torch.zeros((), device=device).where(~repeated, -torch.inf)
+        candidates.scatter_add_(2, windows[..., -1], penalty)
+
+
+class Likely(NamedTuple):
+    """Continuations among which the best of each sentence are, (n,) each; hypotheses and tokens rise."""
+
+    sentences: Integers
+    parents: Integers
+    tokens: Integers
+    log_probabilities: Floats
+    sums: Floats
+    """with the offset of the hypothesis"""
+
+
+def likely(candidates: Tensor, offsets: Floats, count: int) -> Likely:
+    """All continuations by candidates (b, K, V) + offsets (b, K) that are not below the best `count` of a sentence.
+
+    They are not below the `count`-th best maximum of a block either, so only blocks whose maximum is not are looked at.
+    Raises RunError where a candidate is not a number.
+    """
+    missing = -candidates.shape[2] % BLOCK
+    if missing:
+        candidates = nn.functional.pad(candidates, (0, missing), value=-torch.inf)
+    blocks = candidates.view(*candidates.shape[:2], -1, BLOCK)
+    maxima = blocks.amax(3).cpu().numpy() + offsets[:, :, None]
+    require_numbers(maxima)
+    flat = maxima.reshape(len(maxima), -1)
+    lowest = np.full((len(flat), 1), LEAST)
+    if flat.shape[1] > count:
+        lowest = np.maximum(np.partition(flat, -count, axis=1)[:, -count, None], LEAST)
+    sentences, parents, places = (maxima >= lowest[:, :, None]).nonzero()
+    if blocks.device.type == "cpu":
+        inside: Floats = blocks.numpy()[sentences, parents, places]
+    else:
+        index = (torch.from_numpy(part).to(blocks.device) for part in (sentences, parents, places))
+        inside = blocks[tuple(index)].cpu().numpy()
+    sums = inside + offsets[sentences, parents, None]
+    rows, columns = (sums >= lowest[sentences]).nonzero()
+    tokens = places[rows] * BLOCK + columns
+    return Likely(sentences[rows], parents[rows], tokens, inside[rows, columns], sums[rows, columns])
+
+
+def _top(candidates: Tensor, offsets: Floats, count: int) -> Chosen:
+    """The best `count` continuations of each sentence, best first; of equals the lowest hypothesis, then token."""
+    found = likely(candidates, offsets, count)
+    order = np.lexsort((-found.sums, found.sentences))  # stable
+    ranks = np.arange(len(order)) - np.searchsorted(found.sentences, np.arange(len(candidates)))[found.sentences]
+    order, to = order[ranks < count], (found.sentences[ranks < count], ranks[ranks < count])
+    shape = len(candidates), count
+    top = Chosen(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, -np.inf, np.float32))
+    top.parents[to], top.tokens[to] = found.parents[order], found.tokens[order]
+    top.log_probabilities[to] = found.log_probabilities[order]
+    return top
+
+
+def best_of(candidates: Tensor, exact: Exact | None) -> tuple[Integers, Floats]:
+    """(b, V) -> the best token of each row and its log-probability; the lowest of equal ones."""
+    values: Floats
+    tokens: Integers
+    if candidates.device.type == "cpu":  # NumPy finds them in a sixth of the time that torch takes
+        entries = candidates.numpy()
+        tokens = entries.argmax(axis=1)
+        values = entries[np.arange(len(tokens)), tokens]
+        if exact is not None:
+            _settle(entries, tokens, values, exact)
+    else:
+        values, tokens = (part.cpu().numpy() for part in candidates.max(dim=1))
+    return tokens, values
+
+
+def _settle(entries: Floats, tokens: Integers, values: Floats, exact: Exact) -> None:
+    """Where the best token of (b, V) is not far ahead, take the second if its exact logit is larger; in place.
+
+    In bfloat16, logits above 8 are spaced 1/16 apart.
+    """
+    rows = np.flatnonzero((values < UNSURE) & (values > -np.inf))
+    if not rows.size:
+        return
+    others, first = entries[rows], tokens[rows]
+    others[np.arange(len(rows)), first] = -np.inf
+    second = others.argmax(axis=1)
+    logits = exact(rows, np.stack([first, second], axis=1))
+    better = (logits[:, 1] > logits[:, 0]) & (others[np.arange(len(rows)), second] > -np.inf)
+    tokens[rows[better]], values[rows[better]] = second[better], others[better, second[better]]

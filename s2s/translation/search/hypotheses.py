@@ -15,6 +15,12 @@ Integers: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float32]
 Booleans: TypeAlias = NDArray[np.bool_]
 
+SHRINK_AT = 0.75
+"""Finished sentences leave the batch when at most this share of it is left: moving the others costs as much as a step.
+
+On a GPU they leave when a power of two holds the others: a CUDA graph is captured for each size.
+"""
+
 
 class Hypothesis(NamedTuple):
     """One output of a search, complete or cut off."""
@@ -38,7 +44,7 @@ class Hypothesis(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """What a search may produce and how it ranks; the same for greedy and beam search."""
+    """What a search may produce and how it ranks."""
 
     start: int = START
     end: int = END
@@ -63,132 +69,218 @@ class SearchOptions:
         return 1.0
 
 
-class Choice(NamedTuple):
-    """The continuations chosen for each sentence, best first: (b, n) each."""
+class Plan(NamedTuple):
+    """The continuations chosen at a step for each sentence, best first: (b, n) each."""
 
     parents: Integers
+    """the hypothesis that is continued, below K"""
     tokens: Integers
     log_probabilities: Floats
-    valid: Booleans  # chosen at all: there is a slot for it and its probability is not zero
+    ended: Booleans
+    """finished with this token: it is END, or the longest output is reached"""
+    growing: Booleans
+    """goes on; where neither stands, nothing was chosen"""
 
-    def select(self, rows: Integers, ranks: Integers) -> "Choice":
-        """Of the given sentences (b,) the continuations at the given ranks (b, n)."""
-        index = (rows[:, None], ranks)
-        return Choice(self.parents[index], self.tokens[index], self.log_probabilities[index], self.valid[index])
+
+class Chosen(NamedTuple):
+    """What a step appended, for the rows (b x K,) of the batch at that time."""
+
+    parents: Integers
+    """rows of the step before"""
+    tokens: Integers
+    log_probabilities: Floats
 
 
 @dataclass
 class Live:
-    """The hypotheses still growing, with what has been chosen so far.
+    """The hypotheses still growing, and the way back to their beginning.
 
-    Shapes: b sentences still in the batch, K hypotheses of each, t tokens each.
+    Shapes: b sentences still in the batch, K hypotheses of each.
     """
 
-    sentences: Integers  # (b,) index in the caller's batch
-    slots: Integers  # (b,) hypotheses that may still be live or end
-    minimum: Integers  # (b,) tokens before END is allowed
-    maximum: Integers  # (b,) tokens
-    source_lengths: Integers | None  # (b,)
-    totals: NDArray[np.float64]  # (b, K) log-probability; -inf marks an empty slot
-    tokens: Integers  # (b, K, t)
-    log_probabilities: Floats  # (b, K, t)
-    coverage: Tensor | None = None  # (b, K, S) attention summed over the tokens
-    attention: Floats | None = None  # (b, K, t, S)
-    found: list[list[Hypothesis]] = field(default_factory=list)  # of each sentence of the caller's batch
+    options: SearchOptions
+    sentences: Integers
+    """(b,) index in the caller's batch"""
+    slots: Integers
+    """(b,) hypotheses that may still grow or end; a sentence without any is finished"""
+    minimum: Integers
+    """(b,) tokens before END is allowed"""
+    maximum: Integers
+    """(b,) tokens"""
+    source_lengths: Integers
+    """(b,)"""
+    largest: NDArray[np.float64]
+    """(b,) largest divisor of a score"""
+    reached: NDArray[np.float64]
+    """(b,) score of the last of the best hypotheses that are wanted, -inf while fewer are found"""
+    totals: NDArray[np.float64]
+    """(b, K) log-probability; -inf marks an empty slot"""
+    nbest: int
+    """hypotheses of each sentence that are wanted"""
+    found: list[list[Hypothesis]]
+    """of each sentence of the caller's batch"""
+    steps: list[Chosen] = field(default_factory=list)
+    attention: list[Floats] = field(default_factory=list)
+    """of each step (b x K, S), by the rows before it"""
+    coverage: Tensor | None = None
+    """(b, K, S) attention summed over the tokens"""
 
     @classmethod
-    def begin(cls, beam: int, maximum: Tensor, minimum: Tensor | None, source_lengths: Tensor | None) -> "Live":
+    def begin(
+        cls,
+        options: SearchOptions,
+        maximum: Tensor,
+        minimum: Tensor | None,
+        source_lengths: Tensor | None,
+        *,
+        beam: int,
+        nbest: int,
+    ) -> "Live":
         """One empty hypothesis for each sentence."""
         count = len(maximum)
-        assert beam >= 1
+        assert 1 <= nbest <= beam
         assert count == 0 or int(maximum.min()) >= 1
         return cls(
+            options,
             sentences=np.arange(count),
             slots=np.full(count, beam),
-            minimum=np.zeros(count, np.int64) if minimum is None else minimum.cpu().numpy(),
-            maximum=maximum.cpu().numpy(),
-            source_lengths=None if source_lengths is None else source_lengths.cpu().numpy(),
+            minimum=np.zeros(count, np.int64) if minimum is None else minimum.numpy(),
+            maximum=maximum.numpy(),
+            source_lengths=np.full(count, np.iinfo(np.int64).max) if source_lengths is None else source_lengths.numpy(),
+            largest=np.array([options.normalizer(length) for length in maximum.tolist()]),
+            reached=np.full(count, -np.inf),
             totals=np.zeros((count, 1)),
-            tokens=np.zeros((count, 1, 0), np.int64),
-            log_probabilities=np.zeros((count, 1, 0), np.float32),
+            nbest=nbest,
             found=[[] for _ in range(count)],
         )
 
-    def last(self, start: int, device: torch.device) -> Tensor:
-        """Last tokens (b, K), START at first."""
-        tokens = self.tokens[:, :, -1] if self.tokens.shape[2] else np.full(self.totals.shape, start)
-        return torch.from_numpy(np.ascontiguousarray(tokens)).to(device)
+    @property
+    def length(self) -> int:
+        """Tokens of each hypothesis."""
+        return len(self.steps)
 
-    def attend(self, attention: Tensor | None, options: SearchOptions) -> None:
-        """Add the attention (b, K, S) with which the next tokens are chosen, where the options need it."""
-        if options.coverage_penalty:
+    def last(self) -> Integers:
+        """Last tokens (b, K), START at first."""
+        if not self.steps:
+            return np.full(self.totals.shape, self.options.start)
+        return self.steps[-1].tokens.reshape(self.totals.shape)
+
+    def tokens(self) -> Integers:
+        """All tokens (b, K, t)."""
+        rows, columns = np.arange(self.totals.size), []
+        for step in reversed(self.steps):
+            columns.append(step.tokens[rows])
+            rows = step.parents[rows]
+        return np.stack(columns[::-1], axis=1).reshape(*self.totals.shape, -1)
+
+    def attend(self, attention: Tensor | None) -> None:
+        """Take up the attention (b, K, S) with which the next tokens are chosen, where the options need it."""
+        if self.options.coverage_penalty:
             if attention is None:
                 raise RunError(
-                    f"coverage_penalty: needs a model with attention (given {options.coverage_penalty:g}, and the model"
-                    " has none); set it to 0"
+                    "coverage_penalty: needs a model with attention (given"
+                    f" {self.options.coverage_penalty:g}, and the model has none); set it to 0"
                 )
             self.coverage = attention.float() + (0 if self.coverage is None else self.coverage)
-        if options.keep_attention and attention is not None:
-            latest = attention.float().cpu().numpy()[:, :, None]
-            self.attention = latest if self.attention is None else np.concatenate([self.attention, latest], axis=2)
+        if self.options.keep_attention and attention is not None:
+            self.attention.append(attention.flatten(0, 1).float().cpu().numpy().copy())
 
-    def penalties(self, options: SearchOptions) -> Floats:
+    def penalties(self) -> Floats:
         """Coverage term of every hypothesis, (b, K) (Wu et al. 2016, equation 14)."""
         if self.coverage is None:
             return np.zeros(self.totals.shape, np.float32)
         logs = self.coverage.clamp(torch.finfo(torch.float32).tiny, 1.0).log()
-        if self.source_lengths is not None:
-            lengths = torch.from_numpy(self.source_lengths).to(logs.device)
-            valid = torch.arange(logs.shape[2], device=logs.device) < lengths[:, None]
-            logs = logs * valid[:, None]
-        penalties: Floats = (options.coverage_penalty * logs.sum(2)).cpu().numpy()
+        lengths = torch.from_numpy(self.source_lengths).to(logs.device)
+        valid = torch.arange(logs.shape[2], device=logs.device) < lengths[:, None]
+        logs = logs * valid[:, None]
+        penalties: Floats = (self.options.coverage_penalty * logs.sum(2)).cpu().numpy()
         return penalties
 
-    def finish(
-        self, row: int, slot: int, last: tuple[int, float] | None, options: SearchOptions, penalty: float
-    ) -> None:
-        """Take up the hypothesis in a slot as found, continued by the last (token, log-probability)."""
-        tokens: list[int] = self.tokens[row, slot].tolist()
-        log_probabilities: list[float] = self.log_probabilities[row, slot].tolist()
+    def finish(self, sentence: int, slot: int, last: tuple[int, float] | None, penalty: float) -> None:
+        """Take up a hypothesis as found, continued by the last (token, log-probability)."""
+        row = sentence * self.totals.shape[1] + slot
+        tokens, log_probabilities, rows = [], [], [row]
         if last is not None:
-            tokens.append(last[0])
-            log_probabilities.append(last[1])
-        truncated = last is None or last[0] != options.end
+            tokens, log_probabilities = [last[0]], [last[1]]
+        for step in reversed(self.steps):
+            tokens.append(int(step.tokens[row]))
+            log_probabilities.append(float(step.log_probabilities[row]))
+            row = int(step.parents[row])
+            rows.append(row)
+        tokens.reverse()
+        log_probabilities.reverse()
+        truncated = last is None or last[0] != self.options.end
         if not truncated:
             tokens.pop()
-        score = sum(log_probabilities) / options.normalizer(len(log_probabilities)) + penalty
+        score = sum(log_probabilities) / self.options.normalizer(len(log_probabilities)) + penalty
         attention = None
-        if self.attention is not None:
-            length = None if self.source_lengths is None else int(self.source_lengths[row])
-            attention = self.attention[row, slot, : len(log_probabilities), :length].copy()
-        self.found[self.sentences[row]].append(Hypothesis(tokens, log_probabilities, score, truncated, attention))
+        if self.attention:
+            size = int(self.source_lengths[sentence])
+            weighted = zip(reversed(rows), self.attention, strict=False)
+            attention = np.stack([weights[row] for row, weights in weighted])[: len(log_probabilities), :size]
+        found = self.found[self.sentences[sentence]]
+        found.append(Hypothesis(tokens, log_probabilities, score, truncated, attention))
+        if len(found) >= self.nbest:
+            self.reached[sentence] = sorted((each.score for each in found), reverse=True)[self.nbest - 1]
 
-    def keep(self, rows: Integers) -> None:
-        """Keep the given sentences, indices into the present batch."""
-        self.sentences, self.slots = self.sentences[rows], self.slots[rows]
-        self.minimum, self.maximum = self.minimum[rows], self.maximum[rows]
-        self.totals, self.tokens, self.log_probabilities = (
-            self.totals[rows],
-            self.tokens[rows],
-            self.log_probabilities[rows],
-        )
-        if self.source_lengths is not None:
-            self.source_lengths = self.source_lengths[rows]
-        if self.coverage is not None:
-            self.coverage = self.coverage[torch.from_numpy(rows).to(self.coverage.device)]
-        if self.attention is not None:
-            self.attention = self.attention[rows]
+    def apply(self, plan: Plan, device: torch.device) -> tuple[Integers | None, Integers | None]:
+        """Take up what ended, continue what grows, and let finished sentences leave the batch.
 
-    def extend(self, choice: Choice) -> None:
-        """Continue the chosen parents by one token each; where a choice is not valid the slot is empty."""
-        index = (np.arange(len(choice.parents))[:, None], choice.parents)
-        self.totals = np.where(choice.valid, self.totals[index] + choice.log_probabilities, -np.inf)
-        self.tokens = np.concatenate([self.tokens[index], choice.tokens[:, :, None]], axis=2)
-        self.log_probabilities = np.concatenate(
-            [self.log_probabilities[index], choice.log_probabilities[:, :, None]], axis=2
-        )
+        Returned is what the model's state has to follow: the sentences (b',) that stay, and of these the parents
+        (b', K') of the new hypotheses; None where nothing moves.
+        """
+        self._finish_ended(plan)
+        totals = np.take_along_axis(self.totals, plan.parents, 1) + plan.log_probabilities
+        totals[~plan.growing] = -np.inf
+        # Were all that follows certain, a total would be divided by the most that it can be: no score can be higher.
+        self.slots[totals.max(1, initial=-np.inf) / self.largest <= self.reached] = 0
+        alive = self.slots > 0
+        kept = _kept(alive, device)
+        staying = np.arange(len(alive)) if kept is None else kept
+        growing = plan.growing[staying] & alive[staying, None]
+        width, before = int(growing.sum(1).max(initial=0)), self.totals.shape[1]
+        if not width:
+            return None, None
+        chosen = staying[:, None], np.argsort(~growing, axis=1, kind="stable")[:, :width]
+        parents = plan.parents[chosen]
+        rows = (staying[:, None] * before + parents).ravel()
+        self.totals = totals[chosen]
+        self.steps.append(Chosen(rows, plan.tokens[chosen].ravel(), plan.log_probabilities[chosen].ravel()))
         if self.coverage is not None:
-            slots = torch.from_numpy(choice.parents).to(self.coverage.device)
-            self.coverage = self.coverage.gather(1, slots[:, :, None].expand(-1, -1, self.coverage.shape[2]))
-        if self.attention is not None:
-            self.attention = self.attention[index]
+            moved_rows = torch.from_numpy(rows).to(device)
+            self.coverage = self.coverage.flatten(0, 1).index_select(0, moved_rows).view(len(staying), width, -1)
+        if kept is not None:
+            for name in ("sentences", "slots", "minimum", "maximum", "largest", "reached", "source_lengths"):
+                setattr(self, name, getattr(self, name)[kept])
+        return kept, parents if width != before or (parents != np.arange(before)).any() else None
+
+    def _finish_ended(self, plan: Plan) -> None:
+        growing, ended = plan.growing.any(1), plan.ended.any(1)
+        if ended.any():
+            penalties = self.penalties()
+            for row, rank in np.argwhere(plan.ended).tolist():
+                slot = int(plan.parents[row, rank])
+                last = int(plan.tokens[row, rank]), float(plan.log_probabilities[row, rank])
+                self.finish(row, slot, last, float(penalties[row, slot]))
+            self.slots -= (plan.ended & (plan.tokens == self.options.end)).sum(1)
+        elif growing.all():
+            return
+        for row in np.flatnonzero((self.slots > 0) & ~growing).tolist():
+            if not self.found[self.sentences[row]]:
+                # nothing may follow and nothing has ended: better what there is than no output
+                penalties = self.penalties()
+                for slot in np.flatnonzero(np.isfinite(self.totals[row])).tolist():
+                    self.finish(row, slot, None, float(penalties[row, slot]))
+            self.slots[row] = 0
+
+
+def _kept(live: Booleans, device: torch.device) -> Integers | None:
+    """The sentences (b',) to go on with, in their order, or None while all stay."""
+    count = int(live.sum())
+    if device.type == "cpu":
+        size = count if count <= SHRINK_AT * len(live) else len(live)
+    else:
+        size = 1 << (count - 1).bit_length()
+    if not count or size >= len(live):
+        return None
+    return np.sort(np.argsort(~live, kind="stable")[:size])

@@ -1,201 +1,377 @@
 """A decoder's step for the search, with all that stays the same from step to step made ready once.
 
 The weights are transposed and in one type, biases that are added together are one, and each cell is a product of the
-inputs, one of the state and a few element-wise passes; on a processor what tokens are multiplied by is kept for when
-they come again. Its slow twin is `Seq2Seq.decoder.step`.
+inputs, one of the state and a few element-wise passes; on a CPU the product of each token's embedding with the first
+layer is computed once. Its slow twin is `Seq2Seq.decoder.step`.
+
+With one sentence on a CPU, products are bound by memory and the calls between them take as long: there states are
+NumPy arrays, whose calls cost a third of torch's, and only products with weights are torch's, on the same memory. The
+equations are the same for both.
 """
 
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property, partial
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from s2s.nn.decoder import DecoderState
+from s2s.nn.attention import Memory
+from s2s.nn.encoder import Encoder
+from s2s.nn.linear import WHOLE
 from s2s.nn.recurrent import Recurrent
-from s2s.translation.model import Hypotheses, Seq2Seq
-from s2s.translation.search.beam import StepOutput
+from s2s.translation.model import Seq2Seq
+from s2s.translation.search.beam import BLOCK, Exact, StepOutput
+from s2s.translation.search.hypotheses import Floats, Integers
 
 LARGEST_TABLE = 1 << 23
-"""Numbers that are kept of tokens' products with a first layer."""
+"""Numbers of a table of tokens' products with a first layer, at most."""
+FEW_ROWS = 8
+"""Hypotheses at most in a step that reads int8 weights faster than bfloat16 ones."""
+
+Array: TypeAlias = Any
+"""A Tensor, or with one sentence on a CPU a NumPy array of float32."""
+MakeAffine = Callable[[Tensor, Tensor], Callable[[Array], Array]]
+"""weight (outputs, inputs), bias (outputs,) -> x W + b"""
+Attend = Callable[[Array], tuple[Array, Array]]
+"""queries -> contexts and weights"""
 
 
-class Affine(NamedTuple):
-    """x W + b."""
+class State(NamedTuple):
+    """Where a search over B sentences with K hypotheses each stands; row b x K + k is hypothesis k of sentence b."""
 
-    weight: Tensor
-    """(inputs, outputs)"""
-    bias: Tensor
-    """(outputs,)"""
+    layers: tuple[tuple[Tensor, ...], ...]
+    """of each layer (h,) or (h, c), (B x K, H) each"""
+    feed: Tensor | None
+    """(B x K, E), the last readout, with input feeding"""
+    memory: Memory
 
-    @classmethod
-    def of(cls, weight: Tensor, bias: Tensor, dtype: torch.dtype, bias_dtype: torch.dtype | None = None) -> "Affine":
-        """From a weight (outputs, inputs), as torch stores it; a wider bias makes wider outputs."""
-        return cls(weight.detach().to(dtype).t().contiguous(), bias.detach().to(bias_dtype or dtype))
+    def reorder(self, parents: Tensor) -> "State":
+        """(B, K'), for each new hypothesis the old one that it continues."""
+        sentences = len(self.memory.values)
+        width = len(self.layers[0][0]) // sentences
+        first = torch.arange(0, sentences * width, width, device=parents.device)
+        return self._rows((first[:, None] + parents).flatten(), self.memory)
 
-    def __call__(self, inputs: Tensor) -> Tensor:
+    def keep(self, sentences: Tensor) -> "State":
+        """(b,), the sentences that stay."""
+        width = len(self.layers[0][0]) // len(self.memory.values)
+        rows = sentences[:, None] * width + torch.arange(width, device=sentences.device)
+        return self._rows(rows.flatten(), self.memory.keep(sentences))
+
+    def _rows(self, rows: Tensor, memory: Memory) -> "State":
+        layers = tuple(tuple(part.index_select(0, rows) for part in layer) for layer in self.layers)
+        return State(layers, None if self.feed is None else self.feed.index_select(0, rows), memory)
+
+
+class LoneState(NamedTuple):
+    """The same of one sentence, in NumPy arrays of float32."""
+
+    layers: tuple[tuple[Floats, ...], ...]
+    feed: Floats | None
+    keys: Floats
+    """(A, S)"""
+    values: Floats
+    """(S, M)"""
+
+    def reorder(self, parents: list[int]) -> "LoneState":
+        """K', for each new hypothesis the old one that it continues."""
+        layers = tuple(tuple(part[parents] for part in layer) for layer in self.layers)
+        return self._replace(layers=layers, feed=None if self.feed is None else self.feed[parents])
+
+
+class Affine:
+    """x W + b with weights of one type; a wider bias makes wider outputs."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, bias_dtype: torch.dtype | None = None) -> None:
+        """`weight` is (outputs, inputs), as torch stores it."""
+        self.weight, self.bias = weight.detach().to(dtype).t().contiguous(), bias.detach().to(bias_dtype or dtype)
+
+    def __call__(self, inputs: Array) -> Array:
         """(N, inputs) -> (N, outputs)."""
+        if isinstance(inputs, np.ndarray):
+            return self(torch.from_numpy(inputs)).numpy()
         if self.bias.dtype == self.weight.dtype:
             return torch.addmm(self.bias, inputs, self.weight)
         return torch.mm(inputs, self.weight).to(self.bias.dtype).add_(self.bias)
 
 
-class Inputs:
-    """Tokens' share of a first layer's gates: biases and the product with their embeddings."""
+class Int8Affine:
+    """x W + b with weights in int8, a scale for each output, and x rounded to bfloat16: a quarter to read."""
 
-    def __init__(self, embed: Callable[[Tensor], Tensor], into: Affine, units: int, entries: int) -> None:
-        """`embed` gives (N, units) of (N,) tokens out of `entries`; a layer may read more behind the embedding."""
-        self.embed, self.into = embed, Affine(into.weight[:units], into.bias)
-        wide = len(into.bias)
-        small = into.bias.device.type == "cpu" and entries * wide <= LARGEST_TABLE
-        self.table = into.bias.new_empty(entries, wide) if small else None
-        self.known = np.zeros(entries if small else 0, bool)
-        """which rows of the table are filled: those of the tokens met"""
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.outputs, self.inputs = weight.shape
+        # torch's product takes sizes that are multiples of WHOLE, and does not check them
+        filled = nn.functional.pad(weight.detach(), (0, -self.inputs % WHOLE, 0, -self.outputs % WHOLE))
+        scale = (filled.abs().amax(dim=1).clamp(min=1e-30) / 127).bfloat16()
+        self.weight = (filled / scale[:, None]).round_().clamp_(-127, 127).to(torch.int8).contiguous()
+        self.scale, self.bias = scale, bias.detach()
 
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """(N,) -> (N, G)."""
-        if self.table is None:
-            return self.into(self.embed(tokens))
-        met = self.known[tokens.numpy()]
-        if not met.all():
-            self._meet(np.unique(tokens.numpy()[~met]))
-        return self.table.index_select(0, tokens)
+    def __call__(self, inputs: Array) -> Array:
+        """(N, inputs) -> (N, outputs)."""
+        if isinstance(inputs, np.ndarray):
+            return self(torch.from_numpy(inputs)).numpy()
+        rounded = inputs.new_zeros(len(inputs), self.weight.shape[1], dtype=torch.bfloat16)
+        rounded[:, : self.inputs] = inputs
+        product = torch._weight_int8pack_mm(rounded, self.weight, self.scale)[:, : self.outputs]
+        return product.float().add_(self.bias)
 
-    def meet_all(self) -> None:
-        """Fill the table, where there is one and it is not full."""
-        if not self.known.all():
-            self._meet(np.flatnonzero(~self.known))
-
-    def _meet(self, new: NDArray[np.int64]) -> None:
-        if self.table is not None and new.size:
-            tokens = torch.from_numpy(new)
-            self.table[tokens] = self.into(self.embed(tokens))
-            self.known[new] = True
-
-    def one(self, token: int) -> NDArray[np.float32]:
-        """A token's share (G,) in float32, to read."""
-        if self.table is None or not self.known[token]:
-            row: NDArray[np.float32] = self(torch.tensor([token])).numpy()[0]
-            return row
-        share: NDArray[np.float32] = self.table.numpy()[token]
-        return share
-
-
-class CellStep:
-    """One step of an Elman, GRU or LSTM layer."""
-
-    def __init__(self, layer: nn.RNNBase, dtype: torch.dtype, direction: str = "") -> None:
-        """`direction` is the ending of torch's names: nothing, or `_reverse`."""
-        self.kind = type(layer)
-        self.size = layer.hidden_size
-        weights = {name.removesuffix("_l0" + direction): weight for name, weight in layer.named_parameters()}
-        self.into = Affine.of(weights["weight_ih"], weights["bias_ih"], dtype)
-        self.across = Affine.of(weights["weight_hh"], weights["bias_hh"], dtype)
-
-    def __call__(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """(N, I) and (h,) or (h, c), (N, H) each -> the next state."""
-        return self.advance(self.into(inputs), state)
-
-    def advance(self, gates: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The same from the inputs' share of the gates (N, G), which it uses up."""
-        product, size = self.across(state[0]), self.size
-        if self.kind is nn.GRU:
-            opened = gates[:, : 2 * size].add_(product[:, : 2 * size]).sigmoid_()
-            candidate = gates[:, 2 * size :].addcmul_(opened[:, :size], product[:, 2 * size :]).tanh_()
-            return (torch.lerp(candidate, state[0], opened[:, size:]),)
-        gates += product
-        if self.kind is nn.RNN:
-            return (gates.tanh_(),)
-        take, forget, candidate, give = gates.chunk(4, dim=1)
-        cell = torch.addcmul(forget.sigmoid_() * state[1], take.sigmoid_(), candidate.tanh_())
-        return give.sigmoid_() * cell.tanh(), cell
+    @staticmethod
+    @cache
+    def is_right() -> bool:
+        """Whether torch's product is right on this CPU: it has another one for each kind, and none is checked."""
+        scattered = torch.arange(65.0 * 67).mul(12.9898).sin_()  # no row or column is like another
+        weight = scattered[65:].view(65, 66).t() * torch.linspace(0.1, 1.0, 66)[:, None]
+        bias, rows = torch.linspace(0.0, 1.0, 66), torch.stack([scattered[:65], scattered[65:130]])
+        exact = Affine(weight, bias, torch.float32)(rows)
+        try:
+            near = Int8Affine(weight, bias)(rows)
+        except (AttributeError, RuntimeError):  # another torch
+            return False
+        return bool(torch.allclose(near, exact, atol=0.02 * float(exact.abs().max())))
 
 
 class Stepper:
-    """A step of a model as the search sees it: a `Step`."""
+    """A step of a model as the search sees it: a `Step` over `State`."""
 
-    def __init__(self, model: Seq2Seq, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, model: Seq2Seq, dtype: torch.dtype = torch.float32, *, int8: bool = False) -> None:
+        """With `int8` weights are read in int8, and the rest is float32."""
         decoder = model.decoder
-        self.model = model
-        self.dtype = dtype
-        embedding, units = decoder.embedding.weight.detach().to(dtype), decoder.embedding.embedding_dim
-        embed = partial(nn.functional.embedding, weight=embedding * units**0.5)
-        self.device = embedding.device
-        self.asking = _Stack(decoder.asking, dtype)
-        into = self.asking.cells[0].into
-        self.inputs = Inputs(embed, into, units, len(embedding))
-        self.feeding = into.weight[units:]
-        """(E, G) of the last readout, with input feeding"""
-        self.above = None if decoder.above is None else _Stack(decoder.above, dtype)
-        self.readout = Affine.of(decoder.readout.weight, decoder.readout.bias, dtype)
+        self.model, self.dtype, self.device = model, dtype, decoder.output.weight.device
+        on_cpu = self.device.type == "cpu"
+        self.rounded = int8 or (on_cpu and dtype != torch.float32)
+        products = decoder.attention is None or decoder.attention.by_products
+        self.serves_lone = on_cpu and dtype == torch.float32 and products
+        affine: MakeAffine = Int8Affine if int8 else partial(Affine, dtype=dtype)
+        self.asking = _Stack(decoder.asking, affine)
+        self.above = None if decoder.above is None else _Stack(decoder.above, affine)
+        self.readout = affine(decoder.readout.weight, decoder.readout.bias)
         # Logits lie so far apart in bfloat16 that a bias added there would be lost, and lines would change.
-        self.output = Affine.of(decoder.output.weight, decoder.output.bias, dtype, torch.float32)
+        wide = affine if int8 else partial(Affine, dtype=dtype, bias_dtype=torch.float32)
+        missing = -decoder.output.out_features % BLOCK
+        bias = nn.functional.pad(decoder.output.bias, (0, missing), value=-torch.inf)
+        self.output = wide(nn.functional.pad(decoder.output.weight, (0, 0, 0, missing)), bias)
+        embedding = decoder.embedding.weight.detach().to(dtype) * decoder.embedding.embedding_dim**0.5
+        weights = dict(decoder.asking.layers[0].named_parameters())
+        own, fed = weights["weight_ih_l0"].detach().tensor_split([embedding.shape[1]], dim=1)
+        into = Affine(own, weights["bias_ih_l0"], dtype)
+        small = on_cpu and len(embedding) * len(into.bias) <= LARGEST_TABLE
+        self.tokens = into(embedding) if small else embedding
+        """(V, G) tokens' share of the first layer's gates, or (V, E) their embeddings"""
+        self.into = None if small else into
+        self.feeding = affine(fed, fed.new_zeros(len(fed))) if decoder.input_feeding else None
+        """the last readout's share of the first layer's gates"""
 
-    def begin(self, source: Tensor, lengths: Tensor) -> Hypotheses:
+    def begin(self, source: Tensor, lengths: Tensor) -> State:
         """(B, S), (B,) on the CPU -> where a search starts, K = 1."""
-        state, memory = self.model.begin(source, lengths)
-        feed = None if state.feed is None else state.feed.to(self.dtype)
-        layers = tuple(part.to(self.dtype) for part in state.layers)
-        memory = memory._replace(keys=memory.keys.float(), values=memory.values.float())
-        return Hypotheses(DecoderState(layers, feed), memory)
+        start, memory = self.model.begin(source, lengths)
+        layers = tuple(zip(*(part.to(self.dtype).unbind(0) for part in start.layers), strict=True))
+        feed = None if start.feed is None else start.feed[:, 0].to(self.dtype)
+        # in float32 whatever the type of the rest: many small products in bfloat16 are slower on a CPU
+        return State(layers, feed, memory._replace(keys=memory.keys.float(), values=memory.values.float()))
 
-    def __call__(self, tokens: Tensor, state: Hypotheses) -> StepOutput[Hypotheses]:
-        """Last tokens (B, K) and a state -> log-probabilities (B, K, V), attention (B, K, S) and the next state."""
-        decoder, memory = self.model.decoder, state.memory
-        layers = list(zip(*(part.unbind(0) for part in state.decoder.layers), strict=True))
-        gates = self.inputs(tokens.reshape(-1))
-        if state.decoder.feed is not None:
-            gates.addmm_(state.decoder.feed[:, 0], self.feeding)
+    @cached_property
+    def _reader(self) -> "_Reader":
+        return _Reader(self.model.encoder)
+
+    def begin_lone(self, source: Sequence[int]) -> LoneState:
+        """The S tokens of a sentence -> where its search starts, for a Stepper that serves a lone one."""
+        decoder, (values, last) = self.model.decoder, self._reader(source)
+        start = decoder.start(last)
+        layers = tuple(tuple(part.numpy() for part in layer) for layer in zip(*start.layers, strict=True))
+        keys = values if decoder.attention is None else decoder.attention.keys(torch.from_numpy(values)).numpy()
+        feed = None if start.feed is None else start.feed[:, 0].numpy()
+        return LoneState(layers, feed, np.ascontiguousarray(keys.T), values)
+
+    def __call__(self, tokens: Tensor, state: State) -> StepOutput[State]:
+        """Last tokens (B, K) and a state -> log-probabilities (B, K, V), attention (B, K, S) and the next state.
+
+        V is filled up to a multiple of BLOCK with tokens that have no probability.
+        """
+        gates = self.tokens.index_select(0, tokens.flatten())
+        attend = partial(self._attend, memory=state.memory)
+        readout, attention, layers = self._advance(gates, state.layers, state.feed, attend)
+        logits = self.output(readout)
+        log_probabilities = torch.log_softmax(logits, dim=1, out=logits).view(*tokens.shape, -1)
+        following = State(layers, None if state.feed is None else readout, state.memory)
+        return StepOutput(log_probabilities, attention, following, self.exact_of(readout))
+
+    def lone(self, tokens: list[int], state: LoneState) -> tuple[Tensor, Floats | None, Floats, LoneState]:
+        """Last tokens (K,) -> log-probabilities (K, V), attention (K, S), readouts (K, E) and the next state."""
+        gates = self.tokens.numpy()[tokens]
+        readout, attention, layers = self._advance(gates, state.layers, state.feed, partial(_attend_lone, state=state))
+        logits = torch.from_numpy(self.output(readout))
+        feed = None if state.feed is None else readout
+        return (
+            torch.log_softmax(logits, dim=1, out=logits),
+            attention,
+            readout,
+            state._replace(layers=layers, feed=feed),
+        )
+
+    def _advance(
+        self, gates: Array, layers: tuple[tuple[Array, ...], ...], feed: Array | None, attend: Attend
+    ) -> tuple[Array, Array | None, tuple[tuple[Array, ...], ...]]:
+        """Tokens' rows of the table (N, G), states -> readouts (N, E), attention and the next states."""
+        if self.into is not None:
+            gates = self.into(gates)
+        if self.feeding is not None:
+            gates += self.feeding(feed)
         depth = len(self.asking.cells)
         hidden, after = self.asking(gates, layers[:depth], None)
         context = attention = None
-        if decoder.attention is not None:
-            # in float32 whatever the type of the rest: a processor's many small products in bfloat16 are slower
-            context, attention = decoder.attention(hidden.float().view(*tokens.shape, -1), memory)
-            context = context.flatten(0, 1).to(self.dtype)
+        if self.model.decoder.attention is not None:
+            context, attention = attend(hidden)
         if self.above is not None:
-            read = self.above.cells[0].into(_beside(hidden, context))
-            hidden, rest = self.above(read, layers[depth:], context)
+            gates = self.above.cells[0].into(_joined(hidden, context))
+            hidden, rest = self.above(gates, layers[depth:], context)
             after += rest
-        readout = self.readout(_beside(hidden, context)).tanh_()
-        logits = self.output(readout)
-        log_probabilities = torch.log_softmax(logits, dim=1, out=logits).view(*tokens.shape, -1)
-        feed = None if state.decoder.feed is None else readout[:, None]
-        stacked = tuple(torch.stack(parts) for parts in zip(*after, strict=True))
-        rounded = self.dtype != torch.float32 and readout.device.type == "cpu"
-        exact = partial(self._exact, readout) if rounded else None
-        return StepOutput(log_probabilities, attention, Hypotheses(DecoderState(stacked, feed), memory), exact)
+        return _tanh(self.readout(_joined(hidden, context))), attention, tuple(after)
 
-    def _exact(self, readout: Tensor, rows: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _attend(self, hidden: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Queries (B x K, H) -> contexts (B x K, M) and weights (B, K, S)."""
+        assert self.model.decoder.attention is not None
+        queries = hidden.float().view(len(memory.values), -1, hidden.shape[1])
+        contexts, weights = self.model.decoder.attention(queries, memory)
+        return contexts.flatten(0, 1).to(self.dtype), weights
+
+    def exact_of(self, readout: Array) -> Exact | None:
+        """Readouts (B x K, E) -> the way to their exact logits, where the step's are rounded."""
+        return partial(self._exact, torch.as_tensor(readout)) if self.rounded else None
+
+    def _exact(self, readout: Tensor, rows: Integers, tokens: Integers) -> Floats:
         """Readouts (B x K, E), rows (R,), tokens (R, N) -> their logits (R, N), computed in float32."""
         output, places = self.model.decoder.output, torch.from_numpy(tokens)
         weights = nn.functional.embedding(places, output.weight.detach())
         products = weights.mul_(readout.index_select(0, torch.from_numpy(rows)).float()[:, None])
-        logits: NDArray[np.float32] = products.sum(dim=2).add_(output.bias.detach()[places]).numpy()
+        logits: Floats = products.sum(dim=2).add_(output.bias.detach()[places]).numpy()
         return logits
+
+
+def _attend_lone(hidden: Floats, state: LoneState) -> tuple[Floats, Floats]:
+    """Queries (K, H) -> contexts (K, M) and weights (K, S), by keys whose score is a product."""
+    weights: Floats = np.dot(hidden, state.keys)
+    weights -= weights.max(axis=1, keepdims=True)
+    np.exp(weights, out=weights)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.dot(weights, state.values), weights
+
+
+class _Paired:
+    """x W + b for each direction, which have a row and weights of their own: (D, inputs) -> (D, outputs)."""
+
+    def __init__(self, affines: Sequence[Any]) -> None:
+        self.weight = torch.stack([each.weight for each in affines])
+        self.bias = torch.stack([each.bias for each in affines])[:, None]
+
+    def __call__(self, inputs: Floats) -> Floats:
+        outputs: Floats = torch.baddbmm(self.bias, torch.from_numpy(inputs)[:, None], self.weight)[:, 0].numpy()
+        return outputs
+
+
+class _Reader:
+    """The encoder for one sentence, its directions in step; its slow twin is `Encoder`."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        affine = partial(Affine, dtype=torch.float32)
+        self.cells = [_Cell(layer, affine) for layer in encoder.recurrent.layers]  # type: ignore[arg-type]
+        self.residual_from = encoder.recurrent.residual_from
+        embedding = encoder.embedding.weight.detach() * encoder.embedding.embedding_dim**0.5
+        small = len(embedding) * len(next(encoder.recurrent.layers[0].parameters())) <= LARGEST_TABLE
+        self.embedding = embedding.numpy()
+        self.tables = [into(self.embedding) for into in self.cells[0].inputs] if small else None
+        """(V, G) tokens' share of the first layer's gates, of each direction"""
+
+    def __call__(self, source: Sequence[int]) -> tuple[Floats, tuple[Tensor, ...]]:
+        """S tokens -> values (S, M) and the last state (L, 1, M) each."""
+        values, last = self.embedding[source], []
+        for index, cell in enumerate(self.cells):
+            if index == 0 and self.tables is not None:
+                shares = [table[source] for table in self.tables]
+            else:
+                shares = [into(values) for into in cell.inputs]
+            shares[1:] = [share[::-1] for share in shares[1:]]
+            states = [tuple(np.zeros((len(shares), cell.size), np.float32) for _ in range(cell.parts))]
+            for gates in np.stack(shares, axis=1):
+                states.append(cell.advance(gates, states[-1]))
+            read = [np.stack([state[0][direction] for state in states[1:]]) for direction in range(len(shares))]
+            read[1:] = [reverse[::-1] for reverse in read[1:]]
+            outputs = np.concatenate(read, axis=1)
+            values = outputs + values if index >= self.residual_from else outputs
+            last.append([part.reshape(1, -1) for part in states[-1]])
+        return values, tuple(torch.from_numpy(np.stack(part)) for part in zip(*last, strict=True))
 
 
 class _Stack:
     """The layers of a `Recurrent`, stepped."""
 
-    def __init__(self, recurrent: Recurrent, dtype: torch.dtype) -> None:
-        self.cells = [CellStep(layer, dtype) for layer in recurrent.layers]  # type: ignore[arg-type]
+    def __init__(self, recurrent: Recurrent, affine: MakeAffine) -> None:
+        self.cells = [_Cell(layer, affine) for layer in recurrent.layers]  # type: ignore[arg-type]
         self.residual_from = recurrent.residual_from
 
     def __call__(
-        self, gates: Tensor, layers: list[tuple[Tensor, ...]], context: Tensor | None
-    ) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+        self, gates: Array, layers: tuple[tuple[Array, ...], ...], context: Array | None
+    ) -> tuple[Array, list[tuple[Array, ...]]]:
         """The first layer's gates (N, G), each layer's state, the others' context -> the top output, all states."""
         after = [self.cells[0].advance(gates, layers[0])]
         hidden = after[0][0]
         for index, (cell, state) in enumerate(zip(self.cells[1:], layers[1:], strict=True), start=1):
-            after.append(cell(_beside(hidden, context), state))
+            after.append(cell.advance(cell.into(_joined(hidden, context)), state))
             hidden = after[-1][0] + hidden if index >= self.residual_from else after[-1][0]
         return hidden, after
 
 
-def _beside(hidden: Tensor, context: Tensor | None) -> Tensor:
-    return hidden if context is None else torch.cat([hidden, context], dim=1)
+class _Cell:
+    """One step of an Elman, GRU or LSTM layer; in an encoder, of its directions, a row each."""
+
+    def __init__(self, layer: nn.RNNBase, affine: MakeAffine) -> None:
+        self.kind, self.size = type(layer), layer.hidden_size
+        self.parts = 2 if isinstance(layer, nn.LSTM) else 1
+        weights = dict(layer.named_parameters())
+        endings = ("_l0", "_l0_reverse")[: 2 if layer.bidirectional else 1]
+        self.inputs = [affine(weights["weight_ih" + ending], weights["bias_ih" + ending]) for ending in endings]
+        self.into = self.inputs[0]
+        across = [affine(weights["weight_hh" + ending], weights["bias_hh" + ending]) for ending in endings]
+        self.across = across[0] if len(across) == 1 else _Paired(across)
+
+    def advance(self, gates: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        """The inputs' share of the gates (N, G), a scratch, and (h,) or (h, c), (N, H) each -> the next state."""
+        product, size = self.across(state[0]), self.size
+        if self.kind is nn.GRU:
+            opened, candidate, inner = gates[:, : 2 * size], gates[:, 2 * size :], product[:, 2 * size :]
+            opened += product[:, : 2 * size]
+            _sigmoid(opened)  # the reset and the update gate
+            inner *= opened[:, :size]
+            candidate += inner
+            hidden = state[0] - _tanh(candidate)
+            hidden *= opened[:, size:]
+            hidden += candidate
+            return (hidden,)
+        gates += product
+        if self.kind is nn.RNN:
+            return (_tanh(gates),)
+        take, forget, candidate, give = (gates[:, at : at + size] for at in range(0, 4 * size, size))
+        cell = _sigmoid(forget) * state[1] + _sigmoid(take) * _tanh(candidate)
+        return _sigmoid(give) * (np.tanh(cell) if isinstance(cell, np.ndarray) else cell.tanh()), cell
+
+
+def _tanh(values: Array) -> Array:
+    return np.tanh(values, out=values) if isinstance(values, np.ndarray) else values.tanh_()
+
+
+def _sigmoid(values: Array) -> Array:
+    """In place, as (1 + tanh(x / 2)) / 2 where NumPy has none."""
+    if not isinstance(values, np.ndarray):
+        return values.sigmoid_()
+    values *= 0.5
+    np.tanh(values, out=values)
+    values += 1.0
+    values *= 0.5
+    return values
+
+
+def _joined(hidden: Array, context: Array | None) -> Array:
+    if context is None:
+        return hidden
+    return np.concatenate([hidden, context], 1) if isinstance(hidden, np.ndarray) else torch.cat([hidden, context], 1)

@@ -14,16 +14,8 @@ from torch import Tensor
 
 from s2s.errors import RunError
 from s2s.text.special import END, PAD, START, UNKNOWN
-from s2s.translation.search.beam import (
-    Hypothesis,
-    JointState,
-    SearchOptions,
-    StepOutput,
-    _top,
-    beam_search,
-    combine,
-)
-from s2s.translation.search.greedy import _kept, greedy_search
+from s2s.translation.search.beam import JointState, StepOutput, _top, beam_search, combine
+from s2s.translation.search.hypotheses import Hypothesis, SearchOptions, _kept
 
 VOCABULARY, POSITIONS = 6, 4
 CONTENT = (UNKNOWN, 4, 5)
@@ -123,12 +115,13 @@ def test_beam_1_is_greedy(seed: int, normalization: str, grain: float, minimum: 
     options = SearchOptions(length_normalization=normalization, keep_attention=True)
     limits = {"max_lengths": lengths(8, 3, 5), "min_lengths": lengths(minimum, 0, minimum)}
     limits["source_lengths"] = lengths(4, 2, 3)
-    greedy = greedy_search(toy_step, state, options, **limits)
-    for [expected], found in zip(beam_search(toy_step, state, options, beam=1, **limits), greedy, strict=True):
-        assert found._replace(attention=None) == expected._replace(attention=None)
-        np.testing.assert_array_equal(found.attention, expected.attention)
+    found = beam_search(toy_step, state, options, beam=1, **limits)
     for sentence, (maximum, least) in enumerate([(8, minimum), (3, 0), (5, minimum)]):
-        assert greedy[sentence].tokens == independent_greedy(state, sentence, maximum, least)
+        [each] = found[sentence]
+        assert each.tokens == independent_greedy(state, sentence, maximum, least)
+        lasts = [START, *each.tokens][: len(each.log_probabilities)]
+        looks = [state.looks[sentence, last, : int(limits["source_lengths"][sentence])].numpy() for last in lasts]
+        np.testing.assert_array_equal(each.attention, looks)
 
 
 @fast
@@ -207,6 +200,22 @@ def test_every_hypothesis_keeps_the_rules(seed: int, beam: int, normalization: s
             assert each.log_probability == pytest.approx(sum(logs))
 
 
+@fast
+@given(
+    seeds, st.integers(2, 6), st.sampled_from(NORMALIZATIONS), st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 0.2])
+)
+def test_a_sentence_is_left_only_when_no_better_hypothesis_can_come(
+    seed: int, beam: int, normalization: str, grain: float, penalty: float
+) -> None:
+    """The best few are those of a search that goes on until every slot is empty, as one for all of them does."""
+    options = SearchOptions(length_normalization=normalization, coverage_penalty=penalty)
+    limits = {"beam": beam, "max_lengths": lengths(9, 5, 12)}
+    whole = beam_search(toy_step, toy(seed, 3, grain), options, nbest=beam, **limits)
+    for nbest in range(1, beam):
+        found = beam_search(toy_step, toy(seed, 3, grain), options, nbest=nbest, **limits)
+        assert found == [each[:nbest] for each in whole]
+
+
 def test_nbest_is_the_head_of_the_beam() -> None:
     state = toy(7, 2)
     whole = beam_search(toy_step, state, SearchOptions(), beam=6, nbest=6, max_lengths=lengths(9, 9))
@@ -243,7 +252,7 @@ def test_where_nothing_may_follow_what_there_is_comes_back_truncated() -> None:
     nothing = toy(4, 1)._replace(table=torch.full((1, VOCABULARY, VOCABULARY, VOCABULARY), -torch.inf))
     empty = [Hypothesis([], [], 0.0, True)]
     assert beam_search(toy_step, nothing, options, beam=1, max_lengths=lengths(5)) == [empty]
-    assert greedy_search(toy_step, nothing, SearchOptions(), max_lengths=lengths(5)) == empty
+    assert beam_search(toy_step, nothing, SearchOptions(), beam=1, max_lengths=lengths(5)) == [empty]
 
 
 def test_ties_go_to_the_lowest_token() -> None:
@@ -263,10 +272,13 @@ def test_top_equals_a_stable_sort(seed: int, count: int, width: int, size: int, 
     offsets[1, 1:] = -torch.inf
     count = min(count, width * size)
     expected = (scores + offsets[:, :, None]).flatten(1).sort(dim=1, descending=True, stable=True)
-    values, indices = _top(scores, offsets, count)
-    assert (values == expected.values[:, :count].numpy()).all()
-    finite = np.isfinite(values)
-    assert (indices[finite] == expected.indices[:, :count].numpy()[finite]).all()
+    found = _top(scores, offsets.numpy(), count)
+    finite = np.isfinite(found.log_probabilities)
+    assert (finite == np.isfinite(expected.values[:, :count].numpy())).all()
+    indices = (found.parents * size + found.tokens)[finite]
+    assert (indices == expected.indices[:, :count].numpy()[finite]).all()
+    own = scores.numpy()[np.nonzero(finite)[0], found.parents[finite], found.tokens[finite]]
+    assert (found.log_probabilities[finite] == own).all()
 
 
 def test_no_sentences_give_no_results() -> None:
@@ -291,7 +303,7 @@ def test_probabilities_that_are_not_numbers_are_refused() -> None:
     with pytest.raises(RunError, match="probabilities that are not numbers"):
         beam_search(toy_step, state, SearchOptions(), beam=2, max_lengths=lengths(5, 5))
     with pytest.raises(RunError, match="probabilities that are not numbers"):
-        greedy_search(toy_step, state, SearchOptions(), max_lengths=lengths(5, 5))
+        beam_search(toy_step, state, SearchOptions(), beam=1, max_lengths=lengths(5, 5))
 
 
 def test_coverage_penalty_needs_attention() -> None:
@@ -345,12 +357,12 @@ def rounded_step(tokens: Tensor, state: ToyState) -> StepOutput[ToyState]:
 
 
 def test_greedy_search_tells_close_tokens_apart_by_their_exact_logits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("s2s.translation.search.greedy.UNSURE", 0.0)  # halves are coarser than bfloat16
+    monkeypatch.setattr("s2s.translation.search.beam.UNSURE", 0.0)  # halves are coarser than bfloat16
     limits = {"max_lengths": lengths(9, 12, 12)}
     settled = blind = 0
     for seed in range(20):
         expected, found, unsettled = (
-            [each.tokens for each in greedy_search(step, toy(seed, 3), SearchOptions(), **limits)]
+            [each.tokens for [each] in beam_search(step, toy(seed, 3), SearchOptions(), beam=1, **limits)]
             for step in (toy_step, rounded_step, lambda *given: rounded_step(*given)._replace(exact=None))
         )
         settled += sum(one == other for one, other in zip(found, expected, strict=True))

@@ -11,7 +11,6 @@ from s2s.nn.graphs import CAPTURED_WHEN_SEEN, flat
 from s2s.translation.search import graphs
 from s2s.translation.search.beam import SearchOptions, StepOutput, beam_search
 from s2s.translation.search.graphs import Capture, ReplayedStep
-from s2s.translation.search.greedy import greedy_search
 from tests.translation.search.test_beam import ToyState, lengths, toy, toy_step
 
 
@@ -36,8 +35,8 @@ def test_a_search_over_captured_steps_finds_the_same(beam: int, largest: int, mo
     for seed in range(8):
         state = toy(seed, 3)
         if beam == 1:
-            found = greedy_search(step, state, SearchOptions(), **limits)
-            expected = greedy_search(toy_step, state, SearchOptions(), **limits)
+            found = beam_search(step, state, SearchOptions(), beam=1, **limits)
+            expected = beam_search(toy_step, state, SearchOptions(), beam=1, **limits)
             assert found == expected
         else:
             several = beam_search(step, state, SearchOptions(), beam=beam, **limits)
