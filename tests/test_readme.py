@@ -1,24 +1,24 @@
-"""The README tells the truth: its commands exist, and the first example of its tour runs as written."""
+"""The README tells the truth: its commands exist, its trainings begin, and its first examples run as written."""
 
 import re
 import shlex
+from datetime import date, timedelta
 from pathlib import Path
-from typing import get_args
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from s2s.cli.commands import main
-from s2s.forecast.recipe import ForecastRecipe, SeriesData
-from s2s.language.recipe import LanguageRecipe
 from s2s.recipe.load import recipe_names
-from s2s.translation.recipe import TranslationRecipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)).replace("\\\n", " ")
-COMMANDS = sorted({part.strip() for part in re.split(r"&&|\||\n|#.*", SHELL) if part.strip().startswith("s2s ")})
+INLINE = re.findall(r"`(s2s [^`]+)`", README)
+COMMANDS = sorted(
+    {*INLINE, *(part.strip() for part in re.split(r"&&|\||\n|#.*", SHELL) if part.strip().startswith("s2s "))}
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -32,10 +32,33 @@ def test_every_command_is_one_that_s2s_has(command: str) -> None:
     assert [word for word in words if word.startswith("--") and word not in known] == []
 
 
-def test_every_recipe_is_in_the_table_and_none_besides() -> None:
-    table = README[README.index("| recipe | what it trains |") :]
-    table = table[: table.index("\n\n")]
-    assert sorted(re.findall(r"`([\w-]+)`", table)) == recipe_names()
+@pytest.mark.usefixtures("own_data")
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("s2s train ")])
+def test_every_training_is_of_a_valid_recipe_and_finds_its_data(command: str) -> None:
+    CliRunner().invoke(main, ["recipes", "copy", "multi30k-de-en", "my.toml"], catch_exceptions=False)
+    found = CliRunner().invoke(main, [*shlex.split(command)[1:], "--dry-run"])
+    assert found.exit_code == 0 or re.search("s2s corpora fetch (multi30k|tinyshakespeare)", found.stderr)
+
+
+@pytest.fixture
+def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that a reader is to have, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{number} and {number}\n" for number in range(20)]
+    for name in ("train.de", "train.en", "dev.de", "dev.en", "book.txt"):
+        Path(name).write_text("".join(lines), encoding="utf-8")
+    for name in ("pairs.tsv", "dev.tsv"):
+        rows = "".join(f"{line.strip()}\t{line}" for line in lines)
+        Path(name).write_text("german\tenglish\n" + rows, encoding="utf-8")
+    days = [date(2024, 1, 1) + timedelta(days=day) for day in range(200)]
+    prices = "".join(f"{day},{number * number % 17}\n" for number, day in enumerate(days))
+    Path("mine.csv").write_text("date,price\n" + prices, encoding="utf-8")
+
+
+def test_every_recipe_is_in_the_results_that_it_links_to() -> None:
+    assert "(recipes/README.md)" in README
+    results = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+    assert [name for name in recipe_names() if not re.search(rf"[ `]{name}[ `]", results)] == []
 
 
 def test_both_install_commands_name_the_torch_version() -> None:
@@ -49,19 +72,11 @@ def test_ci_runs_the_readme_test_command() -> None:
     assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_sections_of_the_table_are_those_of_a_recipe() -> None:
-    tables = README.split("| section |")[1:]
-    translation, language, forecast = (
-        set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) for table in tables
-    )
-    assert translation == TranslationRecipe.model_fields.keys() - {"task", "title", "seed"}
-    assert language == LanguageRecipe.model_fields.keys() - {"task", "title", "seed", "variants"}
-    assert forecast == ForecastRecipe.model_fields.keys() - {"task", "title", "seed", "variants"}
-
-
-def test_every_scaling_of_a_series_is_named() -> None:
-    scalings = get_args(SeriesData.model_fields["scaling"].annotation)
-    assert [name for name in scalings if f"`{name}`" not in README] == []
+def test_every_path_of_the_layout_is_there() -> None:
+    layout = README[README.index("```\ns2s/recipe/") :].split("```")[1].strip().splitlines()
+    package = [re.split(" {2,}", line)[0] for line in layout if line.startswith("s2s/")]
+    paths = " ".join(line.removeprefix("s2s/") for line in package).split()
+    assert [path for path in paths if not (ROOT / "s2s" / path).exists()] == []
 
 
 @pytest.mark.usefixtures("korean_font")
@@ -78,3 +93,15 @@ def test_the_first_example_of_the_tour_learns_its_sentences_by_heart(
     assert run("translate", "runs/tiny-en-ko", line="good morning\n") == "좋은 아침이에요\n"
     run("translate", "runs/tiny-en-ko", "--attention", "alignment.png", line="where is the station ?\n")
     assert (tmp_path / "alignment.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("korean_font")
+def test_the_example_in_python_prints_its_translations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(example, {})
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("좋은 아침이에요 -")
+    assert second.startswith("정말 고마워요 -")
