@@ -24,10 +24,11 @@ from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.recipe import Decoding, TranslationRecipe
 from s2s.translation.scores import has_loop
 from s2s.translation.search.beam import AnyState, JointState, Step, beam_search, combine
+from s2s.translation.search.cells import Int8Affine
 from s2s.translation.search.graphs import ReplayedStep
 from s2s.translation.search.hypotheses import Hypothesis, SearchOptions
 from s2s.translation.search.lone import lone_search, serves
-from s2s.translation.search.step import FEW_ROWS, Int8Affine, State, Stepper
+from s2s.translation.search.step import FEW_ROWS, State, Stepper
 
 log = logging.getLogger("s2s")
 

@@ -20,9 +20,10 @@ from s2s.text.special import END, PAD, START
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.recipe import Dropout, Seq2SeqModel
 from s2s.translation.search.beam import Step, StepOutput, beam_search
+from s2s.translation.search.cells import Affine, Int8Affine
 from s2s.translation.search.hypotheses import SearchOptions
 from s2s.translation.search.lone import lone_search, serves
-from s2s.translation.search.step import Affine, Int8Affine, Stepper, _Reader
+from s2s.translation.search.step import Stepper, _Reader
 
 VOCABULARY = 12
 FORBIDDEN = (PAD, START)

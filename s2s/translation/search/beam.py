@@ -116,7 +116,7 @@ def beam_search(
     Raises RunError when the probabilities are not numbers, or a coverage penalty finds no attention.
     """
     device = torch.device(device)
-    live = Live.begin(options, max_lengths, min_lengths, source_lengths, beam=beam, nbest=nbest)
+    live = Live(options, max_lengths, min_lengths, source_lengths, beam, nbest)
     forbidden = torch.tensor(options.forbidden, dtype=torch.long, device=device)
     while live.slots.any():
         output = step(torch.from_numpy(live.last()).to(device), state)

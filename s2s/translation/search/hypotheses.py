@@ -1,6 +1,6 @@
 """Hypotheses: what a search returns, what it may produce, and those still growing in the beam."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -91,68 +91,49 @@ class Chosen(NamedTuple):
     log_probabilities: Floats
 
 
-@dataclass
 class Live:
     """The hypotheses still growing, and the way back to their beginning.
 
     Shapes: b sentences still in the batch, K hypotheses of each.
     """
 
-    options: SearchOptions
-    sentences: Integers
-    """(b,) index in the caller's batch"""
-    slots: Integers
-    """(b,) hypotheses that may still grow or end; a sentence without any is finished"""
-    minimum: Integers
-    """(b,) tokens before END is allowed"""
-    maximum: Integers
-    """(b,) tokens"""
-    source_lengths: Integers
-    """(b,)"""
-    largest: NDArray[np.float64]
-    """(b,) largest divisor of a score"""
-    reached: NDArray[np.float64]
-    """(b,) score of the last of the best hypotheses that are wanted, -inf while fewer are found"""
-    totals: NDArray[np.float64]
-    """(b, K) log-probability; -inf marks an empty slot"""
-    nbest: int
-    """hypotheses of each sentence that are wanted"""
-    found: list[list[Hypothesis]]
-    """of each sentence of the caller's batch"""
-    steps: list[Chosen] = field(default_factory=list)
-    attention: list[Floats] = field(default_factory=list)
-    """of each step (b x K, S), by the rows before it"""
-    coverage: Tensor | None = None
-    """(b, K, S) attention summed over the tokens"""
-
-    @classmethod
-    def begin(
-        cls,
+    def __init__(
+        self,
         options: SearchOptions,
         maximum: Tensor,
         minimum: Tensor | None,
-        source_lengths: Tensor | None,
-        *,
+        sources: Tensor | None,
         beam: int,
         nbest: int,
-    ) -> "Live":
-        """One empty hypothesis for each sentence."""
+    ) -> None:
+        """One empty hypothesis for each sentence; lengths (B,) on the CPU."""
         count = len(maximum)
         assert 1 <= nbest <= beam
         assert count == 0 or int(maximum.min()) >= 1
-        return cls(
-            options,
-            sentences=np.arange(count),
-            slots=np.full(count, beam),
-            minimum=np.zeros(count, np.int64) if minimum is None else minimum.numpy(),
-            maximum=maximum.numpy(),
-            source_lengths=np.full(count, np.iinfo(np.int64).max) if source_lengths is None else source_lengths.numpy(),
-            largest=np.array([options.normalizer(length) for length in maximum.tolist()]),
-            reached=np.full(count, -np.inf),
-            totals=np.zeros((count, 1)),
-            nbest=nbest,
-            found=[[] for _ in range(count)],
-        )
+        self.options, self.nbest = options, nbest
+        self.sentences = np.arange(count)
+        """(b,) index in the caller's batch"""
+        self.slots = np.full(count, beam)
+        """(b,) hypotheses that may still grow or end; a sentence without any is finished"""
+        self.maximum: Integers = maximum.numpy()
+        """(b,) tokens"""
+        self.minimum: Integers = np.zeros(count, np.int64) if minimum is None else minimum.numpy()
+        """(b,) tokens before END is allowed"""
+        self.source_lengths: Integers = np.full(count, 1 << 60) if sources is None else sources.numpy()
+        """(b,)"""
+        self.largest = np.array([options.normalizer(length) for length in maximum.tolist()])
+        """(b,) largest divisor of a score"""
+        self.reached = np.full(count, -np.inf)
+        """(b,) score of the last of the best hypotheses that are wanted, -inf while fewer are found"""
+        self.totals = np.zeros((count, 1))
+        """(b, K) log-probability; -inf marks an empty slot"""
+        self.found: list[list[Hypothesis]] = [[] for _ in range(count)]
+        """of each sentence of the caller's batch"""
+        self.steps: list[Chosen] = []
+        self.attention: list[Floats] = []
+        """of each step (b x K, S), by the rows before it"""
+        self.coverage: Tensor | None = None
+        """(b, K, S) attention summed over the tokens"""
 
     @property
     def length(self) -> int:
@@ -201,7 +182,8 @@ class Live:
         row = sentence * self.totals.shape[1] + slot
         tokens, log_probabilities, rows = [], [], [row]
         if last is not None:
-            tokens, log_probabilities = [last[0]], [last[1]]
+            tokens.append(last[0])
+            log_probabilities.append(last[1])
         for step in reversed(self.steps):
             tokens.append(int(step.tokens[row]))
             log_probabilities.append(float(step.log_probabilities[row]))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
-from s2s.translation.search.beam import best_of, likely, require_numbers
+from s2s.translation.search.beam import Exact, best_of, likely, require_numbers
 from s2s.translation.search.hypotheses import Floats, Hypothesis, SearchOptions
 from s2s.translation.search.step import Stepper
 
@@ -40,32 +41,22 @@ def lone_search(
     shortest: int,
 ) -> list[Hypothesis]:
     """The S tokens of a sentence -> at most nbest hypotheses, best first; lengths as for `beam_search`."""
-    state = stepper.begin_lone(source)
-    live, tokens = [_Node(None, options.start, 0.0, 0.0, None)], [options.start]
+    state, live = stepper.begin_lone(source), [_Node(None, options.start, 0.0, 0.0, None)]
     found: list[Hypothesis] = []
     slots, reached, largest = beam, -np.inf, options.normalizer(longest)
     for length in range(1, longest + 1):
-        log_probabilities, attention, readout, state = stepper.lone(tokens, state)
-        table = log_probabilities.numpy()
+        log_probabilities, attention, readout, state = stepper.lone([node.token for node in live], state)
         for token in options.forbidden + ((options.end,) if length <= shortest else ()):
-            table[:, token] = -np.inf
+            log_probabilities.numpy()[:, token] = -np.inf
         if beam == 1:
-            tokens_of, values = best_of(log_probabilities, stepper.exact_of(readout))
-            require_numbers(values)
-            ranked = [(0, int(tokens_of[0]), float(values[0]))] if values[0] > -np.inf else []
+            ranked = _best(log_probabilities, stepper.exact_of(readout))
         else:
-            most = max(node.total for node in live)
-            offsets = np.array([[node.total - most for node in live]], np.float32)
-            rows = likely(log_probabilities[None], offsets, slots)
-            best = sorted(zip((-rows.sums).tolist(), *(part.tolist() for part in rows[1:4]), strict=True))[:slots]
-            ranked = [each[1:] for each in best]
+            ranked = _ranked(log_probabilities, [node.total for node in live], slots)
         parents, growing = [], []
         for parent, token, log_probability in ranked:
-            before, weights = (
-                live[parent],
-                None if attention is None or not options.keep_attention else attention[parent],
-            )
-            node = _Node(before, token, log_probability, before.total + log_probability, weights)
+            weights = attention[parent] if attention is not None and options.keep_attention else None
+            total = live[parent].total + log_probability
+            node = _Node(live[parent], token, log_probability, total, weights)
             if token == options.end or length == longest:
                 found.append(_hypothesis(node, options))
                 slots -= token == options.end
@@ -81,8 +72,27 @@ def lone_search(
             break
         if parents != list(range(len(live))):
             state = state.reorder(parents)
-        live, tokens = growing, [node.token for node in growing]
+        live = growing
     return sorted(found, key=lambda hypothesis: -hypothesis.score)[:nbest]
+
+
+Ranked = list[tuple[int, int, float]]
+"""hypothesis, next token and its log-probability, best first"""
+
+
+def _best(log_probabilities: Tensor, exact: Exact | None) -> Ranked:
+    """Of (1, V) the best token, if any is possible."""
+    tokens, values = best_of(log_probabilities, exact)
+    require_numbers(values)
+    return [(0, int(tokens[0]), float(values[0]))] if values[0] > -np.inf else []
+
+
+def _ranked(log_probabilities: Tensor, totals: list[float], count: int) -> Ranked:
+    """Of (K, V) the best `count` continuations; of equals the lowest hypothesis, then token."""
+    most = max(totals)
+    found = likely(log_probabilities[None], np.array([[total - most for total in totals]], np.float32), count)
+    parts = (part.tolist() for part in (-found.sums, found.parents, found.tokens, found.log_probabilities))
+    return [each[1:] for each in sorted(zip(*parts, strict=True))[:count]]
 
 
 def _hypothesis(node: _Node, options: SearchOptions) -> Hypothesis:

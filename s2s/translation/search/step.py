@@ -1,17 +1,12 @@
 """A decoder's step for the search, with all that stays the same from step to step made ready once.
 
-The weights are transposed and in one type, biases that are added together are one, and each cell is a product of the
-inputs, one of the state and a few element-wise passes; on a CPU the product of each token's embedding with the first
-layer is computed once. Its slow twin is `Seq2Seq.decoder.step`.
-
-With one sentence on a CPU, products are bound by memory and the calls between them take as long: there states are
-NumPy arrays, whose calls cost a third of torch's, and only products with weights are torch's, on the same memory. The
-equations are the same for both.
+The weights are transposed and in one type, and on a CPU the product of each token's embedding with the first layer is
+computed once. Its slow twin is `Seq2Seq.decoder.step`.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property, partial
-from typing import Any, NamedTuple, TypeAlias
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,10 +14,10 @@ from torch import Tensor, nn
 
 from s2s.nn.attention import Memory
 from s2s.nn.encoder import Encoder
-from s2s.nn.linear import WHOLE
 from s2s.nn.recurrent import Recurrent
 from s2s.translation.model import Seq2Seq
 from s2s.translation.search.beam import BLOCK, Exact, StepOutput
+from s2s.translation.search.cells import Affine, Array, Cell, Int8Affine, MakeAffine, joined, tanh
 from s2s.translation.search.hypotheses import Floats, Integers
 
 LARGEST_TABLE = 1 << 23
@@ -30,10 +25,6 @@ LARGEST_TABLE = 1 << 23
 FEW_ROWS = 8
 """Hypotheses at most in a step that reads int8 weights faster than bfloat16 ones."""
 
-Array: TypeAlias = Any
-"""A Tensor, or with one sentence on a CPU a NumPy array of float32."""
-MakeAffine = Callable[[Tensor, Tensor], Callable[[Array], Array]]
-"""weight (outputs, inputs), bias (outputs,) -> x W + b"""
 Attend = Callable[[Array], tuple[Array, Array]]
 """queries -> contexts and weights"""
 
@@ -79,57 +70,6 @@ class LoneState(NamedTuple):
         """K', for each new hypothesis the old one that it continues."""
         layers = tuple(tuple(part[parents] for part in layer) for layer in self.layers)
         return self._replace(layers=layers, feed=None if self.feed is None else self.feed[parents])
-
-
-class Affine:
-    """x W + b with weights of one type; a wider bias makes wider outputs."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, bias_dtype: torch.dtype | None = None) -> None:
-        """`weight` is (outputs, inputs), as torch stores it."""
-        self.weight, self.bias = weight.detach().to(dtype).t().contiguous(), bias.detach().to(bias_dtype or dtype)
-
-    def __call__(self, inputs: Array) -> Array:
-        """(N, inputs) -> (N, outputs)."""
-        if isinstance(inputs, np.ndarray):
-            return self(torch.from_numpy(inputs)).numpy()
-        if self.bias.dtype == self.weight.dtype:
-            return torch.addmm(self.bias, inputs, self.weight)
-        return torch.mm(inputs, self.weight).to(self.bias.dtype).add_(self.bias)
-
-
-class Int8Affine:
-    """x W + b with weights in int8, a scale for each output, and x rounded to bfloat16: a quarter to read."""
-
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self.outputs, self.inputs = weight.shape
-        # torch's product takes sizes that are multiples of WHOLE, and does not check them
-        filled = nn.functional.pad(weight.detach(), (0, -self.inputs % WHOLE, 0, -self.outputs % WHOLE))
-        scale = (filled.abs().amax(dim=1).clamp(min=1e-30) / 127).bfloat16()
-        self.weight = (filled / scale[:, None]).round_().clamp_(-127, 127).to(torch.int8).contiguous()
-        self.scale, self.bias = scale, bias.detach()
-
-    def __call__(self, inputs: Array) -> Array:
-        """(N, inputs) -> (N, outputs)."""
-        if isinstance(inputs, np.ndarray):
-            return self(torch.from_numpy(inputs)).numpy()
-        rounded = inputs.new_zeros(len(inputs), self.weight.shape[1], dtype=torch.bfloat16)
-        rounded[:, : self.inputs] = inputs
-        product = torch._weight_int8pack_mm(rounded, self.weight, self.scale)[:, : self.outputs]
-        return product.float().add_(self.bias)
-
-    @staticmethod
-    @cache
-    def is_right() -> bool:
-        """Whether torch's product is right on this CPU: it has another one for each kind, and none is checked."""
-        scattered = torch.arange(65.0 * 67).mul(12.9898).sin_()  # no row or column is like another
-        weight = scattered[65:].view(65, 66).t() * torch.linspace(0.1, 1.0, 66)[:, None]
-        bias, rows = torch.linspace(0.0, 1.0, 66), torch.stack([scattered[:65], scattered[65:130]])
-        exact = Affine(weight, bias, torch.float32)(rows)
-        try:
-            near = Int8Affine(weight, bias)(rows)
-        except (AttributeError, RuntimeError):  # another torch
-            return False
-        return bool(torch.allclose(near, exact, atol=0.02 * float(exact.abs().max())))
 
 
 class Stepper:
@@ -224,10 +164,10 @@ class Stepper:
         if self.model.decoder.attention is not None:
             context, attention = attend(hidden)
         if self.above is not None:
-            gates = self.above.cells[0].into(_joined(hidden, context))
+            gates = self.above.cells[0].into(joined(hidden, context))
             hidden, rest = self.above(gates, layers[depth:], context)
             after += rest
-        return _tanh(self.readout(_joined(hidden, context))), attention, tuple(after)
+        return tanh(self.readout(joined(hidden, context))), attention, tuple(after)
 
     def _attend(self, hidden: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Queries (B x K, H) -> contexts (B x K, M) and weights (B, K, S)."""
@@ -258,24 +198,12 @@ def _attend_lone(hidden: Floats, state: LoneState) -> tuple[Floats, Floats]:
     return np.dot(weights, state.values), weights
 
 
-class _Paired:
-    """x W + b for each direction, which have a row and weights of their own: (D, inputs) -> (D, outputs)."""
-
-    def __init__(self, affines: Sequence[Any]) -> None:
-        self.weight = torch.stack([each.weight for each in affines])
-        self.bias = torch.stack([each.bias for each in affines])[:, None]
-
-    def __call__(self, inputs: Floats) -> Floats:
-        outputs: Floats = torch.baddbmm(self.bias, torch.from_numpy(inputs)[:, None], self.weight)[:, 0].numpy()
-        return outputs
-
-
 class _Reader:
     """The encoder for one sentence, its directions in step; its slow twin is `Encoder`."""
 
     def __init__(self, encoder: Encoder) -> None:
         affine = partial(Affine, dtype=torch.float32)
-        self.cells = [_Cell(layer, affine) for layer in encoder.recurrent.layers]  # type: ignore[arg-type]
+        self.cells = [Cell(layer, affine) for layer in encoder.recurrent.layers]  # type: ignore[arg-type]
         self.residual_from = encoder.recurrent.residual_from
         embedding = encoder.embedding.weight.detach() * encoder.embedding.embedding_dim**0.5
         small = len(embedding) * len(next(encoder.recurrent.layers[0].parameters())) <= LARGEST_TABLE
@@ -307,7 +235,7 @@ class _Stack:
     """The layers of a `Recurrent`, stepped."""
 
     def __init__(self, recurrent: Recurrent, affine: MakeAffine) -> None:
-        self.cells = [_Cell(layer, affine) for layer in recurrent.layers]  # type: ignore[arg-type]
+        self.cells = [Cell(layer, affine) for layer in recurrent.layers]  # type: ignore[arg-type]
         self.residual_from = recurrent.residual_from
 
     def __call__(
@@ -317,61 +245,6 @@ class _Stack:
         after = [self.cells[0].advance(gates, layers[0])]
         hidden = after[0][0]
         for index, (cell, state) in enumerate(zip(self.cells[1:], layers[1:], strict=True), start=1):
-            after.append(cell.advance(cell.into(_joined(hidden, context)), state))
+            after.append(cell.advance(cell.into(joined(hidden, context)), state))
             hidden = after[-1][0] + hidden if index >= self.residual_from else after[-1][0]
         return hidden, after
-
-
-class _Cell:
-    """One step of an Elman, GRU or LSTM layer; in an encoder, of its directions, a row each."""
-
-    def __init__(self, layer: nn.RNNBase, affine: MakeAffine) -> None:
-        self.kind, self.size = type(layer), layer.hidden_size
-        self.parts = 2 if isinstance(layer, nn.LSTM) else 1
-        weights = dict(layer.named_parameters())
-        endings = ("_l0", "_l0_reverse")[: 2 if layer.bidirectional else 1]
-        self.inputs = [affine(weights["weight_ih" + ending], weights["bias_ih" + ending]) for ending in endings]
-        self.into = self.inputs[0]
-        across = [affine(weights["weight_hh" + ending], weights["bias_hh" + ending]) for ending in endings]
-        self.across = across[0] if len(across) == 1 else _Paired(across)
-
-    def advance(self, gates: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        """The inputs' share of the gates (N, G), a scratch, and (h,) or (h, c), (N, H) each -> the next state."""
-        product, size = self.across(state[0]), self.size
-        if self.kind is nn.GRU:
-            opened, candidate, inner = gates[:, : 2 * size], gates[:, 2 * size :], product[:, 2 * size :]
-            opened += product[:, : 2 * size]
-            _sigmoid(opened)  # the reset and the update gate
-            inner *= opened[:, :size]
-            candidate += inner
-            hidden = state[0] - _tanh(candidate)
-            hidden *= opened[:, size:]
-            hidden += candidate
-            return (hidden,)
-        gates += product
-        if self.kind is nn.RNN:
-            return (_tanh(gates),)
-        take, forget, candidate, give = (gates[:, at : at + size] for at in range(0, 4 * size, size))
-        cell = _sigmoid(forget) * state[1] + _sigmoid(take) * _tanh(candidate)
-        return _sigmoid(give) * (np.tanh(cell) if isinstance(cell, np.ndarray) else cell.tanh()), cell
-
-
-def _tanh(values: Array) -> Array:
-    return np.tanh(values, out=values) if isinstance(values, np.ndarray) else values.tanh_()
-
-
-def _sigmoid(values: Array) -> Array:
-    """In place, as (1 + tanh(x / 2)) / 2 where NumPy has none."""
-    if not isinstance(values, np.ndarray):
-        return values.sigmoid_()
-    values *= 0.5
-    np.tanh(values, out=values)
-    values += 1.0
-    values *= 0.5
-    return values
-
-
-def _joined(hidden: Array, context: Array | None) -> Array:
-    if context is None:
-        return hidden
-    return np.concatenate([hidden, context], 1) if isinstance(hidden, np.ndarray) else torch.cat([hidden, context], 1)

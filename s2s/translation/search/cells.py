@@ -1,0 +1,139 @@
+"""Products with weights and recurrent cells of the search, for tensors and for NumPy arrays alike.
+
+With one sentence on a CPU, products are bound by memory and the calls between them take as long. There arrays are
+NumPy's, whose calls cost a third of torch's, and only the products are torch's, on the same memory.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from s2s.nn.linear import WHOLE
+from s2s.translation.search.hypotheses import Floats
+
+Array: TypeAlias = Any
+"""A Tensor, or with one sentence on a CPU a NumPy array of float32."""
+MakeAffine = Callable[[Tensor, Tensor], Callable[[Array], Array]]
+"""weight (outputs, inputs), bias (outputs,) -> x W + b"""
+
+
+class Affine:
+    """x W + b with weights of one type; a wider bias makes wider outputs."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, bias_dtype: torch.dtype | None = None) -> None:
+        """`weight` is (outputs, inputs), as torch stores it."""
+        self.weight, self.bias = weight.detach().to(dtype).t().contiguous(), bias.detach().to(bias_dtype or dtype)
+
+    def __call__(self, inputs: Array) -> Array:
+        """(N, inputs) -> (N, outputs)."""
+        if isinstance(inputs, np.ndarray):
+            return self(torch.from_numpy(inputs)).numpy()
+        if self.bias.dtype == self.weight.dtype:
+            return torch.addmm(self.bias, inputs, self.weight)
+        return torch.mm(inputs, self.weight).to(self.bias.dtype).add_(self.bias)
+
+
+class Int8Affine:
+    """x W + b with weights in int8, a scale for each output, and x rounded to bfloat16: a quarter to read."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.outputs, self.inputs = weight.shape
+        # torch's product takes sizes that are multiples of WHOLE, and does not check them
+        filled = nn.functional.pad(weight.detach(), (0, -self.inputs % WHOLE, 0, -self.outputs % WHOLE))
+        scale = (filled.abs().amax(dim=1).clamp(min=1e-30) / 127).bfloat16()
+        self.weight = (filled / scale[:, None]).round_().clamp_(-127, 127).to(torch.int8).contiguous()
+        self.scale, self.bias = scale, bias.detach()
+
+    def __call__(self, inputs: Array) -> Array:
+        """(N, inputs) -> (N, outputs)."""
+        if isinstance(inputs, np.ndarray):
+            return self(torch.from_numpy(inputs)).numpy()
+        rounded = inputs.new_zeros(len(inputs), self.weight.shape[1], dtype=torch.bfloat16)
+        rounded[:, : self.inputs] = inputs
+        product = torch._weight_int8pack_mm(rounded, self.weight, self.scale)[:, : self.outputs]
+        return product.float().add_(self.bias)
+
+    @staticmethod
+    @cache
+    def is_right() -> bool:
+        """Whether torch's product is right on this CPU: it has another one for each kind, and none is checked."""
+        scattered = torch.arange(65.0 * 67).mul(12.9898).sin_()  # no row or column is like another
+        weight = scattered[65:].view(65, 66).t() * torch.linspace(0.1, 1.0, 66)[:, None]
+        bias, rows = torch.linspace(0.0, 1.0, 66), torch.stack([scattered[:65], scattered[65:130]])
+        exact = Affine(weight, bias, torch.float32)(rows)
+        try:
+            near = Int8Affine(weight, bias)(rows)
+        except (AttributeError, RuntimeError):  # another torch
+            return False
+        return bool(torch.allclose(near, exact, atol=0.02 * float(exact.abs().max())))
+
+
+class Paired:
+    """x W + b for each direction, which have a row and weights of their own: (D, inputs) -> (D, outputs)."""
+
+    def __init__(self, affines: Sequence[Any]) -> None:
+        self.weight = torch.stack([each.weight for each in affines])
+        self.bias = torch.stack([each.bias for each in affines])[:, None]
+
+    def __call__(self, inputs: Floats) -> Floats:
+        outputs: Floats = torch.baddbmm(self.bias, torch.from_numpy(inputs)[:, None], self.weight)[:, 0].numpy()
+        return outputs
+
+
+class Cell:
+    """One step of an Elman, GRU or LSTM layer; in an encoder, of its directions, a row each."""
+
+    def __init__(self, layer: nn.RNNBase, affine: MakeAffine) -> None:
+        self.kind, self.size = type(layer), layer.hidden_size
+        self.parts = 2 if isinstance(layer, nn.LSTM) else 1
+        weights = dict(layer.named_parameters())
+        endings = ("_l0", "_l0_reverse")[: 2 if layer.bidirectional else 1]
+        self.inputs = [affine(weights["weight_ih" + ending], weights["bias_ih" + ending]) for ending in endings]
+        self.into = self.inputs[0]
+        across = [affine(weights["weight_hh" + ending], weights["bias_hh" + ending]) for ending in endings]
+        self.across = across[0] if len(across) == 1 else Paired(across)
+
+    def advance(self, gates: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        """The inputs' share of the gates (N, G), a scratch, and (h,) or (h, c), (N, H) each -> the next state."""
+        product, size = self.across(state[0]), self.size
+        if self.kind is nn.GRU:
+            opened, candidate, inner = gates[:, : 2 * size], gates[:, 2 * size :], product[:, 2 * size :]
+            opened += product[:, : 2 * size]
+            sigmoid(opened)  # the reset and the update gate
+            inner *= opened[:, :size]
+            candidate += inner
+            hidden = state[0] - tanh(candidate)
+            hidden *= opened[:, size:]
+            hidden += candidate
+            return (hidden,)
+        gates += product
+        if self.kind is nn.RNN:
+            return (tanh(gates),)
+        take, forget, candidate, give = (gates[:, at : at + size] for at in range(0, 4 * size, size))
+        cell = sigmoid(forget) * state[1] + sigmoid(take) * tanh(candidate)
+        return sigmoid(give) * (np.tanh(cell) if isinstance(cell, np.ndarray) else cell.tanh()), cell
+
+
+def tanh(values: Array) -> Array:
+    return np.tanh(values, out=values) if isinstance(values, np.ndarray) else values.tanh_()
+
+
+def sigmoid(values: Array) -> Array:
+    """In place, as (1 + tanh(x / 2)) / 2 where NumPy has none."""
+    if not isinstance(values, np.ndarray):
+        return values.sigmoid_()
+    values *= 0.5
+    np.tanh(values, out=values)
+    values += 1.0
+    values *= 0.5
+    return values
+
+
+def joined(hidden: Array, context: Array | None) -> Array:
+    if context is None:
+        return hidden
+    return np.concatenate([hidden, context], 1) if isinstance(hidden, np.ndarray) else torch.cat([hidden, context], 1)
