@@ -1,4 +1,4 @@
-"""What plots share: letters of every script, saving, and the curves of a run.
+"""Letters of every script in plots, saving, and the curves of a run.
 
 Figures are drawn by Agg without pyplot, so nothing global is touched and no screen is needed.
 """
@@ -45,8 +45,6 @@ SCRIPTS = {
     "THAI": ("Thai", "fonts-thai-tlwg or fonts-noto-core"),
 }
 """Name of a script and the Debian packages that bring it, by the first word of its letters' Unicode names."""
-LABEL_CHARACTERS = 24
-"""Longer labels are cut."""
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -64,7 +62,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def _render(figure: Figure, path: Path, families: Iterable[str]) -> set[str]:
-    """Draw into a file with what is installed of the families; the letters that none of them has."""
+    """Draw into a file with the installed ones of the families; returns the letters that none of them has."""
     installed = set(fontManager.get_font_names())
     for text in figure.findobj(Text):
         text.set(fontfamily=[family for family in families if family in installed], parse_math=False)
@@ -81,7 +79,7 @@ def _render(figure: Figure, path: Path, families: Iterable[str]) -> set[str]:
 
 
 def _add_new_fonts() -> None:
-    """Make known the fonts installed since matplotlib wrote its list of them."""
+    """Add the fonts installed since matplotlib listed them."""
     for path in sorted(set(findSystemFonts()) - {entry.fname for entry in fontManager.ttflist}):
         with suppress(RuntimeError, OSError, ValueError):
             fontManager.addfont(path)
@@ -105,32 +103,33 @@ def _warn_of(missing: Iterable[str]) -> None:
         )
 
 
-def label_of(token: str, characters: int = LABEL_CHARACTERS) -> str:
-    """The token as one short printable line."""
+def label_of(token: str, characters: int = 24) -> str:
+    """The token as one printable line, cut to a number of characters."""
     shown = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in token)
     return shown if len(shown) <= characters else shown[: characters - 1] + "…"
 
 
 def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the loss, and below it BLEU and chrF, over the optimizer steps, from the rows of metrics.jsonl.
+    """Plot the loss, and below it BLEU and chrF, over the optimizer steps, from the rows of metrics.jsonl.
 
     Log rows have step and loss (nats per target token); validation rows have step and validation with nats_per_token,
-    bleu and chrf, any of them. What no row has is left out.
+    bleu and chrf, any of them. Curves without points are left out.
     """
-    training = _points(metrics, "loss")
     validations = [{"step": row["step"], **row["validation"]} for row in metrics if row.get("validation")]
-    curves = {name: _points(validations, name) for name in ("nats_per_token", "bleu", "chrf")}
-    scored = len(curves["bleu"]) + len(curves["chrf"]) > 0
+    scores = {"BLEU": _points(validations, "bleu"), "chrF": _points(validations, "chrf")}
+    scored = any(map(len, scores.values()))
     figure = Figure(figsize=(7, 7 if scored else 4), dpi=130, layout="constrained")
-    losses = figure.add_subplot(2 if scored else 1, 1, 1)
-    _curve(losses, training, "training", "C0")
-    _curve(losses, curves["nats_per_token"], "validation", "C1", marked=True)
-    _finish(losses, "Loss", "nats per target token")
+    upper = figure.add_subplot(2 if scored else 1, 1, 1)
+    _curve(upper, _points(metrics, "loss"), "training", "C0", marker=None)
+    _curve(upper, _points(validations, "nats_per_token"), "validation", "C1", marker="o")
+    _finish(upper, "Loss", "nats per target token")
     if scored:
-        scores = figure.add_subplot(2, 1, 2, sharex=losses)
-        _curve(scores, curves["bleu"], "BLEU", "C2", marked=True, best=True)
-        _curve(scores, curves["chrf"], "chrF", "C4", marked=True, best=True)
-        _finish(scores, "Validation translations", "score (0 to 100)")
+        lower = figure.add_subplot(2, 1, 2, sharex=upper)
+        for (name, points), color in zip(scores.items(), ("C2", "C4"), strict=True):
+            if len(points):
+                step, value = points[np.nanargmax(points[:, 1])] if np.isfinite(points[:, 1]).any() else points[-1]
+                _curve(lower, points, f"{name} (best {value:.1f} at step {step:,.0f})", color, marker="o")
+        _finish(lower, "Validation translations", "score (0 to 100)")
     figure.axes[-1].set_xlabel("optimizer steps")
     save(figure, path)
 
@@ -140,16 +139,9 @@ def _points(rows: Iterable[Mapping[str, Any]], name: str) -> NDArray[np.float64]
     return np.array([(row["step"], row[name]) for row in rows if row.get(name) is not None], float).reshape(-1, 2)
 
 
-def _curve(
-    axes: Axes, points: NDArray[np.float64], name: str, color: str, marked: bool = False, best: bool = False
-) -> None:
-    if not len(points):
-        return
-    label = name
-    if best:
-        step, value = points[np.nanargmax(points[:, 1])] if np.isfinite(points[:, 1]).any() else points[-1]
-        label = f"{name} (best {value:.1f} at step {step:,.0f})"
-    axes.plot(points[:, 0], points[:, 1], color=color, label=label, marker="o" if marked else None, markersize=3.5)
+def _curve(axes: Axes, points: NDArray[np.float64], label: str, color: str, marker: str | None) -> None:
+    if len(points):
+        axes.plot(points[:, 0], points[:, 1], color=color, label=label, marker=marker, markersize=3.5)
 
 
 def _finish(axes: Axes, title: str, unit: str) -> None:

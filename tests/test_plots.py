@@ -117,7 +117,7 @@ def test_what_else_matplotlib_warns_of_is_passed_on(monkeypatch: pytest.MonkeyPa
         save_text("a", tmp_path / "a.png")
 
 
-def test_a_picture_is_whole_or_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_plot_is_whole_or_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     plot_curves(LOG, tmp_path / "curves.png")
     before = (tmp_path / "curves.png").read_bytes()
 
