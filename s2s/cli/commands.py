@@ -1,7 +1,7 @@
-"""The command line: parse, call, print. The only module that prints, with `s2s.cli.terminal` for what goes wrong.
+"""The command line: parse, call, print. The only module that prints, with `s2s.cli.terminal` for errors.
 
-Results go to stdout; progress, warnings and errors to stderr. torch is imported only inside the
-commands that compute, so that help and recipe errors answer at once.
+Results go to stdout; progress, warnings and errors to stderr. torch is imported only inside the commands that
+compute, so that help and recipe errors come at once.
 """
 
 import csv
@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from s2s import __version__
-from s2s.cli.options import FILE, corpora_option, device_option, precision_option
+from s2s.cli.options import FILE, FOLDER, corpora_option, device_option, precision_option
 from s2s.cli.shipped import corpora, recipes
 from s2s.cli.terminal import Commands, messages
 from s2s.errors import S2SError
@@ -27,10 +27,9 @@ log = logging.getLogger("s2s")
 @click.version_option(__version__, prog_name="s2s")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Train and run recurrent sequence-to-sequence translators from one recipe file.
+    """Train and run recurrent translators, language models and forecasters, each from one recipe file.
 
-    Exit codes: 0 done, 1 the work failed, 2 the command line was wrong, 130 interrupted. S2S_DEBUG=1 shows where an
-    error comes from.
+    Exit codes: 0 success, 1 failure, 2 wrong command line, 130 interrupted. With S2S_DEBUG=1 errors show a traceback.
     """
     context.with_resource(messages())
 
@@ -38,22 +37,18 @@ def main(context: click.Context) -> None:
 @main.command()
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default: runs/<recipe name>.")
-@click.option("--resume", is_flag=True, help="Go on from the run folder's last checkpoint.")
-@click.option("--dry-run", is_flag=True, help="Check the recipe, read the data, print the recipe; train nothing.")
+@click.option("--out", type=FOLDER, help="Run folder. Default: runs/<recipe name>.")
+@click.option("--resume", is_flag=True, help="Continue from the run folder's last checkpoint.")
+@click.option("--dry-run", is_flag=True, help="Check recipe and data, print the recipe; do not train.")
 @corpora_option
 @device_option
 def train(
-    recipe: str,
-    overrides: tuple[str, ...],
-    out: Path | None,
-    dry_run: bool,
-    corpora: Path | None,
-    **options: Any,
+    recipe: str, overrides: tuple[str, ...], out: Path | None, dry_run: bool, corpora: Path | None, **options: Any
 ) -> None:
-    """Train RECIPE: a shipped recipe's name, or a path that ends in .toml.
+    """Train RECIPE: the name of a shipped recipe, or a path that ends in .toml.
 
-    KEY=VALUE puts another value in the recipe, for example model.hidden_size=256. Ctrl-C and SIGTERM save and exit.
+    KEY=VALUE overrides a value of the recipe, for example model.hidden_size=256. Ctrl-C and SIGTERM save a checkpoint
+    and exit.
     """
     from s2s.tasks import load_recipe, scores_of, task_of
 
@@ -89,21 +84,21 @@ def train(
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]")
-@click.option("--input", "source", type=FILE, help="Lines to translate, .gz accepted. Default: stdin.")
-@click.option("--output", type=FILE, help="A file is written whole at the end, or not at all. Default: stdout.")
-@click.option("--beam", type=click.IntRange(min=1), help="Hypotheses kept; 1 is greedy. Default: the recipe's.")
+@click.option("--input", "source", type=FILE, help="Text file to translate, or .gz. Default: stdin.")
+@click.option("--output", type=FILE, help="Output file, written whole or not at all. Default: stdout.")
+@click.option("--beam", type=click.IntRange(min=1), help="Beam size; 1 is greedy search. Default: the recipe's.")
 @click.option(
     "--nbest",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Translations of each line; the beam is as wide at least. As text, more than 1 gives N lines for each line:"
+    help="Translations per line; the beam is at least this wide. As text, more than 1 gives N lines for each line:"
     " score, tab, translation.",
 )
 @click.option("--format", "form", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
-@click.option("--tokens", is_flag=True, help="With jsonl: tokens, their log-probabilities and the attention.")
-@click.option("--attention", type=FILE, help="Draw the alignment of the first line that is not blank to this PNG.")
-@click.option("--batch", type=click.IntRange(min=1), help="Lines searched together. Default: the recipe's.")
+@click.option("--tokens", is_flag=True, help="With jsonl: add tokens, their log-probabilities and the attention.")
+@click.option("--attention", type=FILE, help="PNG file: plot the attention for the first line that is not blank.")
+@click.option("--batch", type=click.IntRange(min=1), help="Lines per batch. Default: the recipe's.")
 @precision_option
 @device_option
 def translate(
@@ -116,12 +111,11 @@ def translate(
     tokens: bool,
     attention: Path | None,
     batch: int | None,
-    precision: Any,
-    device: str,
+    **options: Any,
 ) -> None:
-    """Translate lines with one RUN, or with several as an ensemble.
+    """Translate lines with one RUN, or with an ensemble of several.
 
-    A filter: one line in, one line out, in order, blank for blank, answered as they come.
+    A filter: one line out for each line in, in order, as they arrive; blank lines stay blank.
     """
     if tokens and form != "jsonl":
         raise click.UsageError("--tokens needs --format jsonl")
@@ -132,48 +126,42 @@ def translate(
     from s2s.text.lines import read_lines
     from s2s.translation.translator import Translator
 
-    translator = Translator.load(*runs, device=device, precision=precision)
+    translator = Translator.load(*runs, **options)
     if batch:
         translator = translator.with_batch(batch)
-    draw = attention
     with opened(output, sys.stdout) as out:
         for block in in_blocks(read_lines(source)) if source else arriving(sys.stdin.buffer):
-            for found in translator.translate(block, beam=beam, nbest=nbest, attention=tokens or draw is not None):
-                if draw is not None and found.tokens:
-                    _draw_attention(found, draw)
-                    draw = None
+            for found in translator.translate(block, beam=beam, nbest=nbest, attention=tokens or attention is not None):
+                if attention is not None and found.tokens:
+                    _plot_attention(found, attention)
+                    attention = None
                 for line in rendered(found, jsonl=form == "jsonl", nbest=nbest, tokens=tokens):
                     out.write(line + "\n")
             out.flush()
-    if draw is not None:
-        log.warning("--attention %s: nothing drawn, the input has no line with words", draw)
+    if attention is not None:
+        log.warning("--attention %s: no plot, the input has no line with words", attention)
 
 
-def _draw_attention(found: Any, path: Path) -> None:
+def _plot_attention(found: Any, path: Path) -> None:
     from s2s.translation.plots import plot_attention
 
     if found.attention is None:
-        raise S2SError(f"--attention {path}: the model has no attention to draw (model.attention is none)")
+        raise S2SError(f"--attention {path}: the model has no attention to plot (model.attention is none)")
     plot_attention(found.attention, found.source_tokens, found.tokens, path)
 
 
 @main.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]", type=click.Path(path_type=Path))
-@click.option("--on", metavar="SPLIT", help="train, validation, test, or CORPUS/SPLIT. Default: test.")
-@click.option("--source", type=FILE, help="Source lines with --reference, or a language model's text; for --on.")
-@click.option("--reference", type=FILE, help="Reference lines.")
-@click.option("--beam", type=click.IntRange(min=1), help="Default: the recipe's.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]", type=FOLDER)
+@click.option("--on", metavar="SPLIT", help="Split to score: train, validation, test, or CORPUS/SPLIT. Default: test.")
+@click.option("--source", type=FILE, help="Instead of --on: source lines with --reference, or a language model's text.")
+@click.option("--reference", type=FILE, help="Reference translations of the source lines.")
+@click.option("--beam", type=click.IntRange(min=1), help="Beam size of a translator. Default: the recipe's.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpora_option
 @precision_option
 @device_option
 def evaluate(
-    runs: tuple[Path, ...],
-    on: str | None,
-    source: Path | None,
-    reference: Path | None,
-    as_json: bool,
-    **options: Any,
+    runs: tuple[Path, ...], on: str | None, source: Path | None, reference: Path | None, as_json: bool, **options: Any
 ) -> None:
     """Score each RUN: BLEU and chrF of a translator, nats per token of a language model, errors of a forecaster.
 
@@ -198,69 +186,54 @@ def evaluate(
     plain = [without_text(result) for result in results]
     comparisons = compare(results)
     if as_json:
-        both = plain[0] if len(plain) == 1 else {"runs": plain, "comparisons": comparisons}
-        click.echo(json_text(both))
+        click.echo(json_text(plain[0] if len(plain) == 1 else {"runs": plain, "comparisons": comparisons}))
         return
     texts = [scores_of(result["task"]).score_text(result) for result in plain]
     click.echo("".join([*texts, *map(comparison_text, comparisons)]), nl=False)
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--prompt", default="", help="The text to continue. Default: the beginning of a line.")
-@click.option("--length", type=click.IntRange(min=0), default=200, show_default=True, help="Tokens to write.")
+@click.argument("run", type=FOLDER)
+@click.option("--prompt", default="", help="Text to continue. Default: the start of a line.")
+@click.option("--length", type=click.IntRange(min=0), default=200, show_default=True, help="Tokens to generate.")
 @click.option("--temperature", type=click.FloatRange(0, 1e6), default=1.0, show_default=True, help="0 is --greedy.")
-@click.option("--top-k", type=click.IntRange(min=0), default=0, help="Draw from the K most likely tokens; 0 is off.")
-@click.option(
-    "--top-p", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Draw from the most likely ones."
-)
-@click.option("--greedy", is_flag=True, help="Always the most likely token.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True)
-@click.option("--n", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Samples, in one batch.")
-@click.option("--json", "as_json", is_flag=True, help="A list of objects: text, log_probability, tokens.")
+@click.option("--top-k", type=click.IntRange(min=0), default=0, help="Sample from the K most likely tokens; 0 is off.")
+@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Nucleus sampling; 1 is off.")
+@click.option("--greedy", is_flag=True, help="Always take the most likely token.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Random seed.")
+@click.option("--n", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Number of samples.")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects: text, log_probability, tokens.")
 @precision_option
 @device_option
 def generate(
-    run: Path,
-    prompt: str,
-    temperature: float,
-    top_p: float,
-    greedy: bool,
-    as_json: bool,
-    precision: Any,
-    device: str,
-    **sampling: Any,
+    run: Path, temperature: float, greedy: bool, as_json: bool, precision: Any, device: str, **sampling: Any
 ) -> None:
     """Continue a text with the language model RUN."""
-    if not math.isfinite(temperature + top_p):
+    if not math.isfinite(temperature + sampling["top_p"]):
         raise click.UsageError("--temperature and --top-p must be numbers")
     from s2s.language.generator import Generator
     from s2s.run import json_text
 
     generator = Generator.load(run, device=device, precision=precision)
-    found = generator.generate(prompt, temperature=0.0 if greedy else temperature, top_p=top_p, **sampling)
-    if as_json:
-        click.echo(json_text([each._asdict() for each in found]))
-        return
-    for each in found:
-        click.echo(each.text)
+    found = generator.generate(temperature=0.0 if greedy else temperature, **sampling)
+    click.echo(json_text([each._asdict() for each in found]) if as_json else "\n".join(each.text for each in found))
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=FOLDER)
 @click.option(
     "--input",
     "source",
     type=FILE,
-    help="CSV with the columns that the recipe names, its time column too. Default: go on after the run's own file.",
+    help="CSV file with the columns that the recipe names, its time column too. Default: continue the run's own file.",
 )
-@click.option("--plot", type=FILE, help="Draw the last rows and the forecast of the first target to this PNG.")
-@click.option("--json", "as_json", is_flag=True, help="A list of objects, one for each step.")
+@click.option("--plot", type=FILE, help="PNG file: plot the last rows and the forecast of the first target.")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects, one for each step.")
 @device_option
 def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, device: str) -> None:
-    """Forecast what comes after the last row, with the forecaster RUN: CSV, or JSON.
+    """Forecast the steps after the last row with the forecaster RUN; print CSV or JSON.
 
-    A column for each target, and one for each of its quantiles where the model gives them.
+    There is a column for each target and, unless the model gives points, for each of its quantiles.
     """
     from s2s.forecast.forecaster import forecast_rows
     from s2s.run import json_text
@@ -279,21 +252,21 @@ def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, d
 @main.command()
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
-@click.option("--run", type=click.Path(path_type=Path), help="Weights to translate with. Default: runs/<recipe name>.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--run", type=FOLDER, help="Run folder with the weights to translate with. Default: runs/<recipe name>.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpora_option
 @device_option
 def bench(
     recipe: str, overrides: tuple[str, ...], run: Path | None, as_json: bool, corpora: Path | None, device: str
 ) -> None:
-    """Measure how fast RECIPE trains and translates here, beside the textbook's way and the machine's limit.
+    """Measure how fast RECIPE trains and translates here, compared with textbook code and the machine's limit.
 
-    Takes some minutes; nothing else should run. Without a run folder it translates with what its own steps learned. Of
-    a recipe with variants the recipe itself is measured.
+    Takes some minutes, in which nothing else should run. Without a run folder, the weights trained in the measurement
+    translate. Of a recipe with variants, only the recipe itself is measured.
     """
     from s2s.tasks import load_recipe
 
-    loaded = load_recipe(recipe, overrides)
+    loaded = load_recipe(recipe, overrides)  # its errors come before the import of torch
     from s2s.benchmark.report import benchmark, benchmark_text
 
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe

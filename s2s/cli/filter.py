@@ -1,4 +1,4 @@
-"""Lines in, lines out: what `s2s translate` reads and writes as a filter."""
+"""Lines in, lines out: the input and output of `s2s translate`."""
 
 import errno
 import json
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from s2s.translation.translator import Translation
 
 LINES_AT_ONCE = 2048
-"""Lines taken together, so that similar lengths meet; fewer when no more are waiting."""
+"""Lines in a block, to be batched by length; fewer when no more are waiting."""
 CHUNK_BYTES = 1 << 20
-"""Bytes read together at most; they bound the memory that a long input takes."""
+"""Bytes read at once, which bound the memory that a long input takes."""
 
 
 def in_blocks(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -60,7 +60,7 @@ def arriving(stream: IO[bytes]) -> Iterator[list[str]]:
 
 @contextmanager
 def output(path: Path | None, standard_output: TextIO) -> Iterator[TextIO]:
-    """Where results go: the standard output, by whatever name, or a file that is whole or absent."""
+    """The stream of results: the standard output, by whatever name, or a file that is whole or absent."""
     if path is None or _is_same(path, standard_output):
         standard_output.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[attr-defined]
         yield standard_output
@@ -70,7 +70,7 @@ def output(path: Path | None, standard_output: TextIO) -> Iterator[TextIO]:
 
 
 def _is_same(path: Path, stream: TextIO | None) -> bool:
-    """Whether a path leads to what a stream writes to, as /dev/stdout does: it must not be replaced meanwhile."""
+    """Whether a path is the file of a stream, as /dev/stdout may be: it must not be replaced meanwhile."""
     if stream is None:  # closed
         return False
     try:
@@ -80,7 +80,7 @@ def _is_same(path: Path, stream: TextIO | None) -> bool:
 
 
 def rendered(found: "Translation", *, jsonl: bool, nbest: int, tokens: bool) -> Iterator[str]:
-    """What one line of input becomes: one line, or, of text with `nbest` above 1, so many with their scores."""
+    """Output of one line of input: one line, or, as text with `nbest` above 1, so many with their scores."""
     if jsonl:
         yield json.dumps(_row(found, tokens), ensure_ascii=False)
     elif nbest == 1:
@@ -107,7 +107,7 @@ def _row(found: "Translation", tokens: bool) -> dict[str, Any]:
 
 
 def _decoded(lines: Sequence[bytearray], before: int) -> Iterator[str]:
-    """Text of raw lines, `before` of which have come already."""
+    """Text of raw lines, `before` lines into the stream."""
     for number, line in enumerate(lines, start=before + 1):
         raw = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
         try:

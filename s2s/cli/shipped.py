@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from s2s.cli.options import corpora_option
+from s2s.cli.options import FOLDER, corpora_option
 from s2s.errors import S2SError
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def recipes(context: click.Context) -> None:
-    """List the shipped recipes; show, copy or check one, tabulate runs, or say what keys a recipe has."""
+    """List the shipped recipes; show, copy or check one, list the keys of recipes, or tabulate runs."""
     if context.invoked_subcommand is None:
         from s2s.recipe.load import recipe_names
         from s2s.tasks import load_recipe
@@ -31,9 +31,9 @@ def show(name: str) -> None:
 
 @recipes.command()
 @click.argument("name")
-@click.argument("destination", type=click.Path(path_type=Path))
+@click.argument("destination", type=FOLDER)
 def copy(name: str, destination: Path) -> None:
-    """Copy a shipped recipe to DESTINATION, to change it."""
+    """Copy a shipped recipe to DESTINATION, to edit it."""
     from s2s.files import write_bytes
     from s2s.recipe.load import recipe_path
 
@@ -48,7 +48,7 @@ def copy(name: str, destination: Path) -> None:
 @click.argument("path")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
 def check(path: str, overrides: tuple[str, ...]) -> None:
-    """Read a recipe and say everything that is wrong with it."""
+    """Check a recipe and list all of its errors."""
     from s2s.tasks import load_recipe
 
     load_recipe(path, overrides)
@@ -58,7 +58,7 @@ def check(path: str, overrides: tuple[str, ...]) -> None:
 @recipes.command()
 @click.argument("task", default="")
 def keys(task: str) -> None:
-    """Write a table of all keys of a recipe, in Markdown: those of TASK, or of each task."""
+    """Print a Markdown table of all keys of a recipe for TASK, or for each task."""
     from s2s.recipe.keys import keys_table
     from s2s.recipe.messages import choice_rule
     from s2s.tasks import TREES
@@ -70,9 +70,9 @@ def keys(task: str) -> None:
 
 
 @recipes.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]", type=FOLDER)
 def table(runs: tuple[Path, ...]) -> None:
-    """Write a table of run folders' scores, in Markdown."""
+    """Print a Markdown table of the scores of run folders."""
     from s2s.jobs.table import result_table
 
     click.echo(result_table(runs), nl=False)
@@ -81,7 +81,7 @@ def table(runs: tuple[Path, ...]) -> None:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def corpora(context: click.Context) -> None:
-    """List the corpora that s2s knows; fetch one, or say where it lies."""
+    """List the corpora that s2s knows; download one, or print its folder."""
     if context.invoked_subcommand is None:
         from s2s.corpus.find import load_manifest, names
 
@@ -94,7 +94,7 @@ def corpora(context: click.Context) -> None:
 @click.argument("name")
 @corpora_option
 def fetch(name: str, corpora: Path | None) -> None:
-    """Download a corpus, verify it, and put it in place."""
+    """Download and verify a corpus."""
     from s2s.corpus.find import fetch as fetch_corpus
 
     click.echo(fetch_corpus(name, corpora))
@@ -104,7 +104,7 @@ def fetch(name: str, corpora: Path | None) -> None:
 @click.argument("name")
 @corpora_option
 def where(name: str, corpora: Path | None) -> None:
-    """Print the folder in which a corpus is looked for."""
+    """Print the folder of a corpus."""
     from s2s.corpus.find import folder
 
     click.echo(folder(name, corpora))

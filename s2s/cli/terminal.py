@@ -1,4 +1,4 @@
-"""What a person at a terminal meets: errors as one readable message, warnings, Ctrl-C, a closed pipe, a full disk.
+"""Errors as one readable message, warnings, Ctrl-C, a closed pipe, a full disk.
 
 Used by `s2s.cli.commands` alone, and like it allowed to print.
 """
@@ -36,7 +36,7 @@ class Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except BrokenPipeError:  # whoever reads has read enough
+        except BrokenPipeError:  # the reader has read enough
             _give_up_stdout()
         except (S2SError, OSError) as problem:
             if os.environ.get("S2S_DEBUG") == "1":
@@ -62,7 +62,7 @@ def _report(problem: Exception, command: str | None = None) -> None:
 
 
 def _give_up_stdout() -> None:
-    """Send what is left nowhere, or Python would fail once more when it ends and flushes."""
+    """Send the rest nowhere, or Python would fail once more when it flushes at exit."""
     with suppress(OSError, ValueError):  # a test's stdout has no number
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -383,7 +383,7 @@ def test_corpora_are_listed_and_their_place_is_printed(place: Place) -> None:
     ("command", "said"),
     [
         ("evaluate", "errors of a forecaster"),
-        ("forecast", "its time column too. Default: go on after the run's own file."),
+        ("forecast", "its time column too. Default: continue the run's own file."),
     ],
 )
 def test_help_says_what_becomes_of_a_forecaster(command: str, said: str) -> None:

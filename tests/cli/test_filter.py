@@ -152,9 +152,9 @@ def test_a_line_that_is_not_utf8_is_named_after_those_before_it(runs: Runs) -> N
 
 
 def test_stdout_holds_translations_only(runs: Runs) -> None:
-    result = s2s("translate", runs.first, "--attention", "picture.png", input=b"\n")
+    result = s2s("translate", runs.first, "--attention", "plot.png", input=b"\n")
     assert result.stdout == "\n"
-    assert "--attention picture.png: nothing drawn" in result.stderr
+    assert "--attention plot.png: no plot" in result.stderr
 
 
 # Streams
@@ -327,7 +327,7 @@ def test_attention_is_drawn_of_the_first_line_with_words(runs: Runs) -> None:
     assert lines_of(s2s("translate", runs.first, "--attention", "a.png", input=b"\na b c d\nb\n"))[1] == FORWARD
     assert Path("a.png").read_bytes().startswith(b"\x89PNG")
     blind = s2s("translate", runs.blind, "--attention", "b.png", input=b"a\n", code=1)
-    assert "--attention b.png: the model has no attention to draw" in blind.stderr
+    assert "--attention b.png: the model has no attention to plot" in blind.stderr
     assert os.listdir() == ["a.png"]
 
 
