@@ -1,4 +1,4 @@
-"""Forecasts that need no training to speak of; a model that does not beat them has learned nothing."""
+"""Forecasts that need next to no training; a model that does not beat them has learned nothing."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 LARGEST_ORDER = 24
-"""Lags of the largest autoregression that is tried."""
+"""Lags of the largest autoregression tried."""
 
 
 def persistence(series: Floats, origins: NDArray[np.integer], horizon: int) -> Floats:
-    """(N,), (O,) rows of the first value forecast -> (O, H): every step is the last value."""
+    """(N,), (O,) rows of the first forecast value -> (O, H): every step is the last value."""
     return np.repeat(series[origins - 1][:, None], horizon, axis=1)
 
 
 def drift(series: Floats, origins: NDArray[np.integer], horizon: int) -> Floats:
-    """The last value and the mean step so far, again and again (Hyndman & Athanasopoulos 2021, section 5.2)."""
-    slope = (series[origins - 1] - series[0]) / np.maximum(origins - 1, 1)
-    ahead: Floats = series[origins - 1][:, None] + slope[:, None] * np.arange(1, horizon + 1)
+    """The last value, plus the mean step so far for each step ahead (Hyndman & Athanasopoulos 2021, section 5.2)."""
+    step = (series[origins - 1] - series[0]) / np.maximum(origins - 1, 1)
+    ahead: Floats = series[origins - 1][:, None] + step[:, None] * np.arange(1, horizon + 1)
     return ahead
 
 
@@ -31,7 +31,7 @@ def seasonal_naive(series: Floats, origins: NDArray[np.integer], horizon: int, s
 
 
 class Autoregression(NamedTuple):
-    """y_t = constant + sum of coefficients times the values before, the last first."""
+    """y_t = constant + sum of the coefficients times the values before, the latest first."""
 
     constant: float
     coefficients: Floats
@@ -61,8 +61,7 @@ def choose_autoregression(train: Floats) -> Autoregression:
     most = min(LARGEST_ORDER, max(1, len(train) // 4))
 
     def criterion(order: int) -> float:
-        part = train[most - order :]
-        rows = np.arange(order, len(part))
+        part, rows = train[most - order :], np.arange(order, len(train) - most + order)
         errors = part[rows] - fit_autoregression(part, order).forecast(part, rows, 1)[:, 0]
         return float(len(rows) * np.log(max(float(np.mean(errors**2)), 1e-300)) + 2 * (order + 1))
 
@@ -70,38 +69,32 @@ def choose_autoregression(train: Floats) -> Autoregression:
 
 
 def naive_errors(known: Floats) -> Floats:
-    """(N, K) -> (K,), the mean absolute error of persistence one step ahead, in whose units MASE is."""
+    """(N, K) -> mean absolute errors (K,) of persistence one step ahead, the unit of MASE."""
     errors: Floats = np.abs(np.diff(known, axis=0)).mean(axis=0)
     return errors
 
 
 def errors_of(truth: Floats, forecast: Floats, naive_error: float) -> dict[str, float]:
-    """(O, H) each -> MAE, RMSE, MAPE, sMAPE and MASE; the last is scaled by the mean in-sample naive error.
-
-    Percentages leave out what is zero (Hyndman & Koehler 2006).
-    """
+    """(O, H) each -> MAE, RMSE, MASE, and MAPE and sMAPE without quotients by zero (Hyndman & Koehler 2006)."""
     difference = np.abs(truth - forecast)
-    total = np.abs(truth) + np.abs(forecast)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares, both = difference / np.abs(truth), 2 * difference / total
     return {
         "mae": float(difference.mean()),
         "rmse": float(np.sqrt((difference**2).mean())),
-        "mape": 100 * _mean(shares),
-        "smape": 100 * _mean(both),
+        "mape": 100 * _mean_ratio(difference, np.abs(truth)),
+        "smape": 100 * _mean_ratio(2 * difference, np.abs(truth) + np.abs(forecast)),
         "mase": float(difference.mean()) / naive_error if naive_error else float("nan"),
     }
 
 
-def _mean(values: Floats) -> float:
-    kept = values[np.isfinite(values)]
-    return float(kept.mean()) if kept.size else float("nan")
+def _mean_ratio(above: Floats, below: Floats) -> float:
+    kept = below > 0
+    return float((above[kept] / below[kept]).mean()) if kept.any() else float("nan")
 
 
 def baselines(
     series: Floats, origins: NDArray[np.integer], horizon: int, *, train_end: int, season: int | None
 ) -> Mapping[str, Floats]:
-    """The forecasts (O, H) of every baseline that the rows before them suffice for, by name."""
+    """Forecasts (O, H) by name, of every baseline for which the rows before them suffice."""
     found = {"persistence": persistence(series, origins, horizon), "drift": drift(series, origins, horizon)}
     if season is not None and season <= int(origins.min()):
         found["seasonal_naive"] = seasonal_naive(series, origins, horizon, season)

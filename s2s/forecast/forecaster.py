@@ -13,7 +13,7 @@ from torch import Tensor
 
 from s2s.device import Compute, choose_compute
 from s2s.errors import DataError, RunError
-from s2s.forecast.model import Forecaster, build_forecaster
+from s2s.forecast.model import Forecaster
 from s2s.forecast.plots import plot_next
 from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.scaling import Scaler, require_scalable
@@ -24,7 +24,7 @@ from s2s.run import RunFolder, read_run
 
 Floats = NDArray[np.float64]
 PATHS = 1000
-"""Sampled paths, of which quantiles are taken where a model gives a distribution."""
+"""Sampled paths, from which the quantiles of a distribution are estimated."""
 SAMPLED_AT_ONCE = 64
 """Windows whose paths are sampled together, so that memory does not grow with the series."""
 
@@ -33,31 +33,32 @@ class Forecasts(NamedTuple):
     """Forecasts after O windows, in the units of the file."""
 
     points: Floats
-    """(O, H, K) what the model reports, put back into these units: its mean, but the median where it gives quantiles or
-    where square roots or log returns were scaled"""
+    """(O, H, K) the mean; of quantiles, and of scaled square roots or log returns, the median"""
     quantiles: Floats | None
-    """(Q, O, H, K), rising; None of a model that gives points alone"""
+    """(Q, O, H, K), rising; None for a model of points"""
 
 
 class SavedScaling(NamedTuple):
-    """What a run keeps of its series: how it was scaled, and its last window."""
+    """Scaling of a run's series, and its last window."""
 
     reader: Scaler
     scaler: Scaler
     read: Floats
-    """(W + 1, F) the last rows that the model read, in the file's units"""
+    """(W + 1, F) the last rows of the columns that the model reads, in the file's units"""
     targets: Floats
     """(W + 1, K)"""
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers."""
-        scalers = {name: {"shift": each.shift.tolist(), "factor": each.factor.tolist()}
-                   for name, each in (("reader", self.reader), ("scaler", self.scaler))}  # fmt: skip
-        return {"kind": self.reader.kind, **scalers, "read": self.read.tolist(), "targets": self.targets.tolist()}
+        reader, scaler = (
+            {"shift": each.shift.tolist(), "factor": each.factor.tolist()} for each in (self.reader, self.scaler)
+        )
+        rows = {"read": self.read.tolist(), "targets": self.targets.tolist()}
+        return {"kind": self.reader.kind, "reader": reader, "scaler": scaler, **rows}
 
     @classmethod
     def of_json(cls, saved: Mapping[str, Any]) -> Self:
-        """Read them back."""
+        """Inverse of `as_json`."""
         reader, scaler = (
             Scaler(saved["kind"], np.array(saved[name]["shift"]), np.array(saved[name]["factor"]))
             for name in ("reader", "scaler")
@@ -79,18 +80,15 @@ class SeriesForecaster:
         """Open a run folder; RunError for one that is missing, damaged or holds no forecaster."""
         folder = RunFolder(Path(run))
         recipe = read_run(folder, {"forecast": ForecastRecipe})
-        data = recipe.data
         try:
             scaling = SavedScaling.of_json(json.loads(folder.series.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise RunError(f"{folder.series}: cannot be read ({problem}); train the run again") from None
-        sizes = {"features": len(data.read), "targets": len(data.targets)}
-        build = partial(build_forecaster, recipe.model, **sizes, window=data.window, horizon=data.horizon)
-        model = load_model(build, folder.require_best())
+        model = load_model(partial(Forecaster, recipe.model, recipe.data), folder.require_best())
         return cls(model, recipe, scaling, choose_compute(device, "float32"))
 
     def next_steps(self, read: Floats | None = None, targets: Floats | None = None) -> Forecasts:
-        """What comes after rows (N, F) and (N, K) in the file's units; without them, after those of the training file.
+        """Forecasts after rows (N, F) and (N, K) in the file's units, by default those of the training file.
 
         DataError for fewer rows than a window.
         """
@@ -101,10 +99,7 @@ class SeriesForecaster:
         return self.after(*rows, np.array([len(rows[0])]))
 
     def after(self, read: Floats, targets: Floats, origins: NDArray[np.integer]) -> Forecasts:
-        """Forecasts of the steps from each of some rows (O,) on, by the rows before it.
-
-        DataError for a value that the scaling is not defined for.
-        """
+        """Forecasts from each of some rows (O,) on; DataError for a value that the scaling is not defined for."""
         data = self.recipe.data
         for values, names in ((read, data.read), (targets, data.targets)):
             require_scalable(data.scaling, values, names, lambda row: f"row {row + 1:,}")
@@ -125,7 +120,7 @@ class SeriesForecaster:
 
     @property
     def _samples(self) -> bool:
-        """Whether quantiles are those of sampled paths, and not what the model gives."""
+        """Whether quantiles are those of sampled paths, not the model's outputs."""
         output = self.model.output
         return output in ("gaussian", "student_t") or (output == "quantiles" and self.model.fed_back)
 
@@ -145,24 +140,17 @@ class SeriesForecaster:
 
 
 def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dict[str, float]], Callable[[Path], None]]:
-    """The next steps after a table, or after the run's own: a row for each, with quantiles where the model has them.
-
-    And what draws the last rows and the forecast of the first target to a path.
-    """
+    """Rows of the next steps after a table or the run's own, and a function that plots the first target to a path."""
     forecaster = SeriesForecaster.load(run, device=device)
     data = forecaster.recipe.data
     read, known = forecaster.scaling.read, forecaster.scaling.targets
     if source is not None:
         read, known = values_of(data, read_series(data, source))
     found = forecaster.next_steps(read, known)
-    rows = []
-    for step in range(data.horizon):
-        row: dict[str, float] = {"step": step + 1}
-        for place, name in enumerate(data.targets):
-            quantiles = () if found.quantiles is None else found.quantiles[:, 0, step, place]
-            values = found.points[0, step, place], *quantiles
-            row.update(zip(forecaster.recipe.columns_of(name), map(float, values), strict=True))
-        rows.append(row)
-    ends = None if found.quantiles is None else (found.quantiles[0, 0, :, 0], found.quantiles[-1, 0, :, 0])
+    columns = [column for target in data.targets for column in forecaster.recipe.columns_of(target)]
+    values = [found.points, *(() if found.quantiles is None else found.quantiles)]
+    by_step = np.stack(values, axis=-1)[0].reshape(data.horizon, len(columns)).tolist()
+    rows = [{"step": step, **dict(zip(columns, each, strict=True))} for step, each in enumerate(by_step, start=1)]
+    interval = None if found.quantiles is None else found.quantiles[[0, -1], 0, :, 0]
     title = f"{data.targets[0]}, the next {data.horizon}"
-    return rows, lambda path: plot_next(known[:, 0], found.points[0, :, 0], ends, path, title)
+    return rows, lambda path: plot_next(known[:, 0], found.points[0, :, 0], interval, path, title)

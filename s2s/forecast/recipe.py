@@ -1,4 +1,4 @@
-"""The recipe tree of forecasters: every value that one depends on, its default, its rule and its unit."""
+"""The recipe tree of forecasters: every value with its default, its rule and its unit."""
 
 from typing import Annotated, Literal, Self
 
@@ -15,17 +15,14 @@ class CsvFile(Section):
     file: str = Field(min_length=1, description="path of the CSV file, UTF-8, .gz accepted")
 
 
-Table = Annotated[
-    SplitName | Annotated[CsvFile, Tag("CsvFile")],
-    form_of(CsvFile),
-]
+Table = Annotated[SplitName | Annotated[CsvFile, Tag("CsvFile")], form_of(CsvFile)]
 
 
 class SeriesData(Section):
     """Where the series comes from, and how it is divided in time."""
 
     series: Table = Field(description='"CORPUS/SPLIT", a path ending in .csv, or {file}')
-    time: str | None = Field(default=None, description="column of times that sorts the rows; default: as they stand")
+    time: str | None = Field(default=None, description="column of times that sorts the rows; default: the file's order")
     newest_first: bool = Field(default=False, description="without a time column: the file's last row is the oldest")
     targets: Names = Field(min_length=1, description="columns to forecast")
     inputs: Names = Field(default=(), description="columns that the model reads; default: the targets")
@@ -45,7 +42,7 @@ class SeriesData(Section):
 
     @property
     def rows_before(self) -> int:
-        """Rows that must be known before a forecast: the window, and for log returns the one that its first is of."""
+        """Rows that a forecast needs: the window, and for log returns the row before it."""
         return self.window + (self.scaling == "log_return")
 
     @model_validator(mode="after")
@@ -84,8 +81,8 @@ class ForecastModel(Section):
     quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False)] = Field(
         default=(0.1, 0.5, 0.9),
         min_length=2,
-        description="quantile levels; paths of quantiles that are fed back never leave"
-        " the outer two, so that later intervals are a little narrow",
+        description="quantile levels; paths of quantiles that are fed back never leave the outer two, so that later"
+        " intervals are a little narrow",
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout rate between layers and on the last state")
     initialization: Initialization = "orthogonal"
@@ -93,13 +90,9 @@ class ForecastModel(Section):
     @model_validator(mode="after")
     def _forms_fit(self) -> Self:
         if self.autoregression and self.trained_rows == "each":
-            raise ValueError(
-                "trained_rows: each row has no whole window for the autoregression to read; set it to last"
-            )
+            raise ValueError("trained_rows: each row has no whole window for the autoregression; set it to last")
         if self.loss != "mse" and self.output != "point":
-            raise ValueError(
-                f"loss: {self.loss} is of points, but output is {self.output}, which has a loss of its own"
-            )
+            raise ValueError(f"loss: {self.loss} is of points, but output is {self.output}, which has its own loss")
         if list(self.quantiles) != sorted(set(self.quantiles)):
             raise ValueError("quantiles: must rise")
         if 0.5 not in self.quantiles:
@@ -108,7 +101,7 @@ class ForecastModel(Section):
 
 
 class ForecastTraining(Optimization):
-    """The optimisation of a forecaster: batches, score and teacher forcing besides what every training has."""
+    """The optimisation of a forecaster: that of every training, with batches, score and teacher forcing."""
 
     batch_windows: int = Field(default=32, ge=1, description="batch size, in windows")
     metric: Literal["mase", "loss"] = Field(
@@ -134,7 +127,7 @@ class ForecastRecipe(Tree):
     variants: Variants = Field(default={})
 
     def columns_of(self, target: str) -> tuple[str, ...]:
-        """The columns of what is forecast of a target: itself, and its quantiles where the model has them."""
+        """Columns of the forecasts of a target: itself, and its quantiles unless the model gives points."""
         levels = () if self.model.output == "point" else self.model.quantiles
         return target, *(f"{target}_{level:g}" for level in levels)
 
@@ -148,20 +141,15 @@ class ForecastRecipe(Tree):
                 "model.steps: fed_back reads its own forecasts, so data.inputs must be data.targets, in the same order;"
                 " leave data.inputs out"
             )
-        if (
-            model.steps == "direct"
-            and model.output == "quantiles"
-            and data.scaling == "log_return"
-            and data.horizon > 1
-        ):
+        direct_quantiles = model.steps == "direct" and model.output == "quantiles"
+        if direct_quantiles and data.scaling == "log_return" and data.horizon > 1:
             raise ValueError(
                 f"model.output: quantiles of log returns do not add up to those of {data.horizon} steps (data.horizon);"
                 ' set model.steps = "fed_back", or model.output = "gaussian" or "student_t"'
             )
         if model.trained_rows == "each" and data.window == 1:
             raise ValueError(
-                "model.trained_rows: each needs rows before the last, but data.window is 1; give a longer window, or"
-                " set it to last"
+                "model.trained_rows: each needs a window of more than one row; change data.window, or set it to last"
             )
         if model.steps == "direct" and self.training.teacher_forcing != ForcingRate():
             raise ValueError("training.teacher_forcing: is for steps that are fed back (model.steps is direct)")

@@ -1,4 +1,4 @@
-"""Scaling of series: fitted on the training part alone, so that nothing of what is to be forecast leaks into it."""
+"""Scaling of series, fitted on the training part alone, so that no later value leaks into it."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
@@ -11,11 +11,11 @@ from s2s.errors import DataError
 Floats = NDArray[np.float64]
 Kind = Literal["minmax", "standard", "square_root", "log_return", "none"]
 ROUNDING = 1e-14
-"""A deviation that is a smaller share of what deviates comes from rounding alone."""
+"""Deviations that are a smaller share of the values come from rounding alone."""
 
 
 class Scaler(NamedTuple):
-    """scaled = (value - shift) / factor, column by column; of square roots and log returns what is scaled are those."""
+    """scaled = (value - shift) / factor, column by column, where value may be a square root or a log return."""
 
     kind: Kind
     shift: Floats
@@ -37,13 +37,14 @@ class Scaler(NamedTuple):
 
 def require_scalable(kind: Kind, values: Floats, names: Sequence[str], place: Callable[[int], str]) -> None:
     """DataError for the first of all values (N, F) that a scaling is not defined for; `place` names its row."""
-    outside, rule = np.zeros(values.shape, bool), ""
     if kind == "log_return":
-        outside, rule = values <= 0, "a log return needs values above zero; set data.scaling to another"
+        outside, rule = values <= 0, "a log return needs values above zero"
     elif kind == "square_root":
-        outside, rule = values < 0, "a square root needs values of at least zero; set data.scaling to another"
+        outside, rule = values < 0, "a square root needs values of at least zero"
+    else:
+        return
     if outside.any():
-        row, column = (int(index) for index in np.argwhere(outside)[0])
+        row, column = map(int, np.argwhere(outside)[0])
         raise DataError(
             f"{place(row)}: column {names[column]} has {values[row, column]:g}, and {rule}; mend the value, or train"
             " with another data.scaling"
@@ -76,10 +77,5 @@ def fit_scaler(kind: Kind, values: Floats, names: Sequence[str]) -> Scaler:
 def _changed(kind: Kind, values: Floats) -> Floats:
     """The values themselves, their square roots, or log(v_t / v_{t-1}), which is zero in the first row."""
     if kind == "square_root":
-        roots: Floats = np.sqrt(values)
-        return roots
-    if kind != "log_return":
-        return values
-    returns = np.zeros_like(values)
-    returns[1:] = np.log(values[1:] / values[:-1])
-    return returns
+        return np.sqrt(values)
+    return np.log(values / np.vstack([values[:1], values[:-1]])) if kind == "log_return" else values

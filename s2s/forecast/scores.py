@@ -1,7 +1,7 @@
-"""How far forecasts are from what came, beside those that need no training."""
+"""Errors of forecasts, compared with those of the baselines."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +13,8 @@ from s2s.run import number_text
 Floats = NDArray[np.float64]
 HEADINGS = ("forecasts", "MAE", "of persistence", "ratio", "best baseline", "coverage")
 TOO_GOOD = 0.5
-"""A ratio to the best baseline below this is a leak until somebody shows that it is none."""
+"""A ratio to the best baseline below this is suspected to come from a leak."""
 SUSPICION = "too good"
-
-
-class Interval(NamedTuple):
-    """The lowest and the highest quantile that were forecast."""
-
-    low: Floats
-    """(O, H)"""
-    high: Floats
-    """(O, H)"""
-    share: float
-    """of the outcomes that shall lie between them"""
 
 
 def score_forecast(
@@ -34,49 +23,41 @@ def score_forecast(
     baselines: Mapping[str, Floats],
     *,
     naive_error: float,
-    interval: Interval | None,
-    pinball: float | None,
+    quantiles: Floats | None,
+    levels: tuple[float, ...],
 ) -> dict[str, Any]:
-    """The scores of one target, (O, H) each: overall, beside persistence, and step by step."""
-    own = errors_of(truth, forecast, naive_error)
+    """Scores of forecasts of one target (O, H), with quantiles (Q, O, H): overall, by step, and against baselines."""
     others = {name: errors_of(truth, each, naive_error) for name, each in baselines.items()}
     scores: dict[str, dict[str, float]] = {}
-    for name, value in own.items():
+    for name, value in errors_of(truth, forecast, naive_error).items():
         naive = others["persistence"][name]
         scores[name] = {"value": value, "persistence": naive, "ratio": value / naive if naive else float("nan")}
-    if interval is not None:
-        inside = (truth >= interval.low) & (truth <= interval.high)
-        scores["coverage"] = {"value": float(inside.mean()), "asked": interval.share}
-    if pinball is not None:
-        scores["pinball"] = {"value": pinball}
-    steps = [
-        {
-            "step": step + 1,
-            "mae": float(np.abs(truth - forecast)[:, step].mean()),
-            "persistence": float(np.abs(truth - baselines["persistence"])[:, step].mean()),
-        }
-        for step in range(truth.shape[1])
-    ]
+    if quantiles is not None:
+        inside = (truth >= quantiles[0]) & (truth <= quantiles[-1])
+        scores["coverage"] = {"value": float(inside.mean()), "asked": levels[-1] - levels[0]}
+        scores["pinball"] = {"value": pinball_loss(truth, quantiles, levels)}
+    by_step = np.abs(truth - np.stack([forecast, baselines["persistence"]])).mean(axis=1).T.tolist()
+    steps = [{"step": step, "mae": mae, "persistence": naive} for step, (mae, naive) in enumerate(by_step, start=1)]
     errors = {name: each["mae"] for name, each in others.items()}
     return {"scores": scores, "baselines": errors, "meaning": meaning(scores, errors), "by_step": steps}
 
 
 def pinball_loss(truth: Floats, quantiles: Floats, levels: tuple[float, ...]) -> float:
-    """(O, H), (Q, O, H) -> the mean pinball loss over levels (Koenker & Bassett 1978)."""
+    """(O, H), (Q, O, H) -> the pinball loss, the mean over levels (Koenker & Bassett 1978)."""
     shares = np.array(levels)[:, None, None]
     above = truth - quantiles
     return float(np.maximum(shares * above, (shares - 1) * above).mean())
 
 
 def meaning(scores: Mapping[str, Any], baselines: Mapping[str, float]) -> str:
-    """What a mean absolute error says, in a sentence."""
+    """Meaning of a mean absolute error, in a sentence."""
     mae, naive = scores["mae"]["value"], scores["mae"]["persistence"]
     name, best = min(baselines.items(), key=lambda item: item[1])
     if not naive:
         return "persistence makes no error, since nothing changes in what is scored: nothing can be better"
     if not best and mae < naive:
-        beside = f"but {name} makes no error" if mae else f"and as good as {name}: neither makes an error"
-        return f"better than persistence by {1 - mae / naive:.1%}, {beside}"
+        compared = f"but {name} makes no error" if mae else f"and as good as {name}: neither makes an error"
+        return f"better than persistence by {1 - mae / naive:.1%}, {compared}"
     if best and mae / naive < TOO_GOOD and mae / best < TOO_GOOD:
         return (
             f"{SUSPICION}: less than half the error of {name}; look for a leak, such as an input that holds what is"
@@ -95,20 +76,19 @@ def meaning(scores: Mapping[str, Any], baselines: Mapping[str, float]) -> str:
 
 def score_text(result: Mapping[str, Any]) -> str:
     """The scores of one run on one part of its series, target by target."""
-    return "".join(_target_text(result, target) for target in result["targets"])
+    return "".join(_target_text(result, target, found) for target, found in result["targets"].items())
 
 
-def _target_text(result: Mapping[str, Any], target: str) -> str:
-    """The scores of one target, the ratio to persistence first, and what it means."""
-    found = result["targets"][target]
+def _target_text(result: Mapping[str, Any], target: str, found: Mapping[str, Any]) -> str:
+    """The scores of one target, first the ratio to persistence and its meaning."""
     scores, ahead = found["scores"], result["horizon"]
     steps = f"{ahead} steps ahead" if ahead > 1 else "one step ahead"
     lines = [f"{result['run']}, {target} on {result['split']}, {result['examples']:,} forecasts, {steps}"]
     lines.append(f"  MAE / MAE of persistence  {number_text(scores['mae']['ratio'], '.3f')}: {found['meaning']}")
     for name, score in scores.items():
-        beside = f"  (persistence {number_text(score['persistence'], '.4g')})" if "persistence" in score else ""
-        beside = f"  (asked {score['asked']:.2f})" if "asked" in score else beside
-        lines.append(f"  {name:10} {number_text(score['value'], '.4g'):>10}{beside}")
+        remark = f"  (persistence {number_text(score['persistence'], '.4g')})" if "persistence" in score else ""
+        remark = f"  (asked {score['asked']:.2f})" if "asked" in score else remark
+        lines.append(f"  {name:10} {number_text(score['value'], '.4g'):>10}{remark}")
     lines.append("  MAE of " + ", ".join(f"{name} {mae:.4g}" for name, mae in found["baselines"].items()))
     if ahead > 1:
         lines.append("  step        MAE   persistence")

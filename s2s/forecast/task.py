@@ -14,10 +14,10 @@ from s2s.device import Compute, Precision
 from s2s.errors import DataError
 from s2s.forecast.baselines import baselines, naive_errors, persistence
 from s2s.forecast.forecaster import SavedScaling, SeriesForecaster
-from s2s.forecast.model import Forecaster, build_forecaster, forecast_loss
+from s2s.forecast.model import Forecaster, forecast_loss
 from s2s.forecast.plots import plot_forecast
 from s2s.forecast.recipe import ForecastRecipe
-from s2s.forecast.scores import Interval, pinball_loss, score_forecast
+from s2s.forecast.scores import score_forecast
 from s2s.forecast.table import SeriesTable, find_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, Parts, Series, in_groups, prepare_series
 from s2s.nn.loss import Loss
@@ -54,8 +54,7 @@ class ForecastTask(Task[NDArray[np.integer]]):
 
     def tokens(self, batch: NDArray[np.integer]) -> int:
         """Values that are forecast in a batch: after its windows, and after their rows where each is trained."""
-        data, model = self.recipe.data, self.recipe.model
-        steps = data.horizon
+        data, model, steps = self.recipe.data, self.recipe.model, self.recipe.data.horizon
         if model.trained_rows == "each":
             steps += (data.window - 1) * (1 if model.steps == "fed_back" else data.horizon)
         return len(batch) * steps * len(data.targets)
@@ -63,7 +62,7 @@ class ForecastTask(Task[NDArray[np.integer]]):
     def loss(self, batch: NDArray[np.integer], step: int) -> Loss:
         """The summed loss of some windows, with the forcing rate of the step."""
         windows, device = self.train.batch(batch), self.compute.device
-        inputs, known, truth = (part.to(device) for part in (windows.inputs, windows.known, windows.targets))
+        inputs, known, truth = (part.to(device) for part in windows)
         rate, kind = self.rates(step)["forcing_rate"], self.recipe.model.loss
         if self.recipe.model.trained_rows == "last":
             total = forecast_loss(self.model, self.model(inputs, known[:, -1], truth, rate), truth, kind)
@@ -80,15 +79,12 @@ class ForecastTask(Task[NDArray[np.integer]]):
         return {"forcing_rate": rate}
 
     def validate(self) -> Mapping[str, Any]:
-        """The loss of each value and the MASE, the mean over targets, on the validation part.
-
-        A single target has its mean absolute error beside it, in the file's units.
-        """
+        """The loss of each value and the mean MASE on the validation part; of a single target, the MAE in its units."""
         total, scaled = 0.0, []
         for group in in_groups(np.arange(len(self.held)), WINDOWS_AT_ONCE):
             held = self.held.batch(group)
-            inputs, last, truth = (part.to(self.compute.device) for part in (held.inputs, held.last, held.targets))
-            forecast = self.model(inputs, last)
+            inputs, known, truth = (part.to(self.compute.device) for part in held)
+            forecast = self.model(inputs, known[:, -1])
             total += float(forecast_loss(self.model, forecast, truth, self.recipe.model.loss))
             scaled.append(self.model.point(forecast).cpu().numpy())
         points, truths = self.series.in_units(self.held, np.concatenate(scaled)), self.series.truth(self.held)
@@ -97,7 +93,7 @@ class ForecastTask(Task[NDArray[np.integer]]):
         return {"loss": total / truths.size, "mase": float((errors / self.naive_errors).mean()), **own}
 
     def path(self) -> str:
-        """What is read, and what is forecast."""
+        """Rows read, and steps forecast."""
         data, model = self.recipe.data, self.recipe.model
         steps = f"{data.horizon} steps {model.steps.replace('_', ' ')}" if data.horizon > 1 else "the next step"
         return f"windows of {data.window} rows, {steps}"
@@ -111,30 +107,23 @@ def find(recipe: ForecastRecipe, corpora: Path | None) -> dict[str, Source[Serie
 def check(recipe: ForecastRecipe, sources: Mapping[str, Source[SeriesTable]]) -> Iterator[str]:
     """How many rows each part of the series has."""
     source = sources["series"]
-    parts = prepare_series(recipe.data, source.read()).parts
-    yield f"data.series: {source.description}, {_rows_of(parts)}"
+    yield f"data.series: {source.description}, {_rows_of(prepare_series(recipe.data, source.read()).parts)}"
 
 
 def scored_part(recipe: ForecastRecipe) -> str:
-    """What is scored when a training has ended."""
+    """The part scored after training."""
     return "test"
 
 
 def prepare(
     recipe: ForecastRecipe, run: RunFolder, compute: Compute, sources: Mapping[str, Source[SeriesTable]]
 ) -> ForecastTask:
-    """Everything before the first step: read, divide and scale the series, keep its scaling, build the model."""
+    """All before the first step: read, divide and scale the series, keep its scaling, build the model."""
     table = sources["series"].read()
     series = prepare_series(recipe.data, table)
     log.info("%s: %s", table.path.name, _rows_of(series.parts))
     torch.manual_seed(recipe.seed)
-    model = build_forecaster(
-        recipe.model,
-        features=len(recipe.data.read),
-        targets=len(recipe.data.targets),
-        window=recipe.data.window,
-        horizon=recipe.data.horizon,
-    )
+    model = Forecaster(recipe.model, recipe.data)
     kept = slice(-recipe.data.window - 1, None)
     saved = SavedScaling(series.reader, series.scaler, series.read[kept], series.targets[kept])
     write_json(run.series, saved.as_json())
@@ -149,10 +138,7 @@ def _rows_of(parts: Parts) -> str:
 def part_of(
     run: RunFolder, recipe: ForecastRecipe, *, on: str | None, files: object, beam: int | None, corpora: Path | None
 ) -> Part:
-    """The part of its series to score a run on, the test part unless another is asked for.
-
-    DataError for a series that is not the one trained on: rows that were learned from could be scored as unseen.
-    """
+    """The part of its series to score a run on, by default test; DataError for a series that has changed since."""
     if files is not None or on not in (None, "test", "validation"):
         raise DataError(f"{run}: a forecaster is scored on the test or validation part of its own series")
     if beam is not None:
@@ -173,7 +159,7 @@ def part_of(
 def score(
     run: RunFolder, recipe: ForecastRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
 ) -> dict[str, Any]:
-    """Forecast from every row of a part of the series, and hold it against what came and against the baselines."""
+    """Scores of the forecasts from every row of a part of the series, compared with the baselines."""
     forecaster = SeriesForecaster.load(run.path, device=device)
     data = recipe.data
     series = prepare_series(data, part.source.read())
@@ -182,51 +168,35 @@ def score(
     windows = series.windows(data, first, end)
     found = forecaster.after(series.read, series.targets, windows.origins)
     truth = series.truth(windows)
-    levels = recipe.model.quantiles
+    # baselines are fitted, and MASE is scaled, on the rows before the scored part
     naive = naive_errors(series.targets[:first])
     targets = {}
     for place, name in enumerate(data.targets):
         own = series.targets[:, place]
-        # what is fitted, and what MASE is scaled by, comes from before the part that is scored
-        known = own[:first]
-        others = baselines(own, windows.origins, data.horizon, train_end=len(known), season=data.season)
-        interval = pinball = None
-        if found.quantiles is not None:
-            quantiles = found.quantiles[..., place]
-            interval = Interval(quantiles[0], quantiles[-1], levels[-1] - levels[0])
-            pinball = pinball_loss(truth[..., place], quantiles, levels)
         targets[name] = score_forecast(
             truth[..., place],
             found.points[..., place],
-            others,
+            baselines(own, windows.origins, data.horizon, train_end=first, season=data.season),
             naive_error=float(naive[place]),
-            interval=interval,
-            pinball=pinball,
+            quantiles=None if found.quantiles is None else found.quantiles[..., place],
+            levels=recipe.model.quantiles,
         )
-    result = {
-        "task": "forecast",
-        "run": str(run),
-        "split": part.name,
-        "examples": len(windows),
-        "horizon": data.horizon,
-    }
-    return {**result, "target": data.targets[0], **targets[data.targets[0]], "targets": targets}
+    scored = {"task": "forecast", "run": str(run), "split": part.name, "examples": len(windows)}
+    main = data.targets[0]
+    return {**scored, "horizon": data.horizon, "target": main, **targets[main], "targets": targets}
 
 
 def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[SeriesTable]], device: str) -> None:
-    """The test part of the first target: truth, forecast, interval, and what persistence says."""
+    """Plot the test part of the first target: truth, forecast, interval and persistence."""
     series, data = task.series, task.recipe.data
     windows = series.windows(data, series.parts.test, series.parts.end)
     found = SeriesForecaster.load(run.path, device=device).after(series.read, series.targets, windows.origins)
     ahead = data.horizon - 1
-    interval = None if found.quantiles is None else (found.quantiles[0][:, ahead, 0], found.quantiles[-1][:, ahead, 0])
-    plot_forecast(
-        series.truth(windows)[:, ahead, 0],
-        found.points[:, ahead, 0],
-        persistence(series.targets[:, 0], windows.origins, data.horizon)[:, ahead],
-        interval,
-        run.plots / "forecast.png",
-        times=[series.table.times[row + ahead] for row in windows.origins],
-        title=f"{run.path.name}: {data.targets[0]}",
-        step=data.horizon,
-    )
+    curves = {
+        "persistence": persistence(series.targets[:, 0], windows.origins, data.horizon)[:, ahead],
+        "truth": series.truth(windows)[:, ahead, 0],
+        f"forecast, {data.horizon} step{'s' * (ahead > 0)} ahead": found.points[:, ahead, 0],
+    }
+    interval = None if found.quantiles is None else found.quantiles[[0, -1], :, ahead, 0]
+    times = [series.table.times[row + ahead] for row in windows.origins]
+    plot_forecast(curves, interval, times, run.plots / "forecast.png", f"{run.path.name}: {data.targets[0]}")

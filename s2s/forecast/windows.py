@@ -15,29 +15,29 @@ from s2s.forecast.table import SeriesTable
 
 Floats = NDArray[np.float64]
 WINDOWS_AT_ONCE = 1024
-"""Windows that a model reads in one pass where it does not train, so that memory does not grow with the series."""
+"""Windows in one pass without training, so that memory does not grow with the series."""
 
 
 class Parts(NamedTuple):
     """Where the training, validation and test parts of N rows begin and end."""
 
     validation: int
-    """the first row that is validated on"""
+    """the first row of the validation part"""
     test: int
-    """the first row that is tested on"""
+    """the first row of the test part"""
     end: int
     """N"""
 
 
-def divide(rows: int, *, validation_share: float, test_share: float, rows_before: int, horizon: int) -> Parts:
+def divide(rows: int, data: SeriesData) -> Parts:
     """Cut rows in time order; DataError where a part is too short for the rows before a forecast and those of it."""
-    test = int(rows * (1 - test_share) + 1e-9)
-    validation = int(rows * (1 - test_share - validation_share) + 1e-9)
-    shortest = rows_before + horizon
-    if validation < shortest + 1:
+    test = int(rows * (1 - data.test_share) + 1e-9)
+    validation = int(rows * (1 - data.test_share - data.validation_share) + 1e-9)
+    before, horizon = data.rows_before, data.horizon
+    if validation <= before + horizon:
         raise DataError(
-            f"the training part has {max(validation, 0)} of {rows} rows, but {rows_before} to read and {horizon} to"
-            f" forecast need at least {shortest + 1}; give more rows or a shorter data.window"
+            f"the training part has {max(validation, 0)} of {rows} rows, but {before} to read and {horizon} to"
+            f" forecast need at least {before + horizon + 1}; give more rows or a shorter data.window"
         )
     if test - validation < horizon or rows - test < horizon:
         raise DataError(
@@ -48,7 +48,7 @@ def divide(rows: int, *, validation_share: float, test_share: float, rows_before
 
 
 class WindowBatch(NamedTuple):
-    """Windows side by side, and what came after each."""
+    """Windows, and the steps after each."""
 
     inputs: Tensor
     """(B, W, F) scaled"""
@@ -56,11 +56,6 @@ class WindowBatch(NamedTuple):
     """(B, W, K) scaled: the targets in the windows"""
     targets: Tensor
     """(B, H, K) scaled: the K targets at the H steps after the window"""
-
-    @property
-    def last(self) -> Tensor:
-        """(B, K), the targets' last values in the windows."""
-        return self.known[:, -1]
 
     def after_each_row(self, steps: int) -> Tensor:
         """(B, W - 1, steps, K), the targets after each row of the window but its last."""
@@ -73,15 +68,12 @@ class Windows:
 
     def __init__(self, inputs: Floats, targets: Floats, *, first: int, end: int, window: int, horizon: int) -> None:
         """(N, F) and (N, K) scaled rows; forecasts begin at rows `first` to `end` - `horizon`."""
-        self.inputs = torch.from_numpy(inputs).float()
-        self.targets = torch.from_numpy(targets).float()
-        self.window = window
-        self.horizon = horizon
+        self.inputs, self.targets = torch.from_numpy(inputs).float(), torch.from_numpy(targets).float()
+        self.window, self.horizon = window, horizon
         self.origins = np.arange(max(first, window), end - horizon + 1)
-        """rows of the first value that is forecast"""
+        """first forecast row of each window"""
 
     def __len__(self) -> int:
-        """How many windows there are."""
         return len(self.origins)
 
     def batch(self, which: NDArray[np.integer]) -> WindowBatch:
@@ -93,7 +85,7 @@ class Windows:
 
 
 def in_groups(numbers: NDArray[np.integer], size: int) -> list[NDArray[np.integer]]:
-    """Numbers (N,) in their order, at most `size` of them together."""
+    """Numbers (N,) in their order, in groups of at most `size`."""
     return np.split(numbers, range(size, len(numbers), size))
 
 
@@ -102,7 +94,7 @@ class Series(NamedTuple):
 
     table: SeriesTable
     read: Floats
-    """(N, F) what the model reads, in the file's units"""
+    """(N, F) columns that the model reads, in the file's units"""
     targets: Floats
     """(N, K)"""
     parts: Parts
@@ -111,7 +103,7 @@ class Series(NamedTuple):
     """of the targets"""
 
     def truth(self, windows: Windows) -> Floats:
-        """(O, H, K) what came after each window, in the file's units."""
+        """Values (O, H, K) after each window, in the file's units."""
         ahead: Floats = self.targets[windows.origins[:, None] + np.arange(windows.horizon)]
         return ahead
 
@@ -127,7 +119,7 @@ class Series(NamedTuple):
 
 
 def values_of(data: SeriesData, table: SeriesTable) -> tuple[Floats, Floats]:
-    """(N, F) what the model reads and (N, K) the targets; DataError for a value that the scaling is not defined for."""
+    """Columns read (N, F) and targets (N, K); DataError for a value that the scaling is not defined for."""
     read, targets = (np.stack([table.columns[name] for name in names], axis=1) for names in (data.read, data.targets))
     require_scalable(data.scaling, read, data.read, table.place)
     require_scalable(data.scaling, targets, data.targets, table.place)
@@ -135,21 +127,16 @@ def values_of(data: SeriesData, table: SeriesTable) -> tuple[Floats, Floats]:
 
 
 def prepare_series(data: SeriesData, table: SeriesTable) -> Series:
-    """Divide a series in time, and fit the scaling on its training part; DataError as these do."""
+    """Divide a series in time, and fit the scaling on its training part; DataError where either fails."""
     read, targets = values_of(data, table)
-    parts = divide(
-        len(table),
-        validation_share=data.validation_share,
-        test_share=data.test_share,
-        rows_before=data.rows_before,
-        horizon=data.horizon,
-    )
+    parts = divide(len(table), data)
+    known = targets[: parts.validation]
     try:
         reader = fit_scaler(data.scaling, read[: parts.validation], data.read)
-        scaler = fit_scaler(data.scaling, targets[: parts.validation], data.targets)
+        scaler = fit_scaler(data.scaling, known, data.targets)
     except DataError as problem:
         raise DataError(f"{table.path}: {problem}") from None
-    for name, error in zip(data.targets, naive_errors(targets[: parts.validation]), strict=True):
+    for name, error in zip(data.targets, naive_errors(known), strict=True):
         if not error:
             raise DataError(
                 f"{table.path}: column {name}: never changes in the training part, so there is nothing to forecast;"

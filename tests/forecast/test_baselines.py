@@ -13,7 +13,7 @@ from s2s.forecast.baselines import (
     persistence,
     seasonal_naive,
 )
-from s2s.forecast.scores import Interval, meaning, pinball_loss, score_forecast
+from s2s.forecast.scores import meaning, pinball_loss, score_forecast
 from s2s.forecast.table import read_table
 
 SERIES = np.array([1.0, 3.0, 2.0, 5.0, 4.0, 6.0])
@@ -68,13 +68,15 @@ def test_errors_by_hand() -> None:
 def test_scores_hold_persistence_ratio_coverage_and_each_step() -> None:
     truth = np.array([[2.0, 4.0], [3.0, 5.0]])
     others = {"persistence": truth + 2, "ar(1)": truth + 1}
-    interval = Interval(truth - [[1, -1], [1, 1]], truth + 2, 0.8)
-    found = score_forecast(truth, truth + 0.9, others, naive_error=1.0, interval=interval, pinball=0.3)
+    quantiles = np.stack([truth - [[1, -1], [1, 1]], truth + 2])
+    levels = (0.1, 0.9)
+    found = score_forecast(truth, truth + 0.9, others, naive_error=1.0, quantiles=quantiles, levels=levels)
     assert found["scores"]["mae"] == pytest.approx({"value": 0.9, "persistence": 2.0, "ratio": 0.45})
     assert found["scores"]["coverage"] == {"value": 0.75, "asked": 0.8}
-    assert found["scores"]["pinball"] == {"value": 0.3}
+    assert found["scores"]["pinball"] == {"value": pinball_loss(truth, quantiles, levels)}
     assert found["baselines"] == pytest.approx({"persistence": 2.0, "ar(1)": 1.0})
     assert [row["step"] for row in found["by_step"]] == [1, 2]
+    assert found["by_step"][1] == pytest.approx({"step": 2, "mae": 0.9, "persistence": 2.0})
     assert found["meaning"].startswith("better than persistence by 55.0%, and than ar(1)")
 
 

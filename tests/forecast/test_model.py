@@ -1,4 +1,4 @@
-"""The forecaster: shapes, the residual form, feeding back, its losses against torch's, and what it draws."""
+"""The forecaster: shapes, the residual form, feeding back, its losses against torch's, and its sampled paths."""
 
 import itertools
 from typing import Any
@@ -7,22 +7,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from s2s.forecast.model import Forecaster, build_forecaster, forecast_loss
-from s2s.forecast.recipe import ForecastModel
+from s2s.forecast.model import Forecaster, forecast_loss
+from s2s.forecast.recipe import ForecastModel, SeriesData
 
 OUTPUTS = ("point", "quantiles", "gaussian", "student_t")
 
 
-def build(features: int = 2, targets: int = 2, horizon: int = 3, **values: Any) -> Forecaster:
+def build(horizon: int = 3, **values: Any) -> Forecaster:
     torch.manual_seed(4)
     settings = ForecastModel.model_validate({"hidden_size": 6, **values})
-    return build_forecaster(settings, features=features, targets=targets, window=8, horizon=horizon).eval()
+    return Forecaster(settings, SeriesData(series="x/all", targets=("a", "b"), window=8, horizon=horizon)).eval()
 
 
-def window(features: int = 2, targets: int = 2) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(2)
-    inputs = torch.randn(5, 8, features, generator=generator)
-    return inputs, inputs[:, -1, :targets]
+def window() -> tuple[Tensor, Tensor]:
+    inputs = torch.randn(5, 8, 2, generator=torch.Generator().manual_seed(2))
+    return inputs, inputs[:, -1]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +135,7 @@ def test_sampled_paths_lie_where_the_forecast_says(output: str, steps: str) -> N
     first = model(inputs, last)[:, 0]
     if output == "quantiles":
         first = first.sort(dim=-1).values
-        near = 1e-5  # what lies beyond the ends is drawn at them
+        near = 1e-5  # what lies beyond the ends is sampled at them
         inside = ((paths[:, :, 0] >= first[..., 0] - near) & (paths[:, :, 0] <= first[..., 2] + near)).float().mean()
         assert float(inside) > 0.99
         return

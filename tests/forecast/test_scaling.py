@@ -1,5 +1,7 @@
 """Scaling and windows: fitted on the training part alone, undone exactly, and each forecast after its window."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +10,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
+from s2s.forecast.recipe import SeriesData
 from s2s.forecast.scaling import Kind, fit_scaler, require_scalable
 from s2s.forecast.windows import Windows, divide
 
 KINDS: tuple[Kind, ...] = ("minmax", "standard", "square_root", "log_return", "none")
+
+
+def data(**values: Any) -> SeriesData:
+    return SeriesData(series="x/all", targets=("a",), **values)
 
 
 def values(rows: int = 40, columns: int = 2, seed: int = 1) -> NDArray[np.float64]:
@@ -75,13 +82,13 @@ def test_a_value_that_a_scaling_is_not_defined_for_is_said_with_its_row(kind: Ki
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(30, 60))
 def test_a_window_ends_before_what_it_forecasts_and_parts_do_not_overlap(window: int, horizon: int, rows: int) -> None:
     series = np.arange(rows, dtype=float)[:, None]
-    parts = divide(rows, validation_share=0.2, test_share=0.2, rows_before=window, horizon=horizon)
+    parts = divide(rows, data(validation_share=0.2, test_share=0.2, window=window, horizon=horizon))
     seen: list[int] = []
     for first, end in ((0, parts.validation), (parts.validation, parts.test), (parts.test, parts.end)):
         windows = Windows(series, series, first=first, end=end, window=window, horizon=horizon)
         batch = windows.batch(np.arange(len(windows)))
         assert (batch.inputs[:, -1, 0] + 1 == batch.targets[:, 0, 0]).all()
-        assert (batch.last[:, 0] == batch.inputs[:, -1, 0]).all()
+        assert (batch.known == batch.inputs).all()
         assert int(batch.targets.min()) >= max(first, window)
         assert int(batch.targets.max()) == end - 1
         assert len(windows) == end - max(first, window) - horizon + 1
@@ -102,6 +109,6 @@ def test_what_comes_after_each_row_of_a_window_is_what_the_series_says() -> None
 
 def test_parts_that_are_too_short_are_said() -> None:
     with pytest.raises(DataError, match="the training part has 7 of 10 rows, but 7 to read and 1 to forecast need"):
-        divide(10, validation_share=0.1, test_share=0.2, rows_before=7, horizon=1)
+        divide(10, data(validation_share=0.1, test_share=0.2, window=7, horizon=1))
     with pytest.raises(DataError, match="leave 1 to validate and 2 to test on, but 3 are forecast at once"):
-        divide(20, validation_share=0.05, test_share=0.1, rows_before=2, horizon=3)
+        divide(20, data(validation_share=0.05, test_share=0.1, window=2, horizon=3))

@@ -19,7 +19,7 @@ from s2s.cli.commands import main
 from s2s.device import choose_compute
 from s2s.errors import DataError, RecipeError, RunError
 from s2s.forecast.forecaster import SavedScaling, SeriesForecaster
-from s2s.forecast.model import build_forecaster
+from s2s.forecast.model import Forecaster
 from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.scores import score_text
 from s2s.forecast.table import read_series
@@ -85,13 +85,7 @@ def prepare(folder: Path, *overrides: str) -> ForecastTask:
     recipe = recipe_with(folder, *overrides)
     series = prepare_series(recipe.data, read_series(recipe.data, folder / "x.csv"))
     torch.manual_seed(recipe.seed)
-    model = build_forecaster(
-        recipe.model,
-        features=len(recipe.data.read),
-        targets=len(recipe.data.targets),
-        window=recipe.data.window,
-        horizon=recipe.data.horizon,
-    )
+    model = Forecaster(recipe.model, recipe.data)
     return ForecastTask(recipe, model, series, choose_compute("cpu", "float32"))
 
 
@@ -199,7 +193,7 @@ def test_log_returns_of_several_steps_have_forms_whose_intervals_are_right(form:
         (["data.scaling=log_return"], "model.residual: a log return is the change already"),
         (['data.inputs=["a","b"]', "model.steps=fed_back"], "fed_back reads its own forecasts"),
         (['data.targets=["b","a"]', 'data.inputs=["a","b"]', "model.steps=fed_back"], "in the same order; leave"),
-        (["model.trained_rows=each", "data.window=1"], "each needs rows before the last, but data.window is 1"),
+        (["model.trained_rows=each", "data.window=1"], "each needs a window of more than one row"),
         ([*RETURNS, "data.horizon=2"], "quantiles of log returns do not add up to those of 2 steps"),
         (["model.loss=huber"], "model.loss: huber is of points, but output is quantiles"),
         (["training.teacher_forcing.rate=0.5"], "training.teacher_forcing: is for steps that are fed back"),
@@ -298,8 +292,8 @@ def test_a_long_series_is_forecast_in_groups_of_windows(
     assert (parts.quantiles is None) == (output == "point")
     if parts.quantiles is not None and whole.quantiles is not None:
         assert np.array_equal(parts.quantiles, again.quantiles)
-        drawn = (output, steps) != ("quantiles", "direct")  # other groups draw other paths
-        assert np.abs(parts.quantiles - whole.quantiles).mean() < (0.3 if drawn else 1e-5)
+        sampled = (output, steps) != ("quantiles", "direct")  # other groups sample other paths
+        assert np.abs(parts.quantiles - whole.quantiles).mean() < (0.3 if sampled else 1e-5)
 
 
 @pytest.mark.parametrize("steps", ["direct", "fed_back"])
