@@ -121,8 +121,7 @@ def translate(
         raise click.UsageError("--tokens needs --format jsonl")
     if source is None and sys.stdin is None:
         raise S2SError("the standard input is closed; give --input FILE, or lines")
-    from s2s.cli.filter import arriving, in_blocks, rendered
-    from s2s.cli.filter import output as opened
+    from s2s.cli.filter import arriving, in_blocks, opened, rendered
     from s2s.text.lines import read_lines
     from s2s.translation.translator import Translator
 

@@ -59,7 +59,7 @@ def arriving(stream: IO[bytes]) -> Iterator[list[str]]:
 
 
 @contextmanager
-def output(path: Path | None, standard_output: TextIO) -> Iterator[TextIO]:
+def opened(path: Path | None, standard_output: TextIO) -> Iterator[TextIO]:
     """The stream of results: the standard output, by whatever name, or a file that is whole or absent."""
     if path is None or _is_same(path, standard_output):
         standard_output.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[attr-defined]

@@ -82,15 +82,12 @@ def messages() -> Iterator[None]:
     def show(message: Warning | str, *place: Any, **line: Any) -> None:
         log.warning("%s", message)
 
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
     handler = _ThroughBars()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
     show_before, warnings.showwarning = warnings.showwarning, show
-    terminate_before = signal.signal(signal.SIGTERM, interrupt)
+    terminate_before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

@@ -55,9 +55,11 @@ def meaning(scores: Mapping[str, Any], baselines: Mapping[str, float]) -> str:
     name, best = min(baselines.items(), key=lambda item: item[1])
     if not naive:
         return "persistence makes no error, since nothing changes in what is scored: nothing can be better"
+    better = f"better than persistence by {1 - mae / naive:.1%}"
+    if not mae and not best:
+        return f"{better}, and as good as {name}: neither makes an error"
     if not best and mae < naive:
-        compared = f"but {name} makes no error" if mae else f"and as good as {name}: neither makes an error"
-        return f"better than persistence by {1 - mae / naive:.1%}, {compared}"
+        return f"{better}, but {name} makes no error"
     if best and mae / naive < TOO_GOOD and mae / best < TOO_GOOD:
         return (
             f"{SUSPICION}: less than half the error of {name}; look for a leak, such as an input that holds what is"
@@ -68,10 +70,8 @@ def meaning(scores: Mapping[str, Any], baselines: Mapping[str, float]) -> str:
     if mae / naive >= 0.98:
         return "no better than saying that nothing changes (persistence)"
     if mae > best:
-        return f"better than persistence by {1 - mae / naive:.1%}, but {name} is better by {1 - best / mae:.1%}"
-    return (
-        f"better than persistence by {1 - mae / naive:.1%}, and than {name}, the best baseline, by {1 - mae / best:.1%}"
-    )
+        return f"{better}, but {name} is better by {1 - best / mae:.1%}"
+    return f"{better}, and than {name}, the best baseline, by {1 - mae / best:.1%}"
 
 
 def score_text(result: Mapping[str, Any]) -> str:

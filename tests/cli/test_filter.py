@@ -323,7 +323,7 @@ def test_a_batch_of_lines_is_the_lines_alone(runs: Runs) -> None:
     )
 
 
-def test_attention_is_drawn_of_the_first_line_with_words(runs: Runs) -> None:
+def test_attention_is_plotted_for_the_first_line_with_words(runs: Runs) -> None:
     assert lines_of(s2s("translate", runs.first, "--attention", "a.png", input=b"\na b c d\nb\n"))[1] == FORWARD
     assert Path("a.png").read_bytes().startswith(b"\x89PNG")
     blind = s2s("translate", runs.blind, "--attention", "b.png", input=b"a\n", code=1)

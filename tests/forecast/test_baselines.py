@@ -107,7 +107,7 @@ def test_a_sentence_says_what_an_error_means(mae: float, said: str) -> None:
         (1.2, 1.0, 0.0, "worse than saying that nothing changes"),
     ],
 )
-def test_a_sentence_says_what_an_error_means_beside_none(mae: float, naive: float, best: float, said: str) -> None:
+def test_a_sentence_says_what_an_error_means_against_none(mae: float, naive: float, best: float, said: str) -> None:
     assert meaning({"mae": {"value": mae, "persistence": naive}}, {"persistence": naive, "ar": best}).startswith(said)
 
 

@@ -66,7 +66,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(path: Path, rows: int, *, changed_from: int | None = None) -> None:
-    """A wave with a trend, and what comes next day beside it."""
+    """A wave with a trend, and a second wave."""
     values = [10 + row / 20 + 3 * np.sin(row / 3) for row in range(rows)]
     if changed_from is not None:
         values[changed_from:] = [value * 7 for value in values[changed_from:]]
@@ -127,7 +127,7 @@ def test_the_test_part_changes_no_weight_and_no_scaling(folder: Path) -> None:
     assert scalings[0]["read"] != scalings[1]["read"]
 
 
-def test_the_scores_are_in_the_units_of_the_file_and_beside_baselines(folder: Path) -> None:
+def test_the_scores_are_in_the_units_of_the_file_and_compared_with_baselines(folder: Path) -> None:
     run = train(recipe_with(folder), folder / "run", device="cpu")
     result = evaluate([run.path], device="cpu")[0]
     values = np.array([float(line.split(",")[1]) for line in (folder / "x.csv").read_text().split()[1:]])
