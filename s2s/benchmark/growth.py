@@ -23,12 +23,11 @@ from s2s.errors import RunError
 from s2s.run import RunFolder
 from s2s.text.batches import collate
 from s2s.training.trainer import Trainer
-from s2s.translation.pairs import open_splits
 from s2s.translation.recipe import TableSplit, TranslationData, TranslationRecipe
 from s2s.translation.search.beam import beam_search
 from s2s.translation.search.hypotheses import SearchOptions
 from s2s.translation.search.step import Stepper
-from s2s.translation.task import TranslationTask, prepare
+from s2s.translation.task import TranslationTask, find, prepare
 from s2s.translation.translator import Translator
 
 EMPTY = 200
@@ -103,7 +102,7 @@ def _train_on(recipe: TranslationRecipe, table: Path, held: Path, device: str) -
         os.environ["S2S_CACHE"] = folder  # of this process: what is encoded here is of no use to anyone
         run = RunFolder(Path(folder) / "run")
         begin = time.perf_counter()
-        task = prepare(recipe, run, compute, open_splits(data, None))
+        task = prepare(recipe, run, compute, find(recipe, None))
         prepared = time.perf_counter()
         batches = task.batches(0, 0)
         first = next(batches)

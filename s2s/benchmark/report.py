@@ -20,9 +20,8 @@ from s2s.nn.weights import save_tensors, weights_of
 from s2s.recipe.toml import recipe_toml
 from s2s.run import RunFolder
 from s2s.tasks import Recipe, recipe_of
-from s2s.translation.pairs import open_splits
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.task import prepare
+from s2s.translation.task import find, prepare
 from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")
@@ -41,7 +40,7 @@ def benchmark(recipe: Recipe, run: Path, *, asked: bool, corpora: Path | None, d
         RunFolder(run).require_best()
     if recipe.variants:
         log.info("the recipe itself is measured, not its %s variants", len(recipe.variants))
-    splits = open_splits(recipe.data, corpora)
+    splits = find(recipe, corpora)
     compute = choose_compute(device, recipe.training.precision)
     with TemporaryDirectory() as folder:
         own = RunFolder(Path(folder))

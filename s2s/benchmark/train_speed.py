@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
@@ -101,9 +102,7 @@ def _stepped(task: TranslationTask) -> dict[str, TranslationTask]:
         changed = recipe.model.model_copy(update={"input_feeding": feeding})
         model = build_seq2seq(changed, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
         other = recipe.model_copy(update={"model": changed, "training": training})
-        found[name] = TranslationTask(
-            other, model, task.pairs, task.validation, (task.source, task.target), task.compute
-        )
+        found[name] = replace(task, recipe=other, model=model)
     return found
 
 

@@ -14,19 +14,13 @@ from s2s.corpus.find import split_files
 from s2s.errors import DataError
 from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, identity_of, token_type
 from s2s.text.lines import Lines, PairFiles, Table, read_pairs
-from s2s.text.source import Source, find_each
+from s2s.text.source import Source
 from s2s.text.tokenizer import Tokenizer
-from s2s.translation.recipe import FileSplit, PairSplit, Split, TableSplit, TranslationData
+from s2s.translation.recipe import FileSplit, PairSplit, Split, TableSplit
 
 Pairs: TypeAlias = Source[Iterator[tuple[str, str]]]
 
 _SIDES = ("source", "target")
-
-
-def open_splits(data: TranslationData, corpora: Path | None) -> dict[str, Pairs]:
-    """All pairs that a recipe names, by key; an error says which key named what is not there."""
-    named = {"train": data.train, "validation": data.validation, "test": data.test}
-    return find_each(named, lambda split: open_split(split, source=data.source, target=data.target, corpora=corpora))
 
 
 def open_split(split: Split, *, source: str, target: str, corpora: Path | None) -> Pairs:
@@ -63,7 +57,7 @@ class EncodedPairs:
     """Sentence pairs as token ids without special ids, mapped from files and not held in memory."""
 
     def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
-        """Maps the files of a folder that `encoded_folder` gave."""
+        """Map the files of a folder that `encoded_folder` gave."""
         self.source, self.target = (Sequences(folder, side, meta["types"][side]) for side in _SIDES)
         self.dropped: dict[str, int] = dict(meta["dropped"])
         """How many pairs were left out, by reason."""
@@ -83,7 +77,7 @@ def encode_pairs(
     be written.
     """
 
-    def reason_to_drop(lengths: tuple[int, int]) -> str | None:
+    def reason_to_drop(*lengths: int) -> str | None:
         shorter, longer = sorted(lengths)
         if shorter == 0:
             return "empty side"
@@ -92,19 +86,15 @@ def encode_pairs(
         return f"length ratio above {max_length_ratio:g}" if longer > max_length_ratio * shorter + 5 else None
 
     key = (pairs.identity, source.fingerprint, target.fingerprint, max_tokens, float(max_length_ratio))
-    write = partial(_write, pairs, (source, target), reason_to_drop)
+    write = partial(_write, pairs, source, target, reason_to_drop)
     return EncodedPairs(*encoded_folder(cache, key, write, pairs.description))
 
 
 def _write(
-    pairs: Pairs,
-    tokenizers: tuple[Tokenizer, Tokenizer],
-    reason_to_drop: Callable[[tuple[int, int]], str | None],
-    folder: Path,
+    pairs: Pairs, source: Tokenizer, target: Tokenizer, reason_to_drop: Callable[[int, int], str | None], folder: Path
 ) -> dict[str, Any]:
-    """Encodes the pairs that there is no reason to drop into the files of a folder."""
-    source, target = tokenizers
-    types = {side: token_type(tokenizer) for side, tokenizer in zip(_SIDES, tokenizers, strict=True)}
+    """Encode the pairs that there is no reason to drop into the files of a folder."""
+    types = {"source": token_type(source), "target": token_type(target)}
     dropped, read = Counter[str](), 0
     with ExitStack() as stack:
         sources, targets = (SequenceWriter(folder, side, types[side], stack) for side in _SIDES)
@@ -112,23 +102,19 @@ def _write(
         for source_line, target_line in bar:
             read += 1
             source_tokens, target_tokens = source.encode(source_line), target.encode(target_line)
-            if reason := reason_to_drop((len(source_tokens), len(target_tokens))):
+            if reason := reason_to_drop(len(source_tokens), len(target_tokens)):
                 dropped[reason] += 1
             else:
                 sources.append(source_tokens)
                 targets.append(target_tokens)
         sources.finish()
         targets.finish()
-    if dropped.total() == read:
-        raise DataError(_nothing_left(pairs.description, read, dropped))
-    return {"types": types, "dropped": dict(dropped)}
-
-
-def _nothing_left(description: str, read: int, dropped: Counter[str]) -> str:
     if not read:
-        return f"{description}: there are no pairs; check the files that the recipe names"
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
-    return (
-        f"{description}: none of {read:,} pairs is left ({reasons}); check the files, or raise data.max_tokens or"
-        " data.max_length_ratio"
-    )
+        raise DataError(f"{pairs.description}: there are no pairs; check the files that the recipe names")
+    if dropped.total() == read:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
+        raise DataError(
+            f"{pairs.description}: none of {read:,} pairs is left ({reasons}); check the files, or raise"
+            " data.max_tokens or data.max_length_ratio"
+        )
+    return {"types": types, "dropped": dict(dropped)}

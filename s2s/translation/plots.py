@@ -1,6 +1,5 @@
 """Plot of an alignment: which source tokens the decoder looked at for each target token."""
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,13 +13,7 @@ LABELLED_TOKENS = 120
 """An axis with more tokens is numbered instead of labelled."""
 
 
-def plot_attention(
-    attention: NDArray[np.floating],
-    source: Sequence[str],
-    target: Sequence[str],
-    path: Path,
-    title: str | None = None,
-) -> None:
+def plot_attention(attention: NDArray[np.floating], source: Sequence[str], target: Sequence[str], path: Path) -> None:
     """Draw attention weights (T, S) as a heat map: a row for each target token, a column for each source token."""
     assert attention.shape == (len(target), len(source)), (attention.shape, len(target), len(source))
     width, height = (_inches(len(tokens)) for tokens in (source, target))
@@ -30,16 +23,13 @@ def plot_attention(
     figure.colorbar(image, ax=axes, label="attention weight", fraction=0.3 / width, aspect=height / 0.3, pad=0.02)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    axes.set_xlabel("source")
-    axes.set_ylabel("target")
+    axes.set(xlabel="source", ylabel="target")
     for axis, tokens in ((axes.xaxis, source), (axes.yaxis, target)):
         if len(tokens) <= LABELLED_TOKENS:
             axis.set_ticks(range(len(tokens)), [label_of(token) for token in tokens])
     axes.tick_params(axis="x", labelrotation=60 if len(source) <= LABELLED_TOKENS else 0)
     for label in axes.get_xticklabels():
         label.set(ha="left", va="bottom", rotation_mode="anchor")
-    if title:  # matplotlib's own wrapping would read $ as mathematics
-        axes.set_title(textwrap.fill(label_of(title, 200), int(width * 9)))
     save(figure, path)
 
 

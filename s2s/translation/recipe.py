@@ -4,16 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
-from s2s.recipe.sections import (
-    Optimization,
-    Section,
-    SplitName,
-    TeacherForcing,
-    Tokenizer,
-    Tree,
-    Variants,
-    form_of,
-)
+from s2s.recipe.sections import Optimization, Section, SplitName, TeacherForcing, Tokenizer, Tree, Variants, form_of
 
 
 class FileSplit(Section):

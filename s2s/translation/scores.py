@@ -117,21 +117,10 @@ def p_value(difference: float, resampled: NDArray[np.float64]) -> float:
 
 
 def by_length(
-    sources: Sequence[str],
-    hypotheses: Sequence[str],
-    references: Sequence[str],
-    *,
-    lengths: Sequence[int] | None = None,
-    tokenize: str = "13a",
+    hypotheses: Sequence[str], references: Sequence[str], lengths: Sequence[int], *, tokenize: str = "13a"
 ) -> list[dict[str, str | int | float]]:
-    """BLEU and length ratio (output over reference) by source length, a row for every bucket that has examples.
-
-    Lengths are in tokens; without them words split at spaces are counted, which says little of Japanese or Chinese.
-    """
+    """BLEU and length ratio (output over reference) by source length in tokens, a row for every bucket in use."""
     _check(hypotheses, references)
-    _check(sources, references)
-    if lengths is None:
-        lengths = [len(source.split()) for source in sources]
     metric, rows = _bleu(tokenize), list[dict[str, str | int | float]]()
     longest = LENGTH_BUCKETS[-1][1]
     for low, high in (*LENGTH_BUCKETS, (longest + 1, None)):
@@ -159,27 +148,24 @@ def rates(
     that is not blank. copied: the source again, at least two words of it, whatever the case and spacing.
     """
     _check(hypotheses, sources, "sources")
-    pairs = [
-        (" ".join(source.split()), " ".join(output.split())) for source, output in zip(sources, hypotheses, strict=True)
-    ]
-    return {
-        "loops": sum(has_loop(split(output)) for _, output in pairs) / len(pairs),
-        "empty": sum(bool(source) and not output for source, output in pairs) / len(pairs),
-        "copied": sum(" " in output and source.casefold() == output.casefold() for source, output in pairs)
-        / len(pairs),
+    sources, outputs = ([" ".join(line.split()) for line in lines] for lines in (sources, hypotheses))
+    pairs = list(zip(sources, outputs, strict=True))
+    counts = {
+        "loops": sum(has_loop(split(output)) for output in outputs),
+        "empty": sum(bool(source) and not output for source, output in pairs),
+        "copied": sum(" " in output and source.casefold() == output.casefold() for source, output in pairs),
     }
+    return {name: count / len(pairs) for name, count in counts.items()}
 
 
 def compare(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each run after the first against the first, by paired bootstrap (Koehn 2004)."""
-    first = results[0]
-    comparisons: list[dict[str, Any]] = []
+    first, comparisons = results[0], []
     for other in results[1:]:
-        if "references" not in first or "references" not in other:
-            continue
-        hypotheses = first["hypotheses"], other["hypotheses"]
-        paired = paired_bootstrap(*hypotheses, first["references"], tokenize=first["tokenize"])
-        comparisons.append({"run": other["run"], "against": first["run"], "metric": "bleu", **paired._asdict()})
+        if "references" in first and "references" in other:
+            hypotheses = first["hypotheses"], other["hypotheses"]
+            paired = paired_bootstrap(*hypotheses, first["references"], tokenize=first["tokenize"])
+            comparisons.append({"run": other["run"], "against": first["run"], "metric": "bleu", **paired._asdict()})
     return comparisons
 
 

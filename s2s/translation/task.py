@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,14 @@ from s2s.device import Compute, Precision, release_free_memory
 from s2s.errors import DataError
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder
-from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Indices, Row, collate
-from s2s.text.source import Part, sizes, split_of
+from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Row, collate
+from s2s.text.source import Part, find_each, sizes, split_of
 from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
 from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.training.graphs import ReplayedPass
 from s2s.training.task import Task
 from s2s.translation.model import Seq2Seq, build_seq2seq
-from s2s.translation.pairs import EncodedPairs, Pairs, encode_pairs, open_split, open_splits
+from s2s.translation.pairs import EncodedPairs, Pairs, encode_pairs, open_split
 from s2s.translation.plots import plot_attention
 from s2s.translation.recipe import FileSplit, Split, TranslationRecipe
 from s2s.translation.scores import bleu, by_length, chrf, quick_bleu, quick_chrf, rates, tokenization_for
@@ -31,31 +33,22 @@ INSPECTED_PAIRS = 10_000
 """Training pairs whose unknown rate and round trip are checked."""
 
 
+@dataclass(eq=False)
 class TranslationTask(Task[Batch]):
     """Batches, loss and validation of one recipe, for the trainer."""
 
+    recipe: TranslationRecipe
     model: Seq2Seq
+    pairs: EncodedPairs
+    validation: list[tuple[str, str]]
+    source: Tokenizer
+    target: Tokenizer
+    compute: Compute
 
-    def __init__(
-        self,
-        recipe: TranslationRecipe,
-        model: Seq2Seq,
-        pairs: EncodedPairs,
-        validation: list[tuple[str, str]],
-        tokenizers: tuple[Tokenizer, Tokenizer],
-        compute: Compute,
-    ) -> None:
-        self.recipe = recipe
-        self.model = model
-        self.pairs = pairs
-        self.validation = validation
-        self.source, self.target = tokenizers
-        self.compute = compute
-        training = recipe.training
-        self.sampler = BatchSampler(
-            pairs.source.lengths, pairs.target.lengths, batch_tokens=training.batch_tokens, seed=recipe.seed
-        )
-        self._planned: tuple[int, list[Indices]] | None = None
+    def __post_init__(self) -> None:
+        lengths, tokens = (self.pairs.source.lengths, self.pairs.target.lengths), self.recipe.training.batch_tokens
+        self.sampler = BatchSampler(*lengths, batch_tokens=tokens, seed=self.recipe.seed)
+        self._plan = lru_cache(maxsize=1)(self.sampler.epoch)
 
     def batches_in_epoch(self, epoch: int) -> int:
         """Batches of an epoch, which counts from 0."""
@@ -140,15 +133,12 @@ class TranslationTask(Task[Batch]):
             choose=choose,
         )
 
-    def _plan(self, epoch: int) -> list[Indices]:
-        if self._planned is None or self._planned[0] != epoch:
-            self._planned = epoch, self.sampler.epoch(epoch)
-        return self._planned[1]
-
 
 def find(recipe: TranslationRecipe, corpora: Path | None) -> dict[str, Pairs]:
-    """The pairs that a recipe names, by key."""
-    return open_splits(recipe.data, corpora)
+    """All pairs that a recipe names, by key; an error says which key named what is not there."""
+    data = recipe.data
+    named = {"train": data.train, "validation": data.validation, "test": data.test}
+    return find_each(named, lambda split: open_split(split, source=data.source, target=data.target, corpora=corpora))
 
 
 def check(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> Iterator[str]:
@@ -169,11 +159,7 @@ def prepare(
     tokenizers = _tokenizers(recipe, train, run)
     _warn_of_text(train, tokenizers, (data.source, data.target))
     pairs = encode_pairs(
-        train,
-        *tokenizers,
-        max_tokens=data.max_tokens,
-        max_length_ratio=data.max_length_ratio,
-        cache=cache_root(),
+        train, *tokenizers, max_tokens=data.max_tokens, max_length_ratio=data.max_length_ratio, cache=cache_root()
     )
     for reason, count in pairs.dropped.items():
         log.info("%s: %s pairs dropped, %s", train.description, f"{count:,}", reason)
@@ -185,12 +171,9 @@ def prepare(
     )
     release_free_memory()  # what training the tokenizers took is more than a model takes
     torch.manual_seed(recipe.seed)
-    model = build_seq2seq(
-        recipe.model,
-        source_vocabulary=tokenizers[0].vocabulary_size,
-        target_vocabulary=tokenizers[1].vocabulary_size,
-    )
-    return TranslationTask(recipe, model, pairs, held, tokenizers, compute)
+    sizes = [tokenizer.vocabulary_size for tokenizer in tokenizers]
+    model = build_seq2seq(recipe.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
+    return TranslationTask(recipe, model, pairs, held, *tokenizers, compute)
 
 
 def _warn_of_text(train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], names: tuple[str, str]) -> None:
@@ -227,7 +210,7 @@ def part_of(
 def score(
     run: RunFolder, recipe: TranslationRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
 ) -> dict[str, Any]:
-    """Translate the sources of a part, and hold the translations against its references."""
+    """Scores of a run's translations of a part against its references."""
     translator = Translator.load(run.path, device=device, precision=precision)
     pairs = list(part.source.read())
     return score_pairs(translator, pairs, run=str(run), split=part.name, language=recipe.data.target, beam=beam)
@@ -236,7 +219,7 @@ def score(
 def score_pairs(
     translator: Translator, pairs: Sequence[tuple[str, str]], *, run: str, split: str, language: str, beam: int | None
 ) -> dict[str, Any]:
-    """Translate the sources and hold the translations against the references."""
+    """Translate the sources and score the translations against the references."""
     sources, references = zip(*pairs, strict=True)
     width = translator.decoding.beam if beam is None else beam
     hypotheses = [translation.text for translation in translator.translate(sources, beam=width)]
@@ -252,7 +235,7 @@ def score_pairs(
             "bleu": bleu(hypotheses, references, tokenize=tokenize)._asdict(),
             "chrf": chrf(hypotheses, references)._asdict(),
         },
-        "by_length": by_length(sources, hypotheses, references, lengths=lengths, tokenize=tokenize),
+        "by_length": by_length(hypotheses, references, lengths, tokenize=tokenize),
         "rates": rates(sources, hypotheses, split=str.split if tokenize == "13a" else list),
         "hypotheses": hypotheses,
         "references": list(references),
@@ -261,7 +244,7 @@ def score_pairs(
 
 
 def draw(run: RunFolder, task: TranslationTask, splits: Mapping[str, Pairs], device: str) -> None:
-    """The attention of one validation sentence."""
+    """Plot the attention of one validation sentence."""
     sources = [source for source, _ in task.validation]
     source = next((source for source in sources if 4 <= len(source.split()) <= 12), sources[0])
     found = Translator.load(run.path, device=device).translate([source], attention=True)[0]

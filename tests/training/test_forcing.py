@@ -174,8 +174,8 @@ def test_a_task_runs_whole_sentences_while_the_rate_is_one(
     )
     model = build()
     tokenizer = CharacterTokenizer(list("abcdef"))
-    tokenizers = (tokenizer, tokenizer)
-    task = TranslationTask(recipe, model, NoPairs(), [("ab", "ba")], tokenizers, choose_compute("cpu", "float32"))  # type: ignore[arg-type]
+    compute = choose_compute("cpu", "float32")
+    task = TranslationTask(recipe, model, NoPairs(), [("ab", "ba")], tokenizer, tokenizer, compute)  # type: ignore[arg-type]
     stepped: list[Tensor] = []
     step = model.decoder.step
     monkeypatch.setattr(model.decoder, "step", lambda tokens, *rest: stepped.append(tokens) or step(tokens, *rest))

@@ -15,8 +15,9 @@ from s2s.text import encoded as cache
 from s2s.text.encoded import identity_of
 from s2s.text.source import Source
 from s2s.text.tokenizer import CharacterTokenizer, Tokenizer, WordTokenizer
-from s2s.translation.pairs import EncodedPairs, encode_pairs, open_split, open_splits
-from s2s.translation.recipe import FileSplit, PairSplit, TableSplit, TranslationData
+from s2s.translation.pairs import EncodedPairs, encode_pairs, open_split
+from s2s.translation.recipe import FileSplit, PairSplit, TableSplit, Training, TranslationData, TranslationRecipe
+from s2s.translation.task import find
 
 FEW = (("a b", "one two"), ("c", "three"))
 WORDS = WordTokenizer([f"w{number}" for number in range(50)])
@@ -69,12 +70,16 @@ def test_the_identity_of_a_table_tells_its_columns_apart(tmp_path: Path) -> None
 def test_an_error_says_which_key_named_what_is_missing(tmp_path: Path) -> None:
     good = PairSplit(pairs=FEW)
     missing = FileSplit(source=str(tmp_path / "x"), target=str(tmp_path / "y"))
-    data = TranslationData(source="de", target="en", train=good, validation=missing, test=None)
+
+    def with_data(**splits: object) -> TranslationRecipe:
+        data = TranslationData(source="de", target="en", train=good, **splits)  # type: ignore[arg-type]
+        return TranslationRecipe(task="translation", data=data, training=Training(steps=1))
+
     with pytest.raises(DataError, match=r"data\.validation: .*x: cannot be read"):
-        open_splits(data, None)
+        find(with_data(validation=missing), None)
     with pytest.raises(CorpusError, match=r"data\.test: no corpus is named multi30 \(did you mean multi30k\?\)"):
-        open_splits(data.model_copy(update={"validation": good, "test": "multi30/test"}), None)
-    assert "test" not in open_splits(data.model_copy(update={"validation": good}), None)
+        find(with_data(validation=good, test="multi30/test"), None)
+    assert "test" not in find(with_data(validation=good), None)
 
 
 def test_a_corpus_is_read_by_its_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

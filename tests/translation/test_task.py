@@ -13,9 +13,8 @@ from s2s.nn.weights import weights_of
 from s2s.recipe.load import parse_recipe
 from s2s.run import RunFolder
 from s2s.tasks import TREES
-from s2s.translation.pairs import open_splits
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.task import TranslationTask, prepare
+from s2s.translation.task import TranslationTask, find, prepare
 
 RECIPE = """
 task = "translation"
@@ -65,7 +64,7 @@ def prepared(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     def prepare_with(*overrides: str) -> TranslationTask:
         recipe = recipe_with(*overrides)
-        return prepare(recipe, run, choose_compute("cpu", "float32"), open_splits(recipe.data, None))
+        return prepare(recipe, run, choose_compute("cpu", "float32"), find(recipe, None))
 
     return prepare_with
 
