@@ -107,7 +107,7 @@ class Metrics:
         self.path = path
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add one line and hand it to the disk."""
+        """Append one line and flush it to the disk."""
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json_text(row, indent=None) + "\n")
@@ -119,14 +119,11 @@ class Metrics:
 
     def read(self) -> list[dict[str, Any]]:
         """All whole rows; a last line cut off by a kill is left out."""
-        if not self.path.exists():
-            return []
         rows = []
-        for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
+        if self.path.exists():
+            for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
+                with suppress(json.JSONDecodeError):
+                    rows.append(json.loads(line))
         return [row for row in rows if isinstance(row, dict)]
 
     def forget_after(self, step: int, rows: int | None = None) -> None:
@@ -148,11 +145,22 @@ def _with_null(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def recorded(path: Path, *keys: str) -> Any:
+    """Value below nested keys of a JSON file; None where the file or the key is missing, or the file is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        for key in keys:
+            value = value[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return value
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON, whole or not at all, with null for numbers that are not finite."""
     write_text(path, json_text(value) + "\n")
 
 
 def number_text(value: float | None, form: str) -> str:
-    """A number as text, or that it is undefined: its divisor was zero, say, which JSON says by null."""
+    """A number as text; "undefined" for None and what is not finite, of a zero divisor for example."""
     return "undefined" if value is None or not math.isfinite(value) else format(value, form)

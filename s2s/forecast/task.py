@@ -1,6 +1,5 @@
 """Forecasting: from a recipe to a series, model, loss and validation."""
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from s2s.forecast.scores import score_forecast
 from s2s.forecast.table import SeriesTable, find_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, Parts, Series, in_groups, prepare_series
 from s2s.nn.loss import Loss
-from s2s.run import RunFolder, write_json
+from s2s.run import RunFolder, recorded, write_json
 from s2s.text.source import Part, Source
 from s2s.training.forcing import forcing_rate
 from s2s.training.task import Task
@@ -144,11 +143,7 @@ def part_of(
     if beam is not None:
         raise DataError(f"{run}: a forecaster translates nothing; leave out --beam")
     source = find_series(recipe.data, corpora)["series"]
-    try:
-        before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]["series"]
-    except (OSError, ValueError, KeyError, TypeError):
-        before = source.identity  # it is only a record, and may be damaged
-    if before != source.identity:
+    if recorded(run.environment, "data", "series") not in (None, source.identity):
         raise DataError(
             f"{source.description}: has changed since {run} was trained on it, so rows that it learned from could be"
             " scored as unseen; put the old file back, or train again"

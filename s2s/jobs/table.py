@@ -7,27 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from s2s.errors import RunError
-from s2s.run import Metrics, RunFolder
+from s2s.run import Metrics, RunFolder, recorded
 from s2s.tasks import TREES, Recipe, recipe_of, scores_of
 
 LEFT_ALIGNED = ("run", "what it shows", "scored on", "BLEU (95 % interval)", "machine")
 
 
 def result_table(runs: Sequence[Path]) -> str:
-    """The scores of run folders as Markdown tables, one for each task, a row each in their order.
+    """Scores of run folders as Markdown tables, one for each task, a row each in their order; below, the signatures.
 
-    Below them stand the signatures. Minutes are those of the training; weights count a shared matrix once. Raises
-    RunError for a folder that is no run, or has no readable scores.json.
+    Minutes are those of the training; weights count a shared matrix once. Raises RunError for a folder that is no
+    run, or has no readable scores.json.
     """
     folders = [RunFolder(path) for path in runs]
-    results = [_read(run.scores, "the run has not been scored: it needs data.test, and to be trained to its end")
-               for run in folders]  # fmt: skip
-    recipes = [recipe_of(run) for run in folders]
+    hint = "the run has not been scored: it needs data.test, and to be trained to its end"
+    results = [_read(run.scores, hint) for run in folders]
+    scored = [(run, recipe_of(run), result) for run, result in zip(folders, results, strict=True)]
     lines: list[str] = []
     for task in TREES:
-        members = zip(folders, recipes, results, strict=True)
-        rows = [_row(run, recipe, result) for run, recipe, result in members if recipe.task == task]
-        if rows:
+        if rows := [_row(*each) for each in scored if each[1].task == task]:
             scores = scores_of(task).HEADINGS
             headings = ("run", "what it shows", "scored on", *scores, "weights", "minutes", "seed", "machine")
             rule = ["---" if heading in LEFT_ALIGNED else "---:" for heading in headings]
@@ -67,9 +65,8 @@ def _weights(run: RunFolder) -> str:
 
 def _minutes(run: RunFolder) -> str:
     """Minutes of training at the last checkpoint, or else at the last line of the log."""
-    try:
-        seconds = json.loads((run.last / "checkpoint.json").read_text(encoding="utf-8"))["progress"]["elapsed_seconds"]
-    except (OSError, ValueError, KeyError, TypeError):
+    seconds = recorded(run.last / "checkpoint.json", "progress", "elapsed_seconds")
+    if seconds is None:
         seconds = max((row.get("elapsed_seconds", 0.0) for row in Metrics(run.metrics).read()), default=0.0)
     return f"{seconds / 60:.1f}"
 

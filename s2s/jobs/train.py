@@ -1,6 +1,5 @@
 """One training, from a recipe to a scored run folder."""
 
-import json
 import logging
 import platform
 import sys
@@ -21,7 +20,7 @@ from s2s.forecast.scores import SUSPICION
 from s2s.jobs.evaluate import evaluate, without_text
 from s2s.plots import plot_curves
 from s2s.recipe.toml import differences, recipe_toml
-from s2s.run import Metrics, RunFolder, write_json
+from s2s.run import Metrics, RunFolder, recorded, write_json
 from s2s.tasks import Recipe, Sources, recipe_of, task_of
 from s2s.training.task import Task
 from s2s.training.trainer import Trainer
@@ -57,15 +56,14 @@ def train(
     goes_on = resume and run.exists()
     if resume and not goes_on:
         log.info("%s: nothing to resume, a new training begins", run)
-    begun = (run.last / "checkpoint.json").exists()
-    if goes_on and begun:
+    begun = goes_on and (run.last / "checkpoint.json").exists()
+    if begun:
         _check_changes(recipe_of(run), recipe)
     sources = task_of(recipe).find(recipe, corpora)
+    if begun:
+        _check_data(run, sources)
     if goes_on:
-        if begun:
-            _check_data(run, sources)
-        else:
-            run.require_recipe()
+        run.require_recipe()
         run.remove_unfinished()
     else:
         run.create()
@@ -112,7 +110,7 @@ def _score(run: RunFolder, recipe: Recipe, best_step: int, corpora: Path | None,
 
 @contextmanager
 def _enough_memory(what: str, remedy: str) -> Iterator[None]:
-    """Inside, memory that cannot be had is an error for people."""
+    """Context in which a failed allocation is a TrainingError that names a remedy."""
     try:
         yield
     except (MemoryError, RuntimeError) as problem:
@@ -123,7 +121,7 @@ def _enough_memory(what: str, remedy: str) -> Iterator[None]:
 
 
 def _check_changes(old: Recipe, new: Recipe) -> None:
-    """Say what changed in the recipe since, and refuse what a resumed training cannot take."""
+    """Log what changed in the recipe since, and refuse what a resumed training cannot change."""
     changes = differences(old, new)
     for change in changes:
         log.info("changed since: %s", change)
@@ -136,29 +134,20 @@ def _check_changes(old: Recipe, new: Recipe) -> None:
 
 
 def _check_data(run: RunFolder, sources: Sources) -> None:
-    """Refuse training pairs that are no longer those that the run began with."""
-    try:
-        before = json.loads(run.environment.read_text(encoding="utf-8"))["data"]
-        changed = [name for name, found in sources.items() if name != "test" and before[name] != found.identity]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # killed before it was written, or damaged: it is only a record
-    for name in changed:
-        raise RunError(
-            f"{run}: the text of data.{name} ({sources[name].description}) has changed since the run began, so"
-            " it cannot go on; put the old one back, or start a new run with --out"
-        )
+    """Refuse training data that are no longer those that the run began with, where it has a record of them."""
+    for name, found in sources.items():
+        before = recorded(run.environment, "data", name)
+        if name != "test" and before not in (None, found.identity):
+            raise RunError(
+                f"{run}: the text of data.{name} ({found.description}) has changed since the run began, so"
+                " it cannot go on; put the old one back, or start a new run with --out"
+            )
 
 
 def _is_scored(run: RunFolder, recipe: Recipe, best_step: int) -> bool:
     """Whether the run has its plots, and the scores of its present best weights."""
-    if not (run.plots / "curves.png").exists():
-        return False
-    if task_of(recipe).scored_part(recipe) is None:
-        return True
-    try:
-        return bool(json.loads(run.scores.read_text(encoding="utf-8"))["step"] == best_step)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    scored = task_of(recipe).scored_part(recipe) is None or recorded(run.scores, "step") == best_step
+    return scored and (run.plots / "curves.png").exists()
 
 
 def _environment(
