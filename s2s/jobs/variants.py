@@ -8,7 +8,7 @@ from s2s.errors import RecipeError
 from s2s.files import write_text
 from s2s.jobs.table import result_table
 from s2s.jobs.train import train
-from s2s.language.plots import join_pictures
+from s2s.language.plots import join_plots
 from s2s.language.sweeps import sweep_table
 from s2s.run import RunFolder
 from s2s.tasks import Recipe, task_of
@@ -25,7 +25,7 @@ def train_variants(
     device: str = "auto",
     command: Sequence[str] = (),
 ) -> list[RunFolder]:
-    """Train each variant of a recipe into the run folder out/NAME; out/results.md and out/*.png lay them side by side.
+    """Train each variant of a recipe into the run folder out/NAME; out/results.md and out/*.png compare them.
 
     With `resume` variants that are done are left alone, and the one that was stopped goes on.
     """
@@ -36,11 +36,9 @@ def train_variants(
     for number, (name, variant) in enumerate(variants.items(), start=1):
         log.info("variant %d of %d: %s", number, len(variants), name)
         runs.append(train(variant, out / name, resume=resume, corpora=corpora, device=device, command=command))
-    sweeps = all(run.sweep.exists() for run in runs)
-    table = sweep_table(runs) if sweeps else result_table([run.path for run in runs])
+    table = sweep_table(runs) if all(run.sweep.exists() for run in runs) else result_table([run.path for run in runs])
     for name in ("sweep.png", "accuracies.png", "predictions.png"):
-        pictures = [run.plots / name for run in runs if (run.plots / name).exists()]
-        if pictures:
-            join_pictures(pictures, out / name)
+        if plots := [run.plots / name for run in runs if (run.plots / name).exists()]:
+            join_plots(plots, out / name)
     write_text(out / "results.md", table)
     return runs

@@ -1,4 +1,4 @@
-"""Text that goes on: a language model, its tokenizer, and a prompt."""
+"""Continuation of prompts by a language model and its tokenizer."""
 
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,13 @@ from s2s.text.wordlist import CharacterTokenizer, ListTokenizer
 
 
 class Continuation(NamedTuple):
-    """A prompt and what the model wrote after it."""
+    """A prompt with its continuation."""
 
     text: str
     log_probability: float
-    """of what was written, with the end of the line that ended it, at temperature 1, in nats"""
+    """of the continuation, with the end of the line that ended it, at temperature 1, in nats"""
     tokens: tuple[str, ...]
-    """what was written, token by token"""
+    """of the continuation"""
 
 
 class Generator:
@@ -69,7 +69,7 @@ class Generator:
         generator = torch.Generator(device=self.compute.device).manual_seed(seed)
         written: list[Tensor] = []
         log_probabilities = torch.zeros(samples, device=self.compute.device)
-        over = torch.zeros(samples, dtype=torch.bool, device=self.compute.device)
+        finished = torch.zeros(samples, dtype=torch.bool, device=self.compute.device)
         tokens = torch.tensor([begin] * samples, device=self.compute.device)
         state = None
         forbidden = self._forbidden().to(self.compute.device)
@@ -79,15 +79,15 @@ class Generator:
                 readout, _, state = self.model(tokens, state)
                 logits = self.model.logits(readout[:, -1]).float()
                 allowed = logits.masked_fill(forbidden, -torch.inf)
-                chosen = draw(allowed, generator, temperature=temperature, top_k=top_k, top_p=top_p)
+                chosen = sample(allowed, generator, temperature=temperature, top_k=top_k, top_p=top_p)
                 each = logits.log_softmax(dim=1).gather(1, chosen[:, None])[:, 0]
-                log_probabilities += each.where(~over, 0.0)
-                written.append(chosen.where(~over, PAD))
+                log_probabilities += each.where(~finished, 0.0)
+                written.append(chosen.where(~finished, PAD))
                 if self._ends():
-                    over = over | (chosen == END)
+                    finished = finished | (chosen == END)
                 tokens = chosen[:, None]
                 bar.update()
-                if bool(over.all()):
+                if bool(finished.all()):
                     break
         rows = torch.stack(written, dim=1).tolist() if written else [[] for _ in range(samples)]
         return [
@@ -106,11 +106,11 @@ class Generator:
             return [START, *tokens]
         if tokens:
             return tokens
-        lines = isinstance(self.tokenizer, CharacterTokenizer)
-        beginning = self._line_end() if lines else None if self.closed else END
-        if beginning is None:
+        if isinstance(self.tokenizer, CharacterTokenizer) and not self.tokenizer.lacking("\n"):
+            return self.tokenizer.encode("\n")
+        if isinstance(self.tokenizer, CharacterTokenizer) or self.closed:
             raise DataError("the prompt is empty, and the model knows no beginning of a line; give it a first symbol")
-        return [beginning]
+        return [END]
 
     def _encode(self, prompt: str) -> list[int]:
         if isinstance(self.tokenizer, CharacterTokenizer):
@@ -120,24 +120,19 @@ class Generator:
             tokens += ([END] if number and not self.closed else []) + self.tokenizer.encode(line)
         return tokens
 
-    def _line_end(self) -> int | None:
-        assert isinstance(self.tokenizer, CharacterTokenizer)
-        return None if self.tokenizer.lacking("\n") else self.tokenizer.encode("\n")[0]
-
     def _check(self, prompt: str) -> None:
         if isinstance(self.tokenizer, ListTokenizer):
             what = "character" if isinstance(self.tokenizer, CharacterTokenizer) else "word"
-            lines = [prompt] if what == "character" else prompt.split("\n")
-            lacking = [unit for line in lines for unit in self.tokenizer.lacking(line)]
+            lacking = self.tokenizer.lacking(prompt)
         else:
             what = "word"
-            lacking = [word for word in prompt.split() if UNKNOWN in self.tokenizer.encode(word)]
+            lacking = [word for word in dict.fromkeys(prompt.split()) if UNKNOWN in self.tokenizer.encode(word)]
         if lacking:
-            shown = ", ".join(repr(unit) for unit in dict.fromkeys(lacking))
+            shown = ", ".join(map(repr, lacking))
             raise DataError(f"the prompt has the {what} {shown}, which the training text had not; leave it out")
 
     def _forbidden(self) -> Tensor:
-        """(V,), True for what is never written: padding, the unknown, a start, and an end where none was trained."""
+        """(V,), True for tokens that are never written: special ids, but END where the model was trained on it."""
         forbidden = torch.zeros(self.tokenizer.vocabulary_size, dtype=torch.bool)
         if not self.closed:
             forbidden[[PAD, UNKNOWN, START]] = True
@@ -150,7 +145,7 @@ class Generator:
         tokens = tuple(self.tokenizer.token(token) for token in row)
         if isinstance(self.tokenizer, CharacterTokenizer):
             return Continuation(prompt + self.tokenizer.decode(row), log_probability, tokens)
-        # words are joined anew, so that spaces stand between prompt and continuation as they should
+        # words of prompt and continuation are joined together, with the spaces that the tokenizer sets
         lines: list[list[int]] = [[]]
         for token in self._encode(prompt) + row:
             if token == END and not self.closed:
@@ -160,10 +155,10 @@ class Generator:
         return Continuation("\n".join(self.tokenizer.decode(line) for line in lines), log_probability, tokens)
 
 
-def draw(
+def sample(
     logits: Tensor, generator: torch.Generator, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
 ) -> Tensor:
-    """(N, V) -> (N,), a token for each row, drawn from softmax(logits / temperature) after what is unlikely is cut.
+    """(N, V) -> (N,), a token for each row, sampled from softmax(logits / temperature) without the unlikely tokens.
 
     Temperature 0 is the most likely token, of equal ones the lowest. `top_k` keeps the k most likely tokens, 0 all
     (Fan et al. 2018); `top_p` the fewest whose probabilities reach p together (Holtzman et al. 2020).

@@ -1,7 +1,6 @@
 """The language model: recurrent layers that predict the next token."""
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -17,25 +16,24 @@ from s2s.nn.loss import Loss, linear_cross_entropy
 from s2s.nn.recurrent import Cell, Recurrent, State, initialize, positions_valid
 
 CHUNK_LOGITS = 1 << 22
-"""Logits that exist at one time where a text is scored."""
+"""Logits held at one time when a text is scored."""
 
 
 class Prediction(NamedTuple):
-    """Outputs of a language model for a text."""
+    """Outputs of a language model over a text."""
 
     readout: Tensor
-    """(B, T, H), after dropout: the input of the output layer"""
+    """(B, T, H) input of the output layer, after dropout"""
     hidden: Tensor
-    """(B, T, H), before it"""
+    """(B, T, H) the same before dropout"""
     state: State
 
 
 class LanguageModel(nn.Module):
     """Tokens in, logits of the next ones out; the state is carried from one text to the next.
 
-    With `members` it is that many networks side by side, computed as one: its recurrent and output matrices are
-    block-diagonal, zero between members and kept so, and every product and every step serves all of them. V logits of
-    each member follow one another.
+    With `members` it is that many networks computed as one: the recurrent and output matrices are block-diagonal, zero
+    between members and kept so. The V logits of each member follow one another.
     """
 
     def __init__(
@@ -74,8 +72,9 @@ class LanguageModel(nn.Module):
             self.output.weight = self.embedding.weight
 
     def forward(self, tokens: Tensor, state: State | None = None, lengths: Tensor | None = None) -> Prediction:
-        """(B, T), (L, B, H), (B,) on the CPU -> what follows each token, and the last State."""
-        hidden, last = self.recurrent(self._read(tokens), state, lengths, masks=self._masks_between_layers(tokens))
+        """(B, T), (L, B, H), (B,) on the CPU -> a Prediction with the last State."""
+        read = self._read(tokens)
+        hidden, last = self.recurrent(read, state, lengths, masks=self._masks_between_layers(read))
         readout = hidden
         if self.training:
             mask = self.dropout.mask(hidden, self.dropout.output, hidden.shape[2], steps=hidden.shape[1])
@@ -99,8 +98,8 @@ class LanguageModel(nn.Module):
     ) -> tuple[Loss, State]:
         """(B, T), (B, T), (L, B, H), (B,) on the CPU -> the summed loss of the valid targets, and the last State.
 
-        To it come alpha times the mean square of the readout and beta times that of the hidden state's change
-        (Merity et al. 2017), for each token. Of several members the losses are added, and `nats` is their mean.
+        Added for each token are alpha times the mean square of the readout and beta times that of the hidden state's
+        change (Merity et al. 2017). The losses of several members are added, and `nats` is their mean.
         """
         readout, hidden, last = self(tokens, state, lengths)
         kept, wanted, change = readout.flatten(0, 1), targets.flatten(), hidden.float().diff(dim=1)
@@ -125,29 +124,23 @@ class LanguageModel(nn.Module):
     def _read(self, tokens: Tensor) -> Tensor:
         """(B, T) -> (B, T, E), or (B, T, V) one-hot."""
         if self.embedding is None:
-            return functional.one_hot(tokens, self.vocabulary).to(self._type())
+            return functional.one_hot(tokens, self.vocabulary).to(next(self.parameters()).dtype)
         embedded: Tensor = self.embedding(tokens)
         if self.training and self.vocabulary_dropout:
             kept = dropout_mask(embedded, self.vocabulary_dropout, shape=(self.vocabulary, 1))
             embedded = embedded * kept[tokens]
         return self.dropout.on_embedded(embedded, training=self.training)
 
-    def _type(self) -> torch.dtype:
-        return next(self.parameters()).dtype
-
-    def _masks_between_layers(self, tokens: Tensor) -> list[Tensor] | None:
-        if not (self.training and self.dropout.layers):
+    def _masks_between_layers(self, read: Tensor) -> list[Tensor] | None:
+        if not self.training:
             return None
-        size = self.recurrent.output_size
-        like = torch.empty(tokens.shape[0], 0, dtype=self._type(), device=tokens.device)
-        masks = (
-            self.dropout.mask(like, self.dropout.layers, size, steps=tokens.shape[1]) for _ in self.recurrent.layers[1:]
-        )
-        return [mask for mask in masks if mask is not None]
+        rate, size, steps = self.dropout.layers, self.recurrent.output_size, read.shape[1]
+        masks = [self.dropout.mask(read, rate, size, steps=steps) for _ in self.recurrent.layers[1:]]
+        return [mask for mask in masks if mask is not None] or None
 
 
 def build_language_model(settings: Settings, vocabulary: int, *, members: int = 1) -> LanguageModel:
-    """The model that a recipe describes, with fresh weights from torch's global generator."""
+    """Model of a recipe, with fresh weights from torch's global generator."""
     dropout = settings.dropout
     model = LanguageModel(
         vocabulary,
@@ -166,7 +159,7 @@ def build_language_model(settings: Settings, vocabulary: int, *, members: int = 
 
 
 def build_members(settings: Settings, vocabulary: int, seeds: Sequence[int]) -> LanguageModel:
-    """One model of as many members as there are seeds, each with the weights of a single model of its seed."""
+    """One model with a member for each seed, whose weights are those of a single model with that seed."""
     together = build_language_model(settings, vocabulary, members=len(seeds))
     with torch.no_grad():
         for name, weight in together.named_parameters():
@@ -174,8 +167,8 @@ def build_members(settings: Settings, vocabulary: int, seeds: Sequence[int]) -> 
             mask = torch.zeros_like(weight)
             for number in range(len(seeds)):
                 _block(name, mask, together, number).fill_(1.0)
-            # what is zero between members has no gradient, so every update rule keeps it zero
-            weight.register_hook(partial(_inside, mask))  # type: ignore[no-untyped-call]
+            # without a gradient between members, every update rule keeps those weights zero
+            weight.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))  # type: ignore
         for number, seed in enumerate(seeds):
             torch.manual_seed(seed)
             single = dict(build_language_model(settings, vocabulary).named_parameters())
@@ -185,20 +178,15 @@ def build_members(settings: Settings, vocabulary: int, seeds: Sequence[int]) -> 
     return together
 
 
-def _inside(mask: Tensor, gradient: Tensor) -> Tensor:
-    return gradient * mask.to(gradient.device)
-
-
 def member_weights(model: LanguageModel, weights: dict[str, Tensor], number: int) -> dict[str, Tensor]:
-    """The weights of one member of several, as a model of its own has them."""
+    """Weights of one member, as a single model has them."""
     return {name: _block(name, weight, model, number).flatten(0, 1) for name, weight in weights.items()}
 
 
 def _block(name: str, weight: Tensor, model: LanguageModel, number: int) -> Tensor:
-    """A member's part of a weight: a view (gates, H or V, ...) of it.
+    """View (gates, H or V, ...) of a member's part of a weight.
 
-    Rows are the gates, in each the members, in each its units; columns are the members' units, but for a first
-    layer's, which all members read.
+    Rows are ordered by gate, member and unit; columns by member and unit, but a first layer's input is shared.
     """
     gates = 1 if name.startswith("output") else weight.shape[0] // model.recurrent.output_size
     rows = weight.view(gates, model.members, -1, *weight.shape[1:])[:, number]
@@ -209,7 +197,7 @@ def _block(name: str, weight: Tensor, model: LanguageModel, number: int) -> Tens
 
 @torch.inference_mode()
 def predict(model: LanguageModel, batches: Iterable[TextBatch], device: torch.device) -> Predicted:
-    """Run a model over batches in their order; where one continues another, from its last state."""
+    """Run a model over batches in order; one that continues another starts from its last state."""
     nats, right = torch.zeros(model.members, dtype=torch.float64), torch.zeros(model.members, dtype=torch.int64)
     tokens = 0
     state: State | None = None

@@ -157,24 +157,21 @@ class LanguageRecipe(Tree):
     variants: Variants = Field(default={})
 
     def compared(self) -> dict[str, tuple[str, ...]]:
-        """Those of a sweep over several hidden sizes are named for their sizes."""
+        """Trainings of a sweep over several hidden sizes are named for their sizes."""
         sizes = self.sweep.hidden_sizes if self.sweep else ()
-        swept: dict[str, tuple[str, ...]] = {
-            f"hidden-{size}": (f"model.hidden_size={size}", "sweep.hidden_sizes=[]") for size in sizes
-        }
-        return super().compared() or swept
+        swept = {f"hidden-{size}": (f"model.hidden_size={size}", "sweep.hidden_sizes=[]") for size in sizes}
+        return super().compared() or dict(swept)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         symbols, model = self.tokenizer.symbols, self.model
-        if model.output == "state" and not (symbols and self.sweep and self.sweep.hidden_sizes):
-            entries = len(symbols)
-            if model.hidden_size != entries:
-                known = f"there are {entries} symbols" if symbols else "tokenizer.symbols is not given"
-                raise ValueError(
-                    f"model.output: state takes the hidden units as logits, so hidden_size must be the number of"
-                    f" tokenizer.symbols (hidden_size is {model.hidden_size}, {known})"
-                )
+        sizes_follow = symbols and self.sweep and self.sweep.hidden_sizes
+        if model.output == "state" and not sizes_follow and model.hidden_size != len(symbols):
+            known = f"there are {len(symbols)} symbols" if symbols else "tokenizer.symbols is not given"
+            raise ValueError(
+                f"model.output: state takes the hidden units as logits, so hidden_size must be the number of"
+                f" tokenizer.symbols (hidden_size is {model.hidden_size}, {known})"
+            )
         if self.sweep and (model.input != "one_hot" or any(value for _, value in model.dropout if value is not True)):
             raise ValueError('sweep: runs small plain networks together: it needs model.input = "one_hot", no dropout')
         if self.sweep and self.sweep.hidden_sizes and self.variants:

@@ -11,7 +11,7 @@ HEADINGS = ("tokens", "nats per token", "perplexity", "bits per character", "acc
 
 
 class Predicted(NamedTuple):
-    """What a text has cost, for each member of the model."""
+    """Predictions of a text counted, for each member of the model."""
 
     nats: Sequence[float]
     """negative log-likelihood of all targets"""

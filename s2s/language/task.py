@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,8 @@ from s2s.language.plots import episodes, plot_accuracies, plot_packing, plot_pre
 from s2s.language.recipe import LanguageData, LanguageRecipe, TextFile
 from s2s.language.scores import Predicted
 from s2s.language.sweeps import write_sweep
-from s2s.language.text import (
-    Chunks,
-    EncodedText,
-    Pieces,
-    SeparateLines,
-    Stream,
-    TextBatch,
-    encode_text,
-    open_text,
-    open_texts,
-    whole_words,
-)
+from s2s.language.text import EncodedText, Pieces, Stream, TextBatch, cut, encode_text, open_text, whole_words
+from s2s.language.text import find as find
 from s2s.nn.loss import Loss
 from s2s.nn.recurrent import State
 from s2s.run import RunFolder
@@ -39,39 +30,32 @@ from s2s.training.task import Task
 
 log = logging.getLogger("s2s")
 SCORED_WINDOW = 2048
-"""Tokens of a text that are scored in one pass, before the state is carried on."""
+"""Tokens of a text that are scored in one pass."""
 SHOWN_TOKENS = 18
 """Tokens of the validation text whose predictions are plotted."""
-SHOWN_ENTRIES = 40
-"""Of a larger vocabulary nothing is plotted token by token."""
+SHOWN_VOCABULARY = 40
+"""Largest vocabulary that is plotted token by token."""
 SHOWN_POSITIONS = 400
-"""A larger batch is not plotted."""
+"""Positions of the largest batch that is plotted."""
 SHOWN_TRAININGS = 25
 """Trainings of a sweep whose states are plotted, in a square."""
 LEARNED_CHARACTERS = 1000
 """Subwords are learned from pieces of a text that are no longer than this."""
 
 
+@dataclass(eq=False)
 class LanguageTask(Task[TextBatch]):
     """Batches, loss and validation of one recipe, for the trainer."""
 
+    recipe: LanguageRecipe
     model: LanguageModel
+    text: EncodedText
+    validation: EncodedText
+    tokenizer: Tokenizer
+    compute: Compute
 
-    def __init__(
-        self,
-        recipe: LanguageRecipe,
-        model: LanguageModel,
-        text: EncodedText,
-        validation: EncodedText,
-        tokenizer: Tokenizer,
-        compute: Compute,
-    ) -> None:
-        self.recipe = recipe
-        self.model = model
-        self.compute = compute
-        self.validation = validation
-        self.tokenizer = tokenizer
-        self.batches_of = cut(text, recipe)
+    def __post_init__(self) -> None:
+        self.batches_of = cut(self.text, self.recipe)
         self._state: State | None = None
         self._kept_member = 0
 
@@ -106,9 +90,9 @@ class LanguageTask(Task[TextBatch]):
         with self.compute.autocast():
             predicted = predict_text(self.model, self.validation, self.recipe, self.compute)
         each = _scores_of_each(predicted, self.validation)
-        order = ("accuracy", "nats_per_token") if self.recipe.training.metric == "accuracy" else ("nats_per_token",)
-        signs = {"accuracy": -1, "nats_per_token": 1}
-        self._kept_member = min(range(len(each)), key=lambda member: [signs[key] * each[member][key] for key in order])
+        by_accuracy = self.recipe.training.metric == "accuracy"
+        ranks = [(-scores["accuracy"] if by_accuracy else 0.0, scores["nats_per_token"]) for scores in each]
+        self._kept_member = ranks.index(min(ranks))
         best = {**each[self._kept_member], "tokens": predicted.tokens}
         if self.recipe.sweep is None:
             return best
@@ -120,7 +104,7 @@ class LanguageTask(Task[TextBatch]):
         return weights if self.recipe.sweep is None else member_weights(self.model, weights, self._kept_member)
 
     def path(self) -> str:
-        """How the text is run through in training."""
+        """How training runs through the text."""
         data, members = self.recipe.data, self.model.members
         together = f", {members} members as one" if members > 1 else ""
         carried = "the state carried on" if data.cut == "stream" else "each from a state of zeros"
@@ -134,11 +118,6 @@ class LanguageTask(Task[TextBatch]):
         """Go on from that state."""
         state = tuple(tensors[str(number)].to(self.compute.device) for number in range(len(tensors)))
         self._state = state or None
-
-
-def find(recipe: LanguageRecipe, corpora: Path | None) -> dict[str, Pieces]:
-    """The texts that a recipe names, by key."""
-    return open_texts(recipe, corpora)
 
 
 def check(recipe: LanguageRecipe, texts: Mapping[str, Pieces]) -> Iterator[str]:
@@ -157,7 +136,8 @@ def prepare(recipe: LanguageRecipe, run: RunFolder, compute: Compute, texts: Map
     tokenizer = _tokenizer(recipe, train, run)
     text, held = (encoded(source, tokenizer, recipe.data) for source in (train, validation))
     for each, source in ((text, train), (held, validation)):
-        log.info("%s: %s tokens of %s entries", source.description, f"{len(each.tokens):,}", tokenizer.vocabulary_size)
+        size = tokenizer.vocabulary_size
+        log.info("%s: %s tokens, vocabulary of %s", source.description, f"{len(each.tokens):,}", size)
         if each.unknown:
             share = each.unknown / len(each.tokens)
             log.warning("%s: %s tokens (%.2f%%) are unknown", source.description, f"{each.unknown:,}", 100 * share)
@@ -181,24 +161,10 @@ def encoded(source: Pieces, tokenizer: Tokenizer, data: LanguageData) -> Encoded
     return text
 
 
-def cut(text: EncodedText, recipe: LanguageRecipe) -> Stream | Chunks | SeparateLines:
-    """The text in batches, as the recipe says."""
-    rows, window = recipe.data.rows, recipe.data.window
-    if recipe.data.cut == "stream":
-        return Stream(text, rows=rows, window=window)
-    if recipe.data.cut == "chunks":
-        return Chunks(text, rows=rows, window=window, seed=recipe.seed)
-    framed = not recipe.tokenizer.symbols
-    return SeparateLines(text, rows=rows, window=window, seed=recipe.seed, framed=framed)
-
-
 def predict_text(model: LanguageModel, text: EncodedText, recipe: LanguageRecipe, compute: Compute) -> Predicted:
     """Run a model over a whole text: one state from its beginning to its end, or line by line."""
-    if recipe.data.cut == "lines":
-        batches = cut(text, recipe).batches(0, 0)
-    else:
-        batches = Stream(text, rows=1, window=SCORED_WINDOW).batches(0, 0)
-    return predict(model, batches, compute.device)
+    whole = cut(text, recipe) if recipe.data.cut == "lines" else Stream(text, rows=1, window=SCORED_WINDOW)
+    return predict(model, whole.batches(0, 0), compute.device)
 
 
 def part_of(
@@ -213,7 +179,7 @@ def part_of(
         return Part(files.file, open_text(files, corpora))
     wanted = on or scored_part(recipe)
     if wanted in ("train", "validation"):  # one may be held out of the other
-        return Part(wanted, open_texts(recipe, corpora)[wanted])
+        return Part(wanted, find(recipe, corpora)[wanted])
     split = split_of(recipe.data, wanted, "--source")
     return Part(split if isinstance(split, str) else wanted, open_text(split, corpora))
 
@@ -221,7 +187,7 @@ def part_of(
 def score(
     run: RunFolder, recipe: LanguageRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
 ) -> dict[str, Any]:
-    """Run a language model over a text, and say what its tokens have cost it."""
+    """Scores of a language model on a text."""
     generator = Generator.load(run.path, device=device, precision=precision)
     text = encoded(part.source, generator.tokenizer, recipe.data)
     with generator.compute.autocast():
@@ -238,20 +204,17 @@ def score(
 
 
 def draw(run: RunFolder, task: LanguageTask, texts: Mapping[str, Pieces], device: str) -> None:
-    """What became of a sweep, predictions of the validation text's first tokens, and a packed batch."""
+    """Plots of a sweep, of predictions for the validation text's first tokens, and of a packed batch."""
     if task.recipe.sweep is not None:
         _finish_sweep(run, task, texts.get("test"))
-    if task.tokenizer.vocabulary_size <= SHOWN_ENTRIES:
+    if task.tokenizer.vocabulary_size <= SHOWN_VOCABULARY:
         model = Generator.load(run.path, device=device).model
         shown = episodes(model, _shown_tokens(task), task.tokenizer, [run.path.name])
         plot_predictions(shown, run.plots / "predictions.png")
     batch = next(task.batches(0, 0))
     if batch.lengths is not None and batch.inputs.numel() <= SHOWN_POSITIONS:
-        rows = [
-            [task.tokenizer.token(int(token)) for token in row[:length]]
-            for row, length in zip(batch.inputs, batch.lengths, strict=True)
-        ]
-        plot_packing(rows, run.plots / "packing.png")
+        rows = [row[:length].tolist() for row, length in zip(batch.inputs, batch.lengths, strict=True)]
+        plot_packing([list(map(task.tokenizer.token, row)) for row in rows], run.plots / "packing.png")
 
 
 def _finish_sweep(run: RunFolder, task: LanguageTask, fresh: Pieces | None) -> None:
@@ -261,11 +224,10 @@ def _finish_sweep(run: RunFolder, task: LanguageTask, fresh: Pieces | None) -> N
     texts = {"validation": task.validation}
     if fresh is not None:
         texts["test"] = encoded(fresh, task.tokenizer, recipe.data)
-    scores = {
-        name: _scores_of_each(predict_text(model, text, recipe, task.compute), text) for name, text in texts.items()
-    }
+    found = {name: predict_text(model, text, recipe, task.compute) for name, text in texts.items()}
+    scores = {name: _scores_of_each(predicted, texts[name]) for name, predicted in found.items()}
     rows = write_sweep(run, recipe, scores, task.batches_in_epoch(0) // recipe.training.accumulate)
-    if task.tokenizer.vocabulary_size + recipe.model.hidden_size <= 2 * SHOWN_ENTRIES:
+    if task.tokenizer.vocabulary_size + recipe.model.hidden_size <= 2 * SHOWN_VOCABULARY:
         titles = [f"seed {row['seed']}{'' if row['learned_epoch'] is None else ', learned'}" for row in rows]
         shown = episodes(model, _shown_tokens(task), task.tokenizer, titles)[:SHOWN_TRAININGS]
         plot_states(shown, run.plots / "sweep.png", f"{run.path.name}: {recipe.model.hidden_size} units")
@@ -281,31 +243,26 @@ def _scores_of_each(predicted: Predicted, text: EncodedText) -> list[dict[str, f
 
 def _shown_tokens(task: LanguageTask) -> list[int]:
     """The beginning of the validation text, or its first line, as the model was trained to read it."""
-    if task.recipe.data.cut != "lines":
-        tokens: list[int] = task.validation.tokens[:SHOWN_TOKENS].tolist()
-        return tokens
-    begin = [] if task.recipe.tokenizer.symbols else [START]
-    return [*begin, *task.validation.lines[0][:SHOWN_TOKENS].tolist()]
+    lines = task.recipe.data.cut == "lines"
+    begin = [START] if lines and not task.recipe.tokenizer.symbols else []
+    text = task.validation.lines[0] if lines else task.validation.tokens
+    return [*begin, *text[:SHOWN_TOKENS].tolist()]
 
 
 def _tokenizer(recipe: LanguageRecipe, train: Pieces, run: RunFolder) -> Tokenizer:
-    """The run's tokenizer; until it has a checkpoint it is made, of the recipe's symbols or the training text."""
+    """Tokenizer of the run; until there is a checkpoint a new one, of the recipe's symbols or the training text."""
     if (run.last / "checkpoint.json").exists():
         return load_tokenizers(run.path)[0]
     settings = recipe.tokenizer
     tokenizer: Tokenizer
     if settings.symbols:
-        tokenizer = _closed(recipe)
+        try:
+            tokenizer = listed(settings)(settings.symbols, closed=True)
+        except ValueError as problem:
+            raise DataError(f"tokenizer.symbols: {problem}") from None
     else:
         keep_ends = settings.kind == "characters" and recipe.data.cut != "lines"
         pieces = train.read() if settings.kind == "characters" else whole_words(train.read(), LEARNED_CHARACTERS)
         tokenizer = train_tokenizer(settings, (piece if keep_ends else piece.removesuffix("\n") for piece in pieces))
     save_tokenizers(tokenizer, tokenizer, run.path)
     return tokenizer
-
-
-def _closed(recipe: LanguageRecipe) -> ListTokenizer:
-    try:
-        return listed(recipe.tokenizer)(recipe.tokenizer.symbols, closed=True)
-    except ValueError as problem:
-        raise DataError(f"tokenizer.symbols: {problem}") from None

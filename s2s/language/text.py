@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -27,11 +28,11 @@ Pieces: TypeAlias = Source[Iterator[str]]
 """A text: its lines with their ends, long ones in several pieces."""
 
 
-def open_texts(recipe: LanguageRecipe, corpora: Path | None) -> dict[str, Pieces]:
+def find(recipe: LanguageRecipe, corpora: Path | None) -> dict[str, Pieces]:
     """All texts that a recipe names, by key; an error says which key named what is not there.
 
-    What is held out of the training text for validation begins at the given share of its characters; where words or
-    lines must stay whole, at the next line.
+    The validation text held out of the training text is its last characters, from a new line on where words or lines
+    must stay whole.
     """
     data = recipe.data
     named = {"train": data.train, "validation": data.validation, "test": data.test}
@@ -50,11 +51,8 @@ def open_texts(recipe: LanguageRecipe, corpora: Path | None) -> dict[str, Pieces
             f"data.train: {train.description} has {total:,} {what}, of which {share:.0%} cannot be held out for"
             " validation; give a longer text, or a data.validation of its own"
         )
-    learned, held_out = (
-        _part(train, 0, kept, f"the first {1 - share:.0%}"),
-        _part(train, kept, None, f"the last {share:.0%}"),
-    )
-    return {**texts, "train": learned, "validation": held_out}
+    learned = _part(train, 0, kept, f"the first {1 - share:.0%}")
+    return {**texts, "train": learned, "validation": _part(train, kept, None, f"the last {share:.0%}")}
 
 
 def open_text(text: Text, corpora: Path | None) -> Pieces:
@@ -64,11 +62,9 @@ def open_text(text: Text, corpora: Path | None) -> Pieces:
     """
     if isinstance(text, WrittenText):
         lines = text.text.splitlines(keepends=True)
-        times = f", {text.repeat:,} times" if text.repeat > 1 else ""
+        description = "the text in the recipe" + (f", {text.repeat:,} times" if text.repeat > 1 else "")
         digest = hashlib.sha256(f"{text.repeat} {text.text}".encode()).hexdigest()
-        return Source(
-            lambda: (line for _ in range(text.repeat) for line in lines), digest, f"the text in the recipe{times}"
-        )
+        return Source(lambda: (line for _ in range(text.repeat) for line in lines), digest, description)
     if isinstance(text, str):
         path, description = only_file(text, corpora, "text"), text
     else:
@@ -77,15 +73,12 @@ def open_text(text: Text, corpora: Path | None) -> Pieces:
 
 
 def _part(text: Pieces, begin: int, end: int | None, name: str) -> Pieces:
-    """The characters of a text from one place to another."""
+    """Characters `begin` to `end` of a text."""
 
     def read() -> Iterator[str]:
         place = 0
         for piece in text.read():
-            if end is not None and place >= end:
-                return
-            wanted = piece[max(begin - place, 0) : None if end is None else end - place]
-            if wanted:
+            if wanted := piece[max(begin - place, 0) : None if end is None else max(end - place, 0)]:
                 yield wanted
             place += len(piece)
 
@@ -97,15 +90,15 @@ class EncodedText:
     """A text as token ids, mapped from files and not held in memory."""
 
     def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
-        """Maps the files of a folder that `encoded_folder` gave."""
+        """Map the files of a folder that `encoded_folder` gave."""
         self.lines = Sequences(folder, "text", meta["type"])
         """line by line; for running text, piece by piece"""
         self.tokens = self.lines.tokens
         """(N,) all of them in order"""
         self.characters: int = meta["characters"]
-        """of the text, line ends counted"""
+        """predicted characters, line ends counted"""
         self.unknown: int = meta["unknown"]
-        """tokens that the vocabulary lacks"""
+        """number of unknown tokens"""
 
 
 def encode_text(text: Pieces, tokenizer: Tokenizer, *, lines: bool, cache: Path) -> EncodedText:
@@ -115,19 +108,24 @@ def encode_text(text: Pieces, tokenizer: Tokenizer, *, lines: bool, cache: Path)
     a closed list of words leaves it out. DataError for a text without tokens.
     """
 
+    closed = isinstance(tokenizer, ListTokenizer) and tokenizer.closed
+    as_it_is = isinstance(tokenizer, CharacterTokenizer) and not lines
+
     def write(folder: Path) -> dict[str, Any]:
         characters = unknown = count = 0
         with ExitStack() as stack:
             writer = SequenceWriter(folder, "text", token_type(tokenizer), stack)
             bar = tqdm(desc=text.description, unit=" characters", unit_scale=True, disable=None, leave=False)
             stack.enter_context(bar)
-            apart = isinstance(tokenizer, CharacterTokenizer)
-            for piece in _whole_lines(text.read()) if lines else text.read() if apart else whole_words(text.read()):
-                tokens = _encoded(piece, tokenizer, lines=lines)
+            for piece in text.read() if as_it_is else whole_words(text.read(), ends="\n" if lines else " \t\n"):
+                ended = piece.endswith("\n")
+                tokens = tokenizer.encode(piece if as_it_is else piece.removesuffix("\n"))
+                if ended and not (as_it_is or lines or closed):
+                    tokens = [*tokens, END]
                 # the end of a line is predicted as a character or as END, but not with a closed list of symbols
-                characters += len(piece) - (lines and _closed(tokenizer) and piece.endswith("\n"))
+                characters += len(piece) - (lines and closed and ended)
                 count += len(tokens)
-                unknown += 0 if _closed(tokenizer) else tokens.count(UNKNOWN)
+                unknown += 0 if closed else tokens.count(UNKNOWN)
                 writer.append(tokens)
                 bar.update(len(piece))
             writer.finish()
@@ -138,51 +136,24 @@ def encode_text(text: Pieces, tokenizer: Tokenizer, *, lines: bool, cache: Path)
     return EncodedText(*encoded_folder(cache, (text.identity, tokenizer.fingerprint, lines), write, text.description))
 
 
-def _encoded(piece: str, tokenizer: Tokenizer, *, lines: bool) -> list[int]:
-    if isinstance(tokenizer, CharacterTokenizer) and not lines:
-        return tokenizer.encode(piece)
-    ended = piece.endswith("\n") and not lines and not _closed(tokenizer)
-    return tokenizer.encode(piece.removesuffix("\n")) + ([END] if ended else [])
+def whole_words(pieces: Iterator[str], longest: int | None = None, ends: str = " \t\n") -> Iterator[str]:
+    """A text in pieces that close with one of `ends`, none longer than `longest` characters where these allow it."""
 
+    def last_end(most: int | None) -> int:
+        return max(held.rfind(end, 0, most) for end in ends) + 1
 
-def _closed(tokenizer: Tokenizer) -> bool:
-    return isinstance(tokenizer, ListTokenizer) and tokenizer.closed
-
-
-def whole_words(pieces: Iterator[str], longest: int | None = None) -> Iterator[str]:
-    """The text in pieces that end between words, none longer than `longest` characters where words allow it."""
     held = ""
     for piece in pieces:
         held += piece
-        while longest is not None and len(held) > longest:
-            end = max(held.rfind(space, 0, longest) for space in " \t\n") + 1
-            if end <= 0:
-                break
-            yield held[:end]
-            held = held[end:]
-        if held.endswith("\n"):
-            yield held
-            held = ""
-        elif end := max(held.rfind(space) for space in " \t\n") + 1:
+        while end := last_end(longest) or last_end(None):
             yield held[:end]
             held = held[end:]
     if held:
         yield held
 
 
-def _whole_lines(pieces: Iterator[str]) -> Iterator[str]:
-    line: list[str] = []
-    for piece in pieces:
-        line.append(piece)
-        if piece.endswith("\n"):
-            yield "".join(line)
-            line = []
-    if line:
-        yield "".join(line)
-
-
 class TextBatch(NamedTuple):
-    """Parts of a text side by side."""
+    """Rows of tokens, each with the token that follows."""
 
     inputs: Tensor
     """(B, T) tokens"""
@@ -191,7 +162,7 @@ class TextBatch(NamedTuple):
     lengths: Tensor | None
     """(B,) on the CPU, for rows of several lengths; None where all have T"""
     continues: bool
-    """whether each row goes on where that row of the batch before ended"""
+    """whether each row continues that row of the batch before"""
     tokens: int
     """targets in all"""
 
@@ -218,7 +189,7 @@ class Stream:
 
 
 class Chunks:
-    """Windows at random places; an epoch draws as many tokens as the text has."""
+    """Windows at random places, in an epoch of as many tokens as the text has."""
 
     def __init__(self, text: EncodedText, *, rows: int, window: int, seed: int) -> None:
         self.tokens = text.tokens
@@ -250,7 +221,7 @@ class SeparateLines:
         self.kept = np.flatnonzero(text.lines.lengths >= shortest)
         lengths = text.lines.lengths[self.kept] - (0 if framed else 2)
         self.sampler = BatchSampler(lengths, lengths, batch_tokens=rows * window, seed=seed)
-        self._planned: tuple[int, list[NDArray[np.int64]]] | None = None
+        self._plan = lru_cache(maxsize=1)(self.sampler.epoch)
 
     def batches_in_epoch(self, epoch: int) -> int:
         """Batches of an epoch, which counts from 0."""
@@ -262,14 +233,18 @@ class SeparateLines:
             inputs, targets, lengths = collate_lines([self.lines[self.kept[i]] for i in indices], framed=self.framed)
             yield TextBatch(inputs, targets, lengths, False, int(lengths.sum()))
 
-    def _plan(self, epoch: int) -> list[NDArray[np.int64]]:
-        if self._planned is None or self._planned[0] != epoch:
-            self._planned = epoch, self.sampler.epoch(epoch)
-        return self._planned[1]
+
+def cut(text: EncodedText, recipe: LanguageRecipe) -> Stream | Chunks | SeparateLines:
+    """The text in batches, as the recipe says."""
+    rows, window, seed = recipe.data.rows, recipe.data.window, recipe.seed
+    if recipe.data.cut == "stream":
+        return Stream(text, rows=rows, window=window)
+    if recipe.data.cut == "chunks":
+        return Chunks(text, rows=rows, window=window, seed=seed)
+    return SeparateLines(text, rows=rows, window=window, seed=seed, framed=not recipe.tokenizer.symbols)
 
 
 def _windows(tokens: NDArray[np.integer], starts: NDArray[np.integer], width: int, *, continues: bool) -> TextBatch:
-    """So many tokens from each start, and the one after each of them."""
-    rows = np.stack([tokens[start : start + width + 1] for start in starts]).astype(np.int64)
-    both = torch.from_numpy(rows)
-    return TextBatch(both[:, :-1].contiguous(), both[:, 1:].contiguous(), None, continues, rows.shape[0] * width)
+    """`width` tokens from each start, and the one after each of them."""
+    rows = torch.from_numpy(np.stack([tokens[start : start + width + 1] for start in starts]).astype(np.int64))
+    return TextBatch(rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), None, continues, len(rows) * width)

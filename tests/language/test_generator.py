@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from s2s.language.generator import draw
+from s2s.language.generator import sample
 
 PROBABILITIES = torch.tensor([0.05, 0.4, 0.15, 0.3, 0.1])
 
@@ -24,41 +24,41 @@ def shares(drawn: Tensor) -> Tensor:
 
 
 def test_plain_draws_follow_the_probabilities() -> None:
-    torch.testing.assert_close(shares(draw(many(), seeds())), PROBABILITIES, atol=0.015, rtol=0)
+    torch.testing.assert_close(shares(sample(many(), seeds())), PROBABILITIES, atol=0.015, rtol=0)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
 def test_temperature_divides_the_logits(temperature: float) -> None:
     expected = (PROBABILITIES.log() / temperature).softmax(dim=0)
-    torch.testing.assert_close(shares(draw(many(), seeds(), temperature=temperature)), expected, atol=0.015, rtol=0)
+    torch.testing.assert_close(shares(sample(many(), seeds(), temperature=temperature)), expected, atol=0.015, rtol=0)
 
 
 def test_temperature_zero_is_the_most_likely_and_a_very_low_one_too() -> None:
-    assert set(draw(many(50), seeds(), temperature=0.0).tolist()) == {1}
-    assert set(draw(many(50), seeds(), temperature=1e-30).tolist()) == {1}
-    assert draw(torch.zeros(1, 4), seeds(), temperature=0.0).item() == 0
+    assert set(sample(many(50), seeds(), temperature=0.0).tolist()) == {1}
+    assert set(sample(many(50), seeds(), temperature=1e-30).tolist()) == {1}
+    assert sample(torch.zeros(1, 4), seeds(), temperature=0.0).item() == 0
 
 
 def test_a_temperature_of_100_is_nearly_a_throw_of_dice() -> None:
     torch.testing.assert_close(
-        shares(draw(many(), seeds(), temperature=100.0)), torch.full((5,), 0.2), atol=0.015, rtol=0
+        shares(sample(many(), seeds(), temperature=100.0)), torch.full((5,), 0.2), atol=0.015, rtol=0
     )
 
 
 def test_top_k_keeps_the_k_most_likely() -> None:
-    assert set(draw(many(), seeds(), top_k=2).tolist()) == {1, 3}
-    assert set(draw(many(), seeds(), top_k=99).tolist()) == {0, 1, 2, 3, 4}
+    assert set(sample(many(), seeds(), top_k=2).tolist()) == {1, 3}
+    assert set(sample(many(), seeds(), top_k=99).tolist()) == {0, 1, 2, 3, 4}
 
 
 def test_top_p_keeps_the_fewest_that_reach_p() -> None:
-    assert set(draw(many(), seeds(), top_p=0.39).tolist()) == {1}
-    assert set(draw(many(), seeds(), top_p=0.6).tolist()) == {1, 3}
-    assert set(draw(many(), seeds(), top_p=0.75).tolist()) == {1, 2, 3}
+    assert set(sample(many(), seeds(), top_p=0.39).tolist()) == {1}
+    assert set(sample(many(), seeds(), top_p=0.6).tolist()) == {1, 3}
+    assert set(sample(many(), seeds(), top_p=0.75).tolist()) == {1, 2, 3}
 
 
 @given(st.integers(0, 9), st.floats(0.01, 1.0), st.integers(0, 6))
 def test_one_seed_one_result_and_never_an_impossible_token(seed: int, top_p: float, top_k: int) -> None:
     logits = torch.tensor([[0.0, -torch.inf, 2.0, 1.0], [5.0, 5.0, -torch.inf, 5.0]])
-    first = draw(logits, seeds(seed), top_p=top_p, top_k=top_k)
-    assert torch.equal(first, draw(logits, seeds(seed), top_p=top_p, top_k=top_k))
+    first = sample(logits, seeds(seed), top_p=top_p, top_k=top_k)
+    assert torch.equal(first, sample(logits, seeds(seed), top_p=top_p, top_k=top_k))
     assert bool(torch.isfinite(logits.gather(1, first[:, None])).all())

@@ -94,7 +94,7 @@ def test_members_are_the_single_models_values_and_gradients(cell: str, output: s
     together = build_members(settings, 7, seeds)
     loss, _ = together.loss(tokens, targets)
     loss.smoothed.backward()
-    slopes = {name: weight.grad for name, weight in together.named_parameters() if weight.grad is not None}
+    gradients = {name: weight.grad for name, weight in together.named_parameters() if weight.grad is not None}
     total = torch.zeros(())
     for number, seed in enumerate(seeds):
         torch.manual_seed(seed)
@@ -105,7 +105,7 @@ def test_members_are_the_single_models_values_and_gradients(cell: str, output: s
         weights = {name: weight.detach() for name, weight in together.named_parameters()}
         for name, weight in single.named_parameters():
             assert torch.equal(member_weights(together, weights, number)[name], weight.detach())
-            torch.testing.assert_close(member_weights(together, slopes, number)[name], weight.grad)
+            torch.testing.assert_close(member_weights(together, gradients, number)[name], weight.grad)
     torch.testing.assert_close(loss.nats, total)
 
 

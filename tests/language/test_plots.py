@@ -1,4 +1,4 @@
-"""Pictures of states and batches: files that are whole pictures, of sizes that fit what they show."""
+"""Plots of states and batches: whole PNG files, of sizes that fit what they show."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from s2s.language.plots import (
     JOINED_PIXELS,
     Episode,
-    join_pictures,
+    join_plots,
     plot_accuracies,
     plot_packing,
     plot_predictions,
@@ -18,10 +18,10 @@ from s2s.language.plots import (
 
 
 def episode(title: str = "seed 1, learned", units: int = 3) -> Episode:
-    symbols, entries = list("ab\n $_"), ["a", "b", "\n", " "]
+    symbols, vocabulary = list("ab\n $_"), ["a", "b", "\n", " "]
     states = np.linspace(-1, 1, len(symbols) * units, dtype=np.float32).reshape(len(symbols), units)
-    probabilities = np.full((len(symbols), len(entries)), 0.25, dtype=np.float32)
-    return Episode(title, symbols, entries, states, probabilities)
+    probabilities = np.full((len(symbols), len(vocabulary)), 0.25, dtype=np.float32)
+    return Episode(title, symbols, vocabulary, states, probabilities)
 
 
 def test_a_grid_has_a_panel_for_each_training(tmp_path: Path) -> None:
@@ -59,13 +59,13 @@ def test_accuracies_and_packing_are_drawn(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_narrow_pictures_join_side_by_side_and_wide_ones_under_one_another(tmp_path: Path) -> None:
+def test_narrow_plots_join_side_by_side_and_wide_ones_under_one_another(tmp_path: Path) -> None:
     plot_predictions([episode()], tmp_path / "narrow.png")
     narrow = np.asarray(imread(tmp_path / "narrow.png"))
-    join_pictures([tmp_path / "narrow.png"] * 2, tmp_path / "joined.png")
+    join_plots([tmp_path / "narrow.png"] * 2, tmp_path / "joined.png")
     joined = np.asarray(imread(tmp_path / "joined.png"))
     assert (joined == np.hstack([narrow[..., :3]] * 2)).all()
     count = JOINED_PIXELS // narrow.shape[1] + 1
-    join_pictures([tmp_path / "narrow.png"] * count, tmp_path / "joined.png")
+    join_plots([tmp_path / "narrow.png"] * count, tmp_path / "joined.png")
     joined = np.asarray(imread(tmp_path / "joined.png"))
     assert (joined == np.vstack([narrow[..., :3]] * count)).all()

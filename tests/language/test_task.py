@@ -15,7 +15,7 @@ from s2s.jobs.variants import train_variants
 from s2s.language.generator import Generator
 from s2s.language.recipe import LanguageRecipe
 from s2s.language.sweeps import sweep_table
-from s2s.language.text import open_texts
+from s2s.language.text import find
 from s2s.nn.weights import load_tensors
 from s2s.recipe.load import parse_recipe
 from s2s.run import Metrics, RunFolder
@@ -83,7 +83,7 @@ def test_the_scores_are_those_of_one_pass_over_the_whole_text(tmp_path: Path) ->
     run = train(recipe_with(), tmp_path / "run", device="cpu")
     result = evaluate([run.path], device="cpu")[0]
     generator = Generator.load(run.path, device="cpu")
-    text = "".join(open_texts(generator.recipe, None)["validation"].read())
+    text = "".join(find(generator.recipe, None)["validation"].read())
     tokens = torch.tensor([generator.tokenizer.encode(text)])
     logits = generator.model.logits(generator.model(tokens[:, :-1]).readout)
     nats = nn.functional.cross_entropy(logits[0], tokens[0, 1:]).detach()
@@ -101,7 +101,7 @@ def test_the_scores_are_those_of_one_pass_over_the_whole_text(tmp_path: Path) ->
 
 
 def test_the_end_of_the_text_is_held_out_and_never_seen(tmp_path: Path) -> None:
-    texts = open_texts(recipe_with("data.validation_share=0.25"), None)
+    texts = find(recipe_with("data.validation_share=0.25"), None)
     whole = "the cat sat on the mat\nthe dog sat on the log\n" * 6
     kept, held = ("".join(part.read()) for part in (texts["train"], texts["validation"]))
     assert kept + held == whole
@@ -110,7 +110,7 @@ def test_the_end_of_the_text_is_held_out_and_never_seen(tmp_path: Path) -> None:
 
 def test_words_and_lines_are_held_out_whole(tmp_path: Path) -> None:
     for overrides in (["tokenizer.kind=words"], ["data.cut=lines"]):
-        texts = open_texts(recipe_with(*overrides, "data.validation_share=0.27"), None)
+        texts = find(recipe_with(*overrides, "data.validation_share=0.27"), None)
         parts = ["".join(part.read()) for part in (texts["train"], texts["validation"])]
         assert all(part.endswith("\n") for part in parts)
         assert "".join(parts) == "the cat sat on the mat\nthe dog sat on the log\n" * 6
