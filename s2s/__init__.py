@@ -3,7 +3,7 @@
     from s2s import Translator
     Translator.load("runs/multi30k-de-en").translate(["Ein Hund läuft am Strand ."])[0].text
 
-The names below are loaded when they are first used, so that `import s2s` costs nothing.
+The names below are loaded at first use, so that `import s2s` costs nothing.
 """
 
 from importlib import import_module
@@ -21,22 +21,9 @@ if TYPE_CHECKING:
     from s2s.translation.translator import Translation, Translator
 
 __all__ = [
-    "Continuation",
-    "CorpusError",
-    "DataError",
-    "Generator",
-    "RecipeError",
-    "RunError",
-    "S2SError",
-    "TrainingError",
-    "Translation",
-    "Translator",
-    "__version__",
-    "evaluate",
-    "load_recipe",
-    "train",
-    "train_variants",
-]
+    "Continuation", "CorpusError", "DataError", "Generator", "RecipeError", "RunError", "S2SError", "TrainingError",
+    "Translation", "Translator", "__version__", "evaluate", "load_recipe", "train", "train_variants",
+]  # fmt: skip
 
 _MODULES = {
     "Continuation": "s2s.language.generator",

@@ -84,10 +84,7 @@ class RunFolder:
 
 
 def read_run(run: RunFolder, trees: Mapping[str, type[AnyTree]]) -> AnyTree:
-    """The recipe that a run folder was trained with.
-
-    RunError for one that cannot be read, and for one of a task that has no tree in `trees`.
-    """
+    """Recipe of a run folder; RunError for one that cannot be read, and for a task without a tree in `trees`."""
     text, origin = run.require_recipe(), str(run.recipe)
     try:
         table = parse_table(text, origin)

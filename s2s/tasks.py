@@ -1,7 +1,4 @@
-"""The three tasks: the one place that knows how many there are.
-
-Nothing here imports torch, so that recipe errors answer at once.
-"""
+"""The three tasks, named in this one place; without torch, so that recipe errors come at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -32,7 +29,7 @@ TREES: dict[str, type[Recipe]] = {
     "language": LanguageRecipe,
     "forecast": ForecastRecipe,
 }
-"""The tree of each task's recipes, in the order in which people are told of them."""
+"""Recipe tree of each task, in the order of messages and tables."""
 
 
 def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:

@@ -22,7 +22,6 @@ from s2s.plots import plot_curves
 from s2s.recipe.toml import differences, recipe_toml
 from s2s.run import Metrics, RunFolder, recorded, write_json
 from s2s.tasks import Recipe, Sources, recipe_of, task_of
-from s2s.training.task import Task
 from s2s.training.trainer import Trainer
 
 log = logging.getLogger("s2s")
@@ -69,7 +68,10 @@ def train(
         run.create()
     try:
         with _enough_memory("build the model", "make the model smaller"):
-            task, trainer = _begin(run, recipe, compute, sources, corpora, command)
+            write_text(run.recipe, recipe_toml(recipe))
+            write_json(run.environment, _environment(recipe, compute, sources, corpora, command))
+            task = task_of(recipe).prepare(recipe, run, compute, sources)
+            trainer = Trainer(task, recipe.training, run, compute)
     except (S2SError, OSError):
         if not goes_on:
             run.discard()
@@ -79,22 +81,13 @@ def train(
     with _enough_memory("train a batch", "make batches smaller and go on with --resume"):
         progress = trainer.train()
     log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
-    if not (trainer.was_complete and _is_scored(run, recipe, progress.best_step)):
+    scored = task_of(recipe).scored_part(recipe) is None or recorded(run.scores, "step") == progress.best_step
+    if not (trainer.was_complete and scored and (run.plots / "curves.png").exists()):
         _score(run, recipe, progress.best_step, corpora, device)
         run.plots.mkdir(exist_ok=True)
         task_of(recipe).draw(run, task, sources, device)
         plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
     return run
-
-
-def _begin(
-    run: RunFolder, recipe: Recipe, compute: Compute, sources: Sources, corpora: Path | None, command: Sequence[str]
-) -> tuple[Task[Any], Trainer[Any]]:
-    """Write what a run is, and make ready what trains it."""
-    write_text(run.recipe, recipe_toml(recipe))
-    write_json(run.environment, _environment(recipe, compute, sources, corpora, command))
-    task = task_of(recipe).prepare(recipe, run, compute, sources)
-    return task, Trainer(task, recipe.training, run, compute)
 
 
 def _score(run: RunFolder, recipe: Recipe, best_step: int, corpora: Path | None, device: str) -> None:
@@ -142,12 +135,6 @@ def _check_data(run: RunFolder, sources: Sources) -> None:
                 f"{run}: the text of data.{name} ({found.description}) has changed since the run began, so"
                 " it cannot go on; put the old one back, or start a new run with --out"
             )
-
-
-def _is_scored(run: RunFolder, recipe: Recipe, best_step: int) -> bool:
-    """Whether the run has its plots, and the scores of its present best weights."""
-    scored = task_of(recipe).scored_part(recipe) is None or recorded(run.scores, "step") == best_step
-    return scored and (run.plots / "curves.png").exists()
 
 
 def _environment(

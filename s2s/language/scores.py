@@ -20,21 +20,23 @@ class Predicted(NamedTuple):
     tokens: int
     """targets in all"""
 
-    def scores(self, characters: int, tokens: int, member: int = 0) -> dict[str, float]:
-        """The scores of one member on a text of so many characters and tokens."""
-        nats = self.nats[member]
+    def scores(self, characters: int, tokens: int) -> list[dict[str, float]]:
+        """Scores of each member on a text of so many characters and tokens."""
         # of running text the first token is given and not predicted
         predicted_characters = characters * min(1.0, self.tokens / tokens)
-        return {
-            "nats_per_token": nats / self.tokens,
-            "perplexity": math.exp(min(nats / self.tokens, 700.0)),
-            "bits_per_character": nats / math.log(2) / predicted_characters,
-            "accuracy": self.right[member] / self.tokens,
-        }
+        return [
+            {
+                "nats_per_token": nats / self.tokens,
+                "perplexity": math.exp(min(nats / self.tokens, 700.0)),
+                "bits_per_character": nats / math.log(2) / predicted_characters,
+                "accuracy": right / self.tokens,
+            }
+            for nats, right in zip(self.nats, self.right, strict=True)
+        ]
 
 
 def score_text(result: Mapping[str, Any]) -> str:
-    """The scores of one run on one text."""
+    """Scores of one run on one text, for people."""
     lines = [f"{result['run']} on {result['split']}, {result['examples']:,} tokens"]
     scores = result["scores"].items()
     lines += [f"  {name.replace('_', ' '):18} {number_text(score['value'], '.4f')}" for name, score in scores]

@@ -13,21 +13,30 @@ from s2s.run import Metrics, RunFolder, write_json
 def write_sweep(
     run: RunFolder, recipe: LanguageRecipe, scores: Mapping[str, Sequence[Mapping[str, float]]], steps_in_epoch: int
 ) -> list[dict[str, Any]]:
-    """Write sweep.json, and give its row for each training; `scores` are those of each training on each text."""
-    learned = _learned_epochs(run, recipe, steps_in_epoch)
+    """Write sweep.json and return its row for each training; `scores` are those of each training on each text.
+
+    A training has learned at the first validation that reaches the accuracy of the recipe.
+    """
+    assert recipe.sweep is not None
+    learned, kept = dict[int, float](), None
+    for logged in Metrics(run.metrics).read():
+        for member, accuracy in enumerate(logged.get("validation", {}).get("accuracy of each", ())):
+            if accuracy >= recipe.sweep.learned_accuracy:
+                learned.setdefault(member, logged["step"] / steps_in_epoch)
+        if logged.get("best"):
+            kept = logged["validation"]["seed"]
     rows = []
-    for member, epoch in enumerate(learned):
-        row: dict[str, Any] = {"seed": recipe.seed + member, "learned_epoch": epoch}
+    for member in range(recipe.sweep.seeds):
+        row: dict[str, Any] = {"seed": recipe.seed + member, "learned_epoch": learned.get(member)}
         for text, each in scores.items():
             row.update({f"{text}_{key}": each[member][key] for key in ("nats_per_token", "accuracy")})
         rows.append(row)
-    kept = next((row["validation"]["seed"] for row in reversed(Metrics(run.metrics).read()) if row.get("best")), None)
     write_json(run.sweep, {"hidden_size": recipe.model.hidden_size, "kept_seed": kept, "trainings": rows})
     return rows
 
 
 def sweep_table(runs: Sequence[RunFolder]) -> str:
-    """What became of sweeps: a row for each, then one for each training, in Markdown."""
+    """Results of sweeps in Markdown: a row for each, then one for each training."""
     summary = [
         "| sweep | hidden units | trainings | learned | at epoch, median (first) | nats per token, median (best)"
         " | accuracy, mean | on fresh text, mean |",
@@ -55,14 +64,3 @@ def sweep_table(runs: Sequence[RunFolder]) -> str:
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise RunError(f"{run.sweep}: cannot be read ({problem}); train the sweep again") from None
     return "\n".join([*summary, "", *single]) + "\n"
-
-
-def _learned_epochs(run: RunFolder, recipe: LanguageRecipe, steps_in_epoch: int) -> list[float | None]:
-    """For each training the epoch of the first validation at which it predicted as much as it should."""
-    assert recipe.sweep is not None
-    epochs: list[float | None] = [None] * recipe.sweep.seeds
-    for row in Metrics(run.metrics).read():
-        for member, accuracy in enumerate(row.get("validation", {}).get("accuracy of each", ())):
-            if epochs[member] is None and accuracy >= recipe.sweep.learned_accuracy:
-                epochs[member] = row["step"] / steps_in_epoch
-    return epochs

@@ -89,7 +89,7 @@ class LanguageTask(Task[TextBatch]):
         """Scores of the validation text; of a sweep those of the best member, and what each has reached."""
         with self.compute.autocast():
             predicted = predict_text(self.model, self.validation, self.recipe, self.compute)
-        each = _scores_of_each(predicted, self.validation)
+        each = predicted.scores(self.validation.characters, len(self.validation.tokens))
         by_accuracy = self.recipe.training.metric == "accuracy"
         ranks = [(-scores["accuracy"] if by_accuracy else 0.0, scores["nats_per_token"]) for scores in each]
         self._kept_member = ranks.index(min(ranks))
@@ -192,6 +192,7 @@ def score(
     text = encoded(part.source, generator.tokenizer, recipe.data)
     with generator.compute.autocast():
         predicted = predict_text(generator.model, text, recipe, generator.compute)
+    (scores,) = predicted.scores(text.characters, len(text.tokens))
     return {
         "task": "language",
         "run": str(run),
@@ -199,7 +200,7 @@ def score(
         "examples": predicted.tokens,
         "unit": "tokens",
         "unknown_tokens": text.unknown,
-        "scores": {name: {"value": value} for name, value in _scores_of_each(predicted, text)[0].items()},
+        "scores": {name: {"value": value} for name, value in scores.items()},
     }
 
 
@@ -224,8 +225,10 @@ def _finish_sweep(run: RunFolder, task: LanguageTask, fresh: Pieces | None) -> N
     texts = {"validation": task.validation}
     if fresh is not None:
         texts["test"] = encoded(fresh, task.tokenizer, recipe.data)
-    found = {name: predict_text(model, text, recipe, task.compute) for name, text in texts.items()}
-    scores = {name: _scores_of_each(predicted, texts[name]) for name, predicted in found.items()}
+    scores = {}
+    for name, text in texts.items():
+        predicted = predict_text(model, text, recipe, task.compute)
+        scores[name] = predicted.scores(text.characters, len(text.tokens))
     rows = write_sweep(run, recipe, scores, task.batches_in_epoch(0) // recipe.training.accumulate)
     if task.tokenizer.vocabulary_size + recipe.model.hidden_size <= 2 * SHOWN_VOCABULARY:
         titles = [f"seed {row['seed']}{'' if row['learned_epoch'] is None else ', learned'}" for row in rows]
@@ -234,11 +237,6 @@ def _finish_sweep(run: RunFolder, task: LanguageTask, fresh: Pieces | None) -> N
     if fresh is not None and recipe.sweep is not None:
         accuracies = [(row["validation_accuracy"], row["test_accuracy"]) for row in rows]
         plot_accuracies(accuracies, recipe.sweep.best_accuracy, run.plots / "accuracies.png")
-
-
-def _scores_of_each(predicted: Predicted, text: EncodedText) -> list[dict[str, float]]:
-    members = range(len(predicted.nats))
-    return [predicted.scores(text.characters, len(text.tokens), member) for member in members]
 
 
 def _shown_tokens(task: LanguageTask) -> list[int]:

@@ -56,10 +56,7 @@ def find(recipe: LanguageRecipe, corpora: Path | None) -> dict[str, Pieces]:
 
 
 def open_text(text: Text, corpora: Path | None) -> Pieces:
-    """Find one text.
-
-    Raises CorpusError or DataError for what is not there; what is wrong inside a file shows when it is read.
-    """
+    """One text; CorpusError or DataError for one that is missing, and for what is wrong inside when it is read."""
     if isinstance(text, WrittenText):
         lines = text.text.splitlines(keepends=True)
         description = "the text in the recipe" + (f", {text.repeat:,} times" if text.repeat > 1 else "")
@@ -96,7 +93,7 @@ class EncodedText:
         self.tokens = self.lines.tokens
         """(N,) all of them in order"""
         self.characters: int = meta["characters"]
-        """predicted characters, line ends counted"""
+        """of the text, with the line ends that are predicted"""
         self.unknown: int = meta["unknown"]
         """number of unknown tokens"""
 
@@ -107,7 +104,6 @@ def encode_text(text: Pieces, tokenizer: Tokenizer, *, lines: bool, cache: Path)
     With `lines` each line is a sequence without its end. In running text a line's end is a character, or else END;
     a closed list of words leaves it out. DataError for a text without tokens.
     """
-
     closed = isinstance(tokenizer, ListTokenizer) and tokenizer.closed
     as_it_is = isinstance(tokenizer, CharacterTokenizer) and not lines
 
@@ -217,9 +213,9 @@ class SeparateLines:
         """`framed` puts START before a line and END after it; else its first token is given and not predicted."""
         self.lines = text.lines
         self.framed = framed
-        shortest = 0 if framed else 2
-        self.kept = np.flatnonzero(text.lines.lengths >= shortest)
-        lengths = text.lines.lengths[self.kept] - (0 if framed else 2)
+        least = 0 if framed else 2
+        self.kept = np.flatnonzero(text.lines.lengths >= least)
+        lengths = text.lines.lengths[self.kept] - least
         self.sampler = BatchSampler(lengths, lengths, batch_tokens=rows * window, seed=seed)
         self._plan = lru_cache(maxsize=1)(self.sampler.epoch)
 

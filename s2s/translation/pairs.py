@@ -24,10 +24,7 @@ _SIDES = ("source", "target")
 
 
 def open_split(split: Split, *, source: str, target: str, corpora: Path | None) -> Pairs:
-    """Find the pairs of a split; `source` and `target` are languages or columns.
-
-    Raises CorpusError or DataError for what is not there; what is wrong inside a file shows when it is read.
-    """
+    """Pairs of a split by two languages or columns; CorpusError or DataError for what is missing, also when read."""
     if isinstance(split, PairSplit):
         pairs = split.pairs
         return Source(lambda: iter(pairs), _hash(repr(pairs)), "the pairs in the recipe")

@@ -28,7 +28,7 @@ HEADINGS = ("examples", "BLEU (95 % interval)", "chrF")
 
 
 class Score(NamedTuple):
-    """A corpus score from 0 to 100, and what it takes to compare it."""
+    """A corpus score from 0 to 100 with its interval and signature."""
 
     value: float
     low: float
@@ -40,7 +40,7 @@ class Score(NamedTuple):
 
 
 class PairedResult(NamedTuple):
-    """How far a second system is from a first on the same sentences."""
+    """Difference of a second system from a first on the same sentences."""
 
     p_value: float
     """Probability of so large a difference, in either direction, between systems of equal worth."""
@@ -64,10 +64,7 @@ def tokenization_for(language: str) -> str:
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], *, tokenize: str = "13a") -> Score:
-    """Corpus BLEU with one reference each (Papineni et al. 2002).
-
-    Raises DataError when the numbers of sentences differ or are zero.
-    """
+    """Corpus BLEU with one reference each (Papineni et al. 2002); DataError for no sentences, or unequal numbers."""
     return _score(_bleu(tokenize), hypotheses, references)
 
 
@@ -91,10 +88,7 @@ def quick_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
 def paired_bootstrap(
     first: Sequence[str], second: Sequence[str], references: Sequence[str], *, tokenize: str = "13a", seed: int = 12345
 ) -> PairedResult:
-    """BLEU of two systems compared on the same resamples (Koehn 2004).
-
-    Raises DataError when the numbers of sentences differ or are zero.
-    """
+    """BLEU of two systems compared on the same resamples (Koehn 2004); DataError as for bleu."""
     counts = np.stack([_counts(hypotheses, references, tokenize) for hypotheses in (first, second)])
     generator, sentences = np.random.default_rng(seed), len(references)
     differences = np.empty(RESAMPLES)

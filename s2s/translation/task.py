@@ -94,7 +94,9 @@ class TranslationTask(Task[Batch]):
                 loss = self._loss(batch, 0.0, None)
             nats, tokens = nats + float(loss.nats), tokens + loss.tokens
         sources, references = zip(*self.validation, strict=True)
-        hypotheses = [translation.text for translation in self.translator().translate(sources, beam=1)]
+        compute = self.compute._replace(dtype=torch.float32)  # as in `s2s translate`
+        translator = Translator([self.model], self.source, self.target, self.recipe.decoding, compute)
+        hypotheses = [translation.text for translation in translator.translate(sources, beam=1)]
         tokenize = tokenization_for(self.recipe.data.target)
         return {
             "nats_per_token": nats / tokens,
@@ -102,13 +104,8 @@ class TranslationTask(Task[Batch]):
             "chrf": quick_chrf(hypotheses, references),
         }
 
-    def translator(self) -> Translator:
-        """A translator with the model's present weights, in float32 as `s2s translate` is."""
-        compute = self.compute._replace(dtype=torch.float32)
-        return Translator([self.model], self.source, self.target, self.recipe.decoding, compute)
-
     def path(self) -> str:
-        """Which way the decoder runs in training, and why."""
+        """How the decoder runs in training, and why."""
         if self.recipe.model.input_feeding:
             return "decoder: step by step (input feeding returns each readout to the next step)"
         forcing = self.recipe.training.teacher_forcing
