@@ -39,7 +39,7 @@ class RunFolder:
         return str(self.path)
 
     def exists(self) -> bool:
-        """Whether something stands at the path already; an empty folder, or what a kill left unfinished, does not."""
+        """Whether the path is in use; a folder that is empty, or holds unfinished files only, is not."""
         if not self.path.is_dir():
             return self.path.exists()
         return not all(is_unfinished(path) for path in self.path.iterdir())

@@ -52,7 +52,7 @@ class TaskModule(Protocol):
         """All data that a recipe names, by key; an error says which key named what is not there."""
 
     def check(self, recipe: Any, sources: Any, /) -> Iterator[str]:
-        """How much data there is, in lines for people, after all of it is read."""
+        """Amount of data, in lines for people, after all of it is read."""
 
     def prepare(self, recipe: Any, run: RunFolder, compute: "Compute", sources: Any, /) -> Any:
         """A `Task`: everything before the first step of a training."""
@@ -71,7 +71,7 @@ class TaskModule(Protocol):
         """The scores of a run's best weights on a part."""
 
     def draw(self, run: RunFolder, task: Any, sources: Any, device: str, /) -> None:
-        """What the task has to show of a run that has ended."""
+        """Write the plots of a run that has ended."""
 
 
 class ScoresModule(Protocol):
@@ -89,12 +89,12 @@ class ScoresModule(Protocol):
 
 
 def task_of(recipe: Recipe) -> TaskModule:
-    """The module that does what a recipe's task asks for."""
+    """Module of a recipe's task."""
     return cast(TaskModule, import_module(f"s2s.{recipe.task}.task"))
 
 
 def scores_of(task: str) -> ScoresModule:
-    """The module that says a task's scores."""
+    """Module of a task's scores."""
     return cast(ScoresModule, import_module(f"s2s.{task}.scores"))
 
 

@@ -1,4 +1,4 @@
-"""A run folder: refused where something stands, and readable whatever a kill left in it."""
+"""A run folder: refused where a path is in use, and readable whatever a kill left in it."""
 
 import json
 import math

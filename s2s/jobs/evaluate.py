@@ -25,8 +25,8 @@ def evaluate(
 ) -> list[dict[str, Any]]:
     """Score each run on one split, by default its test; a language model without one is scored on its validation.
 
-    Beside the contract's keys each translator's result has its `hypotheses` and `references`. Of translators that are
-    to be `compared` those are refused whose references differ, before any translates.
+    Each translator's result also has its `hypotheses` and `references`. With `compared`, translators whose references
+    differ are refused before any translates.
     """
     opened = [(run, recipe_of(run)) for run in (RunFolder(Path(path)) for path in runs)]
     parts = [
@@ -42,5 +42,5 @@ def evaluate(
 
 
 def without_text(result: dict[str, Any]) -> dict[str, Any]:
-    """A result as the contract has it, without what `compare` needs."""
+    """A result as it is printed and kept, without the keys that only `compare` needs."""
     return {key: value for key, value in result.items() if key not in ("hypotheses", "references", "tokenize")}

@@ -46,13 +46,12 @@ def _row(run: RunFolder, recipe: Recipe, result: dict[str, Any]) -> list[str]:
             f"{environment['precision']}, torch {environment['versions']['torch']}",
         ]
     except (KeyError, TypeError) as problem:
-        raise RunError(
-            f"{run}: scores.json or environment.json lacks {problem}; train or score the run again"
-        ) from None
+        lacks = f"scores.json or environment.json lacks {problem}"
+        raise RunError(f"{run}: {lacks}; train or score the run again") from None
 
 
 def _weights(run: RunFolder) -> str:
-    """Numbers in best.safetensors, of which only the header is read."""
+    """Number of weights in best.safetensors, of which only the header is read."""
     from safetensors import SafetensorError, safe_open
 
     try:

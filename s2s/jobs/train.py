@@ -118,8 +118,7 @@ def _check_changes(old: Recipe, new: Recipe) -> None:
     changes = differences(old, new)
     for change in changes:
         log.info("changed since: %s", change)
-    fixed = [change for change in changes if change.startswith(FIXED)]
-    if fixed:
+    if fixed := [change for change in changes if change.startswith(FIXED)]:
         raise RunError(
             "a resumed training cannot change " + "; ".join(fixed) + "; give every KEY=VALUE that the run began with,"
             " or start a new run with --out"

@@ -129,7 +129,7 @@ class Generator:
             lacking = [word for word in dict.fromkeys(prompt.split()) if UNKNOWN in self.tokenizer.encode(word)]
         if lacking:
             shown = ", ".join(map(repr, lacking))
-            raise DataError(f"the prompt has the {what} {shown}, which the training text had not; leave it out")
+            raise DataError(f"the prompt has the {what} {shown}, which the training text lacks; leave it out")
 
     def _forbidden(self) -> Tensor:
         """(V,), True for tokens that are never written: special ids, but END where the model was trained on it."""

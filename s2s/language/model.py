@@ -52,20 +52,14 @@ class LanguageModel(nn.Module):
     ) -> None:
         """`embedding_size` None reads tokens one-hot."""
         super().__init__()
-        self.vocabulary = vocabulary
-        self.members = members
-        self.dropout = dropout
-        self.vocabulary_dropout = vocabulary_dropout
+        self.vocabulary, self.members = vocabulary, members
+        self.dropout, self.vocabulary_dropout = dropout, vocabulary_dropout
         self.embedding = None if embedding_size is None else Embedding(vocabulary, embedding_size)
+        read, hidden = embedding_size or vocabulary, hidden_size * members
         self.recurrent = Recurrent(
-            embedding_size or vocabulary,
-            hidden_size * members,
-            layers=layers,
-            cell=cell,
-            residual_from=layers,
-            weight_drop=weight_drop,
+            read, hidden, layers=layers, cell=cell, residual_from=layers, weight_drop=weight_drop
         )
-        self.output = None if output == "state" else nn.Linear(hidden_size * members, vocabulary * members)
+        self.output = None if output == "state" else nn.Linear(hidden, vocabulary * members)
         if output == "tied":
             assert self.embedding is not None
             assert self.output is not None

@@ -144,7 +144,7 @@ def join_plots(paths: Sequence[Path], path: Path) -> None:
 
 
 def _panel(axes: Axes, values: NDArray[np.float32], episode: Episode, size: int) -> None:
-    """A matrix in blue, white and red from -1 to 1: rows named by what was read, last columns by what may follow."""
+    """Matrix in blue, white and red from -1 to 1: rows named by the tokens read, last columns by the vocabulary."""
     axes.matshow(values, cmap="bwr", vmin=-1.0, vmax=1.0, aspect="auto")
     axes.set_yticks(range(len(episode.symbols)), [_shown(symbol) for symbol in episode.symbols])
     columns = range(values.shape[1] - len(episode.vocabulary), values.shape[1])

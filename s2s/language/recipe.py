@@ -17,7 +17,7 @@ class WrittenText(Section):
     """Text written into the recipe itself."""
 
     text: str = Field(min_length=1, description="the text")
-    repeat: int = Field(default=1, ge=1, description="how many times it stands, one after another")
+    repeat: int = Field(default=1, ge=1, description="number of times it is repeated")
 
 
 Text = Annotated[
@@ -62,7 +62,7 @@ class TextTokenizer(Tokenizer):
         if self.symbols and self.kind == "subword":
             raise ValueError("symbols: are for characters and words (kind is subword)")
         if len(set(self.symbols)) != len(self.symbols):
-            raise ValueError("symbols: lists one twice; each stands once")
+            raise ValueError("symbols: lists one twice; give each once")
         if len(self.symbols) == 1:
             raise ValueError("symbols: must be at least 2 (given 1); with one there is nothing to predict")
         for symbol in self.symbols:
@@ -175,7 +175,7 @@ class LanguageRecipe(Tree):
         if self.sweep and (model.input != "one_hot" or any(value for _, value in model.dropout if value is not True)):
             raise ValueError('sweep: runs small plain networks together: it needs model.input = "one_hot", no dropout')
         if self.sweep and self.sweep.hidden_sizes and self.variants:
-            raise ValueError("sweep.hidden_sizes: cannot stand beside variants; name the sizes there")
+            raise ValueError("sweep.hidden_sizes: cannot be combined with variants; name the sizes there")
         coupled = self.training.optimizer == "asgd" or self.training.schedule == "plateau"
         if self.sweep and (coupled or self.training.patience_validations):
             raise ValueError(

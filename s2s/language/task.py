@@ -19,7 +19,7 @@ from s2s.language.recipe import LanguageData, LanguageRecipe, TextFile
 from s2s.language.scores import Predicted
 from s2s.language.sweeps import write_sweep
 from s2s.language.text import EncodedText, Pieces, Stream, TextBatch, cut, encode_text, open_text, whole_words
-from s2s.language.text import find as find
+from s2s.language.text import find as find  # what a task module answers
 from s2s.nn.loss import Loss
 from s2s.nn.recurrent import State
 from s2s.run import RunFolder
@@ -111,17 +111,16 @@ class LanguageTask(Task[TextBatch]):
         return f"{data.cut} of {data.window} tokens in {data.rows} rows, {carried}{together}"
 
     def carried(self) -> dict[str, Tensor]:
-        """The state in which the last chunk of a stream ended."""
+        """Final state of the last chunk of a stream."""
         return {str(number): part for number, part in enumerate(self._state or ())}
 
     def put_carried(self, tensors: dict[str, Tensor]) -> None:
         """Go on from that state."""
-        state = tuple(tensors[str(number)].to(self.compute.device) for number in range(len(tensors)))
-        self._state = state or None
+        self._state = tuple(tensors[str(number)].to(self.compute.device) for number in range(len(tensors))) or None
 
 
 def check(recipe: LanguageRecipe, texts: Mapping[str, Pieces]) -> Iterator[str]:
-    """How many characters there are, after all are read."""
+    """Number of characters of each text, once it is read."""
     return sizes(texts, "characters", len)
 
 
@@ -152,17 +151,18 @@ def prepare(recipe: LanguageRecipe, run: RunFolder, compute: Compute, texts: Map
 
 def encoded(source: Pieces, tokenizer: Tokenizer, data: LanguageData) -> EncodedText:
     """The tokens of a text; DataError for one that is too short to predict anything."""
-    text = encode_text(source, tokenizer, lines=data.cut == "lines", cache=cache_root())
-    framed = data.cut == "lines" and not (isinstance(tokenizer, ListTokenizer) and tokenizer.closed)
-    longest = int(text.lines.lengths.max()) if data.cut == "lines" else len(text.tokens)
+    lines = data.cut == "lines"
+    text = encode_text(source, tokenizer, lines=lines, cache=cache_root())
+    framed = lines and not (isinstance(tokenizer, ListTokenizer) and tokenizer.closed)
+    longest = int(text.lines.lengths.max()) if lines else len(text.tokens)
     if longest < 2 and not framed:
-        what = "no line of more than 1 symbol" if data.cut == "lines" else "1 token, and nothing follows it"
+        what = "no line of more than 1 symbol" if lines else "1 token, and nothing follows it"
         raise DataError(f"{source.description}: has {what}; give a longer text")
     return text
 
 
 def predict_text(model: LanguageModel, text: EncodedText, recipe: LanguageRecipe, compute: Compute) -> Predicted:
-    """Run a model over a whole text: one state from its beginning to its end, or line by line."""
+    """Run a model over a whole text, in one stream or line by line."""
     whole = cut(text, recipe) if recipe.data.cut == "lines" else Stream(text, rows=1, window=SCORED_WINDOW)
     return predict(model, whole.batches(0, 0), compute.device)
 

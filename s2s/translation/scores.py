@@ -20,7 +20,7 @@ CHARACTER_SCORED = frozenset({"ja", "km", "lo", "my", "th"})
 """Languages written without spaces, for which sacreBLEU's own tokenizers need packages that s2s does not."""
 RESAMPLES = 1000
 LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, 50))
-"""First and last source length, in tokens, of the rows of by_length; a last row holds what is longer."""
+"""First and last source length, in tokens, of the rows of by_length; a last row holds longer sentences."""
 LONGEST_LOOP = 4
 """Words of the longest unit that is looked for in loops."""
 
@@ -55,7 +55,7 @@ class PairedResult(NamedTuple):
 def tokenization_for(language: str) -> str:
     """SacreBLEU tokenizer for references in a language: zh for Chinese, char where words have no spaces, 13a else.
 
-    Takes codes such as ja, ja-JP and zh_Hans. Of Japanese, character scores are higher than those over words.
+    Codes are such as ja, ja-JP and zh_Hans. For Japanese, character scores are higher than those over words.
     """
     code = language.lower().replace("_", "-").split("-")[0]
     if code == "zh":
@@ -80,7 +80,7 @@ def quick_bleu(hypotheses: Sequence[str], references: Sequence[str], tokenize: s
 
 
 def quick_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """The value of chrF2 alone, for validation during training."""
+    """ChrF2 alone, for validation during training."""
     _check(hypotheses, references)
     return float(CHRF().corpus_score(hypotheses, [references]).score)
 
@@ -194,7 +194,7 @@ def row(recipe: TranslationRecipe, result: Mapping[str, Any]) -> list[str]:
 
 
 def has_loop(words: Sequence[str]) -> bool:
-    """Whether some 1 to 4 words stand at least three times in a row; "very very" is no loop."""
+    """Whether some 1 to 4 words occur at least three times in a row; "very very" is no loop."""
     for size in range(1, LONGEST_LOOP + 1):
         run = 0
         for index in range(size, len(words)):

@@ -139,7 +139,7 @@ def find(recipe: TranslationRecipe, corpora: Path | None) -> dict[str, Pairs]:
 
 
 def check(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> Iterator[str]:
-    """How many pairs there are, after all are read."""
+    """Number of pairs of each split, once it is read."""
     return sizes(splits, "pairs", lambda pair: 1)
 
 
@@ -194,7 +194,7 @@ def part_of(
 ) -> Part:
     """The pairs to score a run on, its test split unless another is asked for; DataError where there are none."""
     if files is not None and not isinstance(files, FileSplit):
-        raise DataError(f"{run}: a translator is scored on pairs; give --reference beside --source")
+        raise DataError(f"{run}: a translator is scored on pairs; give --reference with --source")
     data, on = recipe.data, on or "test"
     split: Split = files or split_of(data, on, "--source and --reference")
     pairs = open_split(split, source=data.source, target=data.target, corpora=corpora)

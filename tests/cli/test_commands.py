@@ -453,7 +453,7 @@ class TestLanguage:
     def test_an_unknown_character_is_one_clear_message(self, run: Path) -> None:
         result = call("generate", str(run), "--prompt", "Ü", code=1)
         assert result.stderr.strip().endswith(
-            "the prompt has the character 'Ü', which the training text had not; leave it out"
+            "the prompt has the character 'Ü', which the training text lacks; leave it out"
         )
 
     def test_evaluate_takes_a_text_and_says_the_contract(self, run: Path, tmp_path: Path) -> None:

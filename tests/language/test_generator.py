@@ -19,11 +19,11 @@ def many(count: int = 20_000) -> Tensor:
     return PROBABILITIES.log().expand(count, -1)
 
 
-def shares(drawn: Tensor) -> Tensor:
-    return torch.bincount(drawn, minlength=len(PROBABILITIES)) / len(drawn)
+def shares(sampled: Tensor) -> Tensor:
+    return torch.bincount(sampled, minlength=len(PROBABILITIES)) / len(sampled)
 
 
-def test_plain_draws_follow_the_probabilities() -> None:
+def test_plain_samples_follow_the_probabilities() -> None:
     torch.testing.assert_close(shares(sample(many(), seeds())), PROBABILITIES, atol=0.015, rtol=0)
 
 

@@ -153,7 +153,7 @@ def test_torch_initialization_reads_out_what_torch_draws() -> None:
     assert float(model.embedding(torch.arange(500)).detach().std()) == pytest.approx(1.0, abs=0.02)
 
 
-def test_vocabulary_dropout_drops_an_entry_wherever_it_stands() -> None:
+def test_vocabulary_dropout_drops_a_token_everywhere() -> None:
     dropout = LanguageDropout(vocabulary=0.5)
     model = build_language_model(Settings(hidden_size=4, embedding_size=5, dropout=dropout), 50)
     read = model._read(torch.arange(50).repeat(3, 1))
@@ -171,9 +171,9 @@ def test_weight_drop_drops_recurrent_weights_alone_and_scales_the_others(cell: C
     core(inputs)[0].sum().backward()
     layer = core.layers[0]
     assert isinstance(layer, nn.RNNBase)
-    slope = layer.weight_hh_l0.grad
-    assert slope is not None
-    share = float((slope == 0).float().mean())  # what was dropped has no gradient
+    gradient = layer.weight_hh_l0.grad
+    assert gradient is not None
+    share = float((gradient == 0).float().mean())  # what was dropped has no gradient
     assert 0.2 < share < 0.4
     assert bool((layer.weight_ih_l0.grad != 0).all())
     core.eval()

@@ -52,7 +52,7 @@ def test_predictions_stand_side_by_side(tmp_path: Path) -> None:
     assert two.shape[1] == pytest.approx(2 * one.shape[1], abs=5)
 
 
-def test_accuracies_and_packing_are_drawn(tmp_path: Path) -> None:
+def test_accuracies_and_packing_are_plotted(tmp_path: Path) -> None:
     plot_accuracies([(1.0, 0.8), (0.9, 0.7)], 0.8333, tmp_path / "accuracies.png")
     plot_packing([["<s>", "a", "$x_1$"], ["<s>"], ["<s>", "b"]], tmp_path / "packing.png")
     for name in ("accuracies.png", "packing.png"):

@@ -274,7 +274,7 @@ class TestGenerator:
         assert len(generator.generate("", length=5)[0].text) == 5
 
     def test_an_unknown_character_is_named(self, generator: Generator) -> None:
-        with pytest.raises(DataError, match="the prompt has the character 'Ω', '!', which the training text had not"):
+        with pytest.raises(DataError, match="the prompt has the character 'Ω', '!', which the training text lacks"):
             generator.generate("the Ω cat!Ω")
 
     def test_any_temperature_writes_known_characters(self, generator: Generator) -> None:

@@ -168,11 +168,11 @@ def test_a_second_call_reads_nothing_and_another_key_reads_again(tmp_path: Path)
     assert len(names(tmp_path)) == 5
 
 
-@pytest.mark.parametrize(("entries", "size"), [(2**16 - 4, 2), (2**16 - 3, 4)])
-def test_tokens_take_two_bytes_while_the_vocabulary_allows(entries: int, size: int, tmp_path: Path) -> None:
-    tokenizer = WordTokenizer([f"w{number}" for number in range(entries)])
-    encoded = encode(Counted([(f"w{entries - 1}", "w0")]), tmp_path, tokenizer=tokenizer)
-    assert encoded.source[0].tolist() == [entries + 3]
+@pytest.mark.parametrize(("vocabulary", "size"), [(2**16 - 4, 2), (2**16 - 3, 4)])
+def test_tokens_take_two_bytes_while_the_vocabulary_allows(vocabulary: int, size: int, tmp_path: Path) -> None:
+    tokenizer = WordTokenizer([f"w{number}" for number in range(vocabulary)])
+    encoded = encode(Counted([(f"w{vocabulary - 1}", "w0")]), tmp_path, tokenizer=tokenizer)
+    assert encoded.source[0].tolist() == [vocabulary + 3]
     assert encoded.source[0].itemsize == size
 
 

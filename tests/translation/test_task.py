@@ -87,11 +87,11 @@ def test_batches_can_be_taken_up_anywhere(prepared: Prepare, sampling: float) ->
 
 def test_sampling_draws_other_pieces_in_each_epoch_of_the_same_text(prepared: Prepare) -> None:
     task = prepared("tokenizer.sampling=0.5")
-    drawn = [
+    sampled = [
         sorted(tuple(row) for batch in task.batches(epoch, 0) for row in batch.targets.tolist()) for epoch in (0, 1)
     ]
-    assert drawn[0] != drawn[1]
-    texts = [sorted(task.target.decode(list(row)) for row in rows) for rows in drawn]
+    assert sampled[0] != sampled[1]
+    texts = [sorted(task.target.decode(list(row)) for row in rows) for rows in sampled]
     assert texts[0] == texts[1] == sorted(target for _, target in task.recipe.data.train.pairs)  # type: ignore[union-attr]
 
 
