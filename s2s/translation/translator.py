@@ -216,15 +216,15 @@ class Translator:
             min(int(len(tokens) * decoding.min_length_ratio), most)
             for tokens, most in zip(sentences, longest, strict=True)
         ]
-        tokens, lengths = pad(sentences), torch.tensor([len(tokens) for tokens in sentences])
-        if device.type == "cuda":  # of few widths: a graph is captured for each
-            tokens = functional.pad(tokens, (0, -tokens.shape[1] % GPU_WIDTH), value=PAD)
-        tokens = tokens.to(device)
         few = self._int8 if len(sources) * beam <= FEW_ROWS else None
         steppers, steps = (few, list[Step[State]](few)) if few else (self.steppers, self.steps)
         if len(sources) == len(steppers) == 1 and serves(steppers[0], options):
             limit = {"longest": longest[0], "shortest": shortest[0]}
             return [lone_search(steppers[0], sentences[0], options, beam=beam, nbest=nbest, **limit)]
+        tokens, lengths = pad(sentences), torch.tensor([len(tokens) for tokens in sentences])
+        if device.type == "cuda":  # of few widths: a graph is captured for each
+            tokens = functional.pad(tokens, (0, -tokens.shape[1] % GPU_WIDTH), value=PAD)
+        tokens = tokens.to(device)
         with self.compute.autocast():
             states = [stepper.begin(tokens, lengths) for stepper in steppers]
 
