@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from s2s.device import Compute, Precision, choose_compute
 from s2s.errors import RunError
-from s2s.nn.weights import load_tensors, put_weights
+from s2s.nn.weights import load_model
 from s2s.run import RunFolder, read_run
 from s2s.text.batches import GPU_WIDTH, pad
 from s2s.text.special import PAD, START, UNKNOWN, framed
@@ -112,10 +112,8 @@ class Translator:
         for run in (RunFolder(Path(path)) for path in runs):
             recipe = read_run(run, {"translation": TranslationRecipe})
             source, target = load_tokenizers(run.path)
-            model = build_seq2seq(
-                recipe.model, source_vocabulary=source.vocabulary_size, target_vocabulary=target.vocabulary_size
-            )
-            put_weights(model, load_tensors(run.require_best()), origin=str(run.best))
+            sizes = {"source_vocabulary": source.vocabulary_size, "target_vocabulary": target.vocabulary_size}
+            model = load_model(partial(build_seq2seq, recipe.model, **sizes), run.require_best())
             models.append(model.eval())
             tokenizers.append((source, target))
             recipes.append(recipe)

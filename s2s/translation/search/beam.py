@@ -175,14 +175,14 @@ def _mask(candidates: Tensor, live: Live) -> None:
 
 
 class Likely(NamedTuple):
-    """Continuations among which the best of each sentence are, (n,) each; hypotheses and tokens rise."""
+    """Continuations among which the best of each sentence are, (n,) each; hypotheses, then tokens rise."""
 
-    sentences: Integers
-    parents: Integers
+    sums: Floats
+    """log-probabilities with the offset of the hypothesis"""
+    rows: Integers
+    """b x K + k for hypothesis k of sentence b"""
     tokens: Integers
     log_probabilities: Floats
-    sums: Floats
-    """with the offset of the hypothesis"""
 
 
 def likely(candidates: Tensor, offsets: Floats, count: int) -> Likely:
@@ -191,37 +191,38 @@ def likely(candidates: Tensor, offsets: Floats, count: int) -> Likely:
     They are not below the `count`-th best maximum of a block either, so only blocks whose maximum is not are looked at.
     Raises RunError where a candidate is not a number.
     """
-    missing = -candidates.shape[2] % BLOCK
-    if missing:
-        candidates = nn.functional.pad(candidates, (0, missing), value=-torch.inf)
-    blocks = candidates.view(*candidates.shape[:2], -1, BLOCK)
-    maxima = blocks.amax(3).cpu().numpy() + offsets[:, :, None]
+    sentences, width, vocabulary = candidates.shape
+    if vocabulary % BLOCK:
+        candidates = nn.functional.pad(candidates, (0, -vocabulary % BLOCK), value=-torch.inf)
+    blocks = candidates.view(sentences * width, -1, BLOCK)
+    each, beside = blocks.shape[1], offsets.reshape(-1, 1)
+    maxima = (blocks.amax(2).cpu().numpy() + beside).reshape(sentences, -1)
     require_numbers(maxima)
-    flat = maxima.reshape(len(maxima), -1)
-    lowest = np.full((len(flat), 1), LEAST)
-    if flat.shape[1] > count:
-        lowest = np.maximum(np.partition(flat, -count, axis=1)[:, -count, None], LEAST)
-    sentences, parents, places = (maxima >= lowest[:, :, None]).nonzero()
-    if blocks.device.type == "cpu":
-        inside: Floats = blocks.numpy()[sentences, parents, places]
+    if maxima.shape[1] > count:
+        lowest = np.maximum(np.partition(maxima, -count, axis=1)[:, -count, None], LEAST)
     else:
-        index = (torch.from_numpy(part).to(blocks.device) for part in (sentences, parents, places))
-        inside = blocks[tuple(index)].cpu().numpy()
-    sums = inside + offsets[sentences, parents, None]
-    rows, columns = (sums >= lowest[sentences]).nonzero()
-    tokens = places[rows] * BLOCK + columns
-    return Likely(sentences[rows], parents[rows], tokens, inside[rows, columns], sums[rows, columns])
+        lowest = np.full((sentences, 1), LEAST)
+    picked = np.flatnonzero(maxima >= lowest)
+    flat, rows = blocks.view(-1, BLOCK), picked // each
+    inside: Floats = (
+        flat.numpy()[picked] if flat.is_cpu else flat[torch.from_numpy(picked).to(flat.device)].cpu().numpy()
+    )
+    sums = inside + beside[rows]
+    looked, columns = (sums >= (lowest if sentences == 1 else lowest[rows // width])).nonzero()
+    tokens = picked[looked] % each * BLOCK + columns
+    return Likely(sums[looked, columns], rows[looked], tokens, inside[looked, columns])
 
 
 def _top(candidates: Tensor, offsets: Floats, count: int) -> Chosen:
     """The best `count` continuations of each sentence, best first; of equals the lowest hypothesis, then token."""
     found = likely(candidates, offsets, count)
-    order = np.lexsort((-found.sums, found.sentences))  # stable
-    ranks = np.arange(len(order)) - np.searchsorted(found.sentences, np.arange(len(candidates)))[found.sentences]
-    order, to = order[ranks < count], (found.sentences[ranks < count], ranks[ranks < count])
+    sentences = found.rows // candidates.shape[1]
+    order = np.lexsort((-found.sums, sentences))  # stable
+    ranks = np.arange(len(order)) - np.searchsorted(sentences, np.arange(len(candidates)))[sentences]
+    order, to = order[ranks < count], (sentences[ranks < count], ranks[ranks < count])
     shape = len(candidates), count
     top = Chosen(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, -np.inf, np.float32))
-    top.parents[to], top.tokens[to] = found.parents[order], found.tokens[order]
+    top.parents[to], top.tokens[to] = found.rows[order] % candidates.shape[1], found.tokens[order]
     top.log_probabilities[to] = found.log_probabilities[order]
     return top
 

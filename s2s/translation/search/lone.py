@@ -90,9 +90,10 @@ def _best(log_probabilities: Tensor, exact: Exact | None) -> Ranked:
 def _ranked(log_probabilities: Tensor, totals: list[float], count: int) -> Ranked:
     """Of (K, V) the best `count` continuations; of equals the lowest hypothesis, then token."""
     most = max(totals)
-    found = likely(log_probabilities[None], np.array([[total - most for total in totals]], np.float32), count)
-    parts = (part.tolist() for part in (-found.sums, found.parents, found.tokens, found.log_probabilities))
-    return [each[1:] for each in sorted(zip(*parts, strict=True))[:count]]
+    offsets = np.array([total - most for total in totals], np.float32)
+    sums, *parts = likely(log_probabilities[None], offsets, count)
+    ranked = sorted(zip((-sums).tolist(), *(part.tolist() for part in parts), strict=True))
+    return [each[1:] for each in ranked[:count]]
 
 
 def _hypothesis(node: _Node, options: SearchOptions) -> Hypothesis:

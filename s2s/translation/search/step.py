@@ -112,6 +112,10 @@ class Stepper:
         return State(layers, feed, memory._replace(keys=memory.keys.float(), values=memory.values.float()))
 
     @cached_property
+    def _table(self) -> Floats:
+        return self.tokens.numpy()
+
+    @cached_property
     def _reader(self) -> "_Reader":
         return _Reader(self.model.encoder)
 
@@ -139,16 +143,12 @@ class Stepper:
 
     def lone(self, tokens: list[int], state: LoneState) -> tuple[Tensor, Floats | None, Floats, LoneState]:
         """Last tokens (K,) -> log-probabilities (K, V), attention (K, S), readouts (K, E) and the next state."""
-        gates = self.tokens.numpy()[tokens]
+        gates = self._table[tokens]
         readout, attention, layers = self._advance(gates, state.layers, state.feed, partial(_attend_lone, state=state))
         logits = torch.from_numpy(self.output(readout))
         feed = None if state.feed is None else readout
-        return (
-            torch.log_softmax(logits, dim=1, out=logits),
-            attention,
-            readout,
-            state._replace(layers=layers, feed=feed),
-        )
+        following = LoneState(layers, feed, state.keys, state.values)
+        return torch.log_softmax(logits, dim=1, out=logits), attention, readout, following
 
     def _advance(
         self, gates: Array, layers: tuple[tuple[Array, ...], ...], feed: Array | None, attend: Attend
