@@ -124,7 +124,6 @@ def encode_text(text: Pieces, tokenizer: Tokenizer, *, lines: bool, cache: Path)
                 unknown += 0 if closed else tokens.count(UNKNOWN)
                 writer.append(tokens)
                 bar.update(len(piece))
-            writer.finish()
         if not count:
             raise DataError(f"{text.description}: the text is empty; check the file that the recipe names")
         return {"type": token_type(tokenizer), "characters": characters, "unknown": unknown}

@@ -1,7 +1,7 @@
 """Sequences of token ids in memory-mapped files, encoded once and kept in a cache.
 
-A cache folder holds, for each side (source and target, or text), `tokens` (ids one after another), `offsets` (int64,
-where each sequence begins, and the end) and `lengths` (int32), and `meta.json`, which says how large each file must be.
+A cache folder holds, for each side (source and target, or text), `tokens` (ids one after another), `offsets` (int64
+starts of the sequences, and the end) and `lengths` (int32), and `meta.json` with the size of each file.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ _BUFFERED_TOKENS = 1 << 20  # with the sequences, some MB
 
 
 class Sequences:
-    """The sequences of one side, mapped from files and not held in memory."""
+    """Sequences of one side, mapped from files and not held in memory."""
 
     def __init__(self, folder: Path, side: str, token_type: str) -> None:
-        """Maps the three files of a side; OSError when one is missing."""
+        """OSError when one of the three files is missing."""
         self.tokens: NDArray[np.integer] = _mapped(folder / f"{side}.tokens", token_type)
         """(all tokens,) of the sequences, one after another"""
         self._offsets = _mapped(folder / f"{side}.offsets", "int64")
@@ -36,27 +36,28 @@ class Sequences:
         """(N,) tokens of each sequence"""
 
     def __len__(self) -> int:
-        """N, the sequences."""
+        """N, the number of sequences."""
         return len(self.lengths)
 
     def __getitem__(self, index: int) -> NDArray[np.integer]:
-        """(its length,) token ids of a sequence; read-only."""
+        """Token ids (length,) of a sequence; read-only."""
         if not 0 <= index < len(self):
             raise IndexError(f"sequence {index} of {len(self)}")
         return self.tokens[self._offsets[index] : self._offsets[index + 1]]
 
 
 class SequenceWriter:
-    """Appends sequences to the three files of a side, through a buffer."""
+    """Buffered writer of the three files of a side."""
 
     def __init__(self, folder: Path, side: str, token_type: str, stack: ExitStack) -> None:
-        """Opens the files; `stack` closes them."""
+        """Opens the files; when `stack` is closed, the buffer is written and they are closed."""
         self._type = token_type
         self._files = [stack.enter_context((folder / f"{side}.{part}").open("wb")) for part in _PARTS]
         self._end = 0
         self._tokens: list[int] = []
         self._lengths: list[int] = []
         self._files[1].write(np.zeros(1, np.int64).tobytes())
+        stack.callback(self._write)
 
     def append(self, tokens: Sequence[int]) -> None:
         """Takes one sequence."""
@@ -64,10 +65,6 @@ class SequenceWriter:
         self._lengths.append(len(tokens))
         if len(self._lengths) == _BUFFERED_SEQUENCES or len(self._tokens) > _BUFFERED_TOKENS:
             self._write()
-
-    def finish(self) -> None:
-        """Writes what is left in the buffer."""
-        self._write()
 
     def _write(self) -> None:
         lengths = np.asarray(self._lengths, np.int32)
@@ -83,10 +80,9 @@ class SequenceWriter:
 def encoded_folder(
     cache: Path, key: Sequence[object], encode: Callable[[Path], dict[str, Any]], description: str
 ) -> tuple[Path, dict[str, Any]]:
-    """The cache folder of a key and its meta; if there is none, or a damaged one, `encode` fills a new one.
+    """Cache folder of a key, and its meta; if it is missing or damaged, `encode` fills a new one.
 
-    `encode` writes files and returns what meta.json shall say beside their sizes. DataError when the cache cannot be
-    written.
+    `encode` writes files and returns what meta.json holds besides their sizes. DataError when writing fails.
     """
     folder = cache / "encoded" / hashlib.sha256(json.dumps([_FORMAT, *key]).encode()).hexdigest()
     try:
@@ -107,12 +103,12 @@ def encoded_folder(
 
 
 def token_type(tokenizer: Tokenizer) -> str:
-    """The numpy type that its ids fit into."""
+    """Smallest numpy type for the ids of a tokenizer."""
     return "uint16" if tokenizer.vocabulary_size <= 2**16 else "int32"
 
 
 def _meta(folder: Path) -> dict[str, Any] | None:
-    """What meta.json says; None where it is missing or damaged, or a file is not as large as it was."""
+    """Content of meta.json; None where it is missing or damaged, or a file has another size than it says."""
     try:
         meta = json.loads((folder / "meta.json").read_bytes())
         if {name: (folder / name).stat().st_size for name in meta["bytes"]} == meta["bytes"]:

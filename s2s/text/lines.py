@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeAlias
+from typing import BinaryIO, NamedTuple, TypeAlias, cast
 
 from s2s.errors import DataError
 
@@ -37,7 +37,7 @@ PairFiles: TypeAlias = Lines | Table
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    r"""The lines of a UTF-8 file, streamed, without their ends.
+    r"""Lines of a UTF-8 file, streamed, without their ends.
 
     Only `\n` and `\r\n` end a line: other separators (U+2028, `\x0b`, `\x1c`, a lone `\r`) stay inside it, so that two
     files aligned by any other program stay aligned here. A byte-order mark is dropped, a last line without an end
@@ -46,56 +46,54 @@ def read_lines(path: Path) -> Iterator[str]:
     """
     with _opened(path) as stream:
         for number, line in enumerate(stream, start=1):
-            if number == 1 and line.startswith(BYTE_ORDER_MARK):
-                line = line.removeprefix(BYTE_ORDER_MARK)
-                if not line:
-                    return
-            yield _decoded(_without_end(line), path, number)
+            if number == 1 and not (line := line.removeprefix(BYTE_ORDER_MARK)):
+                return
+            line = line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise _not_text(path, number, error) from None
+            yield text
 
 
 def read_text(path: Path, *, longest: int = 1 << 20) -> Iterator[str]:
-    r"""The text of a UTF-8 file in pieces: its lines, each with `\n` at its end, and a long line in several pieces.
+    r"""Text of a UTF-8 file in pieces: its lines, each with `\n` at its end, and a long line in several pieces.
 
-    A piece holds at most `longest` bytes; for the rest, as read_lines reads.
+    A piece holds at most `longest` bytes; byte-order mark, `.gz`, line ends and errors are as in read_lines.
     """
     decoder = getincrementaldecoder("utf-8")()
-    number, held = 1, ""
+    number, held, finished = 1, "", False
     with _opened(path) as stream:
-        while data := stream.readline(longest):
-            if number == 1 and not held and data.startswith(BYTE_ORDER_MARK) and stream.tell() == len(data):
+        while not finished:
+            data = stream.readline(longest)
+            finished = not data
+            if number == 1 and stream.tell() == len(data):
                 data = data.removeprefix(BYTE_ORDER_MARK)
             ended = data.endswith(b"\n")
             try:
-                piece = held + decoder.decode(data, final=ended)
+                piece = held + decoder.decode(data, final=ended or finished)
             except UnicodeDecodeError as error:
-                raise _not_text(path, number, error.object[error.start], error.start) from None
-            held = "\r" if piece.endswith("\r") else ""  # it may be half of an end
+                raise _not_text(path, number, error) from None
+            held = "\r" if piece.endswith("\r") and not finished else ""  # it may be half of an end
             piece = piece.removesuffix(held)
             if ended:
                 piece = piece.removesuffix("\n").removesuffix("\r") + "\n"
                 number += 1
             if piece:
                 yield piece
-        try:
-            held += decoder.decode(b"", final=True)
-        except UnicodeDecodeError as error:
-            raise _not_text(path, number, error.object[error.start], error.start) from None
-        if held:
-            yield held
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, unpacked; inside, what goes wrong with them is a DataError."""
+    """Bytes of a file, unpacked; what goes wrong with them inside the block is a DataError."""
     try:
-        with _open(path) as stream:
+        with cast(BinaryIO, gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as stream:
             yield stream
     except EOFError:
         raise DataError(f"{path}: the gzip file is cut off before its end; copy or download it again") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
-            f"{path}: the name ends in .gz, but it cannot be unpacked ({error}); rename it if it is plain text, else "
-            "get it again"
+            f"{path}: the name ends in .gz, but it cannot be unpacked ({error}); rename plain text, else get it again"
         ) from None
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the path") from None
@@ -106,14 +104,12 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_pairs(files: PairFiles) -> Iterator[tuple[str, str]]:
-    """The (source, target) pairs of the files, streamed in order, nothing dropped.
+    """(source, target) pairs of the files, streamed in order, nothing dropped.
 
     Raises DataError as read_lines does, for files of unequal length (after the lines that both have), for a row whose
     number of columns is not that of the header, and for a column that the table does not have.
     """
-    if isinstance(files, Table):
-        return _read_table(files)
-    return _read_aligned(files)
+    return _read_table(files) if isinstance(files, Table) else _read_aligned(files)
 
 
 def _read_aligned(files: Lines) -> Iterator[tuple[str, str]]:
@@ -130,23 +126,22 @@ def _read_aligned(files: Lines) -> Iterator[tuple[str, str]]:
 
 
 def _read_table(table: Table) -> Iterator[tuple[str, str]]:
+    lines = enumerate(read_lines(table.path), start=1)
     columns = table.columns
-    source = target = -1
-    for number, line in enumerate(read_lines(table.path), start=1):
+    if not columns:
+        _, header = next(lines, (0, None))
+        if header is None:
+            raise DataError(f"{table.path}: the file is empty; its first line must name the columns")
+        columns = tuple(header.split("\t"))
+    source, target = _column(table, columns, table.source), _column(table, columns, table.target)
+    for number, line in lines:
         cells = line.split("\t")
-        if number == 1:
-            columns = columns or tuple(cells)
-            source, target = _column(table, columns, table.source), _column(table, columns, table.target)
-            if not table.columns:
-                continue
         if len(cells) != len(columns):
             raise DataError(
                 f"{table.path}, line {number:,}: expected {len(columns)} columns ({', '.join(columns)}), found "
                 f"{len(cells)}; columns are separated by one tab each, and each must be named"
             )
         yield cells[source], cells[target]
-    if source < 0 and not table.columns:
-        raise DataError(f"{table.path}: the file is empty; its first line must name the columns")
 
 
 def _column(table: Table, columns: tuple[str, ...], name: str) -> int:
@@ -154,9 +149,7 @@ def _column(table: Table, columns: tuple[str, ...], name: str) -> int:
         return columns.index(name)
     there = ", ".join(columns)
     if name in columns:
-        raise DataError(
-            f"{table.path}: {columns.count(name)} columns are named {name} ({there}); give each its own name"
-        )
+        raise DataError(f"{table.path}: {columns.count(name)} columns are named {name} ({there}); rename all but one")
     hint = ""
     if not table.columns:
         example = [table.source, table.target, *(f"column{number}" for number in range(3, len(columns) + 1))]
@@ -165,27 +158,8 @@ def _column(table: Table, columns: tuple[str, ...], name: str) -> int:
     raise DataError(f"{table.path}: no column is named {name}; there are: {there}{hint}")
 
 
-def _open(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]  # a GzipFile reads like any binary file
-    return path.open("rb")
-
-
-def _without_end(line: bytes) -> bytes:
-    if line.endswith(b"\r\n"):
-        return line[:-2]
-    return line.removesuffix(b"\n")
-
-
-def _decoded(line: bytes, path: Path, number: int) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _not_text(path, number, line[error.start], error.start) from None
-
-
-def _not_text(path: Path, number: int, byte: int, place: int) -> DataError:
+def _not_text(path: Path, number: int, error: UnicodeDecodeError) -> DataError:
     return DataError(
-        f"{path}, line {number:,}: byte 0x{byte:02x} at position {place + 1:,} of the line is "
-        "not valid UTF-8; save the file as UTF-8 (for a Latin-1 file: iconv -f latin1 -t utf-8)"
+        f"{path}, line {number:,}: byte 0x{error.object[error.start]:02x} at position {error.start + 1:,} of the line "
+        "is not valid UTF-8; save the file as UTF-8 (for a Latin-1 file: iconv -f latin1 -t utf-8)"
     )

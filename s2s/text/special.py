@@ -1,12 +1,11 @@
 """The four token ids that mean the same in every vocabulary."""
 
-from collections.abc import Sequence
 from typing import Final
 
 PAD: Final = 0
 """Fills a batch beyond the end of a row."""
 UNKNOWN: Final = 1
-"""Stands for what the vocabulary lacks."""
+"""What the vocabulary lacks."""
 START: Final = 2
 """What a decoder is given first."""
 END: Final = 3
@@ -16,8 +15,3 @@ SPECIAL_LABELS: Final = ("<pad>", "<unk>", "<s>", "</s>")
 """Their names, in the order of the ids."""
 UNKNOWN_SURFACE: Final = "\N{DOUBLE QUESTION MARK}"
 """How UNKNOWN reads in decoded text."""
-
-
-def framed(tokens: Sequence[int]) -> list[int]:
-    """The tokens of a sentence with END behind them, as an encoder reads it and a decoder should answer."""
-    return [*tokens, END]

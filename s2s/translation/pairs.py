@@ -104,8 +104,6 @@ def _write(
             else:
                 sources.append(source_tokens)
                 targets.append(target_tokens)
-        sources.finish()
-        targets.finish()
     if not read:
         raise DataError(f"{pairs.description}: there are no pairs; check the files that the recipe names")
     if dropped.total() == read:
