@@ -32,7 +32,7 @@ def splits() -> dict[str, list[Pair]]:
     """What is shipped, read as a recipe reads it."""
     read = {}
     for split in load_manifest(FOLDER.name).split_names:
-        files = split_files(f"{FOLDER.name}/{split}").files
+        files = split_files(f"{FOLDER.name}/{split}")
         read[split] = list(zip(lines(files["en"]), lines(files["ko"]), strict=True))
     return read
 

@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -86,12 +86,6 @@ class Manifest(BaseModel):
                 yield content
 
 
-class SplitFiles(NamedTuple):
-    """The plain UTF-8 text file of each language of a split, aligned by line."""
-
-    files: dict[str, Path]
-
-
 def manifests_folder() -> Path:
     """The folder that holds one folder with a `corpus.toml` for each corpus."""
     return shipped("corpora")
@@ -146,8 +140,8 @@ def fetch(name: str, root: Path | None = None) -> Path:
     return place
 
 
-def split_files(name_and_split: str, root: Path | None = None) -> SplitFiles:
-    """The files of a split such as `multi30k/train`, one for each language.
+def split_files(name_and_split: str, root: Path | None = None) -> dict[str, Path]:
+    """The plain text file of each language of a split such as `multi30k/train`, aligned by line.
 
     A split that is a table, or part of one, is first laid out as plain files in the cache, once per content.
     Raises CorpusError for an unknown corpus or split, and for files that are not on this machine or not of their size.
@@ -161,9 +155,9 @@ def split_files(name_and_split: str, root: Path | None = None) -> SplitFiles:
         raise CorpusError(f"{fault}; there are: {listed}")
     content = manifest.splits.get(split)
     if isinstance(content, dict):
-        return SplitFiles({language: _present(name, manifest, file, root) for language, file in content.items()})
+        return {language: _present(name, manifest, file, root) for language, file in content.items()}
     laid_out = _laid_out(name, manifest, split, root)
-    return SplitFiles({language: laid_out / f"{split}.{language}" for language in manifest.languages})
+    return {language: laid_out / f"{split}.{language}" for language in manifest.languages}
 
 
 def checksums(name: str, root: Path | None = None) -> dict[str, str]:

@@ -25,7 +25,8 @@ from s2s.nn.recurrent import State
 from s2s.run import RunFolder
 from s2s.text.source import Part, sizes, split_of
 from s2s.text.special import START
-from s2s.text.tokenizer import ListTokenizer, Tokenizer, listed, load_tokenizers, save_tokenizers, train_tokenizer
+from s2s.text.tokenizer import Tokenizer, listed, load_tokenizers, save_tokenizers, train_tokenizer
+from s2s.text.wordlist import ListTokenizer
 from s2s.training.task import Task
 
 log = logging.getLogger("s2s")

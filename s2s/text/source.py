@@ -1,4 +1,4 @@
-"""An input that a recipe names, found: it can be read again and again, and its content has a hash."""
+"""Inputs that a recipe names, found: each can be read again and again, and has a hash of its content."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ class Source(NamedTuple, Generic[Content]):
 
 
 def find_each(named: Mapping[str, Any], find: Callable[[Any], Source[Content]]) -> dict[str, Source[Content]]:
-    """The sources that are named under [data], by key; an error says which key named what is not there."""
+    """Sources named under [data], by key; an error begins with the key."""
     found = {}
     for key, name in named.items():
         if name is not None:
@@ -34,24 +34,24 @@ def find_each(named: Mapping[str, Any], find: Callable[[Any], Source[Content]]) 
 
 
 def only_file(split: str, corpora: Path | None, what: str) -> Path:
-    """The file of a corpus's split that has but one; DataError, which says what is wanted, for another."""
-    files = split_files(split, corpora).files
+    """The file of a corpus's split with a single one; DataError, which says that one `what` is needed, for others."""
+    files = split_files(split, corpora)
     if len(files) != 1:
         raise DataError(f"{split}: is not one {what}, it has {', '.join(sorted(files)) or 'no files'}")
     return next(iter(files.values()))
 
 
 class Part(NamedTuple):
-    """What a run is scored on."""
+    """Data to score a run on."""
 
     name: str
     source: Source[Any]
     references: Sequence[str] = ()
-    """of translations, which only compare where these are the same"""
+    """of translations, whose scores are comparable only with the same ones"""
 
 
 def split_of(data: Any, on: str, instead: str) -> Any:
-    """What `--on` names: train, validation or test of a recipe's data, or CORPUS/SPLIT."""
+    """Split that `--on` names: train, validation or test of a recipe's data, or CORPUS/SPLIT."""
     if "/" in on:
         return on
     if on not in ("train", "validation", "test"):
@@ -63,7 +63,7 @@ def split_of(data: Any, on: str, instead: str) -> Any:
 
 
 def sizes(sources: Mapping[str, Source[Iterator[Content]]], unit: str, size: Callable[[Content], int]) -> Iterator[str]:
-    """How much each source holds, in a line; all of it is read."""
+    """A line for each source with its size, for which all of it is read."""
     for key, source in sources.items():
         bar = tqdm(source.read(), desc=f"data.{key}", unit=" lines", disable=None, leave=False)
         yield f"data.{key}: {source.description}, {sum(map(size, bar)):,} {unit}"

@@ -1,4 +1,4 @@
-"""Subword tokens by SentencePiece, which `s2s train` trains itself."""
+"""Subword tokens by SentencePiece, trained by `s2s train`."""
 
 import hashlib
 import io
@@ -15,31 +15,31 @@ import sentencepiece
 from tqdm import tqdm
 
 from s2s.errors import DataError, RecipeError
-from s2s.text.sampling import MergeSampler, Sampler, UnigramSampler
+from s2s.text.sampling import MergeSampler, UnigramSampler
 from s2s.text.special import END, PAD, START, UNKNOWN
 
 _BYTE_PIECES = 256
 _SMALLEST_BYTE_VOCABULARY = 600
 _MANY_CHARACTERS = 1000
-_USUAL_COVERAGE = 0.9995  # what SentencePiece advises for Chinese and Japanese
-_LEAST_COVERAGE = 0.98  # what it accepts
+_USUAL_COVERAGE = 0.9995  # advised by SentencePiece for Chinese and Japanese
+_LEAST_COVERAGE = 0.98  # the least that it accepts
 _TRAINING_CHARACTERS = 10_000_000  # training holds some 25 bytes for each
 _TRAINING_CHARACTERS_OF_A_LINE = 1000  # SentencePiece leaves out lines of more than 4,192 bytes
 _TRAINING_THREADS = 2  # a fixed number: sums of floats depend on how they are shared out
-_LOW_LINE = "\u2581"
+_WORD_START = "\u2581"
 
 _log = logging.getLogger("s2s")
 
 
 class SubwordTokenizer:
-    """A SentencePiece model, unigram (Kudo 2018) or BPE (Sennrich et al. 2016).
+    """SentencePiece model, unigram (Kudo 2018) or BPE (Sennrich et al. 2016).
 
-    It normalises by `nmt_nfkc`: NFKC, control characters and zero-width marks dropped or turned to spaces, white
+    Text is normalised by `nmt_nfkc`: NFKC, control characters and zero-width marks dropped or turned to spaces, white
     space collapsed. With byte fallback a character that is no piece is spelled as its UTF-8 bytes.
     """
 
     def __init__(self, model: bytes) -> None:
-        """Reads a serialized model; ValueError when it is none, or has other special ids than s2s."""
+        """ValueError for bytes that are no serialized model, or one with other special ids than s2s."""
         if not model:
             raise ValueError("it is empty")
         self._model = model
@@ -47,13 +47,11 @@ class SubwordTokenizer:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         except RuntimeError as error:
             raise ValueError("it is no SentencePiece model") from error
-        self._pieces: dict[int, str] = {}
         processor = self._processor
         found = processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id()
-        if found != (PAD, UNKNOWN, START, END):
-            raise ValueError(
-                f"its ids of padding, unknown, start and end are {found}, not {(PAD, UNKNOWN, START, END)}"
-            )
+        expected = PAD, UNKNOWN, START, END
+        if found != expected:
+            raise ValueError(f"its ids of padding, unknown, start and end are {found}, not {expected}")
 
     @classmethod
     def train(
@@ -61,15 +59,15 @@ class SubwordTokenizer:
     ) -> Self:
         """Learns pieces from lines, which are read once and streamed.
 
-        A vocabulary that the text cannot fill is made smaller, with a warning. DataError when the lines hold no text,
-        RecipeError when the vocabulary is too small for the characters.
+        A vocabulary that the text cannot fill is made smaller, with a warning. DataError for lines without text,
+        RecipeError for a vocabulary that is too small for the characters.
         """
         if byte_fallback and vocabulary_size < _SMALLEST_BYTE_VOCABULARY:
             _log.warning(
-                "tokenizer.byte_fallback: its %d byte pieces need a vocabulary_size of at least %d (given %d); turned"
-                " off, so characters that training never saw will be unknown",
-                _BYTE_PIECES, _SMALLEST_BYTE_VOCABULARY, vocabulary_size,
-            )  # fmt: skip
+                f"tokenizer.byte_fallback: its {_BYTE_PIECES} byte pieces need a vocabulary_size of at least"
+                f" {_SMALLEST_BYTE_VOCABULARY} (given {vocabulary_size}); turned off, so characters that training never"
+                " saw will be unknown"
+            )
             byte_fallback = False
         text, complete = _training_text(lines)
         if not text:
@@ -78,9 +76,9 @@ class SubwordTokenizer:
         trained = cls(_train(text, model, vocabulary_size, byte_fallback, coverage))
         if trained.vocabulary_size < vocabulary_size:
             _log.warning(
-                "tokenizer.vocabulary_size: the training text has pieces for %s entries only, not for %s; %s are used",
-                f"{trained.vocabulary_size:,}", f"{vocabulary_size:,}", f"{trained.vocabulary_size:,}",
-            )  # fmt: skip
+                f"tokenizer.vocabulary_size: the training text gives {trained.vocabulary_size:,} pieces only, not"
+                f" {vocabulary_size:,}; these are used"
+            )
         return trained
 
     @property
@@ -94,40 +92,37 @@ class SubwordTokenizer:
         return hashlib.sha256(self._model).hexdigest()
 
     def encode(self, line: str) -> list[int]:
-        """The best segmentation of a line."""
+        """Ids of the best segmentation of a line."""
         return list(self._processor.encode(line))
 
     def encode_sampled(self, lines: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
-        """Drawn segmentations: unigram smoothed by `alpha` (Kudo 2018), or BPE with dropout `alpha` (Provilkov 2020).
+        """Sampled segmentations: unigram smoothed by `alpha` (Kudo 2018), or BPE-dropout `alpha` (Provilkov 2020).
 
-        The same arguments give the same tokens, whatever was drawn before; `alpha` 0 is `encode`.
+        The same arguments give the same tokens, whatever was sampled before; `alpha` 0 is `encode`.
         """
         if alpha == 0:
             return [self.encode(line) for line in lines]
         generator = Random(seed)
-        return [self._draw(line, alpha, generator) for line in lines]
+        return [self._sampled(line, alpha, generator) for line in lines]
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of some pieces; bytes that are no UTF-8 become U+FFFD, and line breaks spelled in bytes spaces."""
+        """Text of some pieces; bytes that are no UTF-8 become U+FFFD, and line breaks spelled in bytes spaces."""
         text = str(self._processor.decode([int(token) for token in tokens if token not in (PAD, START, END)]))
         return text.replace("\n", " ").replace("\r", " ").strip(" ")
 
     def token(self, token: int) -> str:
-        """The piece, with a low line (U+2581) where a word begins."""
-        piece = self._pieces.get(token)
-        if piece is None:
-            piece = self._pieces[token] = str(self._processor.id_to_piece(int(token)))
-        return piece
+        """The piece, with U+2581 where a word begins."""
+        return str(self._processor.id_to_piece(int(token)))
 
     def normalize(self, line: str) -> str:
         """The line after `nmt_nfkc` and with white space collapsed."""
-        return str(self._processor.normalize(line)).replace(_LOW_LINE, " ").strip(" ")
+        return str(self._processor.normalize(line)).replace(_WORD_START, " ").strip(" ")
 
     def serialize(self) -> bytes:
         """The SentencePiece model, as its own tools read it."""
         return self._model
 
-    def _draw(self, line: str, alpha: float, generator: Random) -> list[int]:
+    def _sampled(self, line: str, alpha: float, generator: Random) -> list[int]:
         tokens: list[int] = []
         for known, unknown in self._units.findall(str(self._processor.normalize(line))):
             if known:
@@ -146,31 +141,30 @@ class SubwordTokenizer:
 
     @cached_property
     def _scores(self) -> dict[str, float]:
-        """The score of each piece that can be met in text."""
+        """Scores of the pieces that occur in text."""
         model = self._processor
         hidden = (model.is_control, model.is_unknown, model.is_byte, model.is_unused)
-        return {
-            piece: model.get_score(token) for piece, token in self._ids.items() if not any(is_(token) for is_ in hidden)
-        }
+        shown = {piece: token for piece, token in self._ids.items() if not any(is_(token) for is_ in hidden)}
+        return {piece: model.get_score(token) for piece, token in shown.items()}
 
     @cached_property
-    def _sampler(self) -> Sampler:
+    def _sampler(self) -> MergeSampler | UnigramSampler:
         ranks = sorted(-score for score in self._scores.values())
         merges = ranks == list(range(len(ranks)))  # BPE scores its pieces 0, -1, -2 ...; log-probabilities never are
         return MergeSampler(self._scores) if merges else UnigramSampler(self._scores)
 
     @cached_property
     def _units(self) -> re.Pattern[str]:
-        """Finds a word with the low line before it, or a run of characters that are no pieces."""
-        known = "".join(re.escape(piece) for piece in self._scores if len(piece) == 1 and piece != _LOW_LINE)
-        return re.compile(f"({_LOW_LINE}[{known}]*|[{known}]+)|([^{known}{_LOW_LINE}]+)")
+        """Pattern of a word with U+2581 before it, or of a run of characters that are no pieces."""
+        known = "".join(re.escape(piece) for piece in self._scores if len(piece) == 1 and piece != _WORD_START)
+        return re.compile(f"({_WORD_START}[{known}]*|[{known}]+)|([^{known}{_WORD_START}]+)")
 
 
 def _training_text(lines: Iterable[str]) -> tuple[list[str], bool]:
-    """The lines to learn from, and whether they are all; of a long text a part, spread evenly over it.
+    """Lines to learn from, and whether they are all; of a long text a part, spread evenly over it.
 
-    A line is kept or not by a multiplicative hash of its number, so that source and target lines, which alternate,
-    are kept alike. SentencePiece could draw them, but its draws differ from process to process.
+    A multiplicative hash of its number decides whether a line is kept, so that source and target lines, which
+    alternate, are kept alike. SentencePiece could sample them, but its samples differ from process to process.
     """
     kept: list[tuple[int, str]] = []
     limit, characters = 2**32, 0
@@ -188,9 +182,9 @@ def _training_text(lines: Iterable[str]) -> tuple[list[str], bool]:
 
 
 def _character_coverage(lines: list[str], complete: bool, vocabulary_size: int, byte_fallback: bool) -> float:
-    """The share of the text whose characters become pieces of their own; the rest are bytes, or unknown.
+    """Share of the text whose characters become pieces of their own; the rest are bytes, or unknown.
 
-    All of them, as a rule. A long text names many characters once, in typing errors and quotations, and so does one
+    All of it, as a rule. A long text names many characters once, in typing errors and quotations, and so does one
     in Chinese or Japanese; and with bytes to fall back on, single characters should take at most half of the pieces.
     """
     usual = 1.0 if complete else _USUAL_COVERAGE
@@ -198,7 +192,7 @@ def _character_coverage(lines: list[str], complete: bool, vocabulary_size: int, 
         return usual
     counts: Counter[str] = Counter()
     for line in lines:
-        counts.update(_LOW_LINE + _LOW_LINE.join(unicodedata.normalize("NFKC", line).split()))
+        counts.update(_WORD_START + _WORD_START.join(unicodedata.normalize("NFKC", line).split()))
     if len(counts) > _MANY_CHARACTERS:
         usual = _USUAL_COVERAGE
     room = (vocabulary_size - _BYTE_PIECES) // 2
@@ -239,12 +233,10 @@ def _train(
 def _training_error(message: str, vocabulary_size: int, byte_fallback: bool) -> DataError | RecipeError:
     needed = re.search(r"smaller than required_chars\D+\d+ vs (\d+)", message)
     if needed:
-        hint = (
-            "" if byte_fallback else f", or set tokenizer.byte_fallback = true and at least {_SMALLEST_BYTE_VOCABULARY}"
-        )
+        or_bytes = f", or set tokenizer.byte_fallback = true and at least {_SMALLEST_BYTE_VOCABULARY}"
         return RecipeError(
-            f"tokenizer.vocabulary_size: {vocabulary_size:,} entries cannot hold the characters of the training text,"
-            f" which need {int(needed[1]):,}; choose {2 * int(needed[1]):,} or more{hint}"
+            f"tokenizer.vocabulary_size: {vocabulary_size:,} pieces cannot hold the characters of the training text,"
+            f" which need {int(needed[1]):,}; choose {2 * int(needed[1]):,} or more{'' if byte_fallback else or_bytes}"
         )
     if "sentences_.empty()" in message or "all_chars_count" in message:
         return DataError("tokenizer: the training text is empty; check the files that data.train names")

@@ -1,4 +1,4 @@
-"""Vocabularies that are plain lists: words split at white space, and characters."""
+"""Tokenizers whose vocabulary is a plain list: words split at white space, and characters."""
 
 import hashlib
 import json
@@ -15,24 +15,25 @@ from s2s.text.special import END, PAD, SPECIAL_LABELS, START, UNKNOWN, UNKNOWN_S
 
 
 class ListTokenizer:
-    """Entries in a list, most frequent first, after the four special ids.
+    """Tokenizer with a list of units, most frequent first, after the four special ids.
 
-    A `closed` one has its entries alone, from id 0 on, in an order that somebody chose.
+    A closed vocabulary has no special ids; ids start at 0 in the given order.
     """
 
     kind: ClassVar[str]
 
-    def __init__(self, entries: Sequence[str], *, closed: bool = False) -> None:
-        """Takes the entries that ids stand for; ValueError when one is repeated or is no unit of this tokenizer."""
+    def __init__(self, vocabulary: Sequence[str], *, closed: bool = False) -> None:
+        """ValueError when a unit of the vocabulary is repeated, or is no unit of this tokenizer."""
         self.closed = closed
-        self._entries = list(entries)
-        self._specials = () if closed else SPECIAL_LABELS
-        self._ids = {entry: token for token, entry in enumerate(self._entries, start=len(self._specials))}
-        if len(self._ids) != len(self._entries):
-            raise ValueError("it lists an entry twice")
-        wrong = [entry for entry in self._entries if self.units(entry) != [entry]]
+        specials = () if closed else SPECIAL_LABELS
+        self._listed = list(vocabulary)
+        self._labels: list[str] = [*specials, *vocabulary]
+        self._ids = {unit: token for token, unit in enumerate(vocabulary, start=len(specials))}
+        if len(self._ids) != len(vocabulary):
+            raise ValueError("its vocabulary lists a unit twice")
+        wrong = [unit for unit in vocabulary if self.units(unit) != [unit]]
         if wrong:
-            raise ValueError(f"its entry {wrong[0]!r} is not one of {self.kind}")
+            raise ValueError(f"{wrong[0]!r} in its vocabulary is not one of {self.kind}")
 
     @classmethod
     def train(cls, lines: Iterable[str], *, vocabulary_size: int, minimum_count: int) -> Self:
@@ -53,18 +54,18 @@ class ListTokenizer:
 
     @staticmethod
     def units(line: str) -> list[str]:
-        """The line in the pieces that may become entries."""
+        """Units that a line is split into."""
         raise NotImplementedError
 
     @staticmethod
     def join(units: Iterable[str]) -> str:
-        """A line of units: undoes `units`."""
+        """Line of some units, the inverse of `units`."""
         raise NotImplementedError
 
     @property
     def vocabulary_size(self) -> int:
-        """V: the entries, and the four special ids unless it is closed."""
-        return len(self._entries) + len(self._specials)
+        """V: the units, and the four special ids unless it is closed."""
+        return len(self._labels)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -73,17 +74,13 @@ class ListTokenizer:
 
     def encode(self, line: str) -> list[int]:
         """Ids of the units of a line; DataError names one that a closed vocabulary lacks."""
-        if not self.closed:
-            return [self._ids.get(unit, UNKNOWN) for unit in self.units(line)]
-        lacking = self.lacking(line)
-        if lacking:
-            raise DataError(
-                f"tokenizer.symbols: {lacking[0]!r} stands in the text, but not among them ({', '.join(self._entries)})"
-            )
-        return [self._ids[unit] for unit in self.units(line)]
+        if self.closed and (lacking := self.lacking(line)):
+            symbols = ", ".join(self._listed)
+            raise DataError(f"the text contains {lacking[0]!r}, which is not in tokenizer.symbols ({symbols})")
+        return [self._ids.get(unit, UNKNOWN) for unit in self.units(line)]
 
     def lacking(self, line: str) -> list[str]:
-        """The units of a line that the vocabulary lacks, each once."""
+        """Units of a line that the vocabulary lacks, each once."""
         return list(dict.fromkeys(unit for unit in self.units(line) if unit not in self._ids))
 
     def encode_sampled(self, lines: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
@@ -91,28 +88,25 @@ class ListTokenizer:
         return [self.encode(line) for line in lines]
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The units of some ids, joined."""
+        """Line of the units of some ids."""
         if self.closed:
-            return self.join(self.token(int(token)) for token in tokens)
-        shown = (int(token) for token in tokens if token not in (PAD, START, END))
+            return self.join(self.token(token) for token in tokens)
+        shown = (token for token in tokens if token not in (PAD, START, END))
         return self.join(UNKNOWN_SURFACE if token == UNKNOWN else self.token(token) for token in shown)
 
     def token(self, token: int) -> str:
         """The unit itself, or the name of a special id; IndexError beyond the vocabulary."""
         if not 0 <= token < self.vocabulary_size:
             raise IndexError(f"token {token} is not in a vocabulary of {self.vocabulary_size}")
-        specials = len(self._specials)
-        return self._specials[token] if token < specials else self._entries[token - specials]
+        return self._labels[token]
 
     def normalize(self, line: str) -> str:
         """The line, joined again from its units."""
         return self.join(self.units(line))
 
     def serialize(self) -> bytes:
-        """UTF-8 JSON that says its kind and lists the entries in the order of their ids."""
-        content: dict[str, object] = {"kind": self.kind, "entries": self._entries}
-        if self.closed:
-            content["closed"] = True
+        """UTF-8 JSON with the kind and the units in the order of their ids."""
+        content = {"kind": self.kind, "entries": self._listed, **({"closed": True} if self.closed else {})}
         return (json.dumps(content, ensure_ascii=False, indent=0) + "\n").encode()
 
 
@@ -123,19 +117,17 @@ class WordTokenizer(ListTokenizer):
 
     @staticmethod
     def units(line: str) -> list[str]:
-        """The words of a line."""
         return line.split()
 
     @staticmethod
     def join(units: Iterable[str]) -> str:
-        """Words with one space between them."""
         return " ".join(units)
 
 
 class PunctuationTokenizer(WordTokenizer):
-    """Words and marks of punctuation: no space stands before a closing mark, and none after an opening one.
+    """Words and punctuation marks, joined without a space before a closing mark and after an opening one.
 
-    Straight quotation marks and slashes, which can be either, stand with spaces on both sides.
+    Straight quotation marks and slashes, which can be either, have spaces on both sides.
     """
 
     kind = "words and punctuation"
@@ -144,12 +136,10 @@ class PunctuationTokenizer(WordTokenizer):
 
     @staticmethod
     def units(line: str) -> list[str]:
-        """The words and marks of a line."""
         return PunctuationTokenizer._UNIT.findall(line)
 
     @staticmethod
     def join(units: Iterable[str]) -> str:
-        """Units with a space between them, but not before a closing mark or after an opening one."""
         text, opened = "", True
         for unit in units:
             text += unit if opened or unit in PunctuationTokenizer._CLOSING else f" {unit}"
@@ -164,17 +154,15 @@ class CharacterTokenizer(ListTokenizer):
 
     @staticmethod
     def units(line: str) -> list[str]:
-        """The characters of a line."""
         return list(line)
 
     @staticmethod
     def join(units: Iterable[str]) -> str:
-        """Characters with nothing between them."""
         return "".join(units)
 
 
-def read_entries(content: bytes) -> ListTokenizer:
-    """The tokenizer of a JSON that `serialize` made; ValueError says what is wrong with another."""
+def read_wordlist(content: bytes) -> ListTokenizer:
+    """Tokenizer of the JSON of `serialize`; ValueError says what is wrong with other content."""
     read = json.loads(content)
     if not isinstance(read, dict) or set(read) - {"closed"} != {"kind", "entries"}:
         raise ValueError('it is no JSON object of "kind" and "entries"')

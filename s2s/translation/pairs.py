@@ -30,7 +30,7 @@ def open_split(split: Split, *, source: str, target: str, corpora: Path | None) 
         return Source(lambda: iter(pairs), _hash(repr(pairs)), "the pairs in the recipe")
     files: PairFiles
     if isinstance(split, str):
-        found = split_files(split, corpora).files
+        found = split_files(split, corpora)
         for language in (source, target):
             if language not in found:
                 raise DataError(f"{split}: has no language {language!r}; it has {', '.join(sorted(found))}")

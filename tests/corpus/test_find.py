@@ -52,7 +52,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def contents(name_and_split: str) -> dict[str, str]:
-    return {language: path.read_text(encoding="utf-8") for language, path in split_files(name_and_split).files.items()}
+    return {language: path.read_text(encoding="utf-8") for language, path in split_files(name_and_split).items()}
 
 
 def built(world: World) -> list[str]:
@@ -189,7 +189,7 @@ def test_an_unknown_split_lists_those_there_are(world: World) -> None:
 def test_aligned_files_are_used_in_place(world: World) -> None:
     world.describe("aligned", HEAD + ALIGNED, {"train.en": b"a\n", "train.ko": b"b\n"})
     place = world.files / "aligned"
-    assert split_files("aligned/train").files == {"en": place / "train.en", "ko": place / "train.ko"}
+    assert split_files("aligned/train") == {"en": place / "train.en", "ko": place / "train.ko"}
     assert not world.cache.exists()
 
 
@@ -230,12 +230,12 @@ def test_a_broken_row_is_named_and_nothing_is_left(world: World, content: bytes,
 
 def test_a_split_is_laid_out_once_for_each_content(world: World) -> None:
     world.describe("table", HEAD + TABLE, {"train.tsv": b"a\tb\tc\n"})
-    first = split_files("table/train").files["en"]
+    first = split_files("table/train")["en"]
     written = first.stat().st_mtime_ns
-    assert split_files("table/train").files["en"] == first
+    assert split_files("table/train")["en"] == first
     assert first.stat().st_mtime_ns == written
     world.describe("table", HEAD + TABLE, {"train.tsv": b"a\tb\td\n"})
-    second = split_files("table/train").files["en"]
+    second = split_files("table/train")["en"]
     assert second != first
     assert (first.read_bytes(), second.read_bytes()) == (b"c\n", b"d\n")
     assert built(world) == sorted([first.parent.name, second.parent.name])
@@ -302,7 +302,7 @@ def test_fetching_what_ships_with_s2s_says_where_it_lies(world: World) -> None:
     world.describe("own", HEAD + 'shipped = ["train.en", "train.ko"]\n' + ALIGNED)
     place = world.manifests / "own"
     assert corpora.fetch("own") == place
-    assert split_files("own/train").files == {"en": place / "train.en", "ko": place / "train.ko"}
+    assert split_files("own/train") == {"en": place / "train.en", "ko": place / "train.ko"}
 
 
 def test_checksums_are_those_of_the_files_that_are_there(world: World) -> None:

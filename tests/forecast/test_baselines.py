@@ -46,7 +46,7 @@ def test_an_autoregression_finds_its_own_recurrence_and_feeds_back() -> None:
     ],
 )
 def test_published_figures(name: str, column: str, time: str, naive: float, order: int, best: float) -> None:
-    (path,) = split_files(f"{name}/all").files.values()
+    (path,) = split_files(f"{name}/all").values()
     series = read_table(path, [column], time=time).columns[column]
     test = int(0.8 * len(series))
     origins = np.arange(test, len(series))

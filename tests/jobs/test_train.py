@@ -128,6 +128,6 @@ def test_scores_of_earlier_weights_are_replaced(run: RunFolder) -> None:
 
 def test_a_vocabulary_that_does_not_fit_is_a_recipe_error_and_leaves_nothing(tmp_path: Path) -> None:
     recipe = recipe_with("tokenizer.kind=subword", "tokenizer.vocabulary_size=9")
-    with pytest.raises(RecipeError, match=r"tokenizer\.vocabulary_size: 9 entries cannot hold the characters"):
+    with pytest.raises(RecipeError, match=r"tokenizer\.vocabulary_size: 9 pieces cannot hold the characters"):
         train(recipe, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()

@@ -138,7 +138,7 @@ def test_nt_asgd_averages_once_validation_stalls(tmp_path: Path) -> None:
             "has 1 token, and nothing follows it|text is empty|cannot be held out",
         ),
         (["data.train={text='x'}"], DataError, "has 1 character, of which 10% cannot be held out for validation"),
-        (["tokenizer.symbols=['a','b']"], DataError, "tokenizer.symbols: 't' stands in the text"),
+        (["tokenizer.symbols=['a','b']"], DataError, "the text contains 't', which is not in tokenizer.symbols"),
         (["data.train=nowhere.txt"], DataError, r"data.train: .*nowhere.txt: cannot be read|no such file"),
         (["training.accumulate=1000"], TrainingError, "training.accumulate: 1000 batches make a step"),
     ],

@@ -50,7 +50,7 @@ def test_a_closed_list_has_its_symbols_alone_and_names_another(tmp_path: Path) -
     assert encode(["hi!"], closed, tmp_path).tokens.tolist() == [1, 2, 0]
     assert closed.vocabulary_size == 3
     assert closed.decode([1, 2, 0]) == "hi!"
-    with pytest.raises(DataError, match=r"tokenizer.symbols: '\?' stands in the text, but not among them \(!, h, i\)"):
+    with pytest.raises(DataError, match=r"the text contains '\?', which is not in tokenizer.symbols \(!, h, i\)"):
         encode(["hi?"], closed, tmp_path)
 
 

@@ -19,7 +19,7 @@ def sampler(
     return BatchSampler(source, target, batch_tokens=batch_tokens, seed=seed, pool_sentences=pool_sentences)
 
 
-def drawn_lengths(count: int) -> list[tuple[int, int]]:
+def random_lengths(count: int) -> list[tuple[int, int]]:
     generator = np.random.default_rng(3)
     source = generator.integers(3, 40, count)
     return list(zip(source.tolist(), (source + generator.integers(0, 9, count)).tolist(), strict=True))
@@ -38,7 +38,7 @@ def test_each_index_comes_once_and_batches_keep_the_limit(
 
 
 def test_the_same_seed_and_epoch_give_the_same_batches_and_others_do_not() -> None:
-    lengths = drawn_lengths(300)
+    lengths = random_lengths(300)
 
     def order(seed: int, epoch: int) -> list[list[int]]:
         return [batch.tolist() for batch in sampler(lengths, seed=seed).epoch(epoch)]
@@ -50,14 +50,14 @@ def test_the_same_seed_and_epoch_give_the_same_batches_and_others_do_not() -> No
 
 
 def test_batches_are_shuffled_over_the_epoch() -> None:
-    lengths = drawn_lengths(2000)
+    lengths = random_lengths(2000)
     means = [np.mean([lengths[index][0] for index in batch]) for batch in sampler(lengths, 400).epoch(0)]
     neighbours = np.corrcoef(means[:-1], means[1:])[0, 1]
     assert abs(neighbours) < 0.3
 
 
 def test_full_batches_have_a_multiple_of_rows_and_little_padding() -> None:
-    lengths = drawn_lengths(4000)
+    lengths = random_lengths(4000)
     planned = sampler(lengths, 1600, pool_sentences=4000)
     batches = planned.epoch(0)
     assert sum(len(batch) > ROWS and len(batch) % ROWS > 0 for batch in batches) <= 1
@@ -67,7 +67,7 @@ def test_full_batches_have_a_multiple_of_rows_and_little_padding() -> None:
 
 
 def test_padding_share_is_the_share_of_pad_in_the_tensors() -> None:
-    lengths = drawn_lengths(100)
+    lengths = random_lengths(100)
     planned = sampler(lengths, 200)
     padding = positions = 0
     for indices in planned.epoch(2):

@@ -1,4 +1,4 @@
-"""Laws of drawn segmentations."""
+"""Laws of sampled segmentations."""
 
 import itertools
 import math
@@ -28,7 +28,7 @@ def segmentations(unit: str) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0])
-def test_unigram_draws_each_segmentation_with_its_smoothed_probability(alpha: float) -> None:
+def test_unigram_samples_each_segmentation_with_its_smoothed_probability(alpha: float) -> None:
     sampler, generator, draws = UnigramSampler(SCORES), Random(1), 20_000
     found = Counter(tuple(sampler.sample("abcab", alpha, generator)) for _ in range(draws))
     weights = {way: math.exp(alpha * sum(SCORES[piece] for piece in way)) for way in segmentations("abcab")}
@@ -42,18 +42,18 @@ def test_unigram_draws_each_segmentation_with_its_smoothed_probability(alpha: fl
 @settings(deadline=None)
 @given(UNITS)
 def test_unigram_with_a_great_alpha_is_the_best_segmentation(unit: str) -> None:
-    drawn = UnigramSampler(SCORES).sample(unit, 1e4, Random(0))
+    sampled = UnigramSampler(SCORES).sample(unit, 1e4, Random(0))
     best = max(sum(SCORES[piece] for piece in way) for way in segmentations(unit))
-    assert sum(SCORES[piece] for piece in drawn) == pytest.approx(best)
+    assert sum(SCORES[piece] for piece in sampled) == pytest.approx(best)
 
 
 @settings(deadline=None)
 @given(UNITS, st.floats(0, 1), st.integers(0, 2**32))
 def test_both_spell_the_unit_in_pieces(unit: str, alpha: float, seed: int) -> None:
     for sampler in (UnigramSampler(SCORES), MergeSampler(SCORES)):
-        drawn = sampler.sample(unit, alpha, Random(seed))
-        assert "".join(drawn) == unit
-        assert set(drawn) <= set(SCORES)
+        sampled = sampler.sample(unit, alpha, Random(seed))
+        assert "".join(sampled) == unit
+        assert set(sampled) <= set(SCORES)
 
 
 def test_merges_are_done_by_score_and_then_from_the_left() -> None:

@@ -1,4 +1,4 @@
-"""SentencePiece tokenizers: training at its limits, and drawn segmentations."""
+"""SentencePiece tokenizers: training at its limits, and sampled segmentations."""
 
 import io
 import subprocess
@@ -26,7 +26,7 @@ def tokenizer(request: pytest.FixtureRequest) -> SubwordTokenizer:
     return SubwordTokenizer.train(LINES, model=request.param, vocabulary_size=600, byte_fallback=False)
 
 
-def test_the_same_seed_draws_the_same_whatever_was_drawn_before(tokenizer: SubwordTokenizer) -> None:
+def test_the_same_seed_samples_the_same_whatever_was_sampled_before(tokenizer: SubwordTokenizer) -> None:
     first = tokenizer.encode_sampled(LINES[:50], 0.3, seed=5)
     other = tokenizer.encode_sampled(LINES[:50], 0.3, seed=6)
     assert tokenizer.encode_sampled(LINES[:50], 0.3, seed=5) == first
@@ -34,25 +34,25 @@ def test_the_same_seed_draws_the_same_whatever_was_drawn_before(tokenizer: Subwo
     assert first != [tokenizer.encode(line) for line in LINES[:50]]
 
 
-def test_drawn_tokens_spell_the_line(tokenizer: SubwordTokenizer) -> None:
-    for line, drawn in zip(LINES[:200], tokenizer.encode_sampled(LINES[:200], 0.3, seed=1), strict=True):
-        assert tokenizer.decode(drawn) == line
+def test_sampled_tokens_spell_the_line(tokenizer: SubwordTokenizer) -> None:
+    for line, sampled in zip(LINES[:200], tokenizer.encode_sampled(LINES[:200], 0.3, seed=1), strict=True):
+        assert tokenizer.decode(sampled) == line
 
 
-def test_alpha_zero_draws_nothing(tokenizer: SubwordTokenizer) -> None:
+def test_alpha_zero_samples_nothing(tokenizer: SubwordTokenizer) -> None:
     assert tokenizer.encode_sampled(LINES[:20], 0.0, seed=1) == [tokenizer.encode(line) for line in LINES[:20]]
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("byte_fallback", [True, False])
-def test_without_randomness_the_drawing_agrees_with_sentencepiece(model: str, byte_fallback: bool) -> None:
+def test_without_randomness_sampling_agrees_with_sentencepiece(model: str, byte_fallback: bool) -> None:
     tokenizer = SubwordTokenizer.train(LINES, model=model, vocabulary_size=600, byte_fallback=byte_fallback)
     greedy = 1e4 if model == "unigram" else 0.0
     for line in [*LINES[:200], "", "  \t ", "日本 a 語b", "zzzz qq😀x", "\u0301", "a\x00b"]:
-        assert tokenizer._draw(line, greedy, Random(0)) == tokenizer.encode(line)
+        assert tokenizer._sampled(line, greedy, Random(0)) == tokenizer.encode(line)
 
 
-def test_another_process_trains_and_draws_the_same() -> None:
+def test_another_process_trains_and_samples_the_same() -> None:
     lines = LINES[:400]
     program = (
         "import sys; from s2s.text.subword import SubwordTokenizer as S; lines = sys.stdin.read().split('\\n')\n"
@@ -79,13 +79,13 @@ def test_a_vocabulary_beyond_the_text_is_made_smaller_with_a_warning(
 ) -> None:
     tokenizer = SubwordTokenizer.train(LINES, model=model, vocabulary_size=30_000, byte_fallback=True)
     assert tokenizer.vocabulary_size < 30_000
-    assert f"{tokenizer.vocabulary_size:,} entries only, not for 30,000" in caplog.text
+    assert f"{tokenizer.vocabulary_size:,} pieces only, not 30,000" in caplog.text
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_vocabulary_too_small_for_the_characters_is_refused_with_the_number_needed(model: str) -> None:
     needed = 4 + len({character for line in LINES for character in line})
-    with pytest.raises(RecipeError, match=rf"tokenizer.vocabulary_size: 20 entries .* need {needed}; choose"):
+    with pytest.raises(RecipeError, match=rf"tokenizer.vocabulary_size: 20 pieces .* need {needed}; choose"):
         SubwordTokenizer.train(LINES, model=model, vocabulary_size=20, byte_fallback=False)
 
 

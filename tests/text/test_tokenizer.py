@@ -12,21 +12,10 @@ from hypothesis import strategies as st
 
 from s2s.errors import DataError, RunError
 from s2s.recipe.sections import Tokenizer as Settings
-from s2s.text.tokenizer import (
-    END,
-    PAD,
-    START,
-    UNKNOWN,
-    CharacterTokenizer,
-    SubwordTokenizer,
-    Tokenizer,
-    WordTokenizer,
-    inspect,
-    load_tokenizers,
-    save_tokenizers,
-    train_tokenizers,
-    warnings_of,
-)
+from s2s.text.special import END, PAD, START, UNKNOWN
+from s2s.text.subword import SubwordTokenizer
+from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
+from s2s.text.wordlist import CharacterTokenizer, WordTokenizer
 
 PAIRS = [
     (f"{number} {animal} schlafen {place}", f"{number} {creature} sleep {where}")
@@ -106,7 +95,7 @@ def test_any_tokens_decode_to_one_line_without_special_ids(kind: str, tokens: li
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("line", [*STRANGE, "Katzen schlafen " * 1000])
-def test_strange_lines_are_encoded_drawn_and_decoded(kind: str, line: str) -> None:
+def test_strange_lines_are_encoded_sampled_and_decoded(kind: str, line: str) -> None:
     tokenizer = ALL[kind]
     for tokens in [tokenizer.encode(line), *tokenizer.encode_sampled([line], 0.5, seed=1)]:
         assert (UNKNOWN in tokens) or tokenizer.decode(tokens) == tokenizer.normalize(line)
@@ -125,7 +114,7 @@ def test_words_and_characters_have_one_segmentation(kind: str) -> None:
     assert ALL[kind].encode_sampled(lines, 0.5, seed=1) == [ALL[kind].encode(line) for line in lines]
 
 
-def test_entries_are_ranked_by_count_and_cut() -> None:
+def test_units_are_ranked_by_count_and_cut() -> None:
     words = WordTokenizer.train(["b a a c c", "a d"], vocabulary_size=7, minimum_count=1)
     assert [words.token(token) for token in range(4, 7)] == ["a", "c", "b"]
     assert words.vocabulary_size == 7
@@ -186,9 +175,9 @@ def test_a_damaged_tokenizer_is_named(name: str, content: bytes, tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "rule"),
     [
-        ({"kind": "words", "entries": ["a", "a"]}, "it lists an entry twice"),
-        ({"kind": "words", "entries": ["a b"]}, "its entry 'a b' is not one of words"),
-        ({"kind": "characters", "entries": ["ab"]}, "its entry 'ab' is not one of characters"),
+        ({"kind": "words", "entries": ["a", "a"]}, "its vocabulary lists a unit twice"),
+        ({"kind": "words", "entries": ["a b"]}, "'a b' in its vocabulary is not one of words"),
+        ({"kind": "characters", "entries": ["ab"]}, "'ab' in its vocabulary is not one of characters"),
         ({"kind": "words", "entries": [1]}, "its entries are no list of strings"),
         ({"kind": "syllables", "entries": []}, "its kind is 'syllables', not one of words"),
         ({"kind": "words"}, "it is no JSON object of"),

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import s2s.translation.pairs
-from s2s.corpus.find import SplitFiles
 from s2s.errors import CorpusError, DataError
 from s2s.text import encoded as cache
 from s2s.text.encoded import identity_of
 from s2s.text.source import Source
-from s2s.text.tokenizer import CharacterTokenizer, Tokenizer, WordTokenizer
+from s2s.text.tokenizer import Tokenizer
+from s2s.text.wordlist import CharacterTokenizer, WordTokenizer
 from s2s.translation.pairs import EncodedPairs, encode_pairs, open_split
 from s2s.translation.recipe import FileSplit, PairSplit, TableSplit, Training, TranslationData, TranslationRecipe
 from s2s.translation.task import find
@@ -86,7 +86,7 @@ def test_a_corpus_is_read_by_its_languages(tmp_path: Path, monkeypatch: pytest.M
     files = {"de": tmp_path / "train.de", "en": tmp_path / "train.en"}
     files["de"].write_text("a b\nc\n")
     files["en"].write_text("one two\nthree\n")
-    monkeypatch.setattr(s2s.translation.pairs, "split_files", lambda name, corpora: SplitFiles(files))
+    monkeypatch.setattr(s2s.translation.pairs, "split_files", lambda name, corpora: files)
     pairs = open_split("small/train", source="de", target="en", corpora=None)
     assert tuple(pairs.read()) == FEW
     assert pairs.description == "small/train"
