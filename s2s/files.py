@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent: made beside their place, flushed to the disk, renamed; and what ships."""
+"""Files and folders that are whole or absent: made beside their place, flushed to the disk, renamed."""
 
 import os
 import shutil
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 SUFFIX = ".tmp"
-"""Ends the names of files and folders that are not finished; the names begin with a dot."""
+"""Suffix of files and folders that are not finished; their names begin with a dot."""
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`; what is written there takes the place and the mode of `path` at the end.
+    """Temporary path beside `path`; the file written there takes the place and the mode of `path` at the end.
 
     If the block fails, the temporary file is removed and `path` is as it was. A link is followed, and a device or a
     pipe is written to directly: it must not be replaced by a file. An OSError names `path`.
@@ -54,22 +54,22 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file or leave it as it was."""
+    """Writes a whole file or leaves it as it was."""
     with writing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole UTF-8 file or leave it as it was."""
+    """Writes a whole UTF-8 file or leaves it as it was."""
     write_bytes(path, text.encode("utf-8"))
 
 
 @contextmanager
 def building(folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir) -> Iterator[Path | None]:
-    """Gives an empty folder to fill with files, which takes the place of `folder` at the end; None if that is whole.
+    """Empty folder to fill with files, which takes the place of `folder` at the end; None if that is whole.
 
-    Who comes while another builds the same waits, and takes what the other made. If the block fails, nothing is left;
-    what was left by killed processes, of any folder beside it, is removed.
+    A process that finds another building the same folder waits and takes the result. If the block fails, nothing is
+    left; what killed processes left of any folder beside it is removed.
     """
     if is_whole(folder):
         yield None
@@ -78,7 +78,9 @@ def building(folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir) -> It
         if is_whole(folder):
             yield None
             return
-        _remove_left(folder.parent)
+        for left in folder.parent.glob(f".*{SUFFIX}"):
+            with suppress(OSError), _lock(left.with_name(left.name[1:].removesuffix(SUFFIX))).acquire(blocking=False):
+                shutil.rmtree(left, ignore_errors=True)  # a killed process was building it: nobody holds its lock
         temporary = folder.with_name(f".{folder.name}{SUFFIX}")
         shutil.rmtree(temporary, ignore_errors=True)
         try:
@@ -96,9 +98,9 @@ def building(folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir) -> It
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keeps other processes and threads out that ask for the same path, until the block ends.
+    """Excludes other processes and threads that lock the same path, until the block ends.
 
-    The lock is a file beside the path, which stays: who removes it parts those who wait from those who come.
+    The lock is a file beside the path and stays: if it were removed, a waiting and a new process could both go on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _lock(path):
@@ -111,20 +113,13 @@ def _lock(path: Path) -> "BaseFileLock":
     return FileLock(path.with_name(f".{path.name}.lock"))
 
 
-def _remove_left(parent: Path) -> None:
-    """Remove the folders that killed processes were building: nobody holds their locks."""
-    for left in parent.glob(f".*{SUFFIX}"):
-        with suppress(OSError), _lock(left.with_name(left.name[1:].removesuffix(SUFFIX))).acquire(blocking=False):
-            shutil.rmtree(left, ignore_errors=True)
-
-
 def _sync(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def _sync_names(folder: Path) -> None:
-    """Hand the names in a folder to the disk, where the system and the file system can do that."""
+    """Flushes the names in a folder to the disk, where the system and the file system can do that."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -134,21 +129,20 @@ def _sync_names(folder: Path) -> None:
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether a file is what a killed process left of its writing."""
+    """Whether a file was left by a process that was killed while it wrote."""
     return path.name.startswith(".") and path.name.endswith(SUFFIX)
 
 
 def shipped(kind: Literal["recipes", "corpora"]) -> Path:
-    """The folder of that kind, whether s2s runs from a wheel, a checkout or an editable install.
+    """Folder of recipes or corpora that ships with s2s; S2SError if it is missing.
 
-    A wheel carries it inside the package; in a checkout, where an editable install points, it lies beside the package.
-    The inner one comes first: beside an installed package lie the folders of strangers.
-    Raises S2SError if neither is there.
+    A wheel has it inside the package; a checkout, and so an editable install, beside it. The inner one comes first:
+    other packages may have put a folder of that name beside an installed package.
     """
     package = Path(__file__).resolve().parent
-    places = (package / kind, package.parent / kind)
-    for place in places:
+    inner, outer = package / kind, package.parent / kind
+    for place in (inner, outer):
         if place.is_dir():
             return place
-    looked = f"neither {places[0]} nor {places[1]} is there"
+    looked = f"neither {inner} nor {outer} is there"
     raise S2SError(f"the folder {kind} that ships with s2s is missing ({looked}); install s2s again")

@@ -1,4 +1,4 @@
-"""Hold sentence pairs out of a corpus in one piece, so that a test measures more than memory."""
+"""Held-out splits of a corpus in one piece, which share no sentence, so that a test measures more than memory."""
 
 import hashlib
 import unicodedata
@@ -9,7 +9,7 @@ LARGEST_HELD_OUT_GROUP = 20
 
 
 def hold_out(pairs: Sequence[tuple[str, str]], sizes: Mapping[str, int]) -> dict[str, list[tuple[str, str]]]:
-    """Split pairs into "train" and the named splits so that no source and no target sentence stands in two of them.
+    """Pairs of "train" and of the named splits, no two of which share a source or a target sentence.
 
     Sentences that differ only in case, width or spacing count as one. Pairs that share a sentence, directly or through
     others, form a group, and a group is never divided: in the order of a hash, hence independent of the order of the
@@ -21,16 +21,15 @@ def hold_out(pairs: Sequence[tuple[str, str]], sizes: Mapping[str, int]) -> dict
     groups = [group for group in _connected(forms) if len(group) <= LARGEST_HELD_OUT_GROUP]
     groups.sort(key=lambda group: hashlib.sha256("\t".join(min(forms[index] for index in group)).encode()).digest())
     room = dict(sizes)
-    side = ["train"] * len(kept)
+    held_out: dict[int, str] = {}
     for group in groups:
         split = next((name for name in room if room[name] >= len(group)), None)
         if split is not None:
             room[split] -= len(group)
-            for index in group:
-                side[index] = split
+            held_out.update(dict.fromkeys(group, split))
     divided: dict[str, list[tuple[str, str]]] = {name: [] for name in ("train", *sizes)}
-    for pair, split in zip(kept, side, strict=True):
-        divided[split].append(pair)
+    for index, pair in enumerate(kept):
+        divided[held_out.get(index, "train")].append(pair)
     return divided
 
 

@@ -77,7 +77,7 @@ def test_an_error_says_which_key_named_what_is_missing(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"data\.validation: .*x: cannot be read"):
         find(with_data(validation=missing), None)
-    with pytest.raises(CorpusError, match=r"data\.test: no corpus is named multi30 \(did you mean multi30k\?\)"):
+    with pytest.raises(CorpusError, match=r"data\.test: no corpus is named multi30; did you mean multi30k\?"):
         find(with_data(validation=good, test="multi30/test"), None)
     assert "test" not in find(with_data(validation=good), None)
 
