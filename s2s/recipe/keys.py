@@ -1,4 +1,4 @@
-"""The keys of a recipe as a table in Markdown, made from the tree, where each default and description stands."""
+"""The keys of a recipe as a table in Markdown, made from its tree with the defaults and descriptions there."""
 
 from collections.abc import Iterator
 from types import NoneType
@@ -14,7 +14,7 @@ _KINDS = {bool: "true or false", int: "whole number", float: "number", str: "tex
 
 
 def keys_table(tree: type[Tree]) -> str:
-    """A row for each key of a tree: its value's type or choices, its default, and what it is."""
+    """Table with a row for each key of a tree: the type or choices of its value, its default, its description."""
     rows = [("key", "value", "default", "what it is"), ("---",) * 4, *_rows(tree, tree, "")]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -38,7 +38,7 @@ def _rows(tree: type[Tree], section: type[Section], parent: str) -> Iterator[tup
 
 
 def _kind(annotation: Any) -> str:
-    """The type or the choices of a value, in words."""
+    """Type or choices of a value, in words."""
     inner = [part for part in get_args(annotation) if part not in (NoneType, Ellipsis)]
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{choice}`" for choice in inner)

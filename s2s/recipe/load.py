@@ -1,13 +1,12 @@
-"""Finding, reading and overriding recipes.
-
-Which tasks there are is not known here: each function is given the tree of every task that it shall read.
-"""
+"""Finding, reading and overriding recipes; the caller gives the trees of the tasks that may be read."""
 
 import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,18 +23,18 @@ AnyTree = TypeVar("AnyTree", bound=Tree)
 
 
 def recipe_names() -> list[str]:
-    """The names of the recipes that ship with s2s, sorted."""
+    """Names of the recipes that ship with s2s, sorted."""
     return sorted(path.stem for path in shipped("recipes").glob("*.toml"))
 
 
 def recipe_path(recipe: str) -> Path:
-    """The file of a recipe: a bare name is a shipped one, anything ending in .toml a path.
+    """Path of a recipe: a bare name is a shipped one, anything ending in .toml a path.
 
-    A name never reads the working directory and a path never reads the package; neither finds the other's files.
-    Raises RecipeError, with the nearest names, for what is not there.
+    A name never reads the working directory and a path never reads the package. RecipeError, with the nearest names,
+    for a recipe that is missing.
     """
+    path = Path(recipe)
     if recipe.endswith(".toml"):
-        path = Path(recipe)
         if os.path.exists(path):
             return path
         near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.toml")])
@@ -43,10 +42,10 @@ def recipe_path(recipe: str) -> Path:
             near = f"; did you mean {path.stem}, the recipe that ships with s2s?"
         raise RecipeError(f"{recipe}: there is no such file{near}")
     names = recipe_names()
-    if recipe not in names and os.path.exists(recipe) and not os.path.isdir(recipe):
-        raise RecipeError(f"{recipe}: is no recipe by its name, which must end in .toml")
     if recipe in names:
         return shipped("recipes") / f"{recipe}.toml"
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise RecipeError(f"{recipe}: is no recipe by its name, which must end in .toml")
     files = (f"{recipe}.toml", os.path.join(recipe, "recipe.toml"))
     near = next((f"; did you mean ./{file}?" for file in files if os.path.isfile(file)), did_you_mean(recipe, names))
     known = f"s2s ships {', '.join(names)}" if names else "s2s ships none"
@@ -54,10 +53,9 @@ def recipe_path(recipe: str) -> Path:
 
 
 def read_recipe(recipe: str, trees: Mapping[str, type[AnyTree]], overrides: Sequence[str] = ()) -> AnyTree:
-    """The recipe of a shipped name or a path, with each "KEY=VALUE" of `overrides` put in place of its value.
+    """Recipe of a shipped name or a path, with each "KEY=VALUE" of `overrides` in place of its value.
 
-    `trees` has the tree of each task that may be read. Raises RecipeError for a file that is missing or not readable,
-    and with every rule that the recipe breaks.
+    RecipeError for a file that is missing or not readable, and with every rule that the recipe breaks.
     """
     path = recipe_path(recipe)
     named = recipe + (f" with {' '.join(overrides)}" if overrides else "")
@@ -67,20 +65,17 @@ def read_recipe(recipe: str, trees: Mapping[str, type[AnyTree]], overrides: Sequ
 def parse_recipe(
     text: str, trees: Mapping[str, type[AnyTree]], *, origin: str, folder: Path, overrides: Sequence[str] = ()
 ) -> AnyTree:
-    """The recipe written in `text`; `origin` names it in errors.
-
-    Raises RecipeError for what is no TOML, and with every rule that the recipe breaks.
-    """
+    """Recipe in a TOML text, named `origin` in the RecipeError for no TOML or with every rule that it breaks."""
     return check_table(parse_table(text, origin), trees, origin=origin, folder=folder, overrides=overrides)
 
 
 def check_table(
     table: Table, trees: Mapping[str, type[AnyTree]], *, origin: str, folder: Path, overrides: Sequence[str] = ()
 ) -> AnyTree:
-    """The recipe that the tables and values of a file make.
+    """Recipe made of the tables and values of a file; RecipeError with every rule that it breaks, one a line.
 
     Relative paths of data become absolute: those of the file start from `folder`, those of overrides from the working
-    directory. Raises RecipeError with every rule that the recipe breaks, one a line.
+    directory.
     """
     tree = _tree_of(table, trees, origin, overrides)
     _settle_paths(table, folder, tree)
@@ -88,17 +83,15 @@ def check_table(
 
 
 def _checked(table: Table, tree: type[AnyTree], origin: str) -> AnyTree:
-    """The recipe of a table with absolute paths, and with it the trainings that it compares."""
+    """Recipe of a table with absolute paths, with the trainings that it compares."""
     try:
         recipe = tree.model_validate(table)
     except ValidationError as error:
         lines = (error_line(tree, details) for details in error.errors(include_url=False))
         raise broken_recipe(origin, list(dict.fromkeys(line for line in lines if line))) from None
     alone = {**table, "variants": {}}
-    compared = recipe.compared().items()
-    recipe._trainings = {
-        name: _checked(_overridden(alone, overrides, tree), tree, f"variant {name}") for name, overrides in compared
-    }
+    for name, overrides in recipe.compared().items():
+        recipe._trainings[name] = _checked(_overridden(alone, overrides, tree), tree, f"variant {name}")
     return recipe
 
 
@@ -121,33 +114,34 @@ def _read(path: Path) -> str:
 
 
 def parse_table(text: str, origin: str) -> Table:
-    """The tables and values of a TOML text; RecipeError with the place of what is none."""
+    """Tables and values of a TOML text; RecipeError with the place of an error."""
     if not text.strip():
         raise RecipeError(f'{origin}: the file is empty; a recipe begins with task = "translation"')
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        message = str(error)
+        message = str(error)[:1].lower() + str(error)[1:]
     except (ValueError, RecursionError):  # a number of more than 4,300 digits; brackets nested by the thousand
         raise RecipeError(f"{origin}: cannot be read as TOML: a value is too long or too deeply nested") from None
     place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
     if place is None:
         what = message.removesuffix(" (at end of document)")
-        raise RecipeError(f"{origin}, at the end of the file: not TOML: {_lower_first(what)}")
+        raise RecipeError(f"{origin}, at the end of the file: not TOML: {what}")
     number, column = int(place[1]), int(place[2])
-    what = _lower_first(message[: place.start()])
+    what = message[: place.start()]
     hint = {"invalid value": " (text needs quotes)", "cannot overwrite a value": " (a key given twice?)"}.get(what, "")
     line = shortened(text.split("\n")[number - 1].strip())
     raise RecipeError(f"{origin}, line {number}, column {column}: not TOML: {what}{hint}: {line}")
 
 
 def _tree_of(table: Table, trees: Mapping[str, type[AnyTree]], origin: str, overrides: Sequence[str]) -> type[AnyTree]:
-    """The tree of the task, which is known before anything else is read."""
+    """Tree of the task, which is known before anything else is read."""
     given = [override.partition("=") for override in overrides]
-    overridden = [_override_value("task", text) for key, _, text in given if key == "task"]
-    if not overridden and "task" not in table:
+    tasks = [table["task"]] if "task" in table else []
+    tasks += [_override_value("task", text) for key, _, text in given if key == "task"]
+    if not tasks:
         raise broken_recipe(origin, [f"task: missing; must be one of {', '.join(trees)}"])
-    task = overridden[-1] if overridden else table["task"]
+    task = tasks[-1]
     if not isinstance(task, str) or task not in trees:
         raise broken_recipe(origin, [f"task: {choice_rule(task, list(trees))}"])
     return trees[task]
@@ -168,7 +162,7 @@ def _settle_paths(table: Table, folder: Path, tree: type[Tree]) -> None:
 
 
 def _settled_split(split: Any, folder: Path, tree: type[Tree]) -> Any:
-    """A split with absolute paths; a bare path becomes the table that it stands for."""
+    """A split with absolute paths; a bare path becomes a table with it."""
     if isinstance(split, str) and split.endswith(tree.path_endings):
         split = {tree.paths[0]: split}
     if not isinstance(split, dict):
@@ -177,7 +171,7 @@ def _settled_split(split: Any, folder: Path, tree: type[Tree]) -> Any:
 
 
 def _settled_override(override: Any, folder: Path, tree: type[Tree]) -> Any:
-    """An override with an absolute path; what is no override is left for the variant's own errors."""
+    """An override with an absolute path; a malformed one is left for the variant's own errors."""
     try:
         keys, value = _assignment(override, folder, tree)
     except (AttributeError, RecipeError):
@@ -208,15 +202,17 @@ def _overridden(table: Table, overrides: Sequence[str], tree: type[Tree]) -> Tab
             if not isinstance(place.get(parent), dict):
                 place[parent] = {}
             place = place[parent]
-        if split and len(parents) == 2 and split not in given and _is_of_another_form(last, place, tree):
-            place.clear()
+        if split and len(parents) == 2 and split not in given:
+            form = next((form for form in tree.forms if last in form.model_fields), None)
+            if form and not form.model_fields.keys() & place.keys():
+                place.clear()  # all keys there are of another form
         given.add(split)
         place[last] = value
     return table
 
 
 def _assignment(override: str, folder: Path, tree: type[Tree]) -> tuple[list[str], Any]:
-    """The keys and the value of a "KEY=VALUE", with absolute paths."""
+    """Keys and value of a "KEY=VALUE", with absolute paths."""
     key, equals, text = (part.strip() for part in override.partition("="))
     if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
         raise RecipeError(f"{override!a}: an override has the form KEY=VALUE, for example model.hidden_size=256")
@@ -225,24 +221,16 @@ def _assignment(override: str, folder: Path, tree: type[Tree]) -> tuple[list[str
     for name in reversed(keys):
         value = {name: value}
     _settle_paths(value, folder, tree)
-    for name in keys:
-        value = value[name]
-    return keys, value
+    return keys, reduce(getitem, keys, value)
 
 
 def _split_of(keys: Sequence[str], tree: type[Tree]) -> str | None:
-    """The split that a dotted key names, or a value of."""
-    return next((name for name in tree.splits if list(keys[:2]) == ["data", name]), None)
-
-
-def _is_of_another_form(key: str, split: Table, tree: type[Tree]) -> bool:
-    """Whether a key belongs to another form of a split than all keys that are there."""
-    owner = next((form for form in tree.forms if key in form.model_fields), None)
-    return owner is not None and not owner.model_fields.keys() & split.keys()
+    """Split that a dotted key names, or lies in."""
+    return keys[1] if keys[0] == "data" and keys[1:] and keys[1] in tree.splits else None
 
 
 def _override_value(key: str, text: str) -> object:
-    """The value of an override: TOML, else the text itself; nothing after the = is None, a value not set."""
+    """Value of an override: TOML, else the text itself; nothing after the = is None, a value not set."""
     if not text:
         return None
     try:
@@ -260,7 +248,3 @@ def _override_value(key: str, text: str) -> object:
             " is something left open, or were quotes lost to the shell?"
         )
     return text
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]

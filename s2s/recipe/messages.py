@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, in words for people: made here from the tree, never taken from pydantic."""
+"""Messages about wrong recipes, made from the tree and never taken from pydantic."""
 
 import difflib
 import re
@@ -13,7 +13,7 @@ from s2s.recipe.toml import shown
 
 
 class _Place(NamedTuple):
-    """Where an error of pydantic lies."""
+    """Place of an error of pydantic."""
 
     keys: tuple[str | int, ...]
     section: type[Section] | None  # the section that the last key lies in
@@ -25,12 +25,12 @@ class _Place(NamedTuple):
 
 
 def dotted(keys: Sequence[str | int]) -> str:
-    """A key as a person would write it; entries of a list are counted from one."""
+    """Dotted key; entries of a list are counted from one."""
     return "".join(f", entry {key + 1}" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
 
 
 def sections_of(annotation: Any) -> Iterator[type[Section]]:
-    """The sections that a value may be."""
+    """Sections that a value may be."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation
     for part in get_args(annotation):
@@ -38,7 +38,7 @@ def sections_of(annotation: Any) -> Iterator[type[Section]]:
 
 
 def _place(tree: type[Tree], location: tuple[str | int, ...]) -> _Place:
-    is_split = location[:1] == ("data",) and location[1:2] in [(name,) for name in tree.splits]
+    is_split = location[:1] == ("data",) and len(location) > 1 and location[1] in tree.splits
     if is_split and len(location) > 2:  # pydantic puts the tag of a form after the name of a split
         form = next((form for form in tree.forms if form.__name__ == location[2]), None)
         return _Place(location[:2] + location[3:], form, tree.forms, is_split=len(location) == 3)
@@ -49,7 +49,7 @@ def _place(tree: type[Tree], location: tuple[str | int, ...]) -> _Place:
 
 
 def error_line(tree: type[Tree], details: ErrorDetails) -> str | None:
-    """One "key: rule (given value)" for an error of pydantic, or None where another error already says it."""
+    """Line "key: rule (given value)" for an error of pydantic, or None where another error already says it."""
     place = _place(tree, details["loc"])
     kind, value = details["type"], details["input"]
     if kind == "value_error":  # a rule of a section, which names its field itself

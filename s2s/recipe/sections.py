@@ -1,7 +1,6 @@
-"""What every recipe tree shares: closed sections, the forms of a split, a tokenizer, and the optimisation.
+"""Parts shared by the recipe trees of the tasks: closed sections, the forms of a split, a tokenizer, the optimisation.
 
 A default lives in its tree and nowhere else: here, or in the `recipe` module of a task.
-`s2s.recipe.load` reads and overrides recipes.
 """
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
@@ -26,7 +25,7 @@ SplitName = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$"), Tag("corpus")]
 
 
 def form_of(*forms: type[Section]) -> Discriminator:
-    """Tags the form of a split with its name; a table with no required key of another form is of the first."""
+    """Tags a split with the name of its form; a table with no required key of another form is of the first."""
 
     def tag(split: object) -> str:
         if isinstance(split, str):
@@ -38,16 +37,16 @@ def form_of(*forms: type[Section]) -> Discriminator:
 
 
 class Tree(Section):
-    """The recipes of one task, and what is particular to that task where a recipe is read."""
+    """Recipe of one task, and how its data is written."""
 
     splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
     """Keys of `data` that name a split: "CORPUS/SPLIT", a path, or a table of one of the forms."""
     forms: ClassVar[tuple[type[Section], ...]]
-    """What the table of a split may be."""
+    """Sections that the table of a split may be."""
     paths: ClassVar[tuple[str, ...]]
-    """Keys of such a table that are paths; a bare path stands for a table with the first."""
+    """Keys of such a table that are paths; a bare path is short for a table with the first."""
     path_endings: ClassVar[tuple[str, ...]]
-    """How a bare path ends."""
+    """Endings of a bare path."""
 
     task: str = Field(description="what is trained; chooses this tree")
     title: str = Field(default="", description="one line on what the recipe shows")
@@ -59,12 +58,12 @@ class Tree(Section):
         variants: dict[str, tuple[str, ...]]
 
     def compared(self) -> dict[str, tuple[str, ...]]:
-        """Names of the trainings that the recipe compares, and the overrides of each."""
+        """Overrides of each training that the recipe compares, by name."""
         return dict(self.variants)
 
     @property
     def trainings(self) -> dict[str, Self]:
-        """The recipes of the trainings compared, by name, as `s2s.recipe.load` has read them."""
+        """Recipes of the trainings compared, by name, as read by `s2s.recipe.load`."""
         return self._trainings
 
 
@@ -75,16 +74,14 @@ class Tokenizer(Section):
         default="subword", description="SentencePiece subwords, words split at white space, or characters"
     )
     model: Literal["unigram", "bpe"] = Field(default="unigram", description="SentencePiece model, for subword")
-    vocabulary_size: int = Field(
-        default=4000, ge=8, description="largest vocabulary, in tokens, the four special ones included"
-    )
+    vocabulary_size: int = Field(default=4000, ge=8, description="largest vocabulary, with the four special tokens")
     byte_fallback: bool = Field(default=True, description="encode unknown characters as bytes, for subword")
     minimum_count: int = Field(default=1, ge=1, description="words or characters seen less often are unknown")
     punctuation: bool = Field(default=False, description="punctuation marks are tokens of their own, for words")
 
 
 class Optimization(Section):
-    """Steps, schedules, limits, and what is kept."""
+    """Steps, schedules, limits, and which weights are kept."""
 
     accumulate: int = Field(default=1, ge=1, description="gradient accumulation: batches of one optimizer step")
     epochs: float | None = Field(default=None, gt=0, description="limit: epochs, passes over the training data")
@@ -133,9 +130,8 @@ class Optimization(Section):
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum: is for sgd only (given {self.momentum} with {self.optimizer})")
         if self.moving_average and self.optimizer == "asgd":
-            raise ValueError(
-                f"moving_average: asgd has an average of its own (given {self.moving_average}); set it to 0"
-            )
+            given = self.moving_average
+            raise ValueError(f"moving_average: asgd has an average of its own (given {given}); set it to 0")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Recipes written as TOML, which the standard library only reads, and what differs between two of them."""
+"""Recipes written as TOML, and the differences of two of them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,10 +10,7 @@ _SHOWN_CHARACTERS = 80
 
 
 def recipe_toml(recipe: BaseModel) -> str:
-    """The recipe as TOML with every value written out, defaults too; what is not set (None) is left out.
-
-    `parse_recipe` reads it back to an equal recipe.
-    """
+    """Recipe as TOML with all values but None, defaults too; `parse_recipe` reads it back to an equal recipe."""
     return tomli_w.dumps(recipe.model_dump(exclude_none=True))
 
 
@@ -23,7 +20,7 @@ def differences(old: BaseModel, new: BaseModel) -> list[str]:
 
 
 def toml_value(value: object) -> str:
-    """A value in one line of TOML; "nothing" for None, which TOML lacks."""
+    """Value in one line of TOML; "nothing" for None, which TOML lacks."""
     match value:
         case None:
             return "nothing"
