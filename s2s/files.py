@@ -24,32 +24,26 @@ def writing(path: Path) -> Iterator[Path]:
     If the block fails, the temporary file is removed and `path` is as it was. A link is followed, and a device or a
     pipe is written to directly: it must not be replaced by a file. An OSError names `path`.
     """
+    place = Path(os.path.realpath(path))
+    temporary = place.with_name(f".{place.name}.{os.getpid()}{SUFFIX}")
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             yield path
             return
-        with _replacing(Path(os.path.realpath(path))) as temporary:
-            yield temporary
-    except OSError as problem:
-        if problem.errno is not None and (problem.filename is None or str(problem.filename).endswith(SUFFIX)):
-            problem.filename, problem.filename2 = str(path), None
-        raise
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
-    try:
-        if path.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists():
             temporary.touch()
-            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+            temporary.chmod(stat.S_IMODE(place.stat().st_mode))
         yield temporary
         _sync(temporary)
-        os.replace(temporary, path)
-        _sync_names(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        os.replace(temporary, place)
+        _sync_names(place.parent)
+    except BaseException as problem:
+        with suppress(OSError):
+            temporary.unlink()
+        named = getattr(problem, "filename", None) or SUFFIX
+        if isinstance(problem, OSError) and problem.errno is not None and str(named).endswith(SUFFIX):
+            problem.filename, problem.filename2 = str(path), None
         raise
 
 

@@ -1,10 +1,11 @@
-"""Download one file so that what stands at its place is always the whole, verified file, or nothing."""
+"""Download of one file, which is always whole and verified, or absent."""
 
 import gzip
 import hashlib
 import tempfile
 import zipfile
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,30 +20,25 @@ from s2s.files import is_unfinished, locked, writing
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 16
 SPARE_BYTES = 1 << 16  # for the head of an archive and its other members
+_RETRY = "nothing was kept, so run the same command again, and if it stays so the origin has changed"
 
 
 class Download(BaseModel):
-    """One file: where it comes from, how it is unpacked, and by what it is known to be right."""
+    """One file: its origin, how it is unpacked, and its size and checksum."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: str = Field(pattern=r"^https?://\S+$", description="Where it is downloaded, pinned so that it never changes.")
+    url: str = Field(pattern=r"^https?://\S+$", description="Address of the download, pinned so that it never changes.")
     bytes: int = Field(ge=0, description="Size of the file as it is kept, in bytes.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file as it is kept, in hexadecimal.")
     unpack: str = Field(
-        default="none",
-        pattern=r"^(none|gzip|zip:.+)$",
-        description="How the download is unpacked: none, gzip, or zip:MEMBER for one member of a zip archive.",
+        default="none", pattern=r"^(none|gzip|zip:.+)$", description="none, gzip, or zip:MEMBER of a zip archive."
     )
     normalise: bool = Field(
-        default=True,
-        description="The file is text and kept in one form, that of its size and checksum: no byte-order mark, LF as "
-        "line end, also of the last line.",
+        default=True, description="Whether it is text, kept without a byte-order mark and with LF after every line."
     )
     download_sha256: str | None = Field(
-        default=None,
-        pattern=r"^[0-9a-f]{64}$",
-        description="SHA-256 of the download before it is unpacked, where the origin is known to that detail.",
+        default=None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the download before unpacking, if known."
     )
 
     def is_verified(self, path: Path) -> bool:
@@ -57,10 +53,10 @@ def sha256_of(path: Path) -> str:
 
 
 def download(item: Download, destination: Path) -> None:
-    """Put the file at destination, verified; whatever fails, destination stays as it was.
+    """Puts the verified file at destination, which stays as it was if anything fails.
 
-    One process at a time downloads into a folder; the next one takes what is there. What is longer than the file can
-    be is given up. Raises CorpusError for a URL that cannot be reached, a wrong checksum, or a full disk.
+    One process at a time downloads into a folder; the next one takes what is there. A download longer than the file
+    can be is given up. CorpusError for a URL that cannot be reached, a wrong checksum, or a full disk.
     """
     try:
         with locked(destination.parent):
@@ -68,7 +64,7 @@ def download(item: Download, destination: Path) -> None:
                 return
             destination.parent.mkdir(parents=True, exist_ok=True)
             for left in filter(is_unfinished, destination.parent.iterdir()):
-                left.unlink()  # by a kill
+                left.unlink()
             with writing(destination) as temporary, tempfile.TemporaryFile(dir=destination.parent) as received:
                 _receive(item, received, destination.name)
                 with temporary.open("wb") as file:
@@ -78,7 +74,7 @@ def download(item: Download, destination: Path) -> None:
 
 
 class _Checked:
-    """Hands bytes on to a file, counts and hashes them, and takes no more than there may be."""
+    """Writer into a file that counts and hashes the bytes, and takes `most` at most."""
 
     def __init__(self, file: IO[bytes], most: int, url: str) -> None:
         self._file, self._most, self._url = file, most, url
@@ -87,7 +83,7 @@ class _Checked:
     def write(self, data: bytes) -> None:
         self._size += len(data)
         if self._size > self._most:
-            raise CorpusError(_changed(self._url, f"at most {self._most:,} bytes", "more"))
+            raise _changed(self._url, f"at most {self._most:,} bytes", "more")
         self._digest.update(data)
         self._file.write(data)
 
@@ -95,16 +91,16 @@ class _Checked:
         """Nothing: pooch asks for it after each piece."""
 
     def verify(self, sha256: str, size: int | None = None) -> None:
-        """CorpusError if what was written is something else."""
+        """CorpusError if other bytes were written."""
         expected, found = f"sha256 {sha256}", f"sha256 {self._digest.hexdigest()}"
         if size is not None:
             expected, found = f"{size:,} bytes with {expected}", f"{self._size:,} bytes with {found}"
         if expected != found:
-            raise CorpusError(_changed(self._url, expected, found))
+            raise _changed(self._url, expected, found)
 
 
 def _receive(item: Download, received: IO[bytes], name: str) -> None:
-    """Download into a file, as it comes: at most twice the size that is kept, as CRLF is twice LF."""
+    """Downloads into a file, without unpacking: at most twice the size that is kept, as CRLF is twice LF."""
     from pooch import HTTPDownloader  # takes 0.1 s to import
 
     checked = _Checked(received, 2 * item.bytes + SPARE_BYTES, item.url)
@@ -123,17 +119,16 @@ def _receive(item: Download, received: IO[bytes], name: str) -> None:
 
 
 def _keep(item: Download, received: IO[bytes], file: IO[bytes]) -> None:
-    """Unpack what was received into a file and verify it. pooch's own processors unpack without a bound."""
+    """Unpacks a download into a file and verifies it. pooch's own processors unpack without a bound."""
     checked = _Checked(file, item.bytes, item.url)
     try:
         with _unpacked(item, received) as stream:
-            for piece in _normalised(stream, item.bytes + 4) if item.normalise else _chunks(stream):
+            chunks = iter(lambda: stream.read(CHUNK_BYTES), b"")
+            for piece in _normalised(stream, item.bytes + 4) if item.normalise else chunks:
                 checked.write(piece)
     except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        raise CorpusError(
-            f"{item.url}: the download cannot be unpacked as {item.unpack} ({error}); nothing was kept, so run the "
-            "same command again, and if it stays so the origin has changed"
-        ) from error
+        fault = f"{item.url}: the download cannot be unpacked as {item.unpack} ({error})"
+        raise CorpusError(f"{fault}; {_RETRY}") from error
     checked.verify(item.sha256, item.bytes)
 
 
@@ -149,27 +144,21 @@ def _unpacked(item: Download, received: IO[bytes]) -> Iterator[IO[bytes]]:
         yield received
 
 
-def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
-    return iter(lambda: stream.read(CHUNK_BYTES), b"")
-
-
 def _normalised(stream: IO[bytes], longest: int) -> Iterator[bytes]:
-    """The lines without a byte-order mark, each with LF as its end; none is read further than `longest` bytes."""
-    line = stream.readline(longest).removeprefix(b"\xef\xbb\xbf")
+    """Lines without a byte-order mark, each with LF as its end; none is read further than `longest` bytes."""
+    line = stream.readline(longest).removeprefix(BOM_UTF8)
     while line:
         yield line.removesuffix(b"\n").removesuffix(b"\r") + b"\n"
         line = stream.readline(longest)
 
 
-def _changed(url: str, expected: str, found: str) -> str:
-    return (
-        f"{url}: the download is not the file that the manifest describes: expected {expected}, found {found}; nothing "
-        "was kept, so run the same command again, and if it stays so the origin has changed"
-    )
+def _changed(url: str, expected: str, found: str) -> CorpusError:
+    fault = f"{url}: the download is not the file that the manifest describes: expected {expected}, found {found}"
+    return CorpusError(f"{fault}; {_RETRY}")
 
 
 def _reason(item: Download, destination: Path, error: OSError) -> str:
-    """What went wrong, said to people. The errors of the network are OSErrors without a number."""
+    """Message about an error; those of the network are OSErrors without a number."""
     if error.errno is not None:
         return f"{destination}: cannot be written: {error.strerror}; free space or use --corpora DIR"
     elsewhere = f"get the file elsewhere and put it at {destination}"

@@ -26,9 +26,9 @@ def _rows(tree: type[Tree], section: type[Section], parent: str) -> Iterator[tup
             inner, value = None, f'"CORPUS/SPLIT", path ending in {tree.path_endings[0]}, or table'
         else:
             value = "table" if inner else ", ".join([_kind(field.annotation), *_bounds(field)])
-        default = "required" if field.is_required() else "" if inner else _default(field.default)
+        default = "" if inner or field.default is None else f"`{toml_value(field.default)}`"
         about = field.description or (inner.__doc__ if inner else None) or ""
-        yield f"`{key}`", value, default, about.split("\n")[0].rstrip(".")
+        yield f"`{key}`", value, "required" if field.is_required() else default, about.split("\n")[0].rstrip(".")
         if inner:
             yield from _rows(tree, inner, f"{key}.")
     if section is next(sections_of(tree.model_fields["data"].annotation)):
@@ -52,7 +52,3 @@ def _kind(annotation: Any) -> str:
 def _bounds(field: FieldInfo) -> Iterator[str]:
     for rule in field.metadata:
         yield from (f"{words} {getattr(rule, name)}" for name, words in BOUNDS.items() if hasattr(rule, name))
-
-
-def _default(value: object) -> str:
-    return "" if value is None else f"`{toml_value(value)}`"

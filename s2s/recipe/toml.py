@@ -1,7 +1,7 @@
 """Recipes written as TOML, and the differences of two of them."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import tomli_w
 from pydantic import BaseModel
@@ -14,9 +14,19 @@ def recipe_toml(recipe: BaseModel) -> str:
     return tomli_w.dumps(recipe.model_dump(exclude_none=True))
 
 
-def differences(old: BaseModel, new: BaseModel) -> list[str]:
-    """One line "key: old value -> new value" for each value that differs, in the order of the recipe."""
-    return list(_walk(old, new, ""))
+def differences(old: BaseModel, new: BaseModel, parent: str = "") -> list[str]:
+    """Line "key: old value -> new value" for each value that differs, in the order of the recipe."""
+    before, after = dict(old), dict(new)
+    lines = []
+    for name in dict.fromkeys((*before, *after)):
+        was, now = before.get(name), after.get(name)
+        if isinstance(was, BaseModel) and isinstance(now, BaseModel) and type(was) is type(now):
+            lines += differences(was, now, f"{parent}{name}.")
+        elif was != now:
+            old_value, new_value = shown(was), shown(now)
+            change = f"{old_value} -> {new_value}" if old_value != new_value else f"{old_value}, changed"
+            lines.append(f"{parent}{name}: {change}")
+    return lines
 
 
 def toml_value(value: object) -> str:
@@ -36,17 +46,6 @@ def toml_value(value: object) -> str:
             return f"{{{', '.join(f'{key} = {toml_value(entry)}' for key, entry in value.items())}}}"
         case _:
             return str(value)
-
-
-def _walk(old: BaseModel, new: BaseModel, parent: str) -> Iterator[str]:
-    before, after = dict(old), dict(new)
-    for name in dict.fromkeys((*before, *after)):
-        was, now = before.get(name), after.get(name)
-        if isinstance(was, BaseModel) and isinstance(now, BaseModel) and type(was) is type(now):
-            yield from _walk(was, now, f"{parent}{name}.")
-        elif was != now:
-            values = [shown(was), shown(now)]
-            yield f"{parent}{name}: " + (" -> ".join(values) if values[0] != values[1] else f"{values[0]}, changed")
 
 
 def shown(value: object) -> str:
