@@ -115,10 +115,7 @@ def folder(name: str, root: Path | None = None) -> Path:
 
 
 def fetch(name: str, root: Path | None = None) -> Path:
-    """Download what is missing or wrong of a corpus, and return the folder that holds it, verified.
-
-    Files that are complete are verified and kept. Raises CorpusError as download does.
-    """
+    """Downloads missing or wrong files of a corpus; returns its folder, verified. CorpusError as in download."""
     place = folder(name, root)
     for file, item in load_manifest(name).files.items():
         if not item.is_verified(place / file):
@@ -127,7 +124,7 @@ def fetch(name: str, root: Path | None = None) -> Path:
 
 
 def split_files(name_and_split: str, root: Path | None = None) -> dict[str, Path]:
-    """The plain text file of each language of a split such as `multi30k/train`, aligned by line.
+    """Plain text file of each language of a split such as `multi30k/train`, aligned by line.
 
     A split that is a table, or part of one, is first laid out as plain files in the cache, once per content.
     Raises CorpusError for an unknown corpus or split, and for files that are not on this machine or not of their size.
@@ -153,7 +150,7 @@ def checksums(name: str, root: Path | None = None) -> dict[str, str]:
 
 
 def _present(name: str, manifest: Manifest, file: str, root: Path | None) -> Path:
-    """The path of a fetched file, which must have the size that the manifest says, or of one that comes with s2s."""
+    """Path of a fetched file, which must have the size in the manifest, or of one that comes with s2s."""
     path = folder(name, root) / file
     if file in manifest.shipped:
         return path
@@ -168,7 +165,7 @@ def _present(name: str, manifest: Manifest, file: str, root: Path | None) -> Pat
 
 
 def _laid_out(name: str, manifest: Manifest, split: str, root: Path | None) -> Path:
-    """The cache folder with the `<split>.<language>` files of that split and those made with it, built if need be."""
+    """Cache folder with the `<split>.<language>` files of that split and those made with it, built if need be."""
     assert manifest.table is not None
     file = manifest.splits.get(split, manifest.table.file)
     assert isinstance(file, str)

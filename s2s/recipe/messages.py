@@ -50,8 +50,7 @@ def _place(tree: type[Tree], location: tuple[str | int, ...]) -> _Place:
 
 def error_line(tree: type[Tree], details: ErrorDetails) -> str | None:
     """Line "key: rule (given value)" for an error of pydantic, or None where another error already says it."""
-    place = _place(tree, details["loc"])
-    kind, value = details["type"], details["input"]
+    place, kind, value = _place(tree, details["loc"]), details["type"], details["input"]
     if kind == "value_error":  # a rule of a section, which names its field itself
         return dotted([*place.keys, str(details["ctx"]["error"])])
     if kind == "extra_forbidden":
@@ -125,11 +124,10 @@ def _unknown_key(tree: type[Tree], place: _Place) -> str:
     fields = list(dict.fromkeys(field for kind in (place.section, *place.forms) for field in kind.model_fields))
     near = did_you_mean(name, fields)
     if not near:
-        keys = list(_all_keys(tree, ""))
-        leaves = [key.rpartition(".")[2] for key in keys]
-        like = [name] if name in leaves else difflib.get_close_matches(name, leaves, n=1, cutoff=0.8)
-        elsewhere = [key for key, leaf in zip(keys, leaves, strict=True) if like and leaf == like[0]]
-        near = f"; did you mean {' or '.join(dict.fromkeys(elsewhere))}?" if elsewhere else ""
+        leaves = {key: key.rpartition(".")[2] for key in _all_keys(tree, "")}
+        like = difflib.get_close_matches(name, leaves.values(), n=1, cutoff=0.8)  # the name itself, if it is there
+        elsewhere = [key for key, leaf in leaves.items() if leaf in like]
+        near = f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else ""
     return f"unknown key{near}" if near else f"unknown key; the keys here are {', '.join(fields)}"
 
 

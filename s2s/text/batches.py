@@ -12,6 +12,7 @@ from torch.nn import functional
 from s2s.text.special import END, PAD, START
 
 Row = Sequence[int] | NDArray[np.integer]
+Lengths = NDArray[np.integer]
 Indices = NDArray[np.int64]
 ROWS = 8
 """Full batches have a multiple of this many rows."""
@@ -55,18 +56,12 @@ class BatchSampler:
     """
 
     def __init__(
-        self,
-        source_lengths: NDArray[np.integer],
-        target_lengths: NDArray[np.integer],
-        *,
-        batch_tokens: int,
-        seed: int,
-        pool_sentences: int = 32768,
+        self, sources: Lengths, targets: Lengths, *, batch_tokens: int, seed: int, pool_sentences: int = 32768
     ) -> None:
         """Lengths (N,) of each side count no special ids; a batch holds at most `batch_tokens` on either side."""
-        if len(source_lengths) != len(target_lengths):
-            raise ValueError(f"{len(source_lengths):,} source lengths, but {len(target_lengths):,} target lengths")
-        self._sides = source_lengths, target_lengths
+        if len(sources) != len(targets):
+            raise ValueError(f"{len(sources):,} source lengths, but {len(targets):,} target lengths")
+        self._sides = sources, targets
         self._batch_tokens = batch_tokens
         self._seed = seed
         self._pool_sentences = pool_sentences

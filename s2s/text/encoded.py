@@ -7,7 +7,7 @@ starts of the sequences, and the end) and `lengths` (int32), and `meta.json` wit
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +60,14 @@ class SequenceWriter:
         stack.callback(self._write)
 
     def append(self, tokens: Sequence[int]) -> None:
-        """Takes one sequence."""
         self._tokens.extend(tokens)
         self._lengths.append(len(tokens))
         if len(self._lengths) == _BUFFERED_SEQUENCES or len(self._tokens) > _BUFFERED_TOKENS:
             self._write()
 
     def _write(self) -> None:
-        lengths = np.asarray(self._lengths, np.int32)
-        ends = self._end + np.cumsum(lengths, dtype=np.int64)
-        parts: list[NDArray[Any]] = [np.asarray(self._tokens, self._type), ends, lengths]
+        ends = self._end + np.cumsum(self._lengths, dtype=np.int64)
+        parts = [np.asarray(self._tokens, self._type), ends, np.asarray(self._lengths, np.int32)]
         for file, part in zip(self._files, parts, strict=True):
             file.write(part.tobytes())
         self._end += len(self._tokens)
@@ -109,12 +107,10 @@ def token_type(tokenizer: Tokenizer) -> str:
 
 def _meta(folder: Path) -> dict[str, Any] | None:
     """Content of meta.json; None where it is missing or damaged, or a file has another size than it says."""
-    try:
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         meta = json.loads((folder / "meta.json").read_bytes())
         if {name: (folder / name).stat().st_size for name in meta["bytes"]} == meta["bytes"]:
             return dict(meta)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
     return None
 
 

@@ -1,6 +1,7 @@
 """Strict reading of text and of parallel text: what cannot be read exactly is an error, never a guess."""
 
 import gzip
+import json
 import zlib
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
@@ -15,22 +16,20 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Lines(NamedTuple):
-    """Two files aligned by line: line n of one translates line n of the other."""
+    """Two files aligned by line."""
 
     source: Path
     target: Path
 
 
 class Table(NamedTuple):
-    """A file of tab-separated columns, two of which are the sides of a pair.
-
-    `columns` names the columns, all of them, of a file without a header; when it is empty the first line is the header.
-    """
+    """File of tab-separated columns, two of which are the sides of a pair."""
 
     path: Path
     source: str
     target: str
     columns: tuple[str, ...] = ()
+    """All columns of a file without a header; empty where the first line is the header."""
 
 
 PairFiles: TypeAlias = Lines | Table
@@ -150,12 +149,13 @@ def _column(table: Table, columns: tuple[str, ...], name: str) -> int:
     there = ", ".join(columns)
     if name in columns:
         raise DataError(f"{table.path}: {columns.count(name)} columns are named {name} ({there}); rename all but one")
-    hint = ""
+    fault = f"{table.path}: no column is named {name}; there are: {there}"
     if not table.columns:
         example = [table.source, table.target, *(f"column{number}" for number in range(3, len(columns) + 1))]
-        named = ", ".join(f'"{column}"' for column in example)
-        hint = f"; if the file has no header line, name its columns: columns = [{named}]"
-    raise DataError(f"{table.path}: no column is named {name}; there are: {there}{hint}")
+        fault += (
+            f"; if the file has no header line, name its columns: columns = {json.dumps(example, ensure_ascii=False)}"
+        )
+    raise DataError(fault)
 
 
 def _not_text(path: Path, number: int, error: UnicodeDecodeError) -> DataError:

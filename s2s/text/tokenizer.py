@@ -78,10 +78,7 @@ def train_tokenizers(
 
 
 def save_tokenizers(source: Tokenizer, target: Tokenizer, folder: Path) -> None:
-    """Writes `tokenizer.*` when both are one object, else `tokenizer.source.*` and `tokenizer.target.*`.
-
-    Files of tokenizers that were there before are replaced or removed. RunError when the folder cannot be written.
-    """
+    """Writes `tokenizer.*` for one object, else `tokenizer.source.*` and `tokenizer.target.*`; removes earlier ones."""
     named = {"tokenizer": source} if source is target else {"tokenizer.source": source, "tokenizer.target": target}
     written = set()
     for stem, tokenizer in named.items():
