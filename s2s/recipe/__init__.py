@@ -1,1 +1,1 @@
-"""Recipes: their sections, how they are read, and what is said where they are wrong."""
+"""Recipes: their sections, their reading, and the messages about wrong ones."""

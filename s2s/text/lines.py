@@ -1,4 +1,4 @@
-"""Strict reading of text and of parallel text: what cannot be read exactly is an error, never a guess."""
+"""Strict reading of text and of parallel text: anything that cannot be read exactly is an error, never a guess."""
 
 import gzip
 import json
@@ -152,9 +152,8 @@ def _column(table: Table, columns: tuple[str, ...], name: str) -> int:
     fault = f"{table.path}: no column is named {name}; there are: {there}"
     if not table.columns:
         example = [table.source, table.target, *(f"column{number}" for number in range(3, len(columns) + 1))]
-        fault += (
-            f"; if the file has no header line, name its columns: columns = {json.dumps(example, ensure_ascii=False)}"
-        )
+        named = json.dumps(example, ensure_ascii=False)
+        fault += f"; if the file has no header line, name its columns: columns = {named}"
     raise DataError(fault)
 
 

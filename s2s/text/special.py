@@ -5,9 +5,9 @@ from typing import Final
 PAD: Final = 0
 """Fills a batch beyond the end of a row."""
 UNKNOWN: Final = 1
-"""What the vocabulary lacks."""
+"""A unit that the vocabulary lacks."""
 START: Final = 2
-"""What a decoder is given first."""
+"""First input of a decoder."""
 END: Final = 3
 """Closes every sequence."""
 

@@ -21,14 +21,14 @@ def forms(pairs: list[tuple[str, str]], side: int) -> set[str]:
 
 
 @given(st.one_of(connected_pairs, free_pairs), some_sizes)
-def test_every_distinct_pair_stands_in_exactly_one_split(pairs: list[tuple[str, str]], sizes: dict[str, int]) -> None:
+def test_every_distinct_pair_is_in_exactly_one_split(pairs: list[tuple[str, str]], sizes: dict[str, int]) -> None:
     divided = hold_out(pairs, sizes)
     assert list(divided) == ["train", *sizes]
     assert sorted(pair for split in divided.values() for pair in split) == sorted(set(pairs))
 
 
 @given(connected_pairs, some_sizes)
-def test_no_sentence_stands_on_two_sides(pairs: list[tuple[str, str]], sizes: dict[str, int]) -> None:
+def test_no_sentence_is_on_two_sides(pairs: list[tuple[str, str]], sizes: dict[str, int]) -> None:
     divided = list(hold_out(pairs, sizes).values())
     for side in (0, 1):
         for number, split in enumerate(divided):

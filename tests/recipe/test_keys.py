@@ -1,4 +1,4 @@
-"""The table of keys: each key of a tree stands in it once, with what the tree says."""
+"""The table of keys: each key of a tree once, with its default and description."""
 
 import tomllib
 

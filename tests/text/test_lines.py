@@ -157,7 +157,7 @@ def test_an_unknown_column_lists_those_there_are(tmp_path: Path) -> None:
     assert str(raised.value).endswith("no column is named de; there are: en, fr, by")
 
 
-def test_a_column_name_that_stands_twice_is_an_error(tmp_path: Path) -> None:
+def test_a_column_name_given_twice_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="2 columns are named en"):
         list(read_pairs(Table(written(tmp_path / "pairs.tsv", b"en\ten\tko\n"), "en", "ko")))
 
