@@ -12,6 +12,9 @@ from typing import BinaryIO, NamedTuple, TypeAlias, cast
 
 from s2s.errors import DataError
 
+LONGEST_LOOP = 4
+"""Words of the longest unit that is looked for in loops."""
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -162,3 +165,14 @@ def _not_text(path: Path, number: int, error: UnicodeDecodeError) -> DataError:
         f"{path}, line {number:,}: byte 0x{error.object[error.start]:02x} at position {error.start + 1:,} of the line "
         "is not valid UTF-8; save the file as UTF-8 (for a Latin-1 file: iconv -f latin1 -t utf-8)"
     )
+
+
+def has_loop(words: Sequence[str]) -> bool:
+    """Whether some 1 to 4 words occur at least three times in a row; "very very" is no loop."""
+    for size in range(1, LONGEST_LOOP + 1):
+        run = 0
+        for index in range(size, len(words)):
+            run = run + 1 if words[index] == words[index - size] else 0
+            if run >= 2 * size:
+                return True
+    return False

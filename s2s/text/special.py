@@ -1,5 +1,6 @@
 """The four token ids that mean the same in every vocabulary."""
 
+from collections.abc import Sequence
 from typing import Final
 
 PAD: Final = 0

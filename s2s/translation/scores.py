@@ -14,6 +14,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF, CHRFScore
 
 from s2s.errors import DataError
+from s2s.text.lines import has_loop
 from s2s.translation.recipe import TranslationRecipe
 
 CHARACTER_SCORED = frozenset({"ja", "km", "lo", "my", "th"})
@@ -21,8 +22,6 @@ CHARACTER_SCORED = frozenset({"ja", "km", "lo", "my", "th"})
 RESAMPLES = 1000
 LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, 50))
 """First and last source length, in tokens, of the rows of by_length; a last row holds longer sentences."""
-LONGEST_LOOP = 4
-"""Words of the longest unit that is looked for in loops."""
 
 HEADINGS = ("examples", "BLEU (95 % interval)", "chrF")
 
@@ -191,17 +190,6 @@ def row(recipe: TranslationRecipe, result: Mapping[str, Any]) -> list[str]:
     on = f"{result['split']} ({recipe.data.source} to {recipe.data.target}, beam {result['beam']})"
     interval = f"({bleu['low']:.1f} to {bleu['high']:.1f})"
     return [on, f"{result['examples']:,}", f"**{bleu['value']:.1f}** {interval}", f"{chrf['value']:.1f}"]
-
-
-def has_loop(words: Sequence[str]) -> bool:
-    """Whether some 1 to 4 words occur at least three times in a row; "very very" is no loop."""
-    for size in range(1, LONGEST_LOOP + 1):
-        run = 0
-        for index in range(size, len(words)):
-            run = run + 1 if words[index] == words[index - size] else 0
-            if run >= 2 * size:
-                return True
-    return False
 
 
 class _CHRF(CHRF):

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s.errors import DataError
+from s2s.text.lines import has_loop
 from s2s.translation.scores import (
     bleu,
     by_length,
     chrf,
-    has_loop,
     p_value,
     paired_bootstrap,
     quick_bleu,

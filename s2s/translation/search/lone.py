@@ -91,9 +91,9 @@ def _ranked(log_probabilities: Tensor, totals: list[float], count: int) -> Ranke
     """Of (K, V) the best `count` continuations; of equals the lowest hypothesis, then token."""
     most = max(totals)
     offsets = np.array([total - most for total in totals], np.float32)
-    sums, *parts = likely(log_probabilities[None], offsets, count)
-    ranked = sorted(zip((-sums).tolist(), *(part.tolist() for part in parts), strict=True))
-    return [each[1:] for each in ranked[:count]]
+    found = likely(log_probabilities[None], offsets, count)
+    parts = (part.tolist() for part in (-found.sums, found.rows, found.tokens, found.log_probabilities))
+    return [each[1:] for each in sorted(zip(*parts, strict=True))[:count]]
 
 
 def _hypothesis(node: _Node, options: SearchOptions) -> Hypothesis:

@@ -113,7 +113,8 @@ class Stepper:
 
     @cached_property
     def _table(self) -> Floats:
-        return self.tokens.numpy()
+        table: Floats = self.tokens.numpy()
+        return table
 
     @cached_property
     def _reader(self) -> "_Reader":
