@@ -43,16 +43,18 @@ def lone_search(
     """The S tokens of a sentence -> at most nbest hypotheses, best first; lengths as for `beam_search`."""
     state, live = stepper.begin_lone(source), [_Node(None, options.start, 0.0, 0.0, None)]
     found: list[Hypothesis] = []
-    slots, reached, largest = beam, -np.inf, options.normalizer(longest)
+    slots, reached, largest, forbidden = beam, -np.inf, options.normalizer(longest), options.forbidden
     for length in range(1, longest + 1):
         log_probabilities, attention, readout, state = stepper.lone([node.token for node in live], state)
-        for token in options.forbidden + ((options.end,) if length <= shortest else ()):
-            log_probabilities.numpy()[:, token] = -np.inf
+        table = log_probabilities.numpy()
+        for token in forbidden if length > shortest else (*forbidden, options.end):
+            table[:, token] = -np.inf
         if beam == 1:
             ranked = _best(log_probabilities, stepper.exact_of(readout))
         else:
             ranked = _ranked(log_probabilities, [node.total for node in live], slots)
-        parents, growing = [], []
+        parents: list[int] = []
+        growing: list[_Node] = []
         for parent, token, log_probability in ranked:
             weights = attention[parent] if attention is not None and options.keep_attention else None
             total = live[parent].total + log_probability
