@@ -45,6 +45,7 @@ class SubwordTokenizer:
         self._model = model
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+            self._pieces: dict[int, str] = {}
         except RuntimeError as error:
             raise ValueError("it is no SentencePiece model") from error
         processor = self._processor
@@ -112,7 +113,9 @@ class SubwordTokenizer:
 
     def token(self, token: int) -> str:
         """The piece, with U+2581 where a word begins."""
-        return str(self._processor.id_to_piece(int(token)))
+        if token not in self._pieces:  # asked for at every token of every translation
+            self._pieces[token] = str(self._processor.id_to_piece(int(token)))
+        return self._pieces[token]
 
     def normalize(self, line: str) -> str:
         """The line after `nmt_nfkc` and with white space collapsed."""

@@ -243,7 +243,9 @@ class Translator:
 
     def _translation(self, source: list[int], hypotheses: list[Hypothesis]) -> Translation:
         best = hypotheses[0]
-        nbest = tuple(Alternative(self._text(each), each.score, each.log_probability) for each in hypotheses)
+        nbest = tuple(
+            Alternative(self.target.decode(each.tokens), each.score, each.log_probability) for each in hypotheses
+        )
         raised = {
             "truncated": best.truncated,
             "repeats": has_loop(nbest[0].text.split()),
@@ -259,7 +261,3 @@ class Translator:
             best.attention,
             nbest,
         )
-
-    def _text(self, hypothesis: Hypothesis) -> str:
-        """One line: a line end that was spelled out byte by byte becomes a space."""
-        return self.target.decode(hypothesis.tokens).replace("\r", " ").replace("\n", " ")

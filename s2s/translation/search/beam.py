@@ -119,7 +119,7 @@ def beam_search(
     live = Live(options, max_lengths, min_lengths, source_lengths, beam, nbest)
     forbidden = torch.tensor(options.forbidden, dtype=torch.long, device=device)
     while live.slots.any():
-        output = step(torch.from_numpy(live.last()).to(device), state)
+        output = step(torch.from_numpy(live.last).to(device), state)
         live.attend(output.attention)
         candidates = output.log_probabilities.float().index_fill_(2, forbidden, -torch.inf)
         plan = _choose(candidates, live, output.exact if beam == 1 else None)

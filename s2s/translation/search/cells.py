@@ -106,16 +106,23 @@ class Cell:
             sigmoid(opened)  # the reset and the update gate
             inner *= opened[:, :size]
             candidate += inner
-            hidden = state[0] - tanh(candidate)
-            hidden *= opened[:, size:]
-            hidden += candidate
-            return (hidden,)
+            return (between(tanh(candidate), state[0], opened[:, size:]),)
         gates += product
         if self.kind is nn.RNN:
             return (tanh(gates),)
         take, forget, candidate, give = (gates[:, at : at + size] for at in range(0, 4 * size, size))
         cell = sigmoid(forget) * state[1] + sigmoid(take) * tanh(candidate)
         return sigmoid(give) * (np.tanh(cell) if isinstance(cell, np.ndarray) else cell.tanh()), cell
+
+
+def between(first: Array, second: Array, share: Array) -> Array:
+    """first + share (second - first)."""
+    if not isinstance(first, np.ndarray):
+        return torch.lerp(first, second, share)
+    mixed = second - first
+    mixed *= share
+    mixed += first
+    return mixed
 
 
 def tanh(values: Array) -> Array:

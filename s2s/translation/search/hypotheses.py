@@ -83,10 +83,9 @@ class Plan(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """What a step appended, for the rows (b x K,) of the batch at that time."""
+    """Continuations by rank or by row."""
 
     parents: Integers
-    """rows of the step before"""
     tokens: Integers
     log_probabilities: Floats
 
@@ -129,7 +128,10 @@ class Live:
         """(b, K) log-probability; -inf marks an empty slot"""
         self.found: list[list[Hypothesis]] = [[] for _ in range(count)]
         """of each sentence of the caller's batch"""
-        self.steps: list[Chosen] = []
+        self.last = np.full((count, 1), options.start)
+        """(b, K) last tokens"""
+        self.steps: list[tuple[list[int], list[int], list[float]]] = []
+        """of each step the rows of the step before, tokens and log-probabilities of its rows (b x K,)"""
         self.attention: list[Floats] = []
         """of each step (b x K, S), by the rows before it"""
         self.coverage: Tensor | None = None
@@ -140,18 +142,12 @@ class Live:
         """Tokens of each hypothesis."""
         return len(self.steps)
 
-    def last(self) -> Integers:
-        """Last tokens (b, K), START at first."""
-        if not self.steps:
-            return np.full(self.totals.shape, self.options.start)
-        return self.steps[-1].tokens.reshape(self.totals.shape)
-
     def tokens(self) -> Integers:
         """All tokens (b, K, t)."""
         rows, columns = np.arange(self.totals.size), []
-        for step in reversed(self.steps):
-            columns.append(step.tokens[rows])
-            rows = step.parents[rows]
+        for parents, tokens, _ in reversed(self.steps):
+            columns.append(np.array(tokens)[rows])
+            rows = np.array(parents)[rows]
         return np.stack(columns[::-1], axis=1).reshape(*self.totals.shape, -1)
 
     def attend(self, attention: Tensor | None) -> None:
@@ -184,10 +180,10 @@ class Live:
         if last is not None:
             tokens.append(last[0])
             log_probabilities.append(last[1])
-        for step in reversed(self.steps):
-            tokens.append(int(step.tokens[row]))
-            log_probabilities.append(float(step.log_probabilities[row]))
-            row = int(step.parents[row])
+        for step_parents, step_tokens, step_log_probabilities in reversed(self.steps):
+            tokens.append(step_tokens[row])
+            log_probabilities.append(step_log_probabilities[row])
+            row = step_parents[row]
             rows.append(row)
         tokens.reverse()
         log_probabilities.reverse()
@@ -227,7 +223,9 @@ class Live:
         parents = plan.parents[chosen]
         rows = (staying[:, None] * before + parents).ravel()
         self.totals = totals[chosen]
-        self.steps.append(Chosen(rows, plan.tokens[chosen].ravel(), plan.log_probabilities[chosen].ravel()))
+        self.last = plan.tokens[chosen]
+        made = rows, self.last.ravel(), plan.log_probabilities[chosen].ravel()
+        self.steps.append((made[0].tolist(), made[1].tolist(), made[2].tolist()))
         if self.coverage is not None:
             moved_rows = torch.from_numpy(rows).to(device)
             self.coverage = self.coverage.flatten(0, 1).index_select(0, moved_rows).view(len(staying), width, -1)
