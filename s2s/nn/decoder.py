@@ -1,14 +1,16 @@
 """The decoder: from a memory and the tokens so far to the readout that predicts the next token."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from s2s.device import product_type
 from s2s.nn.attention import Attention, Memory
-from s2s.nn.dropout import Dropout, at_step
+from s2s.nn.dropout import Dropout, times
 from s2s.nn.embedding import Embedding
 from s2s.nn.linear import linear
 from s2s.nn.recurrent import Cell, Recurrent, State
@@ -25,13 +27,6 @@ class DecoderState(NamedTuple):
     feed: Tensor | None
     """(B x K, 1, E), the last readout, with input feeding"""
 
-    def rows(self, rows: Tensor) -> "DecoderState":
-        """The state of some rows (R,), in that order."""
-        return DecoderState(
-            tuple(part.index_select(1, rows) for part in self.layers),
-            None if self.feed is None else self.feed.index_select(0, rows),
-        )
-
 
 class DecoderOutput(NamedTuple):
     """Readout, attention and state of one step or of whole sentences."""
@@ -44,7 +39,7 @@ class DecoderOutput(NamedTuple):
 
 
 class DecoderMasks(NamedTuple):
-    """Dropout masks of one pass over (B, T) target tokens; None where there is none."""
+    """Dropout masks (B, T or 1, F) of one pass over (B, T) target tokens; None where there is none."""
 
     embedding: Tensor | None = None
     words: Tensor | None = None
@@ -53,12 +48,12 @@ class DecoderMasks(NamedTuple):
 
     def at(self, step: int) -> "DecoderMasks":
         """The masks of one step."""
-        layers = tuple(part for mask in self.layers if (part := at_step(mask, step)) is not None)
-        return DecoderMasks(
-            at_step(self.embedding, step), at_step(self.words, step), layers, at_step(self.readout, step)
-        )
+        masks: DecoderMasks
+        masks = tree_map_only(Tensor, lambda mask: mask if mask.shape[1] == 1 else mask[:, step : step + 1], self)
+        return masks
 
 
+NO_MASKS = DecoderMasks()
 Stepped = Callable[[Tensor, DecoderState, Memory, DecoderMasks, Choose | None], DecoderOutput]
 """Like `Decoder.stepped`."""
 
@@ -66,17 +61,14 @@ Stepped = Callable[[Tensor, DecoderState, Memory, DecoderMasks, Choose | None], 
 class Bridge(nn.Module):
     """The decoder's first state from the encoder's last.
 
-    Layers are paired from the bottom; where the encoder is deeper, from the top, and where the decoder is, its upper
-    layers start from the encoder's top one.
+    Layers are paired from the bottom; where the encoder is deeper, from the top; its top one starts all above.
     """
 
     def __init__(
         self, kind: Literal["learned", "last", "zeros"], *, memory_size: int, hidden_size: int, layers: int, cell: Cell
     ) -> None:
         super().__init__()
-        self.kind = kind
-        self.layers = layers
-        self.hidden_size = hidden_size
+        self.kind, self.layers, self.hidden_size = kind, layers, hidden_size
         if kind == "learned":
             parts = 2 if cell == "lstm" else 1
             self.project = nn.ModuleList(nn.Linear(memory_size, hidden_size) for _ in range(parts * layers))
@@ -86,10 +78,10 @@ class Bridge(nn.Module):
         return tuple(self._part(part, index) for index, part in enumerate(state))
 
     def _part(self, part: Tensor, index: int) -> Tensor:
-        top, left_out = part.shape[0] - 1, max(part.shape[0] - self.layers, 0)
-        chosen = [part[min(left_out + layer, top)] for layer in range(self.layers)]
         if self.kind == "zeros":
             return part.new_zeros(self.layers, part.shape[1], self.hidden_size)
+        top, left_out = part.shape[0] - 1, max(part.shape[0] - self.layers, 0)
+        chosen = [part[min(left_out + layer, top)] for layer in range(self.layers)]
         if self.kind == "learned":
             chosen = [self.project[index * self.layers + layer](row) for layer, row in enumerate(chosen)]
             # An LSTM's cell is unbounded, a hidden state lies in (-1, 1).
@@ -100,9 +92,9 @@ class Bridge(nn.Module):
 class Decoder(nn.Module):
     """Recurrent layers with attention; one step, or whole sentences when nothing feeds back.
 
-    `luong`: all layers, then the top one attends (Luong et al. 2015, section 3). `gnmt`: the first layer
-    attends, and the layers above receive the context (Wu et al. 2016, section 3). The readout is
-    tanh(W [h; c]) (Luong et al. 2015, equation 5) with E units, so that it can share the embedding.
+    `luong`: all layers, then the top one attends (Luong et al. 2015, section 3). `gnmt`: the first layer attends, and
+    the layers above receive the context (Wu et al. 2016, section 3). The readout is tanh(W [h; c]) (Luong et al. 2015,
+    equation 5) with E units, so that it can share the embedding.
     """
 
     def __init__(
@@ -130,19 +122,14 @@ class Decoder(nn.Module):
         self.dropout = dropout
         self.bridge = Bridge(bridge, memory_size=memory_size, hidden_size=hidden_size, layers=layers, cell=cell)
         self.asking = Recurrent(units * (2 if input_feeding else 1), hidden_size, layers=below, cell=cell)
-        self.above = (
-            Recurrent(
-                hidden_size, hidden_size, layers=layers - below, cell=cell, context_size=context_size, residual_from=1
-            )
-            if below < layers
-            else None
-        )
+        upper = partial(Recurrent, hidden_size, hidden_size, cell=cell, context_size=context_size, residual_from=1)
+        self.above = upper(layers=layers - below) if below < layers else None
         self.readout = nn.Linear(hidden_size + context_size, units)
         self.output = nn.Linear(units, embedding.num_embeddings)
         if tied:
             self.output.weight = embedding.weight
         self.replayed: Stepped | None = None
-        """stands in for `stepped` in training, where it is given: the same from CUDA graphs"""
+        """used for `stepped` in training, where it is given: the same from CUDA graphs"""
 
     def start(self, encoder_state: State) -> DecoderState:
         """The state before the first token, K = 1."""
@@ -153,35 +140,26 @@ class Decoder(nn.Module):
         return DecoderState(layers, feed)
 
     def step(
-        self,
-        tokens: Tensor,
-        state: DecoderState,
-        memory: Memory,
-        masks: DecoderMasks = DecoderMasks(),  # noqa: B008
+        self, tokens: Tensor, state: DecoderState, memory: Memory, masks: DecoderMasks = NO_MASKS
     ) -> DecoderOutput:
-        """Last tokens (B, K) -> the readout for the next ones and the state behind them."""
-        embedded = _times(_times(self.embedding(tokens.reshape(-1, 1)), masks.words), masks.embedding)
+        """Last tokens (B, K) -> the readout for the next ones and the state after the last."""
+        embedded = times(times(self.embedding(tokens.reshape(-1, 1)), masks.words), masks.embedding)
         if self.input_feeding:
             assert state.feed is not None
             embedded = torch.cat([embedded, state.feed.to(embedded.dtype)], dim=2)
         return self._advance(embedded, state.layers, memory, masks)
 
     def forward(
-        self,
-        inputs: Tensor,
-        state: DecoderState,
-        memory: Memory,
-        *,
-        choose: Choose | None = None,
+        self, inputs: Tensor, state: DecoderState, memory: Memory, *, choose: Choose | None = None
     ) -> DecoderOutput:
         """Tokens fed (B, T), from START on -> readout (B, T, E), attention (B, T, S) and the last state.
 
-        Without input feeding and `choose` this is one pass over whole sentences. `choose` decides at
-        each step what is fed next; without it the given tokens are.
+        Without input feeding and `choose` this is one pass over whole sentences. `choose` decides at each step what is
+        fed next; without it the given tokens are.
         """
         masks = self._sample_masks(inputs)
         if not self.input_feeding and choose is None:
-            embedded = _times(_times(self.embedding(inputs), masks.words), masks.embedding)
+            embedded = times(times(self.embedding(inputs), masks.words), masks.embedding)
             return self._advance(embedded, state.layers, memory, masks)
         stepped = self.replayed if self.training and self.replayed is not None else self.stepped
         return stepped(inputs, state, memory, masks, choose)
@@ -211,7 +189,7 @@ class Decoder(nn.Module):
     def _advance(self, embedded: Tensor, layers: State, memory: Memory, masks: DecoderMasks) -> DecoderOutput:
         """(B x K, T, E or 2 E) through layers, attention and readout; T is 1 in a step, K is 1 in a whole pass."""
         below, depth = list(masks.layers), len(self.asking.layers)
-        hidden, last = self.asking(embedded, tuple(part[:depth] for part in layers), masks=below[: depth - 1] or None)
+        hidden, last = self.asking(embedded, tuple(part[:depth] for part in layers), masks=below[: depth - 1])
         context = attention = None
         if self.attention is not None:
             queries = hidden.reshape(memory.valid.shape[0], -1, hidden.shape[2])
@@ -221,28 +199,19 @@ class Decoder(nn.Module):
             if below:
                 hidden = hidden * below[depth - 1]
             rest = tuple(part[depth:] for part in layers)
-            hidden, top = self.above(hidden, rest, context=context, masks=below[depth:] or None)
+            hidden, top = self.above(hidden, rest, context=context, masks=below[depth:])
             last = tuple(torch.cat(parts) for parts in zip(last, top, strict=True))
         joined = hidden if context is None else torch.cat([hidden, context.to(hidden.dtype)], dim=2)
-        readout = _times(torch.tanh(linear(self.readout, joined)), masks.readout)
+        readout = times(torch.tanh(linear(self.readout, joined)), masks.readout)
         return DecoderOutput(readout, attention, DecoderState(last, readout if self.input_feeding else None))
 
     def _sample_masks(self, inputs: Tensor) -> DecoderMasks:
         if not self.training:
-            return DecoderMasks()
+            return NO_MASKS
         weight, dropout, steps = self.embedding.weight, self.dropout, inputs.shape[1]
         like = weight.new_empty(inputs.shape[0], 0, dtype=product_type(weight))
         units, hidden = self.embedding.embedding_dim, self.asking.output_size
         words = dropout._replace(variational=False).mask(like, dropout.words, 1, steps=steps)
-        depth = len(self.asking.layers) + (0 if self.above is None else len(self.above.layers))
-        between = (dropout.mask(like, dropout.layers, hidden, steps=steps) for _ in range(depth - 1))
-        return DecoderMasks(
-            embedding=dropout.mask(like, dropout.embedding, units, steps=steps),
-            words=words,
-            layers=tuple(mask for mask in between if mask is not None),
-            readout=dropout.mask(like, dropout.output, units, steps=steps),
-        )
-
-
-def _times(values: Tensor, mask: Tensor | None) -> Tensor:
-    return values if mask is None else values * mask
+        embedding = dropout.mask(like, dropout.embedding, units, steps=steps)
+        between = dropout.between_layers(like, hidden, steps=steps, layers=self.bridge.layers)
+        return DecoderMasks(embedding, words, tuple(between), dropout.mask(like, dropout.output, units, steps=steps))

@@ -9,12 +9,17 @@ from torch import Tensor
 
 
 def dropout_mask(like: Tensor, probability: float, *, shape: tuple[int, ...]) -> Tensor:
-    """A mask of 0 and 1 / (1 - probability), of that shape, in the type and on the device of `like`.
-
-    Each 64-bit random number gives four 16-bit ones, since sampling is what dropout costs on a CPU; the probability is
-    exact to 1/65536.
-    """
-    sampled = _sample(prod(shape), like.device)
+    """A mask of 0 and 1 / (1 - probability), exact to 1/65536, in the type and on the device of `like`."""
+    count = prod(shape)
+    # Sampling is what dropout costs on a CPU: each 64-bit random number gives four 16-bit ones, there by NumPy's SFC64,
+    # in a third of the time that torch takes, from a seed that torch samples.
+    words = (count + 3) // 4
+    if like.device.type == "cpu":
+        seed = int(torch.randint(2**63 - 1, ()))
+        sampled = torch.from_numpy(np.random.SFC64(seed).random_raw(words).view(np.int16))[:count]
+    else:
+        numbers = torch.empty(words, dtype=torch.int64, device=like.device).random_(-(2**63), None)
+        sampled = numbers.view(torch.int16)[:count]
     threshold = min(round(probability * 65536) - 32768, 32767)  # one more would wrap around to the lowest
     kept = torch.ge(sampled, threshold, out=torch.empty_like(sampled))  # a bool is several times slower to convert
     scale = torch.tensor(1.0 / (1.0 - probability), dtype=like.dtype)
@@ -23,20 +28,8 @@ def dropout_mask(like: Tensor, probability: float, *, shape: tuple[int, ...]) ->
     return kept.view(shape).to(like.dtype).mul_(float(scale))
 
 
-def _sample(count: int, device: torch.device) -> Tensor:
-    """That many random 16-bit numbers.
-
-    On a CPU by NumPy's SFC64, in a third of the time that torch takes, from a seed that torch samples.
-    """
-    words = (count + 3) // 4
-    if device.type == "cpu":
-        seed = int(torch.randint(2**63 - 1, ()))
-        return torch.from_numpy(np.random.SFC64(seed).random_raw(words).view(np.int16))[:count]
-    return torch.empty(words, dtype=torch.int64, device=device).random_(-(2**63), None).view(torch.int16)[:count]
-
-
 class Dropout(NamedTuple):
-    """Where values are set to zero in training, as probabilities."""
+    """Probabilities of zero in training, by the place of a value."""
 
     embedding: float = 0.0
     layers: float = 0.0
@@ -46,10 +39,17 @@ class Dropout(NamedTuple):
 
     def mask(self, like: Tensor, probability: float, size: int, *, steps: int) -> Tensor | None:
         """A mask for values (B, steps, size), one for all steps if variational; None when it is off."""
-        if probability == 0.0:
-            return None
         shape = (like.shape[0], 1 if self.variational else steps, size)
-        return dropout_mask(like, probability, shape=shape)
+        return dropout_mask(like, probability, shape=shape) if probability else None
+
+    def between_layers(self, like: Tensor, size: int, *, steps: int, layers: int) -> list[Tensor]:
+        """Masks (B, steps, size) for what each of some layers passes to the next; an empty list when it is off."""
+        masks = (self.mask(like, self.layers, size, steps=steps) for _ in range(layers - 1))
+        return [mask for mask in masks if mask is not None]
+
+    def on_values(self, values: Tensor, probability: float) -> Tensor:
+        """(B, T, F) -> the same times a mask."""
+        return times(values, self.mask(values, probability, values.shape[2], steps=values.shape[1]))
 
     def on_embedded(self, embedded: Tensor, *, training: bool) -> Tensor:
         """(B, T, E) -> the same, with whole words and single units dropped in training."""
@@ -57,10 +57,9 @@ class Dropout(NamedTuple):
             return embedded
         if self.words:
             embedded = embedded * dropout_mask(embedded, self.words, shape=(*embedded.shape[:2], 1))
-        mask = self.mask(embedded, self.embedding, embedded.shape[2], steps=embedded.shape[1])
-        return embedded if mask is None else embedded * mask
+        return self.on_values(embedded, self.embedding)
 
 
-def at_step(mask: Tensor | None, step: int) -> Tensor | None:
-    """(B, T or 1, F) -> (B, 1, F), the part of a mask at one step."""
-    return mask if mask is None or mask.shape[1] == 1 else mask[:, step : step + 1]
+def times(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Values times a mask, if there is one."""
+    return values if mask is None else values * mask

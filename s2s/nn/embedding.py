@@ -10,8 +10,8 @@ from s2s.device import product_type
 class Embedding(nn.Embedding):
     """A table of token vectors, read out times sqrt(E) (Vaswani et al. 2017, section 3.4).
 
-    Small weights suit the output layer that shares them; unit-sized values suit the recurrent layer
-    that reads them. Without the factor the first thousand steps learn little but word frequencies.
+    Small weights suit the output layer that shares them; unit-sized values suit the recurrent layer that reads them.
+    Without the factor the first thousand steps learn little but word frequencies.
     """
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -31,23 +31,14 @@ class Encoder(nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """(B, S), (B,) on the CPU -> values (B, S, M), zero beyond each length, and the last state.
 
-        The state is (L, B, M): the two directions of a layer stand side by side.
+        The state is (L, B, M): the two directions of a layer are joined.
         """
         embedded = self.dropout.on_embedded(self.embedding(tokens), training=self.training)
-        masks = self._masks_between_layers(embedded) if self.training and self.dropout.layers else None
+        dropout, layers = self.dropout if self.training else Dropout(), len(self.recurrent.layers)
+        size, steps = self.recurrent.output_size, tokens.shape[1]
+        masks = dropout.between_layers(embedded, size, steps=steps, layers=layers)
         values, state = self.recurrent(embedded, lengths=lengths, masks=masks)
-        if self.training:
-            mask = self.dropout.mask(values, self.dropout.output, values.shape[2], steps=values.shape[1])
-            values = values if mask is None else values * mask
-        return values, tuple(self._join_directions(part) for part in state)
-
-    def _masks_between_layers(self, embedded: Tensor) -> list[Tensor]:
-        size = self.recurrent.output_size
-        masks = (
-            self.dropout.mask(embedded, self.dropout.layers, size, steps=embedded.shape[1])
-            for _ in self.recurrent.layers[1:]
-        )
-        return [mask for mask in masks if mask is not None]
+        return dropout.on_values(values, dropout.output), tuple(self._join_directions(part) for part in state)
 
     def _join_directions(self, part: Tensor) -> Tensor:
         """(L x D, B, H) -> (L, B, D x H)."""

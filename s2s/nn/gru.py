@@ -1,9 +1,8 @@
 """A GRU layer over whole sequences on a CPU, with its own backward pass.
 
 torch steps a GRU on a CPU through some twenty autograd nodes a time step, and adds to the recurrent matrix's gradient
-at each of them. Here a step is one batched product for both directions and a few element-wise passes. The local
-derivatives are computed for all steps at once, and so is each weight's gradient.
-Equals torch.nn.GRU in values and gradients.
+at each of them. Here a step is one batched product for both directions and a few element-wise passes; local derivatives
+and each weight's gradient are computed for all steps at once. Equals torch.nn.GRU in values and gradients.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,7 +33,7 @@ def run_gru(
     dtype, size = product_type(weights["weight_hh_l0"]), layer.hidden_size
     matrices = [torch.stack([weights[f"weight_{of}{suffix}"].to(dtype) for suffix in suffixes]) for of in ("ih", "hh")]
     bias_ih, bias_hh = (torch.stack([weights[f"bias_{of}{suffix}"] for suffix in suffixes]) for of in ("ih", "hh"))
-    # of the recurrent biases only the candidate's stands inside a product, with the reset gate
+    # of the recurrent biases only the candidate's is inside a product, with the reset gate
     bias = bias_ih + nn.functional.pad(bias_hh[:, : 2 * size], (0, size))
     biases = (bias[:, None].to(dtype), bias_hh[:, None, 2 * size :].to(dtype))
     if state is None:
@@ -123,7 +122,7 @@ def _products(gradients: Tensor, factors: Tensor) -> Tensor:
 
 
 def _run(gates: Tensor, states: Tensor, weight_hh: Tensor, inner_bias: Tensor) -> Tensor:
-    """Fill the states (D, T + 1, B, H) behind the first; returned is p (D, T, B, H).
+    """Fill the states (D, T + 1, B, H) after the first; returned is p (D, T, B, H).
 
     The gates (D, T, B, 3H) come as W x + b and are activated in place.
     """

@@ -1,7 +1,7 @@
 """Linear layers over all positions of a batch, whose number is another in almost every batch.
 
 In bfloat16 on a CPU oneDNN compiles a kernel for each number of rows that it meets: some milliseconds the first time,
-and a tenth of a megabyte for as long as it is kept. So rows are padded there to one of few numbers.
+and 1.4 to 2 MB for as long as it is kept. So rows are padded there to one of few numbers.
 """
 
 from typing import Any
@@ -27,14 +27,14 @@ def linear(layer: nn.Linear, inputs: Tensor) -> Tensor:
 
 
 def padded(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """Rows (N, F) in a type, with rows of zero behind them up to a multiple of WHOLE."""
+    """Rows (N, F) in a type, followed by rows of zero up to a multiple of WHOLE."""
     room = empty_padded(rows.new_empty(0, rows.shape[1], dtype=dtype), len(rows))
     room[: len(rows)] = rows
     return room
 
 
 def empty_padded(like: Tensor, count: int, *, more: int = 0) -> Tensor:
-    """Memory like (..., 0, F) for `count` rows, rounded up to a multiple of WHOLE, and `more`; zero behind both."""
+    """Memory like (..., 0, F) for `count` rows, rounded up to a multiple of WHOLE, and `more`; zero after both."""
     *lead, _, size = like.shape
     room = like.new_empty(*lead, count + -count % WHOLE + more, size)
     room[..., count + more :, :] = 0.0

@@ -29,9 +29,9 @@ class Loss(NamedTuple):
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float = 0.0) -> Loss:
     """(N, E), (V, E), (V,), (N,) -> the summed cross-entropy of softmax(hidden Wᵀ + b), label-smoothed.
 
-    Equals `torch.nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing,
-    reduction="sum")` in value and gradients; the gradients are made in the forward pass, chunk by chunk,
-    so memory is chunk x V and not N x V. Under autocast its products are in the autocast type.
+    Equals `torch.nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")` in value and
+    gradients; the gradients are made in the forward pass, chunk by chunk, so memory is chunk x V and not N x V. Under
+    autocast its products are in the autocast type.
     """
     smoothed, nats = _LinearCrossEntropy.apply(hidden, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]
     return Loss(smoothed, nats, targets.numel())
@@ -40,7 +40,7 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: 
 class _LinearCrossEntropy(torch.autograd.Function):
     """The smoothed loss and the nats; the smoothed one has a gradient.
 
-    With logits l = h Wᵀ + b, Z their exponentials' sum, targets y, smoothing s and V entries of the vocabulary it is
+    With logits l = h Wᵀ + b, Z their exponentials' sum, targets y, smoothing s and a vocabulary of V it is
 
         sum over positions of   log Z - (1 - s) l_y - s / V (sum of l)
         =                       (1 - s) (log Z - l_y) + s log Z - s / V (sum of l)
@@ -62,8 +62,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             grad_hidden, grad_bias = torch.empty_like(inputs), torch.zeros_like(layer.bias)
             grad_weight = None if count else torch.zeros_like(layer.weight)
             held = max(LARGEST_GRADIENT // vocabulary // layer.chunk, 1) * layer.chunk
-            for begin in range(0, count, held):
-                rows = slice(begin, begin + held)
+            for rows in (slice(begin, begin + held) for begin in range(0, count, held)):
                 group = inputs[rows]
                 gradient = group.new_empty(len(group), vocabulary) if needs_gradient else None
                 sums += _sums_and_gradient(layer, group, targets[rows], 1.0 - smoothing, gradient, grad_bias)
@@ -87,13 +86,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight, share, grad_bias = ctx.saved_tensors
-        types = ctx.types
-        grad_weight = grad_weight.to(types[1], copy=True).sub_(share).mul_(gradient)
-        return grad_hidden.to(types[0]) * gradient, grad_weight, grad_bias.to(types[2]) * gradient, None, None
+        of_hidden, of_weight, of_bias = ctx.types
+        grad_weight = grad_weight.to(of_weight, copy=True).sub_(share).mul_(gradient)
+        return grad_hidden.to(of_hidden) * gradient, grad_weight, grad_bias.to(of_bias) * gradient, None, None
 
 
 class _Layer(NamedTuple):
-    """The output layer, and memory for one chunk of logits, which is used again for the next."""
+    """The output layer, and memory for the logits of one chunk after another."""
 
     weight: Tensor
     """(V, E) in the type of products"""
@@ -111,13 +110,8 @@ class _Layer(NamedTuple):
         # a GPU's large chunk shrinks where the vocabulary is large
         chunk = min(CHUNK_POSITIONS[weight.device.type], max(LARGEST_GRADIENT // len(weight), SMALLEST_CHUNK))
         logits = bias.new_empty(min(chunk, rows), len(weight))
-        return cls(
-            weight,
-            bias,
-            chunk,
-            logits if bias.dtype == weight.dtype else torch.empty_like(logits, dtype=weight.dtype),
-            logits,
-        )
+        product = logits if bias.dtype == weight.dtype else torch.empty_like(logits, dtype=weight.dtype)
+        return cls(weight, bias, chunk, product, logits)
 
 
 def _sums_and_gradient(

@@ -1,11 +1,11 @@
-"""The one recurrent core, behind encoders, decoders, language models and forecasters.
+"""The one recurrent core of encoders, decoders, language models and forecasters.
 
-The legend of every shape in s2s: B sentences in a batch, S source positions, T target positions,
-K hypotheses per sentence, L layers, D directions, H hidden units, E embedding units, M units of the
-encoder's memory (D x H of the encoder), A attention units, V vocabulary entries. Batch first, except
-in a State, which is (L x D, B, H).
+The legend of every shape in s2s: B sentences in a batch, S source positions, T target positions, K hypotheses per
+sentence, L layers, D directions, H hidden units, E embedding units, M units of the encoder's memory (D x H of the
+encoder), A attention units, V tokens of the vocabulary. Batch first, except in a State, which is (L x D, B, H).
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -27,10 +27,9 @@ CELLS: dict[Cell, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {"elman": nn.RN
 class Recurrent(nn.Module):
     """A stack of Elman (tanh), GRU or LSTM layers, run over whole sequences.
 
-    Layers from `residual_from` on add their input to their output. Every layer can receive a
-    `context` beside its input, as the upper layers of GNMT do (Wu et al. 2016, section 3). In training
-    `weight_drop` sets entries of the recurrent matrices to zero, the same ones at all steps of a call
-    (Merity et al. 2018, section 2), so that a layer stays one call.
+    Layers from `residual_from` on add their input to their output. Every layer can receive a `context` with its input,
+    as the upper layers of GNMT do (Wu et al. 2016, section 3). In training `weight_drop` is the probability of zero for
+    elements of the recurrent matrices, the same at all steps of a call (Merity et al. 2018, section 2).
     """
 
     def __init__(
@@ -63,21 +62,22 @@ class Recurrent(nn.Module):
         lengths: Tensor | None = None,
         *,
         context: Tensor | None = None,
-        masks: list[Tensor] | None = None,
+        masks: Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, State]:
         """(B, T, I), (L x D, B, H), (B,) -> outputs (B, T, D x H), zero beyond each length, and the last State.
 
-        `context` (B, T, C) joins the input of every layer; `masks`, (B, T or 1, D x H) each, multiply
-        what passes from one layer to the next. `lengths` is on the CPU.
+        `context` (B, T, C) joins the input of every layer; `masks`, (B, T or 1, D x H) each, multiply what passes from
+        one layer to the next. `lengths` is on the CPU.
         """
         ragged = lengths is not None and bool((lengths != inputs.shape[1]).any())
         outputs, last = inputs, []
         for index, layer in enumerate(self.layers):
-            if index and masks is not None:
+            if index and masks:
                 outputs = outputs * masks[index - 1]
             below = outputs
             inside = outputs if context is None else torch.cat([outputs, context], dim=2)
-            begin = None if state is None else self._of_layer(state, index)
+            rows = slice(index * self.directions, (index + 1) * self.directions)
+            begin = None if state is None else tuple(part[rows].contiguous() for part in state)
             assert isinstance(layer, nn.RNNBase)
             dropped = self._dropped(layer) if self.training and self.weight_drop else None
             outputs, end = run_layer(layer, dropped, inside, begin, lengths if ragged else None)
@@ -87,18 +87,12 @@ class Recurrent(nn.Module):
         return outputs, tuple(torch.cat(parts) for parts in zip(*last, strict=True))
 
     def _dropped(self, layer: nn.RNNBase) -> dict[str, Tensor]:
-        """The weights of a layer by name, with entries of the recurrent matrices set to zero."""
-        return {
-            name: weight * dropout_mask(weight, self.weight_drop, shape=tuple(weight.shape))
-            if name.startswith("weight_hh")
-            else weight
-            for name, weight in layer.named_parameters()
-        }
-
-    def _of_layer(self, state: State, index: int) -> State:
-        """The part of a state that one layer starts from."""
-        rows = slice(index * self.directions, (index + 1) * self.directions)
-        return tuple(part[rows].contiguous() for part in state)
+        """Weights of a layer by name, with elements of the recurrent matrices set to zero."""
+        weights: dict[str, Tensor] = dict(layer.named_parameters())
+        for name, weight in weights.items():
+            if name.startswith("weight_hh"):
+                weights[name] = weight * dropout_mask(weight, self.weight_drop, shape=tuple(weight.shape))
+        return weights
 
 
 def run_layer(
@@ -106,8 +100,8 @@ def run_layer(
 ) -> tuple[Tensor, State]:
     """(B, T, I), (D, B, H), (B,) -> outputs (B, T, D x H), zero beyond each length, and the last state.
 
-    `weights` stand in for the layer's own, by name, where they are given. A GRU on a CPU takes `s2s.nn.gru`, which is
-    faster with gradients or in bfloat16; all others are torch's own, packed where the lengths differ.
+    `weights` by name replace the layer's own, where they are given. A GRU on a CPU is `s2s.nn.gru`, which is faster
+    with gradients or in bfloat16; all others are torch's own, packed where the lengths differ.
     """
     trained = torch.is_grad_enabled() or product_type(inputs) != torch.float32
     if isinstance(layer, nn.GRU) and inputs.device.type == "cpu" and inputs.shape[1] > 1 and trained:
@@ -115,19 +109,13 @@ def run_layer(
         outputs, last = run_gru(layer, weights, inputs, None if state is None else state[0], valid)
         return outputs, (last,)
     begin = state if state is None or isinstance(layer, nn.LSTM) else state[0]
-    if lengths is None:
-        outputs, end = _call(layer, weights, inputs, begin)
-    else:
-        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-        produced, end = _call(layer, weights, packed, begin)
-        outputs, _ = pad_packed_sequence(produced, batch_first=True, total_length=inputs.shape[1])
+    given: Any = inputs
+    if lengths is not None:
+        given = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+    outputs, end = layer(given, begin) if weights is None else functional_call(layer, weights, (given, begin))
+    if lengths is not None:
+        outputs, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.shape[1])
     return outputs, end if isinstance(layer, nn.LSTM) else (end,)
-
-
-def _call(layer: nn.RNNBase, weights: dict[str, Tensor] | None, inputs: object, begin: object) -> tuple[Any, Any]:
-    given: tuple[Any, Any]
-    given = layer(inputs, begin) if weights is None else functional_call(layer, weights, (inputs, begin))
-    return given
 
 
 def positions_valid(lengths: Tensor, size: int, device: torch.device) -> Tensor:
@@ -138,22 +126,22 @@ def positions_valid(lengths: Tensor, size: int, device: torch.device) -> Tensor:
 def initialize(module: nn.Module, kind: Literal["uniform", "orthogonal", "torch"]) -> None:
     """Fill all weights: `uniform` in +-0.1, or `orthogonal` recurrent and Xavier other matrices (Saxe et al. 2014).
 
-    `torch` leaves what torch.nn has sampled, embeddings divided by sqrt(E), which they are read out times. In the
-    others biases are zero, the forget gate's is one (Jozefowicz et al. 2015); with `orthogonal`, embeddings are normal
-    with deviation 1 / sqrt(E), and one that is the output layer's matrix is filled as that. On the meta device, where
-    a model is built whose weights will be read, there is nothing to fill.
+    `torch` leaves what torch.nn has sampled, with embeddings divided by sqrt(E), the factor of their output. Otherwise
+    biases are zero, the forget gate's is one (Jozefowicz et al. 2015); with `orthogonal`, embeddings are normal with
+    deviation 1 / sqrt(E), and one that is the output layer's matrix is filled as that. On the meta device, where a
+    model is built whose weights will be read, there is nothing to fill.
     """
     if any(weight.is_meta for weight in module.parameters()):
         return
-    if kind == "torch":
-        for part in module.modules():
-            if isinstance(part, nn.Embedding):
-                part.weight.data.mul_(part.embedding_dim**-0.5)
-        return
     for part in module.modules():
         for name, weight in part.named_parameters(recurse=False):
-            if weight.dim() == 1:
+            if kind == "torch":
+                if isinstance(part, nn.Embedding):
+                    weight.data.mul_(part.embedding_dim**-0.5)
+            elif weight.dim() == 1:
                 nn.init.zeros_(weight)
+                if isinstance(part, nn.LSTM) and name.startswith("bias_ih"):
+                    weight.data[part.hidden_size : 2 * part.hidden_size] = 1.0
             elif kind == "uniform":
                 nn.init.uniform_(weight, -0.1, 0.1)
             elif isinstance(part, nn.Embedding):
@@ -164,7 +152,3 @@ def initialize(module: nn.Module, kind: Literal["uniform", "orthogonal", "torch"
                     fill(gate)
             else:
                 nn.init.xavier_uniform_(weight)
-        if isinstance(part, nn.LSTM):
-            for name, bias in part.named_parameters(recurse=False):
-                if name.startswith("bias_ih"):
-                    bias.data[part.hidden_size : 2 * part.hidden_size] = 1.0

@@ -153,7 +153,8 @@ def test_three_hypotheses_at_once_equal_three_alone(cell: Cell, score: Score | L
     decoder, source = build(cell, score, wiring).eval(), encoded(cell)
     memory, start = source.memory(decoder), decoder.start(source.state)
     tokens = torch.randint(VOCABULARY, (STEPS, SENTENCES, 3))
-    together = start.rows(torch.arange(SENTENCES).repeat_interleave(3))
+    feed = None if start.feed is None else start.feed.repeat_interleave(3, dim=0)
+    together = DecoderState(tuple(part.repeat_interleave(3, dim=1) for part in start.layers), feed)
     alone = [start] * 3
     for step in range(STEPS):
         output = decoder.step(tokens[step], together, memory)

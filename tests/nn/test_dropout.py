@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s.nn.dropout import Dropout, at_step, dropout_mask
+from s2s.nn.decoder import DecoderMasks
+from s2s.nn.dropout import Dropout, dropout_mask
 
 LIKE = torch.zeros(1)
 
@@ -39,8 +40,8 @@ def test_a_mask_has_the_shape_and_type_asked_for(shape: tuple[int, ...]) -> None
         assert mask.dtype == dtype
 
 
-def test_draws_are_independent_of_their_neighbours() -> None:
-    """Four draws come from one random number: none may tell of the next."""
+def test_samples_are_independent_of_their_neighbours() -> None:
+    """Four samples come from one random number: none may predict the next."""
     torch.manual_seed(1)
     kept = (dropout_mask(LIKE, 0.5, shape=(40_000,)) != 0).float() - 0.5
     for distance in range(1, 9):
@@ -48,22 +49,22 @@ def test_draws_are_independent_of_their_neighbours() -> None:
         assert abs(product) < 6 / math.sqrt(40_000 - distance)
 
 
-def test_the_same_seed_draws_the_same_masks_and_another_does_not() -> None:
-    def drawn(seed: int) -> torch.Tensor:
+def test_the_same_seed_samples_the_same_masks_and_another_does_not() -> None:
+    def sampled(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
         return dropout_mask(LIKE, 0.3, shape=(50, 50))
 
-    assert torch.equal(drawn(7), drawn(7))
-    assert not torch.equal(drawn(7), drawn(8))
+    assert torch.equal(sampled(7), sampled(7))
+    assert not torch.equal(sampled(7), sampled(8))
 
 
-def test_a_probability_of_zero_draws_nothing() -> None:
+def test_a_probability_of_zero_samples_nothing() -> None:
     before = torch.get_rng_state()
     assert Dropout().mask(torch.zeros(2, 3), 0.0, 4, steps=5) is None
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_variational_mask_is_one_draw_for_all_steps() -> None:
+def test_a_variational_mask_is_one_sample_for_all_steps() -> None:
     like = torch.zeros(4, 9, 8)
     each = Dropout(variational=False).mask(like, 0.5, 8, steps=9)
     once = Dropout(variational=True).mask(like, 0.5, 8, steps=9)
@@ -71,12 +72,15 @@ def test_a_variational_mask_is_one_draw_for_all_steps() -> None:
     assert once is not None
     assert each.shape == (4, 9, 8)
     assert once.shape == (4, 1, 8)
-    assert torch.equal(at_step(once, 0), at_step(once, 8))  # type: ignore[arg-type]
-    assert all(torch.equal(at_step(each, step), each[:, step : step + 1]) for step in range(9))  # type: ignore[arg-type]
-    assert at_step(None, 3) is None
+    masks = DecoderMasks(embedding=once, layers=(each, once))
+    for step in range(9):
+        embedding, words, (between, above), readout = masks.at(step)
+        assert embedding is above is once
+        assert torch.equal(between, each[:, step : step + 1])
+        assert words is readout is None
 
 
-def test_word_dropout_takes_whole_tokens_each_by_its_own_draw_even_when_variational() -> None:
+def test_word_dropout_takes_whole_tokens_each_by_its_own_sample_even_when_variational() -> None:
     torch.manual_seed(1)
     embedded = torch.ones(50, 40, 6)
     out = Dropout(words=0.25, variational=True).on_embedded(embedded, training=True)
