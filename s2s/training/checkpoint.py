@@ -1,8 +1,7 @@
 """`last/`: all that exact resumption needs.
 
-Tensors lie in files whose names carry the step; checkpoint.json names them and is renamed into place
-last, so at any instant it points at one whole checkpoint. Files that it does not name are removed
-after that.
+Tensors are in files whose names have the step; checkpoint.json names them and is renamed into place last, so at any
+instant it points at one whole checkpoint. Files that it does not name are removed after that.
 """
 
 import json
@@ -23,7 +22,7 @@ FORMAT = 1
 
 @dataclass
 class Progress:
-    """How far a training is; all of it is saved."""
+    """Progress of a training; all of it is saved."""
 
     step: int = 0
     epoch: int = 0
@@ -91,51 +90,28 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Weights, optimizer and random states, under prefixes."""
-    weights = {f"model.{name}": weight for name, weight in weights_of(model).items()}
-    return weights | optimizer_tensors(model, optimizer) | random_tensors(next(model.parameters()).device)
+    """Weights, the optimizer's state by field and parameter, and the states of random generators, under prefixes."""
+    tensors = {f"model.{name}": weight for name, weight in weights_of(model).items()}
+    for name, weight in model.named_parameters():
+        fields = optimizer.state.get(weight, {}).items()
+        tensors |= {f"optimizer.{field}.{name}": value for field, value in fields if isinstance(value, Tensor)}
+    tensors["random.cpu"] = torch.get_rng_state()
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
+    return tensors
 
 
 def put_state(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], *, origin: str) -> None:
     """Restore what `state_of` gave; RunError where the weights are another model's."""
     put_weights(model, under("model.", tensors), origin=origin)
-    put_optimizer_tensors(model, optimizer, tensors)
-    put_random_tensors(tensors, next(model.parameters()).device)
-
-
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state by parameter and field."""
-    return {
-        f"optimizer.{field}.{name}": value
-        for name, weight in model.named_parameters()
-        for field, value in optimizer.state.get(weight, {}).items()
-        if isinstance(value, Tensor)
-    }
-
-
-def put_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Restore what `optimizer_tensors` gave."""
     for name, weight in model.named_parameters():
-        state = {
-            field: tensors[key].to(weight.device)
-            for field in ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
-            if (key := f"optimizer.{field}.{name}") in tensors
-        }
+        keys = {field: f"optimizer.{field}.{name}" for field in ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")}
+        state = {field: tensors[key].to(weight.device) for field, key in keys.items() if key in tensors}
         if state:
             optimizer.state[weight] = state
-
-
-def random_tensors(device: torch.device) -> dict[str, Tensor]:
-    """The state of every random generator that a training uses."""
-    states = {"random.cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["random.cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def put_random_tensors(tensors: dict[str, Tensor], device: torch.device) -> None:
-    """Restore what `random_tensors` gave."""
     torch.set_rng_state(tensors["random.cpu"])
+    device = next(model.parameters()).device
     if device.type == "cuda" and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
 

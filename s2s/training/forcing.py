@@ -8,19 +8,14 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+Schedule = Literal["constant", "linear", "exponential", "inverse_sigmoid"]
 
-def forcing_rate(
-    step: int,
-    schedule: Literal["constant", "linear", "exponential", "inverse_sigmoid"],
-    *,
-    rate: float,
-    floor: float,
-    steps: int,
-) -> float:
+
+def forcing_rate(step: int, schedule: Schedule, *, rate: float, floor: float, steps: int) -> float:
     """The probability of the gold token at a step, as Bengio et al. (2015, section 2.4) let it decay.
 
-    linear: rate - (rate - floor) step / steps; exponential: rate exp(-step / steps);
-    inverse_sigmoid: rate k / (k + exp(step / k)) with k = steps. Never below `floor`.
+    linear: rate - (rate - floor) step / steps; exponential: rate exp(-step / steps); inverse_sigmoid:
+    rate k / (k + exp(step / k)) with k = steps. Never below `floor`.
     """
     if schedule == "constant":
         return rate
@@ -33,7 +28,7 @@ def forcing_rate(
 
 
 class Choices(NamedTuple):
-    """Random numbers that decide which tokens are fed at T steps; the rate is in them."""
+    """Random choices of the tokens that are fed at T steps."""
 
     forced: Tensor
     """(T, B, 1), True where the gold token is fed"""
@@ -49,7 +44,7 @@ class Choices(NamedTuple):
 
 @dataclass(frozen=True)
 class ScheduledSampling:
-    """Chooses for each sentence and position, by its own coin, the gold token or the model's (Bengio et al. 2015)."""
+    """Random choice between gold and model's token for each sentence and position (Bengio et al. 2015)."""
 
     rate: float
     feed: Literal["greedy", "sampled"] = "greedy"
@@ -59,7 +54,7 @@ class ScheduledSampling:
         return self.choices(1, len(gold), gold.device).chooser()(gold, logits)
 
     def choices(self, steps: int, rows: int, device: torch.device) -> Choices:
-        """Those of some steps at once: on a CPU the same numbers as one step after the other."""
+        """Choices of some steps at once: on a CPU the same numbers as one step after the other."""
         sampled = self.feed == "sampled"
         numbers = torch.rand(steps, 1 + sampled, rows, 1, device=device)
         return Choices(numbers[:, 0] < self.rate, numbers[:, 1] if sampled else None)

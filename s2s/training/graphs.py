@@ -50,7 +50,7 @@ class ReplayedPass:
     def __call__(
         self, inputs: Tensor, state: DecoderState, memory: Memory, masks: DecoderMasks, choose: Choose | None
     ) -> DecoderOutput:
-        """As `Decoder.stepped`; whatever chooses must be a `ScheduledSampling`."""
+        """As `Decoder.stepped`; `choose` must be a `ScheduledSampling`."""
         assert choose is None or isinstance(choose, ScheduledSampling)
         rows, steps = inputs.shape
         choices = None if choose is None else choose.choices(steps - 1, rows, inputs.device)
@@ -70,7 +70,7 @@ class ReplayedPass:
         """A copied decoder begins without graphs, which read and write memory of the one that they were made for."""
 
     def _captured(self, tensors: list[Tensor], rebuild: Rebuild, dtype: torch.dtype | None) -> tuple[Pass, Rebuild]:
-        """A graph of the pass, and what makes an output of its tensors; RuntimeError where it gives something else."""
+        """A graph of the pass, and the function from its tensors to an output; RuntimeError where values differ."""
         twin = self._twin()
         plain, captured = (_Function(decoder, rebuild, dtype) for decoder in (self.decoder, twin))
         given = (*map(_leaf, tensors), *self.weights)
@@ -97,8 +97,8 @@ class ReplayedPass:
 class _Function:
     """A decoder's stepped pass, from tensors to those of its output.
 
-    It is called with its arguments' tensors, which `rebuild` makes into these, and with its own weights, which only are
-    there to have gradients; `dtype` is autocast's, or None.
+    Its arguments are the tensors of which `rebuild` makes the decoder's, and its weights, which only are there for
+    gradients; `dtype` is autocast's, or None.
     """
 
     def __init__(self, decoder: Decoder, rebuild: Rebuild, dtype: torch.dtype | None) -> None:
@@ -123,7 +123,7 @@ def _leaf(tensor: Tensor) -> Tensor:
 
 
 def _values_and_gradients(function: Pass, given: tuple[Tensor, ...]) -> list[Tensor]:
-    """What a function gives, and the gradients of the sum of that by what it is given."""
+    """Outputs of a function, and the gradients of their sum by its arguments."""
     outputs = function(*given)
     wanted = [each for each in given if each.requires_grad]
     total = torch.stack([output.float().sum() for output in outputs if output.requires_grad]).sum()

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,37 +10,25 @@ from s2s.errors import TrainingError
 from s2s.recipe.sections import Optimization
 
 
-def build_optimizer(
-    parameters: Iterable[nn.Parameter],
-    kind: Literal["adam", "adamw", "sgd", "asgd"],
-    *,
-    learning_rate: float,
-    weight_decay: float = 0.0,
-    momentum: float = 0.0,
-) -> torch.optim.Optimizer:
+def build_optimizer(parameters: Iterable[nn.Parameter], settings: Optimization) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015) with betas 0.9 and 0.999, AdamW (Loshchilov & Hutter 2019), or SGD.
 
     The averaging of asgd is the trainer's, which knows the validations; its steps are those of SGD.
     """
-    if kind in ("sgd", "asgd"):
-        return torch.optim.SGD(parameters, lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
-    rule = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
+    learning_rate, weight_decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer in ("sgd", "asgd"):
+        return torch.optim.SGD(parameters, lr=learning_rate, momentum=settings.momentum, weight_decay=weight_decay)
+    rule = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
     return rule(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
 
 
-def learning_rate_factor(
-    step: int,
-    schedule: Literal["constant", "inverse_square_root", "cosine", "plateau"],
-    *,
-    warmup_steps: int,
-    total_steps: int | None = None,
-    halvings: int = 0,
-) -> float:
+def learning_rate_factor(settings: Optimization, step: int, total_steps: int | None, halvings: int) -> float:
     """The share of the highest learning rate at a step, counted from 0.
 
-    A linear warm-up, then constant; sqrt(warmup / step) (Vaswani et al. 2017, section 5.3); half a
-    cosine to zero at `total_steps` (Loshchilov & Hutter 2017); or halved at each plateau.
+    A linear warm-up, then constant; sqrt(warmup / step) (Vaswani et al. 2017, section 5.3); half a cosine to zero at
+    `total_steps` (Loshchilov & Hutter 2017); or halved at each plateau.
     """
+    schedule, warmup_steps = settings.schedule, settings.warmup_steps
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     if schedule == "inverse_square_root":
@@ -50,9 +37,7 @@ def learning_rate_factor(
         assert total_steps is not None, "the recipe refuses cosine without a limit in epochs or steps"
         done = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
         return 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
-    if schedule == "plateau":
-        return 0.5**halvings
-    return 1.0
+    return 0.5**halvings if schedule == "plateau" else 1.0
 
 
 def total_steps(settings: Optimization, batches_in_epoch: int) -> int | None:

@@ -3,8 +3,8 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from types import FrameType
-from typing import Any
 
 from s2s.recipe.sections import Optimization
 from s2s.training.checkpoint import Progress
@@ -23,17 +23,14 @@ class StopRequest:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Inside, Ctrl-C and SIGTERM are requests; a second Ctrl-C ends the program at once."""
-        before: list[tuple[int, Any]] = []
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                before.append((number, signal.signal(number, self._ask)))
-        except ValueError:  # only the main thread may take signals
-            before = []
+        in_main = current_thread() is main_thread()  # no other thread may take signals
+        numbers = (signal.SIGINT, signal.SIGTERM) if in_main else ()
+        before = {number: signal.signal(number, self._ask) for number in numbers}
         try:
             yield
         finally:
-            for taken, handler in before:
-                signal.signal(taken, handler)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked and number == signal.SIGINT:
@@ -42,7 +39,7 @@ class StopRequest:
 
 
 def limit_reached(settings: Optimization, progress: Progress, epochs: float) -> str:
-    """Which limit a training has come to after some epochs, for people; empty while there is none."""
+    """Limit that a training has reached after some epochs, for people; empty while there is none."""
     patience = settings.patience_validations
     if patience is not None and progress.validations_without_better >= patience:
         return f"no better {settings.metric} in {patience} validations"

@@ -1,4 +1,4 @@
-"""What a trainer asks of a task."""
+"""The tasks of a trainer."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TypeVar
@@ -11,13 +11,13 @@ BatchT = TypeVar("BatchT")
 
 
 class Task(Protocol[BatchT]):
-    """What a trainer asks of a task; one that says no more inherits that its batches stand alone."""
+    """A task of a trainer; without methods of its own for `kept` and `carried`, its batches are independent."""
 
     model: nn.Module
     """the weights to train"""
 
     def path(self) -> str:
-        """What a batch is, and how it runs, for people."""
+        """Description of a batch and of how it is computed, for people."""
 
     def batches_in_epoch(self, epoch: int) -> int:
         """Batches of an epoch, which counts from 0."""
@@ -32,14 +32,14 @@ class Task(Protocol[BatchT]):
         """The summed loss of a batch at an optimizer step."""
 
     def rates(self, step: int) -> Mapping[str, float]:
-        """Scheduled values worth a place in the log, by name."""
+        """Scheduled values for the log, by name."""
         return {}
 
     def validate(self) -> Mapping[str, Any]:
         """Scores of the model's present weights on validation data, by name; must draw no random numbers."""
 
     def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What to keep of the weights that were validated last, when they are the best: all of them."""
+        """The part to keep of the weights that were validated last, when they are the best: all."""
         return weights
 
     def carried(self) -> dict[str, Tensor]:
@@ -47,5 +47,5 @@ class Task(Protocol[BatchT]):
         return {}
 
     def put_carried(self, tensors: dict[str, Tensor]) -> None:
-        """Take up what `carried` gave."""
-        assert not tensors, "a task that carries something takes it up"
+        """Restore what `carried` gave."""
+        assert not tensors, "a task that carries something restores it"

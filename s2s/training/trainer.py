@@ -28,20 +28,11 @@ class Trainer(Generic[BatchT]):
     """Trains a task's model into a run folder; stopped at any instant, it can be resumed exactly."""
 
     def __init__(self, task: Task[BatchT], settings: Optimization, run: RunFolder, compute: Compute) -> None:
-        self.task = task
-        self.settings = settings
-        self.run = run
-        self.compute = compute
+        self.task, self.settings, self.run, self.compute = task, settings, run, compute
         self.progress = Progress()
         self.metrics = Metrics(run.metrics)
         self.model = task.model.to(compute.device)
-        self.optimizer = build_optimizer(
-            self.model.parameters(),
-            settings.optimizer,
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            momentum=settings.momentum,
-        )
+        self.optimizer = build_optimizer(self.model.parameters(), settings)
         self.total_steps = total_steps(settings, task.batches_in_epoch(0))
         averages = settings.moving_average or settings.optimizer == "asgd"
         self.moving = {name: weight.clone() for name, weight in weights_of(self.model).items()} if averages else None
@@ -103,13 +94,7 @@ class Trainer(Generic[BatchT]):
     def step(self, group: list[BatchT]) -> None:
         """One update from the summed gradients of a group of batches."""
         progress, settings = self.progress, self.settings
-        factor = learning_rate_factor(
-            progress.step,
-            settings.schedule,
-            warmup_steps=settings.warmup_steps,
-            total_steps=self.total_steps,
-            halvings=progress.halvings,
-        )
+        factor = learning_rate_factor(settings, progress.step, self.total_steps, progress.halvings)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = settings.learning_rate * factor
         tokens = sum(self.task.tokens(batch) for batch in group)
@@ -171,16 +156,11 @@ class Trainer(Generic[BatchT]):
                 f" (now {self.settings.learning_rate})"
             )
         speed = progress.target_tokens / max(progress.elapsed_seconds - progress.validation_seconds, 1e-9)
-        row = {
-            "step": progress.step,
-            "epoch": round(self._epochs_done(), 4),
-            "loss": loss,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
-            **self.task.rates(progress.step),
-            "target_tokens_per_second": round(speed, 1),
-            "elapsed_seconds": round(progress.elapsed_seconds, 3),
-        }
-        self._record(row)
+        self._record(
+            {"step": progress.step, "epoch": round(self._epochs_done(), 4), "loss": loss}
+            | {"learning_rate": self.optimizer.param_groups[0]["lr"], **self.task.rates(progress.step)}
+            | {"target_tokens_per_second": round(speed, 1), "elapsed_seconds": round(progress.elapsed_seconds, 3)}
+        )
         release_free_memory()
         bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} target tokens/s", refresh=False)
         progress.logged_nats, progress.logged_tokens = 0.0, 0
@@ -191,8 +171,7 @@ class Trainer(Generic[BatchT]):
 
     def _validate(self) -> None:
         """Score the weights that would be saved, keep them if they are the best, and save."""
-        clock = time.perf_counter()
-        progress, settings = self.progress, self.settings
+        clock, progress, settings = time.perf_counter(), self.progress, self.settings
         weights = weights_of(self.model) if self.moving is None else self.moving
         scores, better = self._score(weights)
         progress.validated_step = progress.step

@@ -13,22 +13,13 @@ from torch import nn
 
 from s2s.errors import RunError
 from s2s.nn.weights import save_tensors
-from s2s.training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    optimizer_tensors,
-    put_optimizer_tensors,
-    put_random_tensors,
-    random_tensors,
-    save_checkpoint,
-)
+from s2s.recipe.sections import Optimization
+from s2s.training.checkpoint import Checkpoint, load_checkpoint, put_state, save_checkpoint, state_of, under
 from s2s.training.optimizer import build_optimizer
-
-CPU = torch.device("cpu")
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing catches it."""
+    """A kill: nothing catches it."""
 
 
 def at(step: int) -> Checkpoint:
@@ -156,8 +147,8 @@ def test_an_optimizer_with_its_tensors_put_back_steps_as_if_never_stopped(
     def begin() -> tuple[nn.Linear, torch.optim.Optimizer]:
         torch.manual_seed(1)
         model = nn.Linear(3, 2)
-        momentum = 0.9 if kind == "sgd" else 0.0
-        return model, build_optimizer(model.parameters(), kind, learning_rate=0.1, momentum=momentum)
+        settings = Optimization(steps=1, optimizer=kind, learning_rate=0.1, momentum=0.9 if kind == "sgd" else 0.0)
+        return model, build_optimizer(model.parameters(), settings)
 
     def step(model: nn.Linear, optimizer: torch.optim.Optimizer, seed: int) -> None:
         torch.manual_seed(seed)
@@ -166,25 +157,27 @@ def test_an_optimizer_with_its_tensors_put_back_steps_as_if_never_stopped(
         optimizer.step()
 
     model, optimizer = begin()
-    assert optimizer_tensors(model, optimizer) == {}
+    assert under("optimizer.", state_of(model, optimizer)) == {}
     for seed in range(3):
         step(model, optimizer, seed)
-    saved = {name: tensor.clone() for name, tensor in optimizer_tensors(model, optimizer).items()}
+    saved = {name: tensor.clone() for name, tensor in state_of(model, optimizer).items()}
     other, resumed = begin()
-    other.load_state_dict(model.state_dict())
-    put_optimizer_tensors(other, resumed, saved)
+    put_state(other, resumed, saved, origin="here")
     for seed in range(3, 6):
         step(model, optimizer, seed)
         step(other, resumed, seed)
     assert torch.equal(model.weight, other.weight)
-    assert optimizer_tensors(model, optimizer).keys() == saved.keys() != set()
+    assert state_of(model, optimizer).keys() == saved.keys()
+    assert under("optimizer.", saved)
 
 
-def test_random_states_put_back_draw_the_same_again() -> None:
-    saved = random_tensors(CPU)
-    drawn = torch.randn(5)
-    put_random_tensors(saved, CPU)
-    assert torch.equal(torch.randn(5), drawn)
+def test_random_states_put_back_sample_the_same_again() -> None:
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters())
+    saved = state_of(model, optimizer)
+    sampled = torch.randn(5)
+    put_state(model, optimizer, saved, origin="here")
+    assert torch.equal(torch.randn(5), sampled)
 
 
 def test_a_score_that_is_not_a_number_comes_back_as_one(tmp_path: Path) -> None:

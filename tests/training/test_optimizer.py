@@ -1,67 +1,72 @@
 """The update rules and the learning rate over the steps, recomputed from their papers."""
 
 import math
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as limits
 from hypothesis import strategies as st
 from torch import nn
 
+from s2s.recipe.sections import Optimization
 from s2s.training.optimizer import build_optimizer, learning_rate_factor
 
 Schedule = Literal["constant", "inverse_square_root", "cosine", "plateau"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 
-@settings(deadline=None)
+@limits(deadline=None)
 @given(st.sampled_from(SCHEDULES), st.integers(1, 500))
 def test_the_warm_up_rises_in_equal_parts_to_one(schedule: Schedule, warmup: int) -> None:
-    rates = [
-        learning_rate_factor(step, schedule, warmup_steps=warmup, total_steps=2 * warmup) for step in range(warmup)
-    ]
+    settings = Optimization(steps=2 * warmup, schedule=schedule, warmup_steps=warmup)
+    rates = [learning_rate_factor(settings, step, 2 * warmup, 0) for step in range(warmup)]
     assert rates[0] == pytest.approx(1 / warmup)
     assert rates[-1] == 1.0
     assert rates == pytest.approx([(step + 1) / warmup for step in range(warmup)])
 
 
-@settings(deadline=None)
+@limits(deadline=None)
 @given(st.sampled_from(SCHEDULES), st.integers(0, 50), st.integers(0, 6))
 def test_after_the_warm_up_the_rate_never_rises_and_stays_a_share(
     schedule: Schedule, warmup: int, halvings: int
 ) -> None:
-    rates = [
-        learning_rate_factor(step, schedule, warmup_steps=warmup, total_steps=warmup + 60, halvings=halvings)
-        for step in range(warmup, warmup + 80)
-    ]
+    settings = Optimization(steps=warmup + 60, schedule=schedule, warmup_steps=warmup)
+    steps = range(warmup, warmup + 80)
+    rates = [learning_rate_factor(settings, step, warmup + 60, halvings) for step in steps]
     assert rates == sorted(rates, reverse=True)
     assert all(0.0 <= rate <= 1.0 for rate in rates)
 
 
-@settings(deadline=None)
+@limits(deadline=None)
 @given(st.integers(0, 100), st.integers(1, 1000), st.integers(0, 2000))
 def test_schedules_are_their_formulas(warmup: int, rest: int, after: int) -> None:
     step, total = warmup + after, warmup + rest
-    at: dict[str, Any] = {"warmup_steps": warmup, "total_steps": total}
-    assert learning_rate_factor(step, "constant", **at) == 1.0
-    root = learning_rate_factor(step, "inverse_square_root", **at)
+
+    def factor(schedule: Schedule, halvings: int = 0) -> float:
+        settings = Optimization(steps=total, schedule=schedule, warmup_steps=warmup)
+        return learning_rate_factor(settings, step, total, halvings)
+
+    assert factor("constant") == 1.0
+    root = factor("inverse_square_root")
     assert root == pytest.approx(((step + 1) / max(warmup, 1)) ** -0.5)
     done = min(after / rest, 1.0)
-    assert learning_rate_factor(step, "cosine", **at) == pytest.approx((1 + math.cos(done * math.pi)) / 2)
+    assert factor("cosine") == pytest.approx((1 + math.cos(done * math.pi)) / 2)
     for halvings in range(4):
-        assert learning_rate_factor(step, "plateau", halvings=halvings, **at) == 1 / 2**halvings
+        assert factor("plateau", halvings) == 1 / 2**halvings
 
 
 def test_cosine_is_one_half_and_zero_at_its_beginning_middle_and_end() -> None:
-    at = [learning_rate_factor(step, "cosine", warmup_steps=10, total_steps=110) for step in (10, 60, 110, 111)]
+    settings = Optimization(steps=110, schedule="cosine", warmup_steps=10)
+    at = [learning_rate_factor(settings, step, 110, 0) for step in (10, 60, 110, 111)]
     assert at == pytest.approx([1.0, 0.5, 0.0, 0.0], abs=1e-12)
 
 
 def stepped(kind: Literal["adam", "adamw", "sgd"], gradients: list[float], **values: float) -> float:
     """The one weight, 1 at first, after these gradients."""
     weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
-    optimizer = build_optimizer([weight], kind, learning_rate=0.1, **values)
+    optimizer = build_optimizer([weight], Optimization(steps=1, optimizer=kind, learning_rate=0.1, **values))  # type: ignore[arg-type]
     for gradient in gradients:
         weight.grad = torch.full_like(weight, gradient)
         optimizer.step()
