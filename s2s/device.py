@@ -1,4 +1,4 @@
-"""Which device computes and in which precision, the settings of the process for it, and the memory that it takes."""
+"""The device and precision of computation, the settings of the process for it, and its memory."""
 
 import ctypes
 import os
@@ -12,14 +12,13 @@ import torch
 from s2s.errors import S2SError
 
 Precision = Literal["auto", "float32", "bfloat16"]
-MMAP_THRESHOLD, TRIM_THRESHOLD, TOP_PAD = -3, -1, -2
-"""Names of glibc's mallopt(3)."""
-LARGEST_BLOCK = 1 << 30
+MALLOPT = {-3: 1 << 30, -1: 1 << 30, -2: 64 << 20}
+"""Bytes for M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD of glibc's mallopt(3)."""
 STATUS = Path("/proc/self/status")
 
 
 class Compute(NamedTuple):
-    """A device, the type of its matrix products, and why."""
+    """A device, the type of its matrix products, and the reason of the choice."""
 
     device: torch.device
     dtype: torch.dtype
@@ -30,7 +29,9 @@ class Compute(NamedTuple):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def __str__(self) -> str:
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _cpu()
+        name = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+        if self.device.type == "cuda":
+            name = torch.cuda.get_device_name(self.device)
         precision = "bfloat16 autocast" if self.dtype == torch.bfloat16 else "float32"
         return f"{self.device} ({name}), {precision} ({self.reason})"
 
@@ -52,29 +53,22 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
 
 
 def settle_process() -> None:
-    """Fit oneDNN's cache, the heap and MKL's functions to training and translating; again changes nothing."""
-    # Batches come in some hundred shapes. oneDNN prepares code for each, a millisecond and some hundred kilobytes a
-    # product, and keeps it until it comes again: here for twice as many products as it would by itself.
+    """Fit oneDNN's cache, the heap and MKL's functions to training and translating; a second call changes nothing."""
+    # Batches come in some hundred shapes. oneDNN compiles code for each product of a new shape, in bfloat16 some
+    # milliseconds and 1.4 to 2 MB, and keeps the last ones: here twice as many as it would by itself.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "2048")
-    _reuse_freed_memory()
-    # MKL chooses the code of a vector function at its first call. Where two threads made that together, one of them
-    # computed other roundings, in some 5 of 100 processes: the first step of a training then differed, and with it
-    # every byte of the result. So one thread calls each first.
+    # glibc returns large freed blocks to the system, which clears their pages anew at each step: a fifth of the time of
+    # a small translator's training. So the heap keeps them, and torch asks for huge pages.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    for option, size in MALLOPT.items():
+        _heap("mallopt", option, size)
+    # MKL chooses the code of a vector function at its first call. Where two threads made that together, one of them got
+    # a less accurate kind in some processes, with relative errors up to 2.4e-4: the first step of a training then
+    # differed, and with it every byte of the result. So one thread calls each first.
     for dtype in (torch.float32, torch.float64):
         values = torch.full((64,), 0.5, dtype=dtype)
         for function in (torch.tanh, torch.exp, torch.log, torch.erf, torch.sqrt, torch.sin, torch.cos):
             function(values)
-
-
-def _reuse_freed_memory() -> None:
-    """Let the heap keep the pages of freed tensors for the next ones, and ask for huge pages.
-
-    Otherwise the C library (glibc) returns large blocks to the system, and at each step the system clears their pages
-    anew: a fifth of the time of a small translator's training. torch asks for huge pages where it is told to.
-    """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    for option, size in ((MMAP_THRESHOLD, LARGEST_BLOCK), (TRIM_THRESHOLD, LARGEST_BLOCK), (TOP_PAD, 64 << 20)):
-        _heap("mallopt", option, size)
 
 
 def release_free_memory() -> None:
@@ -86,14 +80,14 @@ def release_free_memory() -> None:
 
 
 def _heap(name: str, *values: int) -> None:
-    """Call a function of the C library, where it has that."""
+    """Call a function of the C library, where there is one of that name."""
     function = getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
     if function is not None:
         function(*values)
 
 
 def peak_memory_bytes(compute: Compute | None = None) -> int:
-    """The largest memory so far of the process, or of its GPU."""
+    """Peak memory so far of the process, or of its GPU."""
     if compute is not None and compute.device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(compute.device))
     if STATUS.exists():  # unlike getrusage, without what the process was before it became Python
@@ -132,7 +126,3 @@ def _native_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(supported and supported())
-
-
-def _cpu() -> str:
-    return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"

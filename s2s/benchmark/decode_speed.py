@@ -1,16 +1,17 @@
-"""Translating measured: sentences a second and latency, compared with the textbook's one sentence at a time."""
+"""Speed of translating: sentences a second and latency, compared with the textbook's one sentence at a time."""
 
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from s2s.benchmark.rates import alternate
+from s2s.benchmark.rates import alternate, seconds_of, timed
 from s2s.benchmark.textbook import Textbook
 from s2s.device import Compute
 from s2s.errors import RunError
@@ -20,7 +21,7 @@ from s2s.translation.translator import EXTRA_TOKENS, Translator
 
 RATE = "_sentences_per_second"
 SENTENCES = 1000
-"""Of the test set, or of the validation set without one, are translated."""
+"""Sentences to translate, of the test set, or without one of the validation set."""
 TEXTBOOK_SENTENCES = 40
 LATENCY_SENTENCES = 100
 BLOCK = 10
@@ -28,14 +29,15 @@ BLOCK = 10
 BATCHES = (64, 128, 256, 512)
 """Lines searched together, of which the fastest is reported."""
 TRIALS = 3
-"""Of each size, of which the fastest counts."""
+"""Trials of each size, of which the fastest counts."""
 BEAM = 5
 ROUNDS = 5
 COLD_STARTS = 5
+Translate = Callable[[str], object]
 
 
 class Text(NamedTuple):
-    """What is translated."""
+    """Sentences to translate, with references."""
 
     sources: Sequence[str]
     references: Sequence[str]
@@ -50,23 +52,27 @@ def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
     one = translator.with_batch(1)
     few, waited = (_spread(lines, count) for count in (TEXTBOOK_SENTENCES, LATENCY_SENTENCES))
     textbook = _textbook(translator, few)
-    ways: dict[str, Callable[[], tuple[int, float]]] = {
-        "greedy" + RATE: lambda: _timed(lambda: best.translate(lines, beam=1), len(lines)),
-        "textbook" + RATE: lambda: _timed(lambda: [textbook(line) for line in few], len(few)),
-        "beam5" + RATE: lambda: _timed(lambda: best.translate(lines, beam=BEAM), len(lines)),
-        "batch1" + RATE: lambda: _timed(lambda: [one.translate([line], beam=1) for line in few], len(few)),
+    compute, own = translator.compute, partial(_translate_one, one)
+    ways = {
+        "greedy" + RATE: timed(len(lines), partial(best.translate, lines, beam=1), compute),
+        "textbook" + RATE: timed(len(few), lambda: [textbook(line) for line in few], compute),
+        "beam5" + RATE: timed(len(lines), partial(best.translate, lines, beam=BEAM), compute),
+        "batch1" + RATE: timed(len(few), lambda: [own(line) for line in few], compute),
     }
-    waiting = {"own": lambda line: one.translate([line], beam=1), "textbook": textbook}
+    waiting: dict[str, Translate] = {"own": own, "textbook": textbook}
     lower = best.in_precision("auto")
     lower_one = lower.with_batch(1)
     if reduced := lower.compute.dtype != best.compute.dtype:
         lower = _best_batch(lower, lines)
-        ways["bfloat16_greedy" + RATE] = lambda: _timed(lambda: lower.translate(lines, beam=1), len(lines))
-        waiting["bfloat16"] = lambda line: lower_one.translate([line], beam=1)
+        ways["bfloat16_greedy" + RATE] = lambda: (
+            len(lines),
+            seconds_of(lambda: lower.translate(lines, beam=1), compute),
+        )
+        waiting["bfloat16"] = partial(_translate_one, lower_one)
     rates = alternate(ways, ROUNDS)
     tokens = sum(len(found.tokens) for found in best.translate(lines, beam=1))
     greedy, slow, wide = (rates[name + RATE] for name in ("greedy", "textbook", "beam5"))
-    waits = _waits(waiting, waited)
+    waits = _waits(waiting, waited, compute)
     patience = median(waits["textbook"])
     result = {
         "sentences": len(lines),
@@ -99,19 +105,23 @@ def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
     return result
 
 
+def _translate_one(translator: Translator, line: str) -> object:
+    return translator.translate([line], beam=1)
+
+
 def _spread(lines: Sequence[str], count: int) -> list[str]:
-    """Some of the lines, evenly spaced."""
+    """That many lines, evenly spaced."""
     return [lines[index] for index in np.linspace(0, len(lines) - 1, min(count, len(lines))).astype(int)]
 
 
 def _best_batch(translator: Translator, lines: Sequence[str]) -> Translator:
-    """With the number of lines searched together that is fastest here."""
+    """A translator with the fastest number of lines searched together."""
     candidates = [translator.with_batch(size) for size in BATCHES]
     candidates[0].translate(lines[: BATCHES[0]], beam=1)
     found: list[tuple[float, int]] = []
     for _ in range(TRIALS):  # in turn, so that a slow moment of the machine does not decide
         for number, candidate in enumerate(candidates):
-            found.append((_timed(lambda: candidate.translate(lines, beam=1), 1)[1], number))  # noqa: B023
+            found.append((seconds_of(partial(candidate.translate, lines, beam=1), translator.compute), number))
     return candidates[min(found)[1]]
 
 
@@ -128,22 +138,14 @@ def _textbook(translator: Translator, lines: Sequence[str]) -> Callable[[str], s
     return translate
 
 
-def _timed(run: Callable[[], object], count: int) -> tuple[int, float]:
-    begin = time.perf_counter()
-    run()
-    return count, time.perf_counter() - begin
-
-
-def _waits(ways: Mapping[str, Callable[[str], object]], lines: Sequence[str]) -> dict[str, list[float]]:
-    """Milliseconds of each way for each of some lines, in blocks; the first of a block is translated once before."""
+def _waits(ways: Mapping[str, Translate], lines: Sequence[str], compute: Compute) -> dict[str, list[float]]:
+    """Milliseconds of each way for each line, in blocks; the first of a block is translated once before."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for first in range(0, len(lines), BLOCK):
         for name, translate in ways.items():
             translate(lines[first])
-            for line in lines[first : first + BLOCK]:
-                begin = time.perf_counter()
-                translate(line)
-                found[name].append(1000 * (time.perf_counter() - begin))
+            block = lines[first : first + BLOCK]
+            found[name] += [1000 * seconds_of(partial(translate, line), compute) for line in block]
     return found
 
 
@@ -152,7 +154,7 @@ def _latency(waits: Sequence[float]) -> dict[str, float]:
 
 
 def _difference(one: Translator, other: Translator, text: Text) -> dict[str, float]:
-    """What a lower precision changes."""
+    """BLEU of two precisions, and the share of lines in which they differ."""
     translations = [[found.text for found in each.translate(text.sources, beam=1)] for each in (one, other)]
     tokenize = tokenization_for(text.language)
     before, after = (quick_bleu(each, text.references, tokenize) for each in translations)

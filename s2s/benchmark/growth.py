@@ -1,12 +1,13 @@
-"""How cost grows: with the pairs of a corpus, the length of sentences, and the width of the beam."""
+"""Growth of cost with the pairs of a corpus, the length of sentences, and the width of the beam."""
 
 import logging
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import accumulate, islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,12 +17,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from s2s.benchmark.limit import synchronize
-from s2s.device import choose_compute, peak_memory_bytes
+from s2s.benchmark.rates import seconds_of
+from s2s.device import Compute, choose_compute, peak_memory_bytes
 from s2s.errors import RunError
 from s2s.run import RunFolder
-from s2s.text.batches import collate
+from s2s.text.batches import Batch, collate
 from s2s.training.trainer import Trainer
 from s2s.translation.recipe import TableSplit, TranslationData, TranslationRecipe
 from s2s.translation.search.beam import beam_search
@@ -31,7 +33,7 @@ from s2s.translation.task import TranslationTask, find, prepare
 from s2s.translation.translator import Translator
 
 EMPTY = 200
-"""Pairs of the run whose memory the others' is compared with."""
+"""Pairs of the run with which the others' memory is compared."""
 PAIRS = (10_000, 100_000, 1_000_000)
 STEPS = 20
 LARGEST_VOCABULARY = 400
@@ -50,7 +52,7 @@ def bench_growth(
 
 
 def _of_pairs(recipe: TranslationRecipe, device: str) -> Iterator[dict[str, Any]]:
-    """Each in a process of its own, whose memory is then its own."""
+    """Growth with pairs; each number in a process of its own, for its peak of memory."""
     with TemporaryDirectory() as folder:
         empty = None
         held = Path(folder) / "validation.tsv"
@@ -72,7 +74,7 @@ def _of_pairs(recipe: TranslationRecipe, device: str) -> Iterator[dict[str, Any]
 
 
 def _be_quiet() -> None:
-    """In a process that works for this one: warnings about made-up text help nobody, and Ctrl-C is for this one."""
+    """Silence a worker's warnings about made-up text, and leave Ctrl-C to the process that waits for it."""
     logging.getLogger("s2s").setLevel(logging.ERROR)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -91,7 +93,7 @@ def _write_pairs(path: Path, count: int) -> None:
 
 
 def _train_on(recipe: TranslationRecipe, table: Path, held: Path, device: str) -> dict[str, float]:
-    """Prepare a corpus and train some steps, as `s2s train` does; `held` are the pairs to validate on."""
+    """Prepare a corpus and train some steps, as `s2s train` does; `held` is the validation split."""
     compute = choose_compute(device, recipe.training.precision)
     train, validation = TableSplit(table=str(table)), TableSplit(table=str(held))
     data = TranslationData(source="source", target="target", train=train, validation=validation, test=None)
@@ -121,52 +123,45 @@ def _train_on(recipe: TranslationRecipe, table: Path, held: Path, device: str) -
 
 
 def _of_lengths(task: TranslationTask, translator: Translator) -> Iterator[dict[str, Any]]:
-    """Random tokens: training at the recipe's batch size, and greedy search for as many tokens as were read."""
+    """Growth with length, of random tokens: a step of the recipe's batch size, and greedy search as long as sources."""
     generator = torch.Generator().manual_seed(1)
     for length in LENGTHS:
         rows = max(1, task.recipe.training.batch_tokens // (length + 1))
         sizes = (task.source.vocabulary_size, task.target.vocabulary_size)
-        rows_of_tokens = [torch.randint(8, size, (rows, length), generator=generator).tolist() for size in sizes]
-        batch = collate(*rows_of_tokens)
+        source, target = (torch.randint(8, size, (rows, length), generator=generator) for size in sizes)
+        batch = collate(source.tolist(), target.tolist())
         task.model.train()
-        seconds = []
-        for _ in range(4):
-            synchronize(task.compute)
-            begin = time.perf_counter()
-            with task.compute.autocast():
-                loss = task.loss(batch, 0)
-            loss.smoothed.backward()  # type: ignore[no-untyped-call]
-            synchronize(task.compute)
-            seconds.append(time.perf_counter() - begin)
+        rate = _rate(partial(_loss_and_gradient, task, batch), batch.target_tokens, task.compute)
         task.model.zero_grad()
-        yield {
-            "of": "length",
-            "size": length,
-            "loss_and_gradient_target_tokens_per_second": batch.target_tokens / median(seconds[1:]),
-            "greedy_target_tokens_per_second": _greedy_rate(translator.steppers[0], rows_of_tokens[0][:LENGTH_ROWS]),
-        }
+        few = source[:LENGTH_ROWS]
+        greedy = _rate(partial(_greedy, translator.steppers[0], few), few.numel(), translator.compute)
+        names = ("loss_and_gradient_target_tokens_per_second", "greedy_target_tokens_per_second")
+        yield {"of": "length", "size": length, names[0]: rate, names[1]: greedy}
+
+
+def _rate(run: Callable[[], object], tokens: int, compute: Compute) -> float:
+    """Tokens a second, from the median of three runs after a first."""
+    return tokens / median([seconds_of(run, compute) for _ in range(4)][1:])
+
+
+def _loss_and_gradient(task: TranslationTask, batch: Batch) -> None:
+    with task.compute.autocast():
+        loss = task.loss(batch, 0)
+    loss.smoothed.backward()  # type: ignore[no-untyped-call]
 
 
 @torch.inference_mode()
-def _greedy_rate(stepper: Stepper, rows: list[list[int]]) -> float:
-    """Tokens a second where as many are written as are read."""
-    length = len(rows[0])
-    lengths = torch.full((len(rows),), length)
-    device = stepper.device
-    source = torch.tensor(rows, device=device)
+def _greedy(stepper: Stepper, rows: Tensor) -> None:
+    """Search for as many tokens as the rows (B, S) have."""
+    lengths, device = torch.full((len(rows),), rows.shape[1]), stepper.device
     limits: dict[str, Any] = {"max_lengths": lengths, "min_lengths": lengths, "source_lengths": lengths}
-    seconds = []
-    for _ in range(4):
-        begin = time.perf_counter()
-        beam_search(stepper, stepper.begin(source, lengths), SearchOptions(), beam=1, **limits, device=device)
-        seconds.append(time.perf_counter() - begin)
-    return len(rows) * length / median(seconds[1:])
+    begin = stepper.begin(rows.to(device), lengths)
+    beam_search(stepper, begin, SearchOptions(), beam=1, **limits, device=device)
 
 
 def _of_beams(translator: Translator, lines: Sequence[str]) -> Iterator[dict[str, Any]]:
     lines = lines[:BEAM_LINES]
     for beam in BEAMS:
         translator.translate(lines[:64], beam=beam)
-        begin = time.perf_counter()
-        translator.translate(lines, beam=beam)
-        yield {"of": "beam", "size": beam, "sentences_per_second": len(lines) / (time.perf_counter() - begin)}
+        seconds = seconds_of(partial(translator.translate, lines, beam=beam), translator.compute)
+        yield {"of": "beam", "size": beam, "sentences_per_second": len(lines) / seconds}

@@ -1,6 +1,5 @@
-"""The matrix products of a training step, and how long the machine takes for these alone."""
+"""Matrix products of a training step, and the seconds of the machine for these alone."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from s2s.benchmark.rates import seconds_of
 from s2s.device import Compute
 
 REPEATS = 7
@@ -28,12 +28,12 @@ class Product(NamedTuple):
 
     @property
     def multiply_adds(self) -> int:
-        """Of the whole batch."""
+        """Multiplications of the whole batch, each with an addition."""
         return self.batch * self.rows * self.inner * self.columns
 
 
 class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the matrix products that are computed inside, by shape."""
+    """Counter of the matrix products that are computed inside, by shape."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -53,7 +53,7 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return function(*given, **(named or {}))
 
     def _add_recurrent(self, inputs: Tensor, weights: list[Tensor], steps: int) -> None:
-        """Those of a fused recurrent layer and of its gradients: the inputs' at once, the state's step by step."""
+        """Add the products of a fused recurrent layer and its gradients: the inputs' at once, the state's by step."""
         positions = inputs.numel() // inputs.shape[-1]
         matrices = [weight for weight in weights if weight.dim() == 2]
         for rows, times, own in ((positions, 1, matrices[::2]), (positions // steps, steps, matrices[1::2])):
@@ -63,8 +63,8 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.found[Product(inner, positions, columns)] += 1
 
 
-def seconds_of(products: Mapping[Product, int], compute: Compute) -> float:
-    """How long the machine takes for so many of some products alone: medians of several runs at each shape."""
+def seconds_of_products(products: Mapping[Product, int], compute: Compute) -> float:
+    """Seconds of the machine for so many of some products alone: medians of several runs at each shape."""
     return sum(times * _seconds_of_one(product, compute) for product, times in products.items())
 
 
@@ -74,18 +74,9 @@ def _seconds_of_one(product: Product, compute: Compute) -> float:
     left, right, out = (torch.randn(*lead, *shape, device=compute.device).to(compute.dtype) for shape in shapes)
     multiply: Callable[..., Tensor] = torch.bmm if lead else torch.mm
     repeats = min(max(1, int(2e8 / product.multiply_adds)), 50)  # so that the clock sees more than itself
-    found = []
-    for _ in range(REPEATS):
-        synchronize(compute)
-        begin = time.perf_counter()
+
+    def run() -> None:
         for _ in range(repeats):
             multiply(left, right, out=out)
-        synchronize(compute)
-        found.append((time.perf_counter() - begin) / repeats)
-    return median(found)
 
-
-def synchronize(compute: Compute) -> None:
-    """Wait for what a GPU was told to do."""
-    if compute.device.type == "cuda":
-        torch.cuda.synchronize(compute.device)
+    return median(seconds_of(run, compute) for _ in range(REPEATS)) / repeats

@@ -1,12 +1,9 @@
-"""Training measured: its speed compared with the textbook's and with the machine's limit, and where its time goes."""
+"""Speed of training, compared with the textbook's and with the machine's limit, and the parts of its time."""
 
-import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from s2s.benchmark.limit import Product, Products, seconds_of, synchronize
-from s2s.benchmark.rates import alternate
+from s2s.benchmark.limit import Product, Products, seconds_of_products
+from s2s.benchmark.rates import Way, alternate, now, timed
 from s2s.benchmark.textbook import Textbook
 from s2s.device import Compute, peak_memory_bytes
 from s2s.nn.loss import Loss
@@ -28,30 +25,29 @@ from s2s.translation.task import TranslationTask
 
 RATE = "target_tokens_per_second"
 BATCHES = 20
-"""Batches of a recipe's first epoch that are measured; a round trains on all of them."""
+"""Batches of a recipe's first epoch that are measured, all in each round."""
 TEXTBOOK_BATCHES = 3
 ROUNDS = 9
 FORCING_RATE = 0.5
-"""Of the stepped training that is measured."""
+"""Forcing rate of the stepped training that is measured."""
 
 
 def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
     """The `training` part of the result; the task's model is trained on the way."""
     batches = list(islice(task.batches(0, 0), BATCHES))
     own = _trainer(task, compute)
-    _train(own)
+    ways = {RATE: _training(own, batches)}
+    ways[RATE]()
     peak = peak_memory_bytes(compute)
-    trainers = {name: _trainer(part, compute) for name, part in _stepped(task).items()}
-    ways: dict[str, Callable[[], tuple[int, float]]] = {
-        RATE: partial(_train, own),
-        "textbook_" + RATE: _textbook(task, compute),
-        **{name: partial(_train, trainer, BATCHES // 4) for name, trainer in trainers.items()},
-    }
+    ways["textbook_" + RATE] = _textbook(task, compute)
+    stepped = _stepped(task)
+    for name, part in stepped.items():
+        ways[name] = _training(_trainer(part, compute), batches[: BATCHES // 4])
     target = sum(batch.target_tokens for batch in batches)
     source = sum(int(batch.source_lengths.sum()) for batch in batches)
     middle = sorted(batches, key=lambda batch: batch.target_tokens)[len(batches) // 2]
     products = _products(task, middle)
-    ways["limit_" + RATE] = lambda: (middle.target_tokens, seconds_of(products, compute))
+    ways["limit_" + RATE] = lambda: (middle.target_tokens, seconds_of_products(products, compute))
     multiply_adds = sum(times * product.multiply_adds for product, times in products.items())
     rates = alternate(ways, ROUNDS)
     reached, textbook, limit = (rates[name + RATE] for name in ("", "textbook_", "limit_"))
@@ -61,7 +57,7 @@ def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
         "textbook_" + RATE: textbook.median,
         "ratio": reached.over(textbook),
         "spread": {name: rate.as_json() for name, rate in rates.items()},
-        "stepped": {name: rates[name].over(reached) for name in trainers},
+        "stepped": {name: rates[name].over(reached) for name in stepped},
         "limit_" + RATE: limit.median,
         "limit_fraction": reached.over(limit),
         "multiply_adds_per_target_token": multiply_adds / middle.target_tokens,
@@ -72,54 +68,50 @@ def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
 
 
 def _trainer(task: TranslationTask, compute: Compute) -> Trainer[Batch]:
-    """Ready to step; what it would write goes nowhere."""
+    """A trainer that is ready to step, without a run folder."""
     with TemporaryDirectory() as folder:
         trainer = Trainer(task, task.recipe.training, RunFolder(Path(folder) / "run"), compute)
     trainer.model.train()
     return trainer
 
 
-def _train(trainer: Trainer[Batch], batches: int = BATCHES) -> tuple[int, float]:
-    """A round of the real training, reading its batches included."""
-    synchronize(trainer.compute)
-    begin, tokens = time.perf_counter(), 0
-    for batch in islice(trainer.task.batches(0, 0), batches):
-        trainer.step([batch])
-        tokens += batch.target_tokens
-    synchronize(trainer.compute)
-    return tokens, time.perf_counter() - begin
+def _training(trainer: Trainer[Batch], batches: list[Batch]) -> Way:
+    """Rounds of the real training on the first batches, reading them included."""
+
+    def run() -> None:
+        for batch in islice(trainer.task.batches(0, 0), len(batches)):
+            trainer.step([batch])
+
+    return timed(sum(batch.target_tokens for batch in batches), run, trainer.compute)
 
 
 def _stepped(task: TranslationTask) -> dict[str, TranslationTask]:
-    """The same recipe with what makes its decoder step: input feeding, or a forcing rate below one."""
-    recipe, sizes = task.recipe, (task.source.vocabulary_size, task.target.vocabulary_size)
+    """Tasks of the same recipe whose decoder steps: by input feeding, or by a forcing rate below one."""
+    recipe = task.recipe
     forcing = recipe.training.teacher_forcing.model_copy(update={"rate": FORCING_RATE, "schedule": "constant"})
     found = {}
-    for name, feeding, training in (
-        ("input_feeding", True, recipe.training),
-        ("forcing", recipe.model.input_feeding, recipe.training.model_copy(update={"teacher_forcing": forcing})),
+    for name, changes in (
+        ("input_feeding", {"model": recipe.model.model_copy(update={"input_feeding": True})}),
+        ("forcing", {"training": recipe.training.model_copy(update={"teacher_forcing": forcing})}),
     ):
-        changed = recipe.model.model_copy(update={"input_feeding": feeding})
-        model = build_seq2seq(changed, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
-        other = recipe.model_copy(update={"model": changed, "training": training})
+        other = recipe.model_copy(update=changes)
+        source, target = task.source.vocabulary_size, task.target.vocabulary_size
+        model = build_seq2seq(other.model, source_vocabulary=source, target_vocabulary=target)
         found[name] = replace(task, recipe=other, model=model)
     return found
 
 
-def _textbook(task: TranslationTask, compute: Compute) -> Callable[[], tuple[int, float]]:
-    """Rounds of the textbook's training: as many sentences to a batch, but in the order of the corpus."""
+def _textbook(task: TranslationTask, compute: Compute) -> Way:
+    """Rounds of the textbook's training: batches of as many sentences, but in the order of the corpus."""
     model = Textbook(deepcopy(task.model)).train()
     rule = torch.optim.Adam(model.parameters(), lr=task.recipe.training.learning_rate)
     rows = max(1, len(task.pairs) // task.batches_in_epoch(0))
-    taken = min(TEXTBOOK_BATCHES, max(1, len(task.pairs) // rows))
     batches = []
-    for number in range(taken):
-        part = range(number * rows, min((number + 1) * rows, len(task.pairs)))
+    for first in range(0, len(task.pairs) - rows + 1, rows)[:TEXTBOOK_BATCHES]:
+        part = range(first, first + rows)
         batches.append(collate([task.pairs.source[row] for row in part], [task.pairs.target[row] for row in part]))
 
-    def round_of_batches() -> tuple[int, float]:
-        synchronize(compute)
-        begin = time.perf_counter()
+    def run() -> None:
         for batch in batches:
             source, inputs, targets = (part.to(compute.device) for part in (batch.source, batch.inputs, batch.targets))
             rule.zero_grad()
@@ -127,14 +119,12 @@ def _textbook(task: TranslationTask, compute: Compute) -> Callable[[], tuple[int
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             rule.step()
-        synchronize(compute)
-        return sum(batch.target_tokens for batch in batches), time.perf_counter() - begin
 
-    return round_of_batches
+    return timed(sum(batch.target_tokens for batch in batches), run, compute)
 
 
 def _products(task: TranslationTask, batch: Batch) -> Counter[Product]:
-    """All matrix products of the loss of a batch and of its gradients."""
+    """Matrix products of the loss of a batch and of its gradients."""
     batch = batch.to(task.compute.device)
     tokens = batch.source, batch.source_lengths, batch.inputs, batch.targets
     products = Products()
@@ -147,14 +137,12 @@ def _products(task: TranslationTask, batch: Batch) -> Counter[Product]:
 
 
 def shares_of(trainer: Trainer[Batch], task: TranslationTask, compute: Compute) -> dict[str, float]:
-    """The share of a step's time in each part; the attention's is not counted in the decoder's."""
+    """Share of a step's time of each part; the attention's is not in the decoder's."""
     marks: list[tuple[str, float]] = []
     whole_loss, decoder = task.loss, task.model.decoder
 
     def mark(name: str) -> None:
-        """From now on this part runs."""
-        synchronize(compute)
-        marks.append((name, time.perf_counter()))
+        marks.append((name, now(compute)))
 
     def loss(batch: Batch, step: int) -> Loss:
         mark("loss")
@@ -164,10 +152,10 @@ def shares_of(trainer: Trainer[Batch], task: TranslationTask, compute: Compute) 
 
     parts = (task.model.encoder, "encoder", "loss"), (decoder, "decoder", "loss")
     with ExitStack() as hooks:
-        for part, inside, behind in (*parts, (decoder.attention, "attention", "decoder")):
+        for part, inside, after in (*parts, (decoder.attention, "attention", "decoder")):
             if part is not None:
                 hooks.callback(part.register_forward_pre_hook(lambda *_, name=inside: mark(name)).remove)
-                hooks.callback(part.register_forward_hook(lambda *_, name=behind: mark(name)).remove)
+                hooks.callback(part.register_forward_hook(lambda *_, name=after: mark(name)).remove)
         hooks.callback(trainer.optimizer.register_step_pre_hook(lambda *_: mark("optimizer")).remove)
         task.loss = loss  # type: ignore[method-assign]
         hooks.callback(delattr, task, "loss")

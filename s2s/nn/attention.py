@@ -23,12 +23,8 @@ class Memory(NamedTuple):
 
     def keep(self, sentences: Tensor) -> "Memory":
         """The memory of some sentences (b,)."""
-        return Memory(*(_rows(part, sentences) for part in self))
-
-
-def _rows(part: Tensor, rows: Tensor) -> Tensor:
-    """(B, S, ...), (b,) -> (b, S, ...), each contiguous: several times faster than indexing on a CPU."""
-    return part.flatten(1).index_select(0, rows).view(-1, *part.shape[1:])
+        # flat, which is several times faster on a CPU than indexing
+        return Memory(*(part.flatten(1).index_select(0, sentences).view(-1, *part.shape[1:]) for part in self))
 
 
 class Attention(nn.Module):

@@ -134,9 +134,7 @@ class Decoder(nn.Module):
     def start(self, encoder_state: State) -> DecoderState:
         """The state before the first token, K = 1."""
         layers = self.bridge(encoder_state)
-        feed = None
-        if self.input_feeding:
-            feed = layers[0].new_zeros(layers[0].shape[1], 1, self.embedding.embedding_dim)
+        feed = layers[0].new_zeros(layers[0].shape[1], 1, self.embedding.embedding_dim) if self.input_feeding else None
         return DecoderState(layers, feed)
 
     def step(

@@ -76,9 +76,7 @@ class Trainer(Generic[BatchT]):
                 continue
             self.step(group)
             group = []
-            now = time.perf_counter()
-            self.progress.elapsed_seconds += now - clock
-            clock = now
+            self.progress.elapsed_seconds += time.perf_counter() - clock
             bar.update()
             self._after_step(bar)
             clock = time.perf_counter()
