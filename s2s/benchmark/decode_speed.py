@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from s2s.device import Compute
 from s2s.errors import RunError
 from s2s.text.special import framed
 from s2s.translation.scores import quick_bleu, tokenization_for
-from s2s.translation.translator import EXTRA_TOKENS, Translator
+from s2s.translation.translator import EXTRA_TOKENS, Translation, Translator
 
 RATE = "_sentences_per_second"
 SENTENCES = 1000
@@ -36,44 +35,34 @@ COLD_STARTS = 5
 Translate = Callable[[str], object]
 
 
-class Text(NamedTuple):
-    """Sentences to translate, with references."""
-
-    sources: Sequence[str]
-    references: Sequence[str]
-    language: str
-    """of the references"""
-
-
-def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
-    """The `decoding` part of the result but for the cold start."""
-    lines = text.sources
+def bench_decoding(
+    translator: Translator, lines: Sequence[str], references: Sequence[str], language: str
+) -> dict[str, Any]:
+    """The `decoding` part of the result but for the cold start; the language is that of the references."""
     best = _best_batch(translator, lines)
     one = translator.with_batch(1)
     few, waited = (_spread(lines, count) for count in (TEXTBOOK_SENTENCES, LATENCY_SENTENCES))
     textbook = _textbook(translator, few)
-    compute, own = translator.compute, partial(_translate_one, one)
+    compute = translator.compute
     ways = {
         "greedy" + RATE: timed(len(lines), partial(best.translate, lines, beam=1), compute),
         "textbook" + RATE: timed(len(few), lambda: [textbook(line) for line in few], compute),
         "beam5" + RATE: timed(len(lines), partial(best.translate, lines, beam=BEAM), compute),
-        "batch1" + RATE: timed(len(few), lambda: [own(line) for line in few], compute),
+        "batch1" + RATE: timed(len(few), lambda: [one.translate([line], beam=1) for line in few], compute),
     }
-    waiting: dict[str, Translate] = {"own": own, "textbook": textbook}
+    waiting: dict[str, Translate] = {"own": lambda line: one.translate([line], beam=1), "textbook": textbook}
     lower = best.in_precision("auto")
     lower_one = lower.with_batch(1)
     if reduced := lower.compute.dtype != best.compute.dtype:
         lower = _best_batch(lower, lines)
-        ways["bfloat16_greedy" + RATE] = lambda: (
-            len(lines),
-            seconds_of(lambda: lower.translate(lines, beam=1), compute),
-        )
-        waiting["bfloat16"] = partial(_translate_one, lower_one)
+        ways["bfloat16_greedy" + RATE] = timed(len(lines), partial(lower.translate, lines, beam=1), compute)
+        waiting["bfloat16"] = lambda line: lower_one.translate([line], beam=1)
     rates = alternate(ways, ROUNDS)
-    tokens = sum(len(found.tokens) for found in best.translate(lines, beam=1))
+    translations = best.translate(lines, beam=1)
+    tokens = sum(len(found.tokens) for found in translations)
     greedy, slow, wide = (rates[name + RATE] for name in ("greedy", "textbook", "beam5"))
-    waits = _waits(waiting, waited, compute)
-    patience = median(waits["textbook"])
+    latency = _latencies(waiting, waited, compute)
+    slowest = latency["textbook"]["p50"]
     result = {
         "sentences": len(lines),
         "batch_lines": best.decoding.batch_lines,
@@ -84,29 +73,27 @@ def bench_decoding(translator: Translator, text: Text) -> dict[str, Any]:
         "batch1" + RATE: rates["batch1" + RATE].median,
         "textbook" + RATE: slow.median,
         "ratio": greedy.over(slow),
-        "latency_ms": _latency(waits["own"]),
-        "textbook_latency_ms": _latency(waits["textbook"]),
-        "latency_ratio": patience / median(waits["own"]),
+        "latency_ms": latency["own"],
+        "textbook_latency_ms": latency["textbook"],
+        "latency_ratio": slowest / latency["own"]["p50"],
         "spread": {name: rate.as_json() for name, rate in rates.items()},
     }
     if reduced:
         fast = rates["bfloat16_greedy" + RATE]
+        others = (each.translate(lines, beam=1) for each in (lower, lower_one))
+        differ = [_difference((translations, other), references, language) for other in others]
         result["bfloat16"] = {
             "batch_lines": lower.decoding.batch_lines,
             "greedy" + RATE: fast.median,
             "ratio": fast.over(slow),
-            **_difference(best, lower, text),
+            **differ[0],
             "batch1": {  # which may round otherwise
-                "latency_ms": _latency(waits["bfloat16"]),
-                "latency_ratio": patience / median(waits["bfloat16"]),
-                **_difference(best, lower_one, text),
+                "latency_ms": latency["bfloat16"],
+                "latency_ratio": slowest / latency["bfloat16"]["p50"],
+                **differ[1],
             },
         }
     return result
-
-
-def _translate_one(translator: Translator, line: str) -> object:
-    return translator.translate([line], beam=1)
 
 
 def _spread(lines: Sequence[str], count: int) -> list[str]:
@@ -116,13 +103,10 @@ def _spread(lines: Sequence[str], count: int) -> list[str]:
 
 def _best_batch(translator: Translator, lines: Sequence[str]) -> Translator:
     """A translator with the fastest number of lines searched together."""
-    candidates = [translator.with_batch(size) for size in BATCHES]
-    candidates[0].translate(lines[: BATCHES[0]], beam=1)
-    found: list[tuple[float, int]] = []
-    for _ in range(TRIALS):  # in turn, so that a slow moment of the machine does not decide
-        for number, candidate in enumerate(candidates):
-            found.append((seconds_of(partial(candidate.translate, lines, beam=1), translator.compute), number))
-    return candidates[min(found)[1]]
+    found = {str(size): translator.with_batch(size) for size in BATCHES}
+    ways = {name: timed(1, partial(each.translate, lines, beam=1), each.compute) for name, each in found.items()}
+    rates = alternate(ways, TRIALS)
+    return found[max(rates, key=lambda name: max(rates[name].rounds))]
 
 
 def _textbook(translator: Translator, lines: Sequence[str]) -> Callable[[str], str]:
@@ -138,43 +122,38 @@ def _textbook(translator: Translator, lines: Sequence[str]) -> Callable[[str], s
     return translate
 
 
-def _waits(ways: Mapping[str, Translate], lines: Sequence[str], compute: Compute) -> dict[str, list[float]]:
-    """Milliseconds of each way for each line, in blocks; the first of a block is translated once before."""
+def _latencies(ways: Mapping[str, Translate], lines: Sequence[str], compute: Compute) -> dict[str, dict[str, float]]:
+    """Quantiles of each way's milliseconds for a line, in blocks; the first of a block is translated once before."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for first in range(0, len(lines), BLOCK):
         for name, translate in ways.items():
             translate(lines[first])
             block = lines[first : first + BLOCK]
             found[name] += [1000 * seconds_of(partial(translate, line), compute) for line in block]
-    return found
+    return {name: {"p50": median(each), "p95": float(np.quantile(each, 0.95))} for name, each in found.items()}
 
 
-def _latency(waits: Sequence[float]) -> dict[str, float]:
-    return {"p50": median(waits), "p95": float(np.quantile(waits, 0.95))}
-
-
-def _difference(one: Translator, other: Translator, text: Text) -> dict[str, float]:
-    """BLEU of two precisions, and the share of lines in which they differ."""
-    translations = [[found.text for found in each.translate(text.sources, beam=1)] for each in (one, other)]
-    tokenize = tokenization_for(text.language)
-    before, after = (quick_bleu(each, text.references, tokenize) for each in translations)
-    changed = sum(a != b for a, b in zip(*translations, strict=True))
-    return {"bleu": after, "float32_bleu": before, "changed_lines_share": changed / len(text.sources)}
+def _difference(
+    found: tuple[list[Translation], list[Translation]], references: Sequence[str], language: str
+) -> dict[str, float]:
+    """BLEU in float32 and in another precision, and the share of lines in which they differ."""
+    texts = [[each.text for each in translations] for translations in found]
+    before, after = (quick_bleu(each, references, tokenization_for(language)) for each in texts)
+    changed = sum(a != b for a, b in zip(*texts, strict=True))
+    return {"bleu": after, "float32_bleu": before, "changed_lines_share": changed / len(references)}
 
 
 def cold_start(run: Path, line: str, compute: Compute) -> dict[str, float]:
     """Seconds from the start of `s2s translate` to its end for one line, and those of `import torch` alone."""
     translate = [sys.executable, "-m", "s2s", "translate", str(run), "--device", str(compute.device)]
     alone = [sys.executable, "-c", "import torch"]
-    found: dict[str, list[float]] = {"cold_start_seconds": [], "import_torch_seconds": []}
-    for number in range(COLD_STARTS + 1):
-        for name, command in (("cold_start_seconds", translate), ("import_torch_seconds", alone)):
-            begin = time.perf_counter()
-            ended = subprocess.run(command, input=line + "\n", capture_output=True, text=True, check=False)
-            if ended.returncode:
-                said = ended.stderr.strip().splitlines()[-1:] or ["nothing was said"]
-                raise RunError(f"bench: `{' '.join(command[1:])}` ended with {ended.returncode}: {said[0]}")
-            if number:  # the first brings the files into memory
-                found[name].append(time.perf_counter() - begin)
-    medians = {name: median(seconds) for name, seconds in found.items()}
-    return {**medians, "cold_start_over_import": medians["cold_start_seconds"] / medians["import_torch_seconds"]}
+
+    def call(command: list[str]) -> None:
+        ended = subprocess.run(command, input=line + "\n", capture_output=True, text=True, check=False)
+        if ended.returncode:
+            said = ended.stderr.strip().splitlines()[-1:] or ["nothing was said"]
+            raise RunError(f"bench: `{' '.join(command[1:])}` ended with {ended.returncode}: {said[0]}")
+
+    ways = {"cold": timed(1, partial(call, translate), compute), "import": timed(1, partial(call, alone), compute)}
+    cold, torch = (1 / rate.median for rate in alternate(ways, COLD_STARTS).values())
+    return {"cold_start_seconds": cold, "import_torch_seconds": torch, "cold_start_over_import": cold / torch}

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -12,15 +12,14 @@ from itertools import accumulate, islice
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from s2s.benchmark.rates import seconds_of
-from s2s.device import Compute, choose_compute, peak_memory_bytes
+from s2s.benchmark.rates import alternate, seconds_of, timed
+from s2s.device import choose_compute, peak_memory_bytes
 from s2s.errors import RunError
 from s2s.run import RunFolder
 from s2s.text.batches import Batch, collate
@@ -39,6 +38,7 @@ STEPS = 20
 LARGEST_VOCABULARY = 400
 LENGTHS = (10, 25, 50, 100, 200)
 LENGTH_ROWS = 16
+ROUNDS = 3
 BEAMS = (1, 2, 5, 10, 20)
 BEAM_LINES = 200
 WORDS = 20_000
@@ -54,8 +54,7 @@ def bench_growth(
 def _of_pairs(recipe: TranslationRecipe, device: str) -> Iterator[dict[str, Any]]:
     """Growth with pairs; each number in a process of its own, for its peak of memory."""
     with TemporaryDirectory() as folder:
-        empty = None
-        held = Path(folder) / "validation.tsv"
+        held, peaks = Path(folder) / "validation.tsv", []
         _write_pairs(held, EMPTY)
         for count in (EMPTY, *PAIRS):
             table = Path(folder) / f"{count}.tsv"
@@ -69,8 +68,8 @@ def _of_pairs(recipe: TranslationRecipe, device: str) -> Iterator[dict[str, Any]
                     " runs out"
                 ) from None
             table.unlink()
-            empty = found["peak_memory_bytes"] if empty is None else empty
-            yield {"of": "pairs", "size": count, **found, "memory_over_empty_bytes": found["peak_memory_bytes"] - empty}
+            peaks.append(found["peak_memory_bytes"])
+            yield {"of": "pairs", "size": count, **found, "memory_over_empty_bytes": peaks[-1] - peaks[0]}
 
 
 def _be_quiet() -> None:
@@ -131,17 +130,14 @@ def _of_lengths(task: TranslationTask, translator: Translator) -> Iterator[dict[
         source, target = (torch.randint(8, size, (rows, length), generator=generator) for size in sizes)
         batch = collate(source.tolist(), target.tolist())
         task.model.train()
-        rate = _rate(partial(_loss_and_gradient, task, batch), batch.target_tokens, task.compute)
+        few, stepper = source[:LENGTH_ROWS], translator.steppers[0]
+        ways = {
+            "loss_and_gradient": timed(batch.target_tokens, partial(_loss_and_gradient, task, batch), task.compute),
+            "greedy": timed(few.numel(), partial(_greedy, stepper, few), translator.compute),
+        }
+        rates = {f"{name}_target_tokens_per_second": rate.median for name, rate in alternate(ways, ROUNDS).items()}
         task.model.zero_grad()
-        few = source[:LENGTH_ROWS]
-        greedy = _rate(partial(_greedy, translator.steppers[0], few), few.numel(), translator.compute)
-        names = ("loss_and_gradient_target_tokens_per_second", "greedy_target_tokens_per_second")
-        yield {"of": "length", "size": length, names[0]: rate, names[1]: greedy}
-
-
-def _rate(run: Callable[[], object], tokens: int, compute: Compute) -> float:
-    """Tokens a second, from the median of three runs after a first."""
-    return tokens / median([seconds_of(run, compute) for _ in range(4)][1:])
+        yield {"of": "length", "size": length, **rates}
 
 
 def _loss_and_gradient(task: TranslationTask, batch: Batch) -> None:

@@ -1,7 +1,7 @@
 """Matrix products of a training step, and the seconds of the machine for these alone."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -63,12 +63,8 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.found[Product(inner, positions, columns)] += 1
 
 
-def seconds_of_products(products: Mapping[Product, int], compute: Compute) -> float:
-    """Seconds of the machine for so many of some products alone: medians of several runs at each shape."""
-    return sum(times * _seconds_of_one(product, compute) for product, times in products.items())
-
-
-def _seconds_of_one(product: Product, compute: Compute) -> float:
+def seconds_of_product(product: Product, compute: Compute) -> float:
+    """Seconds of the machine for one product alone: the median of several runs."""
     shapes = ((product.rows, product.inner), (product.inner, product.columns), (product.rows, product.columns))
     lead = () if product.batch == 1 else (product.batch,)
     left, right, out = (torch.randn(*lead, *shape, device=compute.device).to(compute.dtype) for shape in shapes)

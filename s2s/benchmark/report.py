@@ -1,16 +1,17 @@
-"""The whole benchmark of a recipe, as an object and as text."""
+"""Benchmark of a recipe, as an object and as text."""
 
 import logging
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from s2s.benchmark.decode_speed import SENTENCES, Text, bench_decoding, cold_start
+from s2s.benchmark.decode_speed import SENTENCES, bench_decoding, cold_start
 from s2s.benchmark.growth import bench_growth
 from s2s.benchmark.train_speed import bench_training
 from s2s.device import choose_compute
@@ -51,13 +52,13 @@ def benchmark(recipe: Recipe, run: Path, *, asked: bool, corpora: Path | None, d
         write_text(own.recipe, recipe_toml(recipe))
         save_tensors(own.best, weights_of(task.model))
         translator = Translator.load(chosen, device=str(compute.device))
-        pairs = list(splits.get("test", splits["validation"]).read())[:SENTENCES]
-        pairs = [(source, reference) for source, reference in pairs if source.strip()]
+        first = islice(splits.get("test", splits["validation"]).read(), SENTENCES)
+        pairs = [(source, reference) for source, reference in first if source.strip()]
         if not pairs:
             raise DataError("bench: the first test sentences are all blank, so there is nothing to translate")
         sources, references = zip(*pairs, strict=True)
         log.info("translating %s lines", f"{len(sources):,}")
-        decoding = bench_decoding(translator, Text(sources, references, recipe.data.target))
+        decoding = bench_decoding(translator, sources, references, recipe.data.target)
         decoding |= cold_start(chosen, sources[0], compute)
         decoding["weights"] = "the benchmark's own steps" if chosen is own.path else str(chosen)
         log.info("growth: pairs, lengths and beams")
@@ -79,11 +80,11 @@ def _fits(run: RunFolder, recipe: TranslationRecipe, *, asked: bool) -> bool:
     if not asked and not run.best.exists():
         return False
     other = _compared(recipe_of(run))
-    pairs = [(key, other.get(key), value) for key, value in _compared(recipe).items()]
-    odd = [f"{key} is {its}, here {own}" for key, its, own in pairs if its != own]
+    odd = [(key, own) for key, own in _compared(recipe).items() if other.get(key) != own]
     if not odd:
         return True
-    differs = f"{run}: of another recipe ({odd[0]})"
+    key, own = odd[0]
+    differs = f"{run}: of another recipe ({key} is {other.get(key)}, here {own})"
     if asked:
         raise RunError(f"{differs}; give a run of this one, or leave out --run")
     log.warning("%s; lines are translated with the weights of the benchmark's own steps", differs)
@@ -91,7 +92,7 @@ def _fits(run: RunFolder, recipe: TranslationRecipe, *, asked: bool) -> bool:
 
 
 def _compared(recipe: Recipe) -> dict[str, object]:
-    """The values, by key, in which a run must agree with the recipe that is measured."""
+    """Values by key in which a run must agree with the recipe that is measured."""
     if not isinstance(recipe, TranslationRecipe):
         return {"task": recipe.task}
     model = recipe.model.model_dump(exclude={"dropout", "initialization"})
@@ -105,7 +106,7 @@ def _compared(recipe: Recipe) -> dict[str, object]:
 
 
 def _cpu() -> str:
-    """The name of the CPU, where the system says it."""
+    """Name of the CPU, where the system has it."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -121,12 +122,11 @@ HEADINGS = {
 
 
 def benchmark_text(found: Mapping[str, Any]) -> str:
-    """The same for people, a line for each figure."""
+    """Text for people, a line for each figure."""
     lines = [f"{found['machine']}; {found['device']}, {found['precision']}; torch {found['torch']}"]
     lines.append(f"{found['parameters']:,} weights")
     for part in ("training", "decoding"):
-        lines.append(f"\n{part} ({HEADINGS[part]})")
-        lines += _rows(found[part])
+        lines += [f"\n{part} ({HEADINGS[part]})", *_rows(found[part])]
     lines.append(f"\ngrowth ({HEADINGS['growth']})")
     for row in found["growth"]:
         values = (f"{name} {_number(value)}" for name, value in row.items() if name not in ("of", "size"))

@@ -1,4 +1,4 @@
-"""A translator the way tutorials write it: what the benchmark compares with, and a slow twin of the real one in tests.
+"""A translator as in tutorials: the benchmark's comparison, and a slow twin of the real one in tests.
 
 float32, a cell stepped in Python for every position, all logits at once through `cross_entropy`, one sentence at a
 time in greedy search. It uses the weights of a `Seq2Seq`, so without dropout it gives the same numbers.
@@ -95,15 +95,12 @@ class Textbook(nn.Module):
         return functional.dropout(readout, decoder.dropout.output, self.training), after
 
 
-def _cell(
-    layer: nn.RNNBase, inputs: Tensor, state: tuple[Tensor, ...], *, backwards: bool = False
-) -> tuple[Tensor, ...]:
+def _cell(layer: nn.RNNBase, inputs: Tensor, state: tuple[Tensor, ...], backwards: int = 0) -> tuple[Tensor, ...]:
     """One step of a layer: (B, I) and its state -> the next state."""
     suffix = "_l0_reverse" if backwards else "_l0"
     weights = [getattr(layer, name + suffix) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
     if isinstance(layer, nn.LSTM):
-        hidden, cell = torch.lstm_cell(inputs, state, *weights)
-        return hidden, cell
+        return torch.lstm_cell(inputs, state, *weights)
     step = torch.gru_cell if isinstance(layer, nn.GRU) else torch.rnn_tanh_cell
     return (step(inputs, state[0], *weights),)
 
@@ -116,7 +113,7 @@ def _read(layer: nn.RNNBase, inputs: Tensor, valid: Tensor, backwards: int) -> t
     outputs = [inputs.new_empty(0)] * inputs.shape[1]
     for position in reversed(positions) if backwards else positions:
         here = valid[:, position, None]
-        after = _cell(layer, inputs[:, position], state, backwards=bool(backwards))
+        after = _cell(layer, inputs[:, position], state, backwards)
         state = tuple(torch.where(here, new, old) for new, old in zip(after, state, strict=True))
         outputs[position] = state[0] * here
     return torch.stack(outputs, dim=1), state

@@ -48,9 +48,8 @@ class DecoderMasks(NamedTuple):
 
     def at(self, step: int) -> "DecoderMasks":
         """The masks of one step."""
-        masks: DecoderMasks
-        masks = tree_map_only(Tensor, lambda mask: mask if mask.shape[1] == 1 else mask[:, step : step + 1], self)
-        return masks
+        now = slice(step, step + 1)
+        return DecoderMasks(*tree_map_only(Tensor, lambda mask: mask if mask.shape[1] == 1 else mask[:, now], [*self]))
 
 
 NO_MASKS = DecoderMasks()
@@ -174,15 +173,13 @@ class Decoder(nn.Module):
             if step + 1 < inputs.shape[1]:
                 gold = inputs[:, step + 1 : step + 2]
                 tokens = gold if choose is None else choose(gold, self.logits(outputs[-1].readout))
-        attention = None
-        if self.attention is not None:
-            attention = torch.cat([output.attention for output in outputs if output.attention is not None], dim=1)
-        return DecoderOutput(torch.cat([output.readout for output in outputs], dim=1), attention, state)
+        readout = torch.cat([output.readout for output in outputs], dim=1)
+        attended = [output.attention for output in outputs if output.attention is not None]
+        return DecoderOutput(readout, torch.cat(attended, dim=1) if attended else None, state)
 
     def logits(self, readout: Tensor) -> Tensor:
         """(..., E) -> (..., V)."""
-        logits: Tensor = self.output(readout)
-        return logits
+        return nn.functional.linear(readout, self.output.weight, self.output.bias)
 
     def _advance(self, embedded: Tensor, layers: State, memory: Memory, masks: DecoderMasks) -> DecoderOutput:
         """(B x K, T, E or 2 E) through layers, attention and readout; T is 1 in a step, K is 1 in a whole pass."""

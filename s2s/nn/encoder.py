@@ -38,9 +38,5 @@ class Encoder(nn.Module):
         size, steps = self.recurrent.output_size, tokens.shape[1]
         masks = dropout.between_layers(embedded, size, steps=steps, layers=layers)
         values, state = self.recurrent(embedded, lengths=lengths, masks=masks)
-        return dropout.on_values(values, dropout.output), tuple(self._join_directions(part) for part in state)
-
-    def _join_directions(self, part: Tensor) -> Tensor:
-        """(L x D, B, H) -> (L, B, D x H)."""
-        layers = part.reshape(-1, self.recurrent.directions, *part.shape[1:])
-        return torch.cat(layers.unbind(1), dim=2)
+        by_direction = (part.unflatten(0, (-1, self.recurrent.directions)).unbind(1) for part in state)
+        return dropout.on_values(values, dropout.output), tuple(torch.cat(parts, dim=2) for parts in by_direction)

@@ -38,8 +38,7 @@ def run_gru(
     biases = (bias[:, None].to(dtype), bias_hh[:, None, 2 * size :].to(dtype))
     if state is None:
         state = inputs.new_zeros(len(suffixes), inputs.shape[0], size)
-    outputs, last = _Gru.apply(inputs, state, valid, *matrices, *biases)  # type: ignore[no-untyped-call]
-    return outputs, last
+    return _Gru.apply(inputs, state, valid, *matrices, *biases)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Gru(torch.autograd.Function):

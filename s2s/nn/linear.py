@@ -20,8 +20,7 @@ def linear(layer: nn.Linear, inputs: Tensor) -> Tensor:
     """(..., I) -> (..., O), as the layer gives it."""
     step = inputs.shape[-2] == 1
     if step or inputs.device.type != "cpu" or product_type(layer.weight) != torch.bfloat16:
-        plain: Tensor = layer(inputs)
-        return plain
+        return nn.functional.linear(inputs, layer.weight, layer.bias)
     outputs: Tensor = _Linear.apply(inputs.flatten(0, -2), layer.weight, layer.bias)  # type: ignore[no-untyped-call]
     return outputs.view(*inputs.shape[:-1], -1)
 
@@ -51,9 +50,7 @@ class _Linear(torch.autograd.Function):
             rows, matrix = padded(inputs, dtype), weight.to(dtype)
             ctx.save_for_backward(rows, matrix)
             ctx.biased = bias is not None
-            if bias is None:
-                return (rows @ matrix.t())[:count]
-            return torch.addmm(bias.to(dtype), rows, matrix.t())[:count]
+            return nn.functional.linear(rows, matrix, None if bias is None else bias.to(dtype))[:count]
 
     @staticmethod
     @once_differentiable

@@ -61,7 +61,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             sums = torch.zeros(2, dtype=wide, device=hidden.device)
             grad_hidden, grad_bias = torch.empty_like(inputs), torch.zeros_like(layer.bias)
             grad_weight = None if count else torch.zeros_like(layer.weight)
-            held = max(LARGEST_GRADIENT // vocabulary // layer.chunk, 1) * layer.chunk
+            chunk = len(layer.logits)
+            held = max(LARGEST_GRADIENT // vocabulary // chunk, 1) * chunk
             for rows in (slice(begin, begin + held) for begin in range(0, count, held)):
                 group = inputs[rows]
                 gradient = group.new_empty(len(group), vocabulary) if needs_gradient else None
@@ -98,8 +99,6 @@ class _Layer(NamedTuple):
     """(V, E) in the type of products"""
     bias: Tensor
     """(V,) in float32 at least, as the logits"""
-    chunk: int
-    """positions"""
     product: Tensor
     """(chunk, V) in the type of products"""
     logits: Tensor
@@ -109,9 +108,9 @@ class _Layer(NamedTuple):
     def of(cls, weight: Tensor, bias: Tensor, *, rows: int) -> "_Layer":
         # a GPU's large chunk shrinks where the vocabulary is large
         chunk = min(CHUNK_POSITIONS[weight.device.type], max(LARGEST_GRADIENT // len(weight), SMALLEST_CHUNK))
-        logits = bias.new_empty(min(chunk, rows), len(weight))
+        logits = bias.new_empty(max(min(chunk, rows), 1), len(weight))
         product = logits if bias.dtype == weight.dtype else torch.empty_like(logits, dtype=weight.dtype)
-        return cls(weight, bias, chunk, product, logits)
+        return cls(weight, bias, product, logits)
 
 
 def _sums_and_gradient(
@@ -123,8 +122,8 @@ def _sums_and_gradient(
     that of the bias.
     """
     own, likelihoods = (layer.bias.new_empty(len(targets), 1) for _ in range(2))
-    for first in range(0, len(targets), layer.chunk):
-        rows = slice(first, first + layer.chunk)
+    chunk = len(layer.logits)
+    for rows in (slice(first, first + chunk) for first in range(0, len(targets), chunk)):
         given, wanted = inputs[rows], targets[rows, None]
         logits = layer.logits[: len(given)]
         logits.copy_(torch.mm(given, layer.weight.t(), out=layer.product[: len(given)])).add_(layer.bias)

@@ -45,7 +45,7 @@ class ReplayedPass:
         self.weights = tuple(decoder.parameters())
         for weight in self.weights:
             # A graph writes each gradient to the same place; that must not become the parameter's own.
-            weight.register_hook(_own)  # type: ignore[no-untyped-call]
+            weight.register_hook(lambda given: None if given is None else given.clone())  # type: ignore[no-untyped-call]
 
     def __call__(
         self, inputs: Tensor, state: DecoderState, memory: Memory, masks: DecoderMasks, choose: Choose | None
@@ -73,7 +73,8 @@ class ReplayedPass:
         """A graph of the pass, and the function from its tensors to an output; RuntimeError where values differ."""
         twin = self._twin()
         plain, captured = (_Function(decoder, rebuild, dtype) for decoder in (self.decoder, twin))
-        given = (*map(_leaf, tensors), *self.weights)
+        leaves = (tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in tensors)
+        given = (*leaves, *self.weights)
         # zeros: a graph that computes nothing is then found out, since it does not give what the pass gives
         zeros = (torch.zeros_like(tensor, requires_grad=tensor.requires_grad) for tensor in tensors)
         with torch.autocast(tensors[0].device.type, enabled=False):  # the function enters its own
@@ -112,14 +113,6 @@ class _Function:
             choose = None if choices is None else choices.chooser()
             found, self.rebuild_output = flat(self.decoder.stepped(inputs, state, memory, masks, choose))
         return tuple(found)
-
-
-def _own(gradient: Tensor | None) -> Tensor | None:
-    return None if gradient is None else gradient.clone()
-
-
-def _leaf(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
 
 def _values_and_gradients(function: Pass, given: tuple[Tensor, ...]) -> list[Tensor]:

@@ -17,8 +17,7 @@ class Interrupted(Exception):  # not an error: it was asked for
 class StopRequest:
     """Whether Ctrl-C or SIGTERM came."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    asked = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:

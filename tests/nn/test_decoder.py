@@ -115,7 +115,7 @@ def gradients(decoder: Decoder, source: Source, output: DecoderOutput, grad_outp
 @pytest.mark.parametrize("score", ATTENTIONS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_forward_equals_the_loop_over_step(cell: Cell, score: Score | Literal["none"], wiring: Wiring) -> None:
-    """Values and gradients in training, with the same masks drawn from the same seed, and values out of it."""
+    """Values and gradients in training, with the same masks sampled from the same seed, and values out of it."""
     dropout = EVERY_DROPOUT._replace(variational=wiring.layers == 2)
     decoder, source = build(cell, score, wiring, dropout), encoded(cell)
     inputs = torch.randint(VOCABULARY, (SENTENCES, STEPS))
@@ -248,13 +248,13 @@ def test_a_bridge_pairs_layers_and_leaves_out_the_lowest_of_a_deeper_encoder(
     begun = bridge(state)
     assert [part.shape for part in begun] == [(3, SENTENCES, HIDDEN)] * len(state)
     for index, (part, own) in enumerate(zip(begun, state, strict=True)):
-        for layer, beside in enumerate(pairs):
+        for layer, other in enumerate(pairs):
             if kind == "zeros":
                 assert not part[layer].any()
             elif kind == "last":
-                assert torch.equal(part[layer], own[beside])
+                assert torch.equal(part[layer], own[other])
             else:
-                projected = bridge.project[3 * index + layer](own[beside])
+                projected = bridge.project[3 * index + layer](own[other])
                 torch.testing.assert_close(part[layer], torch.tanh(projected) if index == 0 else projected)
 
 

@@ -88,7 +88,7 @@ def test_word_dropout_takes_whole_tokens_each_by_its_own_sample_even_when_variat
     assert torch.equal(present.all(dim=2), present.any(dim=2))
     words = present.any(dim=2).float()
     assert abs(float(words.mean()) - 0.75) < 6 * math.sqrt(0.25 * 0.75 / 2000)
-    assert (words.mean(dim=1) < 1).sum() > 40, "a word is drawn for each position, not once for the sentence"
+    assert (words.mean(dim=1) < 1).sum() > 40, "a word is sampled for each position, not once for the sentence"
     torch.testing.assert_close(out[present], torch.full_like(out[present], 1 / 0.75))
 
 
@@ -100,7 +100,7 @@ def test_unit_dropout_on_embedded_tokens_leaves_no_token_whole_or_empty() -> Non
     assert (share < 0.9).all()
 
 
-def test_out_of_training_it_is_the_identity_and_draws_nothing() -> None:
+def test_out_of_training_it_is_the_identity_and_samples_nothing() -> None:
     embedded = torch.randn(3, 4, 5)
     before = torch.get_rng_state()
     assert Dropout(embedding=0.9, words=0.9).on_embedded(embedded, training=False) is embedded

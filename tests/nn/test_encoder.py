@@ -27,7 +27,7 @@ def build(cell: Cell = "gru", layers: int = 1, bidirectional: bool = True, dropo
     return encoder.double()
 
 
-def drawn(lengths: list[int], width: int) -> tuple[Tensor, Tensor]:
+def sampled(lengths: list[int], width: int) -> tuple[Tensor, Tensor]:
     return torch.randint(VOCABULARY, (len(lengths), width)), torch.tensor(lengths)
 
 
@@ -44,7 +44,7 @@ def test_a_batch_equals_its_rows_alone_whatever_the_padding(
 ) -> None:
     """With equal lengths and no extra columns this is the path that does not pack."""
     encoder = build(cell, layers, bidirectional)
-    tokens, counts = drawn(lengths, max(lengths) + extra)
+    tokens, counts = sampled(lengths, max(lengths) + extra)
     values, state = encoder(tokens, counts)
     assert values.shape == (len(lengths), max(lengths) + extra, HIDDEN * (2 if bidirectional else 1))
     for row, length in enumerate(lengths):
@@ -59,7 +59,7 @@ def test_a_batch_equals_its_rows_alone_whatever_the_padding(
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_top_state_is_what_the_directions_read_last(cell: Cell) -> None:
     encoder = build(cell, layers=2)
-    tokens, lengths = drawn([5, 3], 5)
+    tokens, lengths = sampled([5, 3], 5)
     values, state = encoder(tokens, lengths)
     for row, length in enumerate([5, 3]):
         torch.testing.assert_close(state[0][1, row, :HIDDEN], values[row, length - 1, :HIDDEN])
@@ -68,7 +68,7 @@ def test_the_top_state_is_what_the_directions_read_last(cell: Cell) -> None:
 
 def test_gradients_of_a_batch_are_the_sum_of_its_rows() -> None:
     encoder = build("lstm", layers=3)
-    tokens, lengths = drawn([4, 1, 6], 6)
+    tokens, lengths = sampled([4, 1, 6], 6)
     values, state = encoder(tokens, lengths)
     together = torch.autograd.grad(values.square().sum() + state[1].sum(), list(encoder.parameters()))
     total = torch.zeros(()).double()
@@ -87,7 +87,7 @@ SWITCHES = [Dropout(embedding=0.5), Dropout(layers=0.5), Dropout(output=0.5), Dr
 def test_each_dropout_acts_in_training_only_and_a_seed_repeats_it(dropout: Dropout, variational: bool) -> None:
     encoder = build("gru", 2, dropout=dropout._replace(variational=variational))
     plain = build("gru", 2).eval()
-    tokens, lengths = drawn([6, 4], 6)
+    tokens, lengths = sampled([6, 4], 6)
 
     def values(seed: int) -> Tensor:
         torch.manual_seed(seed)
@@ -101,7 +101,7 @@ def test_each_dropout_acts_in_training_only_and_a_seed_repeats_it(dropout: Dropo
 
 
 def test_output_dropout_zeroes_its_share_of_the_memory_and_keeps_the_state() -> None:
-    tokens, lengths = drawn([40] * 20, 40)
+    tokens, lengths = sampled([40] * 20, 40)
     plain, state = build()(tokens, lengths)
     values, same_state = build(dropout=Dropout(output=0.25))(tokens, lengths)
     dropped = values == 0
@@ -111,7 +111,7 @@ def test_output_dropout_zeroes_its_share_of_the_memory_and_keeps_the_state() -> 
 
 
 def test_variational_output_dropout_drops_a_unit_at_every_position() -> None:
-    tokens, lengths = drawn([7, 7], 7)
+    tokens, lengths = sampled([7, 7], 7)
     values, _ = build(dropout=Dropout(output=0.5, variational=True))(tokens, lengths)
     dropped = values == 0
     assert dropped.any()

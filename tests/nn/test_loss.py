@@ -42,7 +42,7 @@ def reference(given: Problem, smoothing: float) -> Tensor:
 
 
 def same(given: Problem, smoothing: float, *, rtol: float, atol: float) -> None:
-    """Value and all three gradients, behind a factor as a mean over tokens has it."""
+    """Value and all three gradients, with a factor as a mean over tokens has it."""
     fast = linear_cross_entropy(*given, smoothing)
     wanted = reference(given, smoothing)
     torch.testing.assert_close(fast.smoothed, wanted, rtol=rtol, atol=atol)

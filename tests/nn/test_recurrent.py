@@ -36,7 +36,7 @@ def textbook_step(cell: Cell, weights: list[Tensor], inputs: Tensor, state: Stat
 
 
 class Extras(NamedTuple):
-    """What may go into a pass beside its inputs."""
+    """Arguments of a pass other than its inputs."""
 
     state: State
     context: Tensor
@@ -89,7 +89,7 @@ def build(cell: Cell, layers: int = 1, *, bidirectional: bool = False, residual_
     return core
 
 
-def drawn(core: Recurrent, cell: Cell, rows: int, steps: int) -> tuple[Tensor, Extras]:
+def sampled(core: Recurrent, cell: Cell, rows: int, steps: int) -> tuple[Tensor, Extras]:
     parts = 2 if cell == "lstm" else 1
     depth = len(core.layers)
     state = tuple(torch.randn(depth * core.directions, rows, HIDDEN).double() for _ in range(parts))
@@ -107,7 +107,7 @@ def run(core: Recurrent, inputs: Tensor, extras: Extras, lengths: Tensor | None)
 @pytest.mark.parametrize("cell", CELLS)
 def test_one_step_is_the_textbook_equation(cell: Cell) -> None:
     core = build(cell)
-    inputs, extras = drawn(core, cell, 1, 1)
+    inputs, extras = sampled(core, cell, 1, 1)
     outputs, state = run(core, inputs, extras, None)
     layer = core.layers[0]
     weights = [layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0]
@@ -128,7 +128,7 @@ def test_packed_equals_equal_length_equals_the_textbook_row_by_row(
 ) -> None:
     core = build(cell, layers, bidirectional=bidirectional, residual_from=residual_from)
     lengths = [5, 2, 5, 1]
-    inputs, extras = drawn(core, cell, len(lengths), max(lengths))
+    inputs, extras = sampled(core, cell, len(lengths), max(lengths))
     outputs, state = run(core, inputs, extras, torch.tensor(lengths))
     for row, length in enumerate(lengths):
         own = extras.row(row, length)
@@ -148,7 +148,7 @@ def test_gradients_of_a_batch_are_the_sum_of_its_rows_and_padding_gets_none(
     cell: Cell, bidirectional: bool, layers: int, lengths: list[int]
 ) -> None:
     core = build(cell, layers, bidirectional=bidirectional)
-    inputs, extras = drawn(core, cell, len(lengths), max(lengths))
+    inputs, extras = sampled(core, cell, len(lengths), max(lengths))
     inputs.requires_grad_()
     grad_outputs = torch.randn(len(lengths), max(lengths), core.output_size).double()
 
@@ -172,7 +172,7 @@ def test_gradients_of_a_batch_are_the_sum_of_its_rows_and_padding_gets_none(
 def test_a_run_resumed_from_its_state_equals_one_run(cell: Cell, layers: int, steps: int, data: st.DataObject) -> None:
     cut = data.draw(st.integers(1, steps - 1))
     core = build(cell, layers)
-    inputs, extras = drawn(core, cell, 2, steps)
+    inputs, extras = sampled(core, cell, 2, steps)
     whole, end = run(core, inputs, extras, None)
     first, middle = run(core, inputs[:, :cut], Extras(extras.state, *_cut(extras, slice(cut))), None)
     second, resumed = run(core, inputs[:, cut:], Extras(middle, *_cut(extras, slice(cut, None))), None)
@@ -188,7 +188,7 @@ def _cut(extras: Extras, steps: slice) -> tuple[Tensor, list[Tensor]]:
 @pytest.mark.parametrize("cell", CELLS)
 def test_under_autocast_values_and_gradients_are_near_those_in_float32(cell: Cell) -> None:
     core = build(cell, 2, bidirectional=True).float()
-    inputs, extras = drawn(core, cell, 3, 6)
+    inputs, extras = sampled(core, cell, 3, 6)
     lengths = torch.tensor([6, 2, 4])
     found = []
     for enabled in (False, True):

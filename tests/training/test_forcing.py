@@ -29,9 +29,9 @@ shares = st.floats(0.0, 1.0)
 @given(shares, shares, st.integers(1, 10**5), st.integers(0, 10**6))
 def test_schedules_are_the_formulas_of_the_paper(rate: float, floor: float, steps: int, step: int) -> None:
     """Section 2.4 there: max(floor, k - c i), k^i and k / (k + exp(i / k)) at step i, here times the first rate."""
-    slope = max(rate - floor, 0.0) / steps
+    fall = max(rate - floor, 0.0) / steps
     assert forcing_rate(step, "linear", rate=rate, floor=floor, steps=steps) == pytest.approx(
-        max(floor, rate - slope * step)
+        max(floor, rate - fall * step)
     )
     base = math.exp(-1 / steps)
     assert forcing_rate(step, "exponential", rate=rate, floor=floor, steps=steps) == pytest.approx(
@@ -81,7 +81,7 @@ def test_each_token_is_gold_with_the_probability_of_the_rate(rate: float, feed: 
     assert abs(float(forced.double().mean()) - rate) <= 5 * deviation
 
 
-def test_coins_are_drawn_per_token_not_per_sentence_or_step() -> None:
+def test_coins_are_sampled_per_token_not_per_sentence_or_step() -> None:
     torch.manual_seed(1)
     forced = coins(0.5, 200, 100).double()
     assert float((forced.mean(dim=1) - 0.5).abs().max()) < 5 * 0.5 / math.sqrt(100)

@@ -47,10 +47,10 @@ class Toy:
         self.model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.3), nn.Linear(4, 5))
         self.before_loss = before_loss
         generator = torch.Generator().manual_seed(2)
-        drawn = [
+        sampled = [
             Pairs(torch.randn(3, 3, generator=generator), torch.randint(5, (3,), generator=generator)) for _ in range(6)
         ]
-        self.data, self.held_out = drawn[:5], drawn[5]
+        self.data, self.held_out = sampled[:5], sampled[5]
 
     def batches_in_epoch(self, epoch: int) -> int:
         return len(self.data)
@@ -112,7 +112,7 @@ def train(folder: Path, values: dict[str, Any], before_loss: Callable[[int], Non
 
 
 class Outcome(NamedTuple):
-    """What a run folder holds, without clocks, and without what a kill left beside it."""
+    """Content of a run folder, without clocks, and without the remains of a kill."""
 
     best: bytes
     last: dict[str, bytes]
