@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from s2s.errors import RunError
-from s2s.forecast.model import build_forecaster
-from s2s.forecast.recipe import ForecastModel
+from s2s.forecast.model import Forecaster
+from s2s.forecast.recipe import ForecastModel, SeriesData
 from s2s.language.model import build_language_model
 from s2s.language.recipe import LanguageModel
 from s2s.nn.weights import average, load_model, load_tensors, put_weights, save_tensors, weights_of
@@ -69,8 +69,9 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
         Seq2SeqModel(embedding_size=4, hidden_size=6, tied_embeddings="all"), source_vocabulary=9, target_vocabulary=9
     ),
     "language": lambda: build_language_model(LanguageModel(embedding_size=4, hidden_size=4, output="tied"), 9),
-    "forecast": lambda: build_forecaster(
-        ForecastModel(hidden_size=4, autoregression=True), features=2, targets=1, window=3, horizon=2
+    "forecast": lambda: Forecaster(
+        ForecastModel(hidden_size=4, autoregression=True),
+        SeriesData(series="x/y", inputs=("a", "b"), targets=("a",), window=3, horizon=2),
     ),
 }
 

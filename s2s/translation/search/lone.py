@@ -1,6 +1,6 @@
 """Beam search of one sentence on a CPU, where calls take longer than arithmetic: in plain Python, as textbooks have it.
 
-Finds what `beam_search`, its slow twin, finds (one line of a phrase book at beam 5, one thread: ___ of the time).
+Finds what `beam_search`, its slow twin, finds.
 """
 
 from collections.abc import Sequence
