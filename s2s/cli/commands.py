@@ -15,9 +15,8 @@ from typing import Any
 import click
 
 from s2s import __version__
-from s2s.cli.options import FILE, FOLDER, corpora_option, device_option, precision_option
 from s2s.cli.shipped import corpora, recipes
-from s2s.cli.terminal import Commands, messages
+from s2s.cli.terminal import FILE, FOLDER, Commands, corpora_option, device_option, messages, precision_option
 from s2s.errors import S2SError
 
 log = logging.getLogger("s2s")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from s2s.cli.options import FOLDER, corpora_option
+from s2s.cli.terminal import FOLDER, corpora_option
 from s2s.errors import S2SError
 
 

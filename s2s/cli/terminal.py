@@ -1,4 +1,4 @@
-"""Errors as one readable message, warnings, Ctrl-C, a closed pipe, a full disk.
+"""Errors as one readable message, warnings, Ctrl-C, a closed pipe, a full disk; and options that commands share.
 
 Used by `s2s.cli.commands` alone, and like it allowed to print.
 """
@@ -6,11 +6,13 @@ Used by `s2s.cli.commands` alone, and like it allowed to print.
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -95,3 +97,32 @@ def messages() -> Iterator[None]:
         warnings.showwarning = show_before
         log.propagate = True
         log.removeHandler(handler)
+
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(path_type=Path)
+
+
+def device(value: str) -> str:
+    """The value, if it names a device."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise click.BadParameter(f"{value!r} is not a device; give auto, cpu, cuda or cuda:N")
+    return value
+
+
+device_option = click.option(
+    "--device", type=device, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Precision of matrix products. float32: results do not depend on batching. bfloat16: faster; a few hypotheses"
+    " at a time (one line) are searched with int8 weights.",
+)
+corpora_option = click.option(
+    "--corpora",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of corpora. Default: S2S_CORPORA, else the user's cache.",
+)
