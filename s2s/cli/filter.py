@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
-from s2s.errors import DataError
+from s2s.errors import DataError, S2SError
 from s2s.files import writing
 from s2s.text.lines import BYTE_ORDER_MARK
 
@@ -59,20 +59,23 @@ def arriving(stream: IO[bytes]) -> Iterator[list[str]]:
 
 
 @contextmanager
-def opened(path: Path | None, standard_output: TextIO) -> Iterator[TextIO]:
-    """The stream of results: the standard output, by whatever name, or a file that is whole or absent."""
-    if path is None or _is_same(path, standard_output):
+def opened(path: Path | None, standard_output: TextIO | None) -> Iterator[TextIO]:
+    """The stream of results: the standard output, by whatever name, or a file that is whole or absent.
+
+    Raises S2SError where the standard output is asked for and closed.
+    """
+    if path is None and standard_output is None:
+        raise S2SError("the standard output is closed; give --output FILE")
+    if standard_output is not None and (path is None or _is_same(path, standard_output)):
         standard_output.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[attr-defined]
         yield standard_output
-    else:
+    elif path is not None:
         with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             yield file
 
 
-def _is_same(path: Path, stream: TextIO | None) -> bool:
+def _is_same(path: Path, stream: TextIO) -> bool:
     """Whether a path is the file of a stream, as /dev/stdout may be: it must not be replaced meanwhile."""
-    if stream is None:  # closed
-        return False
     try:
         return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
     except (OSError, ValueError):  # there is no such file, or the stream is none of the system's

@@ -58,7 +58,8 @@ def _report(problem: Exception, command: str | None = None) -> None:
             message += "; free some space and run the command again" + " with --resume" * (command == "train")
     click.echo(f"s2s: {message}", err=True)
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed
+            sys.stdout.flush()
     except OSError:
         _give_up_stdout()
 
@@ -118,8 +119,8 @@ precision_option = click.option(
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="float32",
     show_default=True,
-    help="Precision of matrix products. float32: results do not depend on batching. bfloat16: faster; a few hypotheses"
-    " at a time (one line) are searched with int8 weights.",
+    help="Precision of matrix products. float32: results do not depend on batching. bfloat16: faster; in translation"
+    " a few hypotheses at a time, as of one line, are searched with int8 weights.",
 )
 corpora_option = click.option(
     "--corpora",

@@ -272,6 +272,14 @@ def test_a_closed_input_is_one_message(runs: Runs) -> None:
     assert ended.stderr.decode() == "s2s: the standard input is closed; give --input FILE, or lines\n"
 
 
+def test_a_closed_output_is_one_message(runs: Runs) -> None:
+    program = f"import sys; sys.stdout = None; from s2s.cli.commands import main; main(['translate', {runs.first!r}])"
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, input=b"a b\n", capture_output=True, env=ENVIRONMENT, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.decode() == "s2s: the standard output is closed; give --output FILE\n"
+
+
 # Options
 
 
