@@ -80,8 +80,8 @@ class Paired:
         self.bias = torch.stack([each.bias for each in affines])[:, None]
 
     def __call__(self, inputs: Floats) -> Floats:
-        outputs: Floats = torch.baddbmm(self.bias, torch.from_numpy(inputs)[:, None], self.weight)[:, 0].numpy()
-        return outputs
+        outputs: Floats = torch.baddbmm(self.bias, torch.from_numpy(inputs[:, None]), self.weight).numpy()
+        return outputs[:, 0]
 
 
 class Cell:

@@ -3,13 +3,14 @@
 Finds what `beam_search`, its slow twin, finds.
 """
 
+from bisect import insort
 from collections.abc import Sequence
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
-from s2s.translation.search.beam import Exact, best_of, likely, require_numbers
+from s2s.translation.search.beam import UNSURE, Exact, require_numbers
 from s2s.translation.search.hypotheses import Floats, Hypothesis, SearchOptions
 from s2s.translation.search.step import Stepper
 
@@ -43,16 +44,14 @@ def lone_search(
     """The S tokens of a sentence -> at most nbest hypotheses, best first; lengths as for `beam_search`."""
     state, live = stepper.begin_lone(source), [_Node(None, options.start, 0.0, 0.0, None)]
     found: list[Hypothesis] = []
-    slots, reached, largest, forbidden = beam, -np.inf, options.normalizer(longest), options.forbidden
+    slots, reached, largest, banned = beam, -inf, options.normalizer(longest), options.forbidden
     for length in range(1, longest + 1):
-        log_probabilities, attention, readout, state = stepper.lone([node.token for node in live], state)
-        table = log_probabilities.numpy()
-        for token in forbidden if length > shortest else (*forbidden, options.end):
-            table[:, token] = -np.inf
-        if beam == 1:
-            ranked = _best(log_probabilities, stepper.exact_of(readout))
-        else:
-            ranked = _ranked(log_probabilities, [node.total for node in live], slots)
+        table, attention, readout, state = stepper.lone([node.token for node in live], state)
+        forbidden = banned if length > shortest else (*banned, options.end)
+        exact = stepper.exact_of(readout) if beam == 1 else None
+        ranked = _ranked(table, [node.total for node in live], slots + (exact is not None), forbidden)
+        if exact is not None:
+            ranked = _surer(ranked, exact)
         parents: list[int] = []
         growing: list[_Node] = []
         for parent, token, log_probability in ranked:
@@ -82,20 +81,32 @@ Ranked = list[tuple[int, int, float]]
 """hypothesis, next token and its log-probability, best first"""
 
 
-def _best(log_probabilities: Tensor, exact: Exact | None) -> Ranked:
-    """Of (1, V) the best token, if any is possible."""
-    tokens, values = best_of(log_probabilities, exact)
-    require_numbers(values)
-    return [(0, int(tokens[0]), float(values[0]))] if values[0] > -np.inf else []
+def _surer(ranked: Ranked, exact: Exact) -> Ranked:
+    """Of the best two tokens of the only hypothesis the one of the larger exact logit, if the best is not far ahead."""
+    if len(ranked) == 2 and ranked[0][2] < UNSURE:
+        logits = exact(np.zeros(1, np.int64), np.array([[token for _, token, _ in ranked]]))[0]
+        if logits[1] > logits[0]:
+            return ranked[1:]
+    return ranked[:1]
 
 
-def _ranked(log_probabilities: Tensor, totals: list[float], count: int) -> Ranked:
-    """Of (K, V) the best `count` continuations; of equals the lowest hypothesis, then token."""
-    most = max(totals)
-    offsets = np.array([total - most for total in totals], np.float32)
-    found = likely(log_probabilities[None], offsets, count)
-    parts = (part.tolist() for part in (-found.sums, found.rows, found.tokens, found.log_probabilities))
-    return [each[1:] for each in sorted(zip(*parts, strict=True))[:count]]
+def _ranked(table: Floats, totals: Sequence[float], count: int, forbidden: Sequence[int]) -> Ranked:
+    """Of (K, V), which is written into, the best `count` continuations; of equals the lowest hypothesis, then token."""
+    best: list[tuple[float, int, int, float]] = []
+    for row, (total, entries) in enumerate(zip(totals, table, strict=True)):
+        while True:
+            token = int(entries.argmax())
+            value = float(entries[token])
+            if not value > -inf:
+                require_numbers(entries)
+                break
+            if len(best) == count and total + value <= -best[-1][0]:
+                break
+            entries[token] = -inf
+            if token not in forbidden:
+                insort(best, (-total - value, row, token, value))
+                del best[count:]
+    return [each[1:] for each in best]
 
 
 def _hypothesis(node: _Node, options: SearchOptions) -> Hypothesis:

@@ -142,14 +142,15 @@ class Stepper:
         following = State(layers, None if state.feed is None else readout, state.memory)
         return StepOutput(log_probabilities, attention, following, self.exact_of(readout))
 
-    def lone(self, tokens: list[int], state: LoneState) -> tuple[Tensor, Floats | None, Floats, LoneState]:
+    def lone(self, tokens: list[int], state: LoneState) -> tuple[Floats, Floats | None, Floats, LoneState]:
         """Last tokens (K,) -> log-probabilities (K, V), attention (K, S), readouts (K, E) and the next state."""
         gates = self._table[tokens]
         readout, attention, layers = self._advance(gates, state.layers, state.feed, partial(_attend_lone, state=state))
-        logits = torch.from_numpy(self.output(readout))
+        logits = self.output(readout)
+        torch.log_softmax(torch.from_numpy(logits), dim=1, out=torch.from_numpy(logits))
         feed = None if state.feed is None else readout
         following = LoneState(layers, feed, state.keys, state.values)
-        return torch.log_softmax(logits, dim=1, out=logits), attention, readout, following
+        return logits, attention, readout, following
 
     def _advance(
         self, gates: Array, layers: tuple[tuple[Array, ...], ...], feed: Array | None, attend: Attend
@@ -192,10 +193,7 @@ class Stepper:
 
 def _attend_lone(hidden: Floats, state: LoneState) -> tuple[Floats, Floats]:
     """Queries (K, H) -> contexts (K, M) and weights (K, S), by keys whose score is a product."""
-    weights: Floats = np.dot(hidden, state.keys)
-    weights -= weights.max(axis=1, keepdims=True)
-    np.exp(weights, out=weights)
-    weights /= weights.sum(axis=1, keepdims=True)
+    weights: Floats = torch.softmax(torch.from_numpy(np.dot(hidden, state.keys)), 1).numpy()
     return np.dot(weights, state.values), weights
 
 
@@ -221,14 +219,15 @@ class _Reader:
             else:
                 shares = [into(values) for into in cell.inputs]
             shares[1:] = [share[::-1] for share in shares[1:]]
-            states = [tuple(np.zeros((len(shares), cell.size), np.float32) for _ in range(cell.parts))]
-            for gates in np.stack(shares, axis=1):
-                states.append(cell.advance(gates, states[-1]))
-            read = [np.stack([state[0][direction] for state in states[1:]]) for direction in range(len(shares))]
-            read[1:] = [reverse[::-1] for reverse in read[1:]]
-            outputs = np.concatenate(read, axis=1)
+            read = np.empty((len(source), len(shares), cell.size), np.float32)
+            state = tuple(np.zeros(read.shape[1:], np.float32) for _ in range(cell.parts))
+            for gates, output in zip(np.stack(shares, axis=1), read, strict=True):
+                state = cell.advance(gates, state)
+                output[:] = state[0]
+            read[:, 1:] = read[::-1, 1:]
+            outputs = read.reshape(len(source), -1)
             values = outputs + values if index >= self.residual_from else outputs
-            last.append([part.reshape(1, -1) for part in states[-1]])
+            last.append([part.reshape(1, -1) for part in state])
         return values, tuple(torch.from_numpy(np.stack(part)) for part in zip(*last, strict=True))
 
 
