@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2s.forecast.recipe import ForecastModel, SeriesData
-from s2s.nn.dropout import dropout_mask
+from s2s.nn.layers import dropout_mask
 from s2s.nn.recurrent import Recurrent, initialize
 
 SMALLEST_SCALE = 1e-4

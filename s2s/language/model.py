@@ -10,8 +10,7 @@ from torch.nn import functional
 from s2s.language.recipe import LanguageModel as Settings
 from s2s.language.scores import Predicted
 from s2s.language.text import TextBatch
-from s2s.nn.dropout import Dropout, dropout_mask
-from s2s.nn.embedding import Embedding
+from s2s.nn.layers import Dropout, Embedding, dropout_mask
 from s2s.nn.loss import Loss, linear_cross_entropy
 from s2s.nn.recurrent import Cell, Recurrent, State, initialize, positions_valid
 

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from s2s.nn.linear import linear
+from s2s.nn.layers import linear
 
 Score = Literal["dot", "scaled_dot", "general", "concat", "location"]
 

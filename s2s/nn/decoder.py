@@ -10,9 +10,7 @@ from torch.utils._pytree import tree_map_only
 
 from s2s.device import product_type
 from s2s.nn.attention import Attention, Memory
-from s2s.nn.dropout import Dropout, times
-from s2s.nn.embedding import Embedding
-from s2s.nn.linear import linear
+from s2s.nn.layers import Dropout, Embedding, linear, times
 from s2s.nn.recurrent import Cell, Recurrent, State
 
 Choose = Callable[[Tensor, Tensor], Tensor]

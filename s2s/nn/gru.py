@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from s2s.device import product_type
-from s2s.nn.linear import empty_padded
+from s2s.nn.layers import empty_padded
 
 CLOSED = 1e4
 """An update gate's input that keeps the state exactly: its sigmoid is 1, and the derivative 0, in every float type."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from s2s.device import product_type
-from s2s.nn.linear import padded
+from s2s.nn.layers import padded
 
 CHUNK_POSITIONS = {"cpu": 256, "cuda": 4096}
 """Positions whose logits exist at one time; on a CPU so few that they stay in its caches."""

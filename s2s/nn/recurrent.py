@@ -14,8 +14,8 @@ from torch.func import functional_call
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from s2s.device import product_type
-from s2s.nn.dropout import dropout_mask
 from s2s.nn.gru import run_gru
+from s2s.nn.layers import dropout_mask
 
 Cell = Literal["elman", "gru", "lstm"]
 State = tuple[Tensor, ...]

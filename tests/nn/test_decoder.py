@@ -9,8 +9,7 @@ from torch import Tensor
 
 from s2s.nn.attention import Attention, Memory, Score
 from s2s.nn.decoder import Bridge, Decoder, DecoderMasks, DecoderOutput, DecoderState
-from s2s.nn.dropout import Dropout
-from s2s.nn.embedding import Embedding
+from s2s.nn.layers import Dropout, Embedding
 from s2s.nn.recurrent import Cell, initialize
 
 CELLS: tuple[Cell, ...] = get_args(Cell)

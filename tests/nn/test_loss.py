@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from s2s.nn import linear as linear_module
+from s2s.nn import layers
 from s2s.nn import loss as loss_module
 from s2s.nn.loss import CHUNK_POSITIONS, Loss, linear_cross_entropy
 
@@ -77,7 +77,7 @@ def test_it_equals_cross_entropy_whatever_the_chunk(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loss_module, "CHUNK_POSITIONS", {"cpu": chunk})
         patch.setattr(loss_module, "LARGEST_GRADIENT", held)
-        patch.setattr(linear_module, "WHOLE", whole)
+        patch.setattr(layers, "WHOLE", whole)
         same(problem(positions, seed=seed), smoothing, rtol=1e-9, atol=1e-10)
 
 

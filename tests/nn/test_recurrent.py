@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from s2s.nn.embedding import Embedding
 from s2s.nn.gru import run_gru
-from s2s.nn.recurrent import Cell, Recurrent, State, initialize
+from s2s.nn.layers import Embedding
+from s2s.nn.recurrent import Cell, Recurrent, State, initialize, positions_valid
 
 CELLS: tuple[Cell, ...] = get_args(Cell)
 INPUTS, HIDDEN, CONTEXT = 3, 4, 2
@@ -283,3 +283,10 @@ def test_a_second_derivative_of_a_gru_is_refused() -> None:
     (first,) = torch.autograd.grad(outputs.square().sum(), inputs, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.square().sum().backward()  # type: ignore[no-untyped-call]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.integers(0, 6))
+def test_positions_are_valid_below_each_length(lengths: list[int], size: int) -> None:
+    valid = positions_valid(torch.tensor(lengths), size, torch.device("cpu"))
+    assert valid.tolist() == [[position < length for position in range(size)] for length in lengths]

@@ -1,13 +1,15 @@
-"""The translator's model: padding, search, sizes, and every pair of its options."""
+"""The translator's model and its encoder: padding, search, sizes, and every pair of its options."""
 
 import itertools
 import random
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -15,9 +17,12 @@ import s2s.translation.search.step
 from s2s.errors import RunError
 from s2s.nn.attention import Memory
 from s2s.nn.decoder import DecoderState
+from s2s.nn.layers import Dropout as LayerDropout
+from s2s.nn.layers import Embedding
+from s2s.nn.recurrent import Cell, initialize
 from s2s.text.batches import Batch, collate
 from s2s.text.special import END, PAD, START
-from s2s.translation.model import Seq2Seq, build_seq2seq
+from s2s.translation.model import Encoder, Seq2Seq, build_seq2seq
 from s2s.translation.recipe import Dropout, Seq2SeqModel
 from s2s.translation.search.beam import Step, StepOutput, beam_search
 from s2s.translation.search.cells import Affine, Int8Affine
@@ -27,7 +32,7 @@ from s2s.translation.search.step import Stepper, _Reader
 
 VOCABULARY = 12
 FORBIDDEN = (PAD, START)
-CELLS = ("elman", "gru", "lstm")
+CELLS: tuple[Cell, ...] = get_args(Cell)
 ATTENTIONS = ("dot", "scaled_dot", "general", "concat", "location", "none")
 
 
@@ -553,3 +558,114 @@ def test_options_in_pairs_train_a_step_and_decode(options: Options) -> None:
         assert hypotheses == sorted(hypotheses, key=lambda each: -each.score)
         assert all(len(each.tokens) <= limit for each in hypotheses)
         assert all(0 <= token < VOCABULARY and token not in FORBIDDEN for each in hypotheses for token in each.tokens)
+
+
+# The encoder alone
+
+UNITS, HIDDEN = 3, 4
+CLOSE = {"rtol": 1e-9, "atol": 1e-12}
+
+
+def encoder_of(
+    cell: Cell = "gru",
+    layers: int = 1,
+    bidirectional: bool = True,
+    dropout: LayerDropout = LayerDropout(),  # noqa: B008 - immutable
+) -> Encoder:
+    torch.manual_seed(2)
+    encoder = Encoder(
+        Embedding(VOCABULARY, UNITS), HIDDEN, layers=layers, cell=cell, bidirectional=bidirectional, dropout=dropout
+    )
+    initialize(encoder, "orthogonal")
+    return encoder.double()
+
+
+def sampled(lengths: list[int], width: int) -> tuple[Tensor, Tensor]:
+    return torch.randint(VOCABULARY, (len(lengths), width)), torch.tensor(lengths)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(CELLS),
+    st.integers(1, 3),
+    st.booleans(),
+    st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    st.integers(0, 2),
+)
+def test_an_encoded_batch_equals_its_rows_alone_whatever_the_padding(
+    cell: Cell, layers: int, bidirectional: bool, lengths: list[int], extra: int
+) -> None:
+    """With equal lengths and no extra columns this is the path that does not pack."""
+    encoder = encoder_of(cell, layers, bidirectional)
+    tokens, counts = sampled(lengths, max(lengths) + extra)
+    values, state = encoder(tokens, counts)
+    assert values.shape == (len(lengths), max(lengths) + extra, HIDDEN * (2 if bidirectional else 1))
+    for row, length in enumerate(lengths):
+        alone, alone_state = encoder(tokens[row : row + 1, :length], counts[row : row + 1])
+        torch.testing.assert_close(values[row, :length], alone[0], **CLOSE)
+        assert not values[row, length:].any()
+        for part, other in zip(state, alone_state, strict=True):
+            assert part.shape == (layers, len(lengths), values.shape[2])
+            torch.testing.assert_close(part[:, row], other[:, 0], **CLOSE)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_top_state_is_what_the_directions_read_last(cell: Cell) -> None:
+    encoder = encoder_of(cell, layers=2)
+    tokens, lengths = sampled([5, 3], 5)
+    values, state = encoder(tokens, lengths)
+    for row, length in enumerate([5, 3]):
+        torch.testing.assert_close(state[0][1, row, :HIDDEN], values[row, length - 1, :HIDDEN])
+        torch.testing.assert_close(state[0][1, row, HIDDEN:], values[row, 0, HIDDEN:])
+
+
+def test_gradients_of_an_encoded_batch_are_the_sum_of_its_rows() -> None:
+    encoder = encoder_of("lstm", layers=3)
+    tokens, lengths = sampled([4, 1, 6], 6)
+    values, state = encoder(tokens, lengths)
+    together = torch.autograd.grad(values.square().sum() + state[1].sum(), list(encoder.parameters()))
+    total = torch.zeros(()).double()
+    for row, length in enumerate(lengths.tolist()):
+        values, state = encoder(tokens[row : row + 1, :length], lengths[row : row + 1])
+        total = total + values.square().sum() + state[1].sum()
+    for one, other in zip(together, torch.autograd.grad(total, list(encoder.parameters())), strict=True):
+        torch.testing.assert_close(one, other, **CLOSE)
+
+
+SWITCHES = [LayerDropout(embedding=0.5), LayerDropout(layers=0.5), LayerDropout(output=0.5), LayerDropout(words=0.5)]
+
+
+@pytest.mark.parametrize("variational", [False, True])
+@pytest.mark.parametrize("dropout", SWITCHES, ids=str)
+def test_each_dropout_acts_in_training_only_and_a_seed_repeats_it(dropout: LayerDropout, variational: bool) -> None:
+    encoder = encoder_of("gru", 2, dropout=dropout._replace(variational=variational))
+    plain = encoder_of("gru", 2).eval()
+    tokens, lengths = sampled([6, 4], 6)
+
+    def values(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        produced: Tensor = encoder(tokens, lengths)[0]
+        return produced
+
+    assert torch.equal(values(1), values(1))
+    assert not torch.equal(values(1), values(2))
+    encoder.eval()
+    torch.testing.assert_close(values(1), plain(tokens, lengths)[0], rtol=0, atol=0)
+
+
+def test_output_dropout_zeroes_its_share_of_the_memory_and_keeps_the_state() -> None:
+    tokens, lengths = sampled([40] * 20, 40)
+    plain, state = encoder_of()(tokens, lengths)
+    values, same_state = encoder_of(dropout=LayerDropout(output=0.25))(tokens, lengths)
+    dropped = values == 0
+    assert abs(float(dropped.double().mean()) - 0.25) < 0.03
+    torch.testing.assert_close(values[~dropped], plain[~dropped] / 0.75, **CLOSE)
+    torch.testing.assert_close(same_state[0], state[0], **CLOSE)
+
+
+def test_variational_output_dropout_drops_a_unit_at_every_position() -> None:
+    tokens, lengths = sampled([7, 7], 7)
+    values, _ = encoder_of(dropout=LayerDropout(output=0.5, variational=True))(tokens, lengths)
+    dropped = values == 0
+    assert dropped.any()
+    assert torch.equal(dropped.all(dim=1), dropped.any(dim=1))

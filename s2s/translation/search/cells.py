@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from s2s.nn.linear import WHOLE
+from s2s.nn.layers import WHOLE
 from s2s.translation.search.hypotheses import Floats
 
 Array: TypeAlias = Any

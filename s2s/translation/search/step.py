@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from s2s.nn.attention import Memory
-from s2s.nn.encoder import Encoder
 from s2s.nn.recurrent import Recurrent
-from s2s.translation.model import Seq2Seq
+from s2s.translation.model import Encoder, Seq2Seq
 from s2s.translation.search.beam import BLOCK, Exact, StepOutput
 from s2s.translation.search.cells import Affine, Array, Cell, Int8Affine, MakeAffine, joined, tanh
 from s2s.translation.search.hypotheses import Floats, Integers
