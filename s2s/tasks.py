@@ -5,11 +5,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
+from s2s.corpus.find import Part, Source
 from s2s.forecast.recipe import ForecastRecipe
 from s2s.language.recipe import LanguageRecipe
 from s2s.recipe.load import read_recipe
 from s2s.run import RunFolder, read_run
-from s2s.text.source import Part, Source
 from s2s.translation.recipe import TranslationRecipe
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from s2s.benchmark.rates import alternate, seconds_of, timed
 from s2s.benchmark.textbook import Textbook
 from s2s.device import Compute
 from s2s.errors import RunError
-from s2s.text.special import framed
+from s2s.text.tokenizer import framed
 from s2s.translation.scores import quick_bleu, tokenization_for
 from s2s.translation.translator import EXTRA_TOKENS, Translation, Translator
 

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from s2s.corpus.find import Source, find_each, only_file
 from s2s.errors import DataError
 from s2s.forecast.recipe import CsvFile, SeriesData
 from s2s.text.encoded import identity_of
 from s2s.text.lines import read_lines
-from s2s.text.source import Source, find_each, only_file
 
 log = logging.getLogger("s2s")
 Floats = NDArray[np.float64]

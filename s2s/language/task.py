@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from s2s.corpus.find import cache_root
+from s2s.corpus.find import Part, cache_root, sizes, split_of
 from s2s.device import Compute, Precision
 from s2s.errors import DataError
 from s2s.language.generator import Generator
@@ -23,7 +23,6 @@ from s2s.language.text import find as find  # what a task module answers
 from s2s.nn.loss import Loss
 from s2s.nn.recurrent import State
 from s2s.run import RunFolder
-from s2s.text.source import Part, sizes, split_of
 from s2s.text.special import START
 from s2s.text.tokenizer import Tokenizer, listed, load_tokenizers, save_tokenizers, train_tokenizer
 from s2s.text.wordlist import ListTokenizer

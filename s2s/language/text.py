@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from s2s.corpus.find import Source, find_each, only_file
 from s2s.errors import DataError
 from s2s.language.recipe import LanguageRecipe, Text, WrittenText
 from s2s.text.batches import BatchSampler, collate_lines
 from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, identity_of, token_type
 from s2s.text.lines import read_text
-from s2s.text.source import Source, find_each, only_file
 from s2s.text.special import END, UNKNOWN
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.wordlist import CharacterTokenizer, ListTokenizer

@@ -4,16 +4,13 @@ import gzip
 import json
 import zlib
 from codecs import getincrementaldecoder
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeAlias, cast
 
 from s2s.errors import DataError
-
-LONGEST_LOOP = 4
-"""Words of the longest unit that is looked for in loops."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -165,14 +162,3 @@ def _not_text(path: Path, number: int, error: UnicodeDecodeError) -> DataError:
         f"{path}, line {number:,}: byte 0x{error.object[error.start]:02x} at position {error.start + 1:,} of the line "
         "is not valid UTF-8; save the file as UTF-8 (for a Latin-1 file: iconv -f latin1 -t utf-8)"
     )
-
-
-def has_loop(words: Sequence[str]) -> bool:
-    """Whether some 1 to 4 words occur at least three times in a row; "very very" is no loop."""
-    for size in range(1, LONGEST_LOOP + 1):
-        run = 0
-        for index in range(size, len(words)):
-            run = run + 1 if words[index] == words[index - size] else 0
-            if run >= 2 * size:
-                return True
-    return False

@@ -1,6 +1,5 @@
 """The four token ids that mean the same in every vocabulary."""
 
-from collections.abc import Sequence
 from typing import Final
 
 PAD: Final = 0
@@ -16,8 +15,3 @@ SPECIAL_LABELS: Final = ("<pad>", "<unk>", "<s>", "</s>")
 """Their names, in the order of the ids."""
 UNKNOWN_SURFACE: Final = "\N{DOUBLE QUESTION MARK}"
 """How UNKNOWN reads in decoded text."""
-
-
-def framed(tokens: Sequence[int]) -> list[int]:
-    """The tokens of a sentence and END, as an encoder reads it and a decoder should answer."""
-    return [*tokens, END]

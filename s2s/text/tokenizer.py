@@ -1,4 +1,4 @@
-"""Tokenizers, from a line of text to token ids and back: learned, saved, loaded and inspected.
+"""Tokenizers, from a line of text to token ids and back: learned, saved, loaded and inspected; and loops in text.
 
 Three kinds share one protocol: SentencePiece subwords, words split at white space, and characters. The ids 0 to 3
 mean the same in all of them: padding, unknown, start and end of a sequence; only a closed list has none of these.
@@ -12,9 +12,12 @@ from typing import NamedTuple, Protocol
 from s2s.errors import RunError
 from s2s.files import write_bytes
 from s2s.recipe.sections import Tokenizer as Settings
-from s2s.text.special import UNKNOWN
+from s2s.text.special import END, UNKNOWN
 from s2s.text.subword import SubwordTokenizer
 from s2s.text.wordlist import CharacterTokenizer, ListTokenizer, PunctuationTokenizer, WordTokenizer, read_wordlist
+
+LONGEST_LOOP = 4
+"""Words of the longest unit that is looked for in loops."""
 
 
 class Tokenizer(Protocol):
@@ -114,6 +117,22 @@ def _load(folder: Path, stem: str) -> Tokenizer:
         return SubwordTokenizer(content) if path.suffix == ".model" else read_wordlist(content)
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: the tokenizer cannot be read: {error}; copy the file back, or train again") from error
+
+
+def framed(tokens: Sequence[int]) -> list[int]:
+    """The tokens of a sentence and END, as an encoder reads it and a decoder should answer."""
+    return [*tokens, END]
+
+
+def has_loop(words: Sequence[str]) -> bool:
+    """Whether some 1 to 4 words occur at least three times in a row; "very very" is no loop."""
+    for size in range(1, LONGEST_LOOP + 1):
+        run = 0
+        for index in range(size, len(words)):
+            run = run + 1 if words[index] == words[index - size] else 0
+            if run >= 2 * size:
+                return True
+    return False
 
 
 class TextReport(NamedTuple):

@@ -10,11 +10,10 @@ from typing import Any, TypeAlias
 
 from tqdm import tqdm
 
-from s2s.corpus.find import split_files
+from s2s.corpus.find import Source, split_files
 from s2s.errors import DataError
 from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, identity_of, token_type
 from s2s.text.lines import Lines, PairFiles, Table, read_pairs
-from s2s.text.source import Source
 from s2s.text.tokenizer import Tokenizer
 from s2s.translation.recipe import FileSplit, PairSplit, Split, TableSplit
 

@@ -14,7 +14,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF, CHRFScore
 
 from s2s.errors import DataError
-from s2s.text.lines import has_loop
+from s2s.text.tokenizer import has_loop
 from s2s.translation.recipe import TranslationRecipe
 
 CHARACTER_SCORED = frozenset({"ja", "km", "lo", "my", "th"})

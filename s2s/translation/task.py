@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 
-from s2s.corpus.find import cache_root
+from s2s.corpus.find import Part, cache_root, find_each, sizes, split_of
 from s2s.device import Compute, Precision, release_free_memory
 from s2s.errors import DataError
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Row, collate
-from s2s.text.source import Part, find_each, sizes, split_of
 from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
 from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.training.graphs import ReplayedPass

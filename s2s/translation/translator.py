@@ -18,9 +18,8 @@ from s2s.errors import RunError
 from s2s.nn.weights import load_model
 from s2s.run import RunFolder, read_run
 from s2s.text.batches import GPU_WIDTH, pad
-from s2s.text.lines import has_loop
-from s2s.text.special import PAD, START, UNKNOWN, framed
-from s2s.text.tokenizer import Tokenizer, load_tokenizers
+from s2s.text.special import PAD, START, UNKNOWN
+from s2s.text.tokenizer import Tokenizer, framed, has_loop, load_tokenizers
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.recipe import Decoding, TranslationRecipe
 from s2s.translation.search.beam import AnyState, JointState, Step, beam_search, combine

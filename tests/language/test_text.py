@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s2s.corpus.find import Source
 from s2s.errors import DataError
 from s2s.language.text import Chunks, EncodedText, SeparateLines, Stream, encode_text, whole_words
-from s2s.text.source import Source
 from s2s.text.special import END, START
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.wordlist import CharacterTokenizer, PunctuationTokenizer, WordTokenizer

@@ -1,4 +1,4 @@
-"""What every tokenizer keeps to, and how they are trained, saved, loaded and inspected."""
+"""What every tokenizer keeps to, and how they are trained, saved, loaded and inspected; loops in text."""
 
 import json
 import logging
@@ -14,7 +14,15 @@ from s2s.errors import DataError, RunError
 from s2s.recipe.sections import Tokenizer as Settings
 from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.text.subword import SubwordTokenizer
-from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
+from s2s.text.tokenizer import (
+    Tokenizer,
+    has_loop,
+    inspect,
+    load_tokenizers,
+    save_tokenizers,
+    train_tokenizers,
+    warnings_of,
+)
 from s2s.text.wordlist import CharacterTokenizer, WordTokenizer
 
 PAIRS = [
@@ -229,3 +237,33 @@ def test_subword_labels_keep_the_low_line() -> None:
     tokenizer = ALL["unigram"]
     assert isinstance(tokenizer, SubwordTokenizer)
     assert "".join(map(tokenizer.token, tokenizer.encode("Katzen im Heu"))) == "▁Katzen▁im▁Heu"
+
+
+@pytest.mark.parametrize(
+    ("text", "loops"),
+    [
+        ("", False),
+        ("no no", False),
+        ("a very very old and very very green house", False),
+        ("we sang and we sang and they slept", False),
+        ("no no no", True),
+        ("they sing of the red the red the red house", True),
+        ("x we see a we see a we see a", True),
+        ("a b c d a b c d a b c d", True),
+        ("a b c d a b c d a b c", False),
+        ("a b c d e a b c d e a b c d e", False),
+    ],
+)
+def test_loops(text: str, loops: bool) -> None:
+    assert has_loop(text.split()) == loops
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("ab"), max_size=14))
+def test_loops_equal_the_definition(words: list[str]) -> None:
+    expected = any(
+        words[i : i + 3 * size] == words[i : i + size] * 3
+        for size in range(1, 5)
+        for i in range(len(words) - 3 * size + 1)
+    )
+    assert has_loop(words) == expected

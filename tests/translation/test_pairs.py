@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import s2s.translation.pairs
+from s2s.corpus.find import Source
 from s2s.errors import CorpusError, DataError
 from s2s.text import encoded as cache
 from s2s.text.encoded import identity_of
-from s2s.text.source import Source
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.wordlist import CharacterTokenizer, WordTokenizer
 from s2s.translation.pairs import EncodedPairs, encode_pairs, open_split
