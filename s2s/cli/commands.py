@@ -53,7 +53,7 @@ def train(
 
     loaded = load_recipe(recipe, overrides)
     if dry_run:
-        from s2s.recipe.toml import recipe_toml
+        from s2s.recipe.load import recipe_toml
 
         task = task_of(loaded)
         for line in task.check(loaded, task.find(loaded, corpora)):
@@ -62,7 +62,7 @@ def train(
         return
     from s2s.jobs.train import train as run_training
     from s2s.jobs.variants import train_variants
-    from s2s.training.stopping import Interrupted
+    from s2s.training.checkpoint import Interrupted
 
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
     try:

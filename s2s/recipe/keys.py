@@ -6,9 +6,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from s2s.recipe.messages import BOUNDS, sections_of
+from s2s.recipe.messages import BOUNDS, sections_of, toml_value
 from s2s.recipe.sections import Section, Tree
-from s2s.recipe.toml import toml_value
 
 _KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 

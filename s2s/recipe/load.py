@@ -1,4 +1,4 @@
-"""Finding, reading and overriding recipes; the caller gives the trees of the tasks that may be read."""
+"""Recipes found, read, overridden, written and compared; the caller gives the trees of the tasks that may be read."""
 
 import os
 import re
@@ -10,13 +10,13 @@ from operator import getitem
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+import tomli_w
+from pydantic import BaseModel, ValidationError
 
 from s2s.errors import RecipeError
 from s2s.files import shipped
-from s2s.recipe.messages import broken_recipe, choice_rule, did_you_mean, error_line
+from s2s.recipe.messages import broken_recipe, choice_rule, did_you_mean, error_line, shortened, shown, toml_value
 from s2s.recipe.sections import Tree
-from s2s.recipe.toml import shortened, toml_value
 
 Table = dict[str, Any]
 AnyTree = TypeVar("AnyTree", bound=Tree)
@@ -248,3 +248,26 @@ def _override_value(key: str, text: str) -> object:
             " is something left open, or were quotes lost to the shell?"
         )
     return text
+
+
+# Writing and comparing
+
+
+def recipe_toml(recipe: BaseModel) -> str:
+    """Recipe as TOML with all values but None, defaults too; `parse_recipe` reads it back to an equal recipe."""
+    return tomli_w.dumps(recipe.model_dump(exclude_none=True))
+
+
+def differences(old: BaseModel, new: BaseModel, parent: str = "") -> list[str]:
+    """Line "key: old value -> new value" for each value that differs, in the order of the recipe."""
+    before, after = dict(old), dict(new)
+    lines = []
+    for name in dict.fromkeys((*before, *after)):
+        was, now = before.get(name), after.get(name)
+        if isinstance(was, BaseModel) and isinstance(now, BaseModel) and type(was) is type(now):
+            lines += differences(was, now, f"{parent}{name}.")
+        elif was != now:
+            old_value, new_value = shown(was), shown(now)
+            change = f"{old_value} -> {new_value}" if old_value != new_value else f"{old_value}, changed"
+            lines.append(f"{parent}{name}: {change}")
+    return lines

@@ -1,15 +1,18 @@
-"""Messages about wrong recipes, made from the tree and never taken from pydantic."""
+"""Messages about wrong recipes, made from the tree and never taken from pydantic; values as people write them."""
 
 import difflib
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from s2s.errors import RecipeError
 from s2s.recipe.sections import Section, Tree
-from s2s.recipe.toml import shown
+
+_SHOWN_CHARACTERS = 80
 
 
 class _Place(NamedTuple):
@@ -147,3 +150,33 @@ def did_you_mean(name: str, names: Sequence[str]) -> str:
 def broken_recipe(origin: str, problems: list[str]) -> RecipeError:
     count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
     return RecipeError("\n  ".join([f"{origin}: {count}", *problems]))
+
+
+# Values
+
+
+def toml_value(value: object) -> str:
+    """Value in one line of TOML; "nothing" for None, which TOML lacks."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case list() | tuple():
+            return f"[{', '.join(toml_value(entry) for entry in value)}]"
+        case BaseModel():
+            return toml_value({key: entry for key, entry in value if entry is not None})
+        case Mapping():
+            return f"{{{', '.join(f'{key} = {toml_value(entry)}' for key, entry in value.items())}}}"
+        case _:
+            return str(value)
+
+
+def shown(value: object) -> str:
+    return shortened(toml_value(value))
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."

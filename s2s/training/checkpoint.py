@@ -1,13 +1,17 @@
-"""`last/`: all that exact resumption needs.
+"""Where a training stands: its progress, when it ends or is asked to, and `last/`, all that exact resumption needs.
 
 Tensors are in files whose names have the step; checkpoint.json names them and is renamed into place last, so at any
 instant it points at one whole checkpoint. Files that it does not name are removed after that.
 """
 
 import json
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +20,7 @@ from torch import Tensor, nn
 from s2s.errors import RunError
 from s2s.files import write_text
 from s2s.nn.weights import load_tensors, put_weights, save_tensors, weights_of
+from s2s.recipe.sections import Optimization
 
 FORMAT = 1
 
@@ -48,6 +53,47 @@ class Progress:
     """lines of metrics.jsonl; those after them belong to steps or validations that a resumed training does again"""
     finished: str = ""
     """why the training ended; empty while it goes on"""
+
+
+def limit_reached(settings: Optimization, progress: Progress, epochs: float) -> str:
+    """Limit that a training has reached after some epochs, for people; empty while there is none."""
+    patience = settings.patience_validations
+    if patience is not None and progress.validations_without_better >= patience:
+        return f"no better {settings.metric} in {patience} validations"
+    if settings.steps is not None and progress.step >= settings.steps:
+        return f"the limit of {settings.steps:,} steps is reached"
+    if settings.epochs is not None and epochs >= settings.epochs:
+        return f"the limit of {settings.epochs:g} epochs is reached"
+    if settings.minutes is not None and progress.elapsed_seconds >= settings.minutes * 60:
+        return f"the limit of {settings.minutes:g} minutes is reached"
+    return ""
+
+
+class Interrupted(Exception):  # not an error: it was asked for
+    """The training was asked to stop, and everything is saved."""
+
+
+class StopRequest:
+    """Whether Ctrl-C or SIGTERM came."""
+
+    asked = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Inside, Ctrl-C and SIGTERM are requests; a second Ctrl-C ends the program at once."""
+        in_main = current_thread() is main_thread()  # no other thread may take signals
+        numbers = (signal.SIGINT, signal.SIGTERM) if in_main else ()
+        before = {number: signal.signal(number, self._ask) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
 
 
 class Checkpoint(NamedTuple):

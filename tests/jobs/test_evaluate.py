@@ -9,8 +9,7 @@ import pytest
 from s2s.corpus.find import split_of
 from s2s.errors import DataError, RunError
 from s2s.jobs.evaluate import evaluate, without_text
-from s2s.recipe.load import parse_recipe
-from s2s.recipe.toml import recipe_toml
+from s2s.recipe.load import parse_recipe, recipe_toml
 from s2s.tasks import TREES
 from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.scores import compare, comparison_text, score_text

@@ -8,8 +8,7 @@ import pytest
 
 from s2s.errors import DataError, RecipeError, RunError, S2SError, TrainingError
 from s2s.jobs.train import train
-from s2s.recipe.load import parse_recipe
-from s2s.recipe.toml import differences
+from s2s.recipe.load import differences, parse_recipe
 from s2s.run import RunFolder
 from s2s.tasks import TREES
 from s2s.translation.recipe import TranslationRecipe

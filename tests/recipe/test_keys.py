@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from s2s.cli.commands import main
 from s2s.recipe.keys import keys_table
-from s2s.recipe.toml import recipe_toml
+from s2s.recipe.load import recipe_toml
 from s2s.tasks import TREES, load_recipe
 
 WRITTEN = {"translation": "tiny-en-ko", "language": "elman-abcabC", "forecast": "sines"}

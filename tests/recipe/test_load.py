@@ -19,11 +19,12 @@ from pydantic.fields import FieldInfo
 from s2s.errors import RecipeError
 from s2s.recipe import load
 from s2s.recipe.load import (
+    differences,
     parse_recipe,
     recipe_names,
     recipe_path,
+    recipe_toml,
 )
-from s2s.recipe.toml import differences, recipe_toml
 from s2s.tasks import TREES, load_recipe
 from s2s.translation.recipe import FileSplit, PairSplit, TableSplit, TranslationRecipe
 
@@ -644,7 +645,7 @@ def test_loading_needs_no_torch() -> None:
     program = (
         "import sys\nfrom pathlib import Path\nfrom s2s.recipe.load import parse_recipe\n"
         "from s2s.tasks import TREES\n"
-        "from s2s.recipe.toml import recipe_toml\n"
+        "from s2s.recipe.load import recipe_toml\n"
         f"recipe_toml(parse_recipe({SMALL!r}, TREES, origin='x', folder=Path()))\n"
         "print([name for name in ('torch', 'numpy', 'sentencepiece', 'matplotlib') if name in sys.modules])"
     )
