@@ -1,17 +1,24 @@
-"""A run folder: everything that a training leaves, and all that translating needs."""
+"""A run folder: everything that a training leaves, and all that translating needs.
+
+Weights are in safetensors files: no pickle is ever loaded. torch is imported only where weights are read or written.
+"""
 
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from s2s.errors import RecipeError, RunError
-from s2s.files import is_unfinished, write_text
+from s2s.files import is_unfinished, write_bytes, write_text
 from s2s.recipe.load import AnyTree, check_table, parse_table
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Model = TypeVar("Model", bound="nn.Module")
 MODELS = {
     "translation": ("translator", "translate"),
     "language": ("language model", "generate"),
@@ -95,6 +102,62 @@ def read_run(run: RunFolder, trees: Mapping[str, type[AnyTree]]) -> AnyTree:
         return check_table(table, trees, origin=origin, folder=run.path)
     except RecipeError as problem:
         raise RunError(f"{problem}\n  a run is opened by its recipe: put back a copy, or train again") from None
+
+
+def weights_of(model: "nn.Module") -> dict[str, "Tensor"]:
+    """Every parameter by name; a shared one stands once."""
+    return {name: weight.detach() for name, weight in model.named_parameters()}
+
+
+def put_weights(model: "nn.Module", weights: Mapping[str, "Tensor"], *, origin: str) -> None:
+    """Copy weights into a model; names and shapes must be those of the model."""
+    own = weights_of(model)
+    if own.keys() != weights.keys():
+        odd = sorted(own.keys() ^ weights.keys())
+        raise RunError(f"{origin}: holds the weights of another model (differs in {', '.join(odd[:3])})")
+    for name, weight in own.items():
+        if weight.shape != weights[name].shape:
+            raise RunError(f"{origin}: {name} is {tuple(weights[name].shape)}, the recipe says {tuple(weight.shape)}")
+        weight.copy_(weights[name])
+
+
+def load_model(build: Callable[[], Model], path: Path) -> Model:
+    """The model that `build` makes, on the CPU, with the weights of a file.
+
+    It is built on the meta device: nothing is initialised, and no random number is taken from the caller's generator.
+    """
+    import torch
+
+    with torch.device("meta"):
+        model = build()
+    empty = {weight: torch.nn.Parameter(torch.empty(weight.shape, dtype=weight.dtype)) for weight in model.parameters()}
+    for part in model.modules():  # not `to_empty`, which would make two of a shared weight
+        for name, weight in list(part.named_parameters(recurse=False)):
+            setattr(part, name, empty[weight])
+    put_weights(model, load_tensors(path), origin=str(path))
+    return model
+
+
+def save_tensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
+    """Write a safetensors file, whole or not at all."""
+    import safetensors.torch
+
+    ready = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, safetensors.torch.save(ready))
+
+
+def load_tensors(path: Path) -> dict[str, "Tensor"]:
+    """Read a safetensors file onto the CPU; a damaged one is an error that names it."""
+    import safetensors.torch
+
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such file") from None
+    except (safetensors.SafetensorError, ValueError, KeyError) as problem:
+        raise RunError(
+            f"{path}: damaged, it cannot be read as safetensors ({problem}); put back a copy, or train again"
+        ) from None
 
 
 class Metrics:

@@ -19,8 +19,7 @@ from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.scaling import Scaler, require_scalable
 from s2s.forecast.table import read_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups, values_of
-from s2s.nn.weights import load_model
-from s2s.run import RunFolder, read_run
+from s2s.run import RunFolder, load_model, read_run
 
 Floats = NDArray[np.float64]
 PATHS = 1000

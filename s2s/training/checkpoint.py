@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from s2s.errors import RunError
 from s2s.files import write_text
-from s2s.nn.weights import load_tensors, put_weights, save_tensors, weights_of
 from s2s.recipe.sections import Optimization
+from s2s.run import load_tensors, put_weights, save_tensors, weights_of
 
 FORMAT = 1
 
@@ -165,3 +165,8 @@ def put_state(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names have a prefix, named without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def average(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of several sets of weights."""
+    return {name: torch.stack([each[name] for each in weights]).mean(dim=0) for name in weights[0]}

@@ -14,14 +14,14 @@ from tqdm import tqdm
 from s2s.device import Compute, release_free_memory
 from s2s.errors import RunError, TrainingError
 from s2s.nn.loss import Loss
-from s2s.nn.weights import average, load_tensors, put_weights, save_tensors, weights_of
 from s2s.recipe.sections import Optimization
-from s2s.run import Metrics, RunFolder
+from s2s.run import Metrics, RunFolder, load_tensors, put_weights, save_tensors, weights_of
 from s2s.training.checkpoint import (
     Checkpoint,
     Interrupted,
     Progress,
     StopRequest,
+    average,
     limit_reached,
     load_checkpoint,
     put_state,

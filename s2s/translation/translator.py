@@ -15,8 +15,7 @@ from tqdm import tqdm
 
 from s2s.device import Compute, Precision, choose_compute
 from s2s.errors import RunError
-from s2s.nn.weights import load_model
-from s2s.run import RunFolder, read_run
+from s2s.run import RunFolder, load_model, read_run
 from s2s.text.batches import GPU_WIDTH, pad
 from s2s.text.special import PAD, START, UNKNOWN
 from s2s.text.tokenizer import Tokenizer, framed, has_loop, load_tokenizers

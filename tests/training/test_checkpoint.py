@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from torch import nn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
 
 from s2s.errors import RunError
-from s2s.nn.weights import save_tensors
 from s2s.recipe.sections import Optimization
-from s2s.training.checkpoint import Checkpoint, load_checkpoint, put_state, save_checkpoint, state_of, under
+from s2s.run import save_tensors
+from s2s.training.checkpoint import Checkpoint, average, load_checkpoint, put_state, save_checkpoint, state_of, under
 from s2s.training.optimizer import build_optimizer
 
 
@@ -186,3 +188,13 @@ def test_a_score_that_is_not_a_number_comes_back_as_one(tmp_path: Path) -> None:
     assert loaded is not None
     assert math.isnan(loaded.progress["best"])
     assert loaded.progress["validated"] == [math.inf]
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=6))
+def test_the_average_is_the_mean_of_each_weight(values: list[float]) -> None:
+    sets: list[dict[str, Tensor]] = [{"a": torch.full((2,), value), "b": torch.tensor(-value)} for value in values]
+    mean = average(sets)
+    expected = torch.tensor(sum(values) / len(values))
+    torch.testing.assert_close(mean["a"], expected.expand(2), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(mean["b"], -expected, rtol=1e-4, atol=1e-3)
