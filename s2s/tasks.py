@@ -3,14 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, cast
 
 from s2s.corpus.find import Part, Source
-from s2s.forecast.recipe import ForecastRecipe
-from s2s.language.recipe import LanguageRecipe
 from s2s.recipe.load import read_recipe
 from s2s.run import RunFolder, read_run
-from s2s.translation.recipe import TranslationRecipe
 
 if TYPE_CHECKING:
     import s2s.forecast.scores
@@ -20,16 +17,33 @@ if TYPE_CHECKING:
     import s2s.translation.scores
     import s2s.translation.task
     from s2s.device import Compute, Precision
+    from s2s.forecast.recipe import ForecastRecipe
+    from s2s.language.recipe import LanguageRecipe
+    from s2s.translation.recipe import TranslationRecipe
 
-Recipe: TypeAlias = TranslationRecipe | LanguageRecipe | ForecastRecipe
+Recipe: TypeAlias = "TranslationRecipe | LanguageRecipe | ForecastRecipe"
 Sources: TypeAlias = Mapping[str, Source[Any]]
 
-TREES: dict[str, type[Recipe]] = {
-    "translation": TranslationRecipe,
-    "language": LanguageRecipe,
-    "forecast": ForecastRecipe,
-}
-"""Recipe tree of each task, in the order of messages and tables."""
+
+class _Trees(Mapping[str, "type[Recipe]"]):
+    """Recipe tree of each task, in the order of messages and tables; imported when it is asked for."""
+
+    _names: ClassVar = {"translation": "TranslationRecipe", "language": "LanguageRecipe", "forecast": "ForecastRecipe"}
+
+    def __getitem__(self, task: str) -> "type[Recipe]":
+        return cast("type[Recipe]", getattr(import_module(f"s2s.{task}.recipe"), self._names[task]))
+
+    def __contains__(self, task: object) -> bool:
+        return task in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+TREES = _Trees()
 
 
 def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:

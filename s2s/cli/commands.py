@@ -61,13 +61,14 @@ def train(
         click.echo(recipe_toml(loaded), nl=False)
         return
     from s2s.jobs.train import train as run_training
-    from s2s.jobs.variants import train_variants
     from s2s.training.checkpoint import Interrupted
 
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
     try:
         place = out or Path("runs") / name
         if loaded.trainings:
+            from s2s.jobs.variants import train_variants
+
             train_variants(loaded, place, corpora=corpora, command=sys.argv, **options)
             click.echo((place / "results.md").read_text(encoding="utf-8"), nl=False)
             return

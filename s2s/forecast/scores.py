@@ -1,14 +1,16 @@
 """Errors of forecasts, compared with those of the baselines."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2s.forecast.baselines import errors_of
-from s2s.forecast.recipe import ForecastRecipe
 from s2s.run import number_text
+
+if TYPE_CHECKING:
+    from s2s.forecast.recipe import ForecastRecipe
 
 Floats = NDArray[np.float64]
 HEADINGS = ("forecasts", "MAE", "of persistence", "ratio", "best baseline", "coverage")
@@ -96,7 +98,7 @@ def _target_text(result: Mapping[str, Any], target: str, found: Mapping[str, Any
     return "\n".join(lines) + "\n"
 
 
-def row(recipe: ForecastRecipe, result: Mapping[str, Any]) -> list[str]:
+def row(recipe: "ForecastRecipe", result: Mapping[str, Any]) -> list[str]:
     """What was scored, and the cells below HEADINGS."""
     scores, (name, best) = result["scores"], min(result["baselines"].items(), key=lambda item: item[1])
     mae = scores["mae"]

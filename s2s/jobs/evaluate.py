@@ -2,21 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2s.device import Precision
 from s2s.errors import DataError
-from s2s.language.recipe import TextFile
 from s2s.run import RunFolder
 from s2s.tasks import recipe_of, task_of
-from s2s.translation.recipe import FileSplit
+
+if TYPE_CHECKING:
+    from s2s.language.recipe import TextFile
+    from s2s.translation.recipe import FileSplit
 
 
 def evaluate(
     runs: Sequence[str | Path],
     *,
     on: str | None = None,
-    files: FileSplit | TextFile | None = None,
+    files: "FileSplit | TextFile | None" = None,
     corpora: Path | None = None,
     device: str = "auto",
     precision: Precision = "float32",
