@@ -641,13 +641,13 @@ def test_long_values_are_shortened_and_a_change_out_of_sight_is_still_said() -> 
 # Speed
 
 
-def test_loading_needs_no_torch() -> None:
+def test_loading_needs_no_torch_and_the_tree_of_its_task_alone() -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom s2s.recipe.load import parse_recipe\n"
+        "import sys\nfrom pathlib import Path\nfrom s2s.recipe.load import parse_recipe, recipe_toml\n"
         "from s2s.tasks import TREES\n"
-        "from s2s.recipe.load import recipe_toml\n"
         f"recipe_toml(parse_recipe({SMALL!r}, TREES, origin='x', folder=Path()))\n"
-        "print([name for name in ('torch', 'numpy', 'sentencepiece', 'matplotlib') if name in sys.modules])"
+        "names = 'torch', 'numpy', 'sentencepiece', 'matplotlib', 's2s.language.recipe', 's2s.forecast.recipe'\n"
+        "print([name for name in names if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
