@@ -87,12 +87,13 @@ class Paired:
 class Cell:
     """One step of an Elman, GRU or LSTM layer; in an encoder, of its directions, a row each."""
 
-    def __init__(self, layer: nn.RNNBase, affine: MakeAffine) -> None:
+    def __init__(self, layer: nn.RNNBase, affine: MakeAffine, below: int | None = None) -> None:
+        """`below` are the inputs that it multiplies, where the layer has more of them."""
         self.kind, self.size = type(layer), layer.hidden_size
         self.parts = 2 if isinstance(layer, nn.LSTM) else 1
         weights = dict(layer.named_parameters())
         endings = ("_l0", "_l0_reverse")[: 2 if layer.bidirectional else 1]
-        self.inputs = [affine(weights["weight_ih" + ending], weights["bias_ih" + ending]) for ending in endings]
+        self.inputs = [affine(weights["weight_ih" + each][:, :below], weights["bias_ih" + each]) for each in endings]
         self.into = self.inputs[0]
         across = [affine(weights["weight_hh" + ending], weights["bias_hh" + ending]) for ending in endings]
         self.across = across[0] if len(across) == 1 else Paired(across)
@@ -133,9 +134,3 @@ def sigmoid(values: Array) -> Array:
     """In place, by torch's function, since NumPy has none."""
     (torch.from_numpy(values) if isinstance(values, np.ndarray) else values).sigmoid_()
     return values
-
-
-def joined(hidden: Array, context: Array | None) -> Array:
-    if context is None:
-        return hidden
-    return np.concatenate([hidden, context], 1) if isinstance(hidden, np.ndarray) else torch.cat([hidden, context], 1)

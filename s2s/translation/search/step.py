@@ -6,6 +6,7 @@ computed once. Its slow twin is `Seq2Seq.decoder.step`.
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from s2s.nn.attention import Memory
 from s2s.nn.recurrent import Recurrent
 from s2s.translation.model import Encoder, Seq2Seq
 from s2s.translation.search.beam import BLOCK, Exact, StepOutput
-from s2s.translation.search.cells import Affine, Array, Cell, Int8Affine, MakeAffine, joined, tanh
+from s2s.translation.search.cells import Affine, Array, Cell, Int8Affine, MakeAffine, tanh
 from s2s.translation.search.hypotheses import Floats, Integers
 
 LARGEST_TABLE = 1 << 23
@@ -25,7 +26,7 @@ FEW_ROWS = 8
 """Hypotheses at most in a step that reads int8 weights faster than bfloat16 ones."""
 
 Attend = Callable[[Array], tuple[Array, Array]]
-"""queries -> contexts and weights"""
+"""queries -> the contexts' share of all that reads them, and weights"""
 
 
 class State(NamedTuple):
@@ -63,7 +64,7 @@ class LoneState(NamedTuple):
     keys: Floats
     """(A, S)"""
     values: Floats
-    """(S, M)"""
+    """(S, P), multiplied by all that reads contexts"""
 
     def reorder(self, parents: list[int]) -> "LoneState":
         """K', for each new hypothesis the old one that it continues."""
@@ -84,8 +85,16 @@ class Stepper:
         self.serves_lone = on_cpu and dtype == torch.float32 and products
         affine: MakeAffine = Int8Affine if int8 else partial(Affine, dtype=dtype)
         self.asking = _Stack(decoder.asking, affine)
-        self.above = None if decoder.above is None else _Stack(decoder.above, affine)
-        self.readout = affine(decoder.readout.weight, decoder.readout.bias)
+        below = decoder.asking.output_size
+        self.above = None if decoder.above is None else _Stack(decoder.above, affine, below)
+        self.readout = affine(decoder.readout.weight[:, :below], decoder.readout.bias)
+        above = () if decoder.above is None else decoder.above.layers
+        reading = [*(dict(layer.named_parameters())["weight_ih_l0"] for layer in above), decoder.readout.weight]
+        self.context = torch.cat([weight.detach()[:, below:] for weight in reading])
+        """(P, M) weights of the contexts in the layers above and in the readout, of which `parts` are each's rows"""
+        ends = [0, *accumulate(map(len, reading))]
+        self.parts = [slice(*part) for part in pairwise(ends)]
+        self.share = affine(self.context, self.context.new_zeros(len(self.context)))
         # Logits lie so far apart in bfloat16 that a bias added there would be lost, and lines would change.
         wide = affine if int8 else partial(Affine, dtype=dtype, bias_dtype=torch.float32)
         missing = -decoder.output.out_features % BLOCK
@@ -126,7 +135,8 @@ class Stepper:
         layers = tuple(tuple(part.numpy() for part in layer) for layer in zip(*start.layers, strict=True))
         keys = values if decoder.attention is None else decoder.attention.keys(torch.from_numpy(values)).numpy()
         feed = None if start.feed is None else start.feed[:, 0].numpy()
-        return LoneState(layers, feed, np.ascontiguousarray(keys.T), values)
+        read = torch.mm(torch.from_numpy(values), self.context.t()).numpy() if self.context.numel() else values
+        return LoneState(layers, feed, np.ascontiguousarray(keys.T), read)
 
     def __call__(self, tokens: Tensor, state: State) -> StepOutput[State]:
         """Last tokens (B, K) and a state -> log-probabilities (B, K, V), attention (B, K, S) and the next state.
@@ -160,22 +170,25 @@ class Stepper:
         if self.feeding is not None:
             gates += self.feeding(feed)
         depth = len(self.asking.cells)
-        hidden, after = self.asking(gates, layers[:depth], None)
-        context = attention = None
+        hidden, after = self.asking(gates, layers[:depth], ())
+        shares, attention = list[Array](), None
         if self.model.decoder.attention is not None:
-            context, attention = attend(hidden)
+            share, attention = attend(hidden)
+            shares = [share[:, part] for part in self.parts]
         if self.above is not None:
-            gates = self.above.cells[0].into(joined(hidden, context))
-            hidden, rest = self.above(gates, layers[depth:], context)
+            hidden, rest = self.above(self.above.cells[0].into(hidden), layers[depth:], shares)
             after += rest
-        return tanh(self.readout(joined(hidden, context))), attention, tuple(after)
+        readout = self.readout(hidden)
+        if shares:
+            readout += shares[-1]
+        return tanh(readout), attention, tuple(after)
 
     def _attend(self, hidden: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Queries (B x K, H) -> contexts (B x K, M) and weights (B, K, S)."""
+        """Queries (B x K, H) -> shares (B x K, P) and weights (B, K, S)."""
         assert self.model.decoder.attention is not None
         queries = hidden.float().view(len(memory.values), -1, hidden.shape[1])
         contexts, weights = self.model.decoder.attention(queries, memory)
-        return contexts.flatten(0, 1).to(self.dtype), weights
+        return self.share(contexts.flatten(0, 1).to(self.dtype)), weights
 
     def exact_of(self, readout: Array) -> Exact | None:
         """Readouts (B x K, E) -> the way to their exact logits, where the step's are rounded."""
@@ -191,7 +204,7 @@ class Stepper:
 
 
 def _attend_lone(hidden: Floats, state: LoneState) -> tuple[Floats, Floats]:
-    """Queries (K, H) -> contexts (K, M) and weights (K, S), by keys whose score is a product."""
+    """Queries (K, H) -> shares (K, P) and weights (K, S), by keys whose score is a product."""
     weights: Floats = torch.softmax(torch.from_numpy(np.dot(hidden, state.keys)), 1).numpy()
     return np.dot(weights, state.values), weights
 
@@ -233,17 +246,21 @@ class _Reader:
 class _Stack:
     """The layers of a `Recurrent`, stepped."""
 
-    def __init__(self, recurrent: Recurrent, affine: MakeAffine) -> None:
-        self.cells = [Cell(layer, affine) for layer in recurrent.layers]  # type: ignore[arg-type]
+    def __init__(self, recurrent: Recurrent, affine: MakeAffine, below: int | None = None) -> None:
+        self.cells = [Cell(layer, affine, below) for layer in recurrent.layers]  # type: ignore[arg-type]
         self.residual_from = recurrent.residual_from
 
     def __call__(
-        self, gates: Array, layers: tuple[tuple[Array, ...], ...], context: Array | None
+        self, gates: Array, layers: tuple[tuple[Array, ...], ...], shares: Sequence[Array]
     ) -> tuple[Array, list[tuple[Array, ...]]]:
-        """The first layer's gates (N, G), each layer's state, the others' context -> the top output, all states."""
-        after = [self.cells[0].advance(gates, layers[0])]
-        hidden = after[0][0]
-        for index, (cell, state) in enumerate(zip(self.cells[1:], layers[1:], strict=True), start=1):
-            after.append(cell.advance(cell.into(joined(hidden, context)), state))
+        """The first layer's gates (N, G), each layer's state, contexts' shares -> the top output, all states."""
+        after: list[tuple[Array, ...]] = []
+        hidden: Array = None
+        for index, (cell, state) in enumerate(zip(self.cells, layers, strict=True)):
+            if index:
+                gates = cell.into(hidden)
+            if shares:
+                gates += shares[index]
+            after.append(cell.advance(gates, state))
             hidden = after[-1][0] + hidden if index >= self.residual_from else after[-1][0]
         return hidden, after
