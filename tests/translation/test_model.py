@@ -208,7 +208,8 @@ def test_a_step_without_a_table_is_one_with_it(monkeypatch: pytest.MonkeyPatch) 
         torch.testing.assert_close(one.log_probabilities, other.log_probabilities)
 
 
-LONE_LIMITS = [(12, 0), (1, 0), (70, 66)]
+LONE_LIMITS = [(12, 0), (1, 0), (40, 36)]
+"""longest and shortest outputs: over more steps a random network of Elman cells makes much of rounding"""
 
 
 @pytest.mark.parametrize("beam", [1, 4])

@@ -94,7 +94,8 @@ class Stepper:
         """(P, M) weights of the contexts in the layers above and in the readout, of which `parts` are each's rows"""
         ends = [0, *accumulate(map(len, reading))]
         self.parts = [slice(*part) for part in pairwise(ends)]
-        self.share = affine(self.context, self.context.new_zeros(len(self.context)))
+        if decoder.attention is not None:
+            self.share = affine(self.context, self.context.new_zeros(len(self.context)))
         # Logits lie so far apart in bfloat16 that a bias added there would be lost, and lines would change.
         wide = affine if int8 else partial(Affine, dtype=dtype, bias_dtype=torch.float32)
         missing = -decoder.output.out_features % BLOCK
@@ -135,8 +136,9 @@ class Stepper:
         layers = tuple(tuple(part.numpy() for part in layer) for layer in zip(*start.layers, strict=True))
         keys = values if decoder.attention is None else decoder.attention.keys(torch.from_numpy(values)).numpy()
         feed = None if start.feed is None else start.feed[:, 0].numpy()
-        read = torch.mm(torch.from_numpy(values), self.context.t()).numpy() if self.context.numel() else values
-        return LoneState(layers, feed, np.ascontiguousarray(keys.T), read)
+        if decoder.attention is not None:
+            values = torch.mm(torch.from_numpy(values), self.context.t()).numpy()
+        return LoneState(layers, feed, np.ascontiguousarray(keys.T), values)
 
     def __call__(self, tokens: Tensor, state: State) -> StepOutput[State]:
         """Last tokens (B, K) and a state -> log-probabilities (B, K, V), attention (B, K, S) and the next state.
