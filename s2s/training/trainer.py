@@ -61,7 +61,10 @@ class Task(Protocol[BatchT]):
         return {}
 
     def validate(self) -> Mapping[str, Any]:
-        """Scores of the model's present weights on validation data, by name; must draw no random numbers."""
+        """Scores of the model's present weights on validation data, by name; must draw no random numbers.
+
+        The recipe's metric is a number; of the others one that cannot tell is None.
+        """
 
     def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """The part to keep of the weights that were validated last, when they are the best: all."""
@@ -255,12 +258,19 @@ class Trainer(Generic[BatchT]):
         with torch.inference_mode():
             scores = self.task.validate()
         put_weights(self.model, own, origin="validation")
-        value = scores[self.settings.metric]
-        better = self._better(value, self.progress.best)
+        better = self._is_best(scores)
         if better:
-            self.progress.best, self.progress.best_step = value, self.progress.step
+            self.progress.best, self.progress.best_step = scores[self.settings.metric], self.progress.step
+            self.progress.best_nats = scores.get("nats_per_token")
             save_tensors(self.run.best, self.task.kept(weights))
         return scores, better
+
+    def _is_best(self, scores: Mapping[str, Any]) -> bool:
+        """Whether the metric is better than the best so far, or equal at fewer nats."""
+        value, nats, best = scores[self.settings.metric], scores.get("nats_per_token"), self.progress.best
+        if value != best or nats is None:
+            return self._better(value, best)
+        return self.progress.best_nats is None or nats < self.progress.best_nats
 
     def _better(self, value: float, than: float | None) -> bool:
         if than is None or math.isnan(than):
