@@ -261,16 +261,17 @@ class Trainer(Generic[BatchT]):
         better = self._is_best(scores)
         if better:
             self.progress.best, self.progress.best_step = scores[self.settings.metric], self.progress.step
-            self.progress.best_nats = scores.get("nats_per_token")
+            self.progress.best_loss = _loss_in(scores)
             save_tensors(self.run.best, self.task.kept(weights))
         return scores, better
 
     def _is_best(self, scores: Mapping[str, Any]) -> bool:
-        """Whether the metric is better than the best so far, or equal at fewer nats."""
-        value, nats, best = scores[self.settings.metric], scores.get("nats_per_token"), self.progress.best
-        if value != best or nats is None:
+        """Whether the metric is better than the best so far, or the loss where it is equal or no finite number."""
+        value, loss, best = scores[self.settings.metric], _loss_in(scores), self.progress.best
+        tells = best is None or math.isfinite(value) or math.isfinite(best)
+        if loss is None or (tells and value != best):
             return self._better(value, best)
-        return self.progress.best_nats is None or nats < self.progress.best_nats
+        return self.progress.best_loss is None or loss < self.progress.best_loss
 
     def _better(self, value: float, than: float | None) -> bool:
         if than is None or math.isnan(than):
@@ -332,3 +333,8 @@ class Trainer(Generic[BatchT]):
         if self.progress.step:
             self._check_limits()
             log.info("resumed at step %s of %s", f"{self.progress.step:,}", self._goal())
+
+
+def _loss_in(scores: Mapping[str, Any]) -> float | None:
+    """The loss of a token or value among some scores."""
+    return next((scores[name] for name in ("nats_per_token", "loss") if name in scores), None)

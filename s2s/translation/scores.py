@@ -201,7 +201,7 @@ def _points(value: float | None) -> str:
 def _remarks(data: Mapping[str, Any]) -> Iterator[str]:
     """What of the scored pairs bears on what their scores say."""
     if (short := data.get("short_references", 0.0)) > MOST_SHORT:
-        yield f"{short:.0%} of the references are shorter than {SHORT_TOKENS} tokens, of which BLEU cannot tell"
+        yield f"{short:.0%} of the references are shorter than {SHORT_TOKENS} tokens, too short for BLEU"
     if count := data.get("blank"):
         yield f"pairs left out since a side is blank: {count:,}"
     if count := data.get("several_answers"):

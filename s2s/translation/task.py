@@ -199,7 +199,7 @@ def _with_metric_that_tells(recipe: TranslationRecipe, references: Sequence[str]
     if recipe.training.metric != "bleu" or short <= MOST_SHORT:
         return recipe
     log.warning(
-        "data.validation: %.0f%% of the references are shorter than four tokens, of which BLEU cannot tell; best"
+        "data.validation: %.0f%% of the references are shorter than four tokens, too short for BLEU; best"
         " weights, patience and plateau follow chrf, and nats_per_token where that is equal",
         100 * short,
     )

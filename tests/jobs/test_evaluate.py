@@ -101,7 +101,7 @@ def test_one_word_targets_have_no_bleu_but_exact_match() -> None:
     assert result["data"]["short_references"] == 1
     text = score_text(result)
     assert "\n  bleu       -  nrefs:1|" in text
-    assert "\n  100% of the references are shorter than 4 tokens, of which BLEU cannot tell\n" in text
+    assert "\n  100% of the references are shorter than 4 tokens, too short for BLEU\n" in text
     assert " 0.00 " not in text
 
 
