@@ -15,7 +15,7 @@ from s2s.benchmark.textbook import Textbook
 from s2s.device import Compute
 from s2s.errors import RunError
 from s2s.text.tokenizer import framed
-from s2s.translation.scores import quick_bleu, tokenization_for
+from s2s.translation.scores import quick_bleu
 from s2s.translation.translator import EXTRA_TOKENS, Translation, Translator
 
 RATE = "_sentences_per_second"
@@ -36,9 +36,9 @@ Translate = Callable[[str], object]
 
 
 def bench_decoding(
-    translator: Translator, lines: Sequence[str], references: Sequence[str], language: str
+    translator: Translator, lines: Sequence[str], references: Sequence[str], tokenize: str
 ) -> dict[str, Any]:
-    """The `decoding` part of the result but for the cold start; the language is that of the references."""
+    """The `decoding` part of the result but for the cold start; `tokenize` is BLEU's tokenizer."""
     best = _best_batch(translator, lines)
     one = translator.with_batch(1)
     few, waited = (_spread(lines, count) for count in (TEXTBOOK_SENTENCES, LATENCY_SENTENCES))
@@ -81,7 +81,7 @@ def bench_decoding(
     if reduced:
         fast = rates["bfloat16_greedy" + RATE]
         others = (each.translate(lines, beam=1) for each in (lower, lower_one))
-        differ = [_difference((translations, other), references, language) for other in others]
+        differ = [_difference((translations, other), references, tokenize) for other in others]
         result["bfloat16"] = {
             "batch_lines": lower.decoding.batch_lines,
             "greedy" + RATE: fast.median,
@@ -134,11 +134,11 @@ def _latencies(ways: Mapping[str, Translate], lines: Sequence[str], compute: Com
 
 
 def _difference(
-    found: tuple[list[Translation], list[Translation]], references: Sequence[str], language: str
-) -> dict[str, float]:
+    found: tuple[list[Translation], list[Translation]], references: Sequence[str], tokenize: str
+) -> dict[str, float | None]:
     """BLEU in float32 and in another precision, and the share of lines in which they differ."""
     texts = [[each.text for each in translations] for translations in found]
-    before, after = (quick_bleu(each, references, tokenization_for(language)) for each in texts)
+    before, after = (quick_bleu(each, references, tokenize) for each in texts)
     changed = sum(a != b for a, b in zip(*texts, strict=True))
     return {"bleu": after, "float32_bleu": before, "changed_lines_share": changed / len(references)}
 

@@ -21,6 +21,7 @@ from s2s.recipe.load import recipe_toml
 from s2s.run import RunFolder, save_tensors, weights_of
 from s2s.tasks import Recipe, recipe_of
 from s2s.translation.recipe import TranslationRecipe
+from s2s.translation.scores import bleu_tokenizer
 from s2s.translation.task import find, prepare
 from s2s.translation.translator import Translator
 
@@ -56,8 +57,9 @@ def benchmark(recipe: Recipe, run: Path, *, asked: bool, corpora: Path | None, d
         if not pairs:
             raise DataError("bench: the first test sentences are all blank, so there is nothing to translate")
         sources, references = zip(*pairs, strict=True)
+        tokenize = bleu_tokenizer(recipe, references).tokenizer
         log.info("translating %s lines", f"{len(sources):,}")
-        decoding = bench_decoding(translator, sources, references, recipe.data.target)
+        decoding = bench_decoding(translator, sources, references, tokenize)
         decoding |= cold_start(chosen, sources[0], compute)
         decoding["weights"] = "the benchmark's own steps" if chosen is own.path else str(chosen)
         log.info("growth: pairs, lengths and beams")

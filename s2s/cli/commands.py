@@ -164,7 +164,7 @@ def evaluate(
 ) -> None:
     """Score each RUN: BLEU and chrF of a translator, nats per token of a language model, errors of a forecaster.
 
-    Several translators are compared with the first by paired bootstrap.
+    Several translators are compared with the first by paired bootstrap, where they were scored on the same pairs.
     """
     if source is None and reference is not None:
         raise click.UsageError("--reference needs --source")
@@ -175,13 +175,13 @@ def evaluate(
     from s2s.language.recipe import TextFile
     from s2s.run import json_text
     from s2s.tasks import scores_of
+    from s2s.translation.comparison import compare, comparison_text
     from s2s.translation.recipe import FileSplit
-    from s2s.translation.scores import compare, comparison_text
 
     files: FileSplit | TextFile | None = None
     if source is not None:
         files = FileSplit(source=str(source), target=str(reference)) if reference else TextFile(file=str(source))
-    results = score_runs(runs, on=on, files=files, compared=True, **options)
+    results = score_runs(runs, on=on, files=files, **options)
     plain = [without_text(result) for result in results]
     comparisons = compare(results)
     if as_json:
@@ -267,10 +267,11 @@ def bench(
 
     loaded = load_recipe(recipe, overrides)  # its errors come before the import of torch
     from s2s.benchmark.report import benchmark, benchmark_text
+    from s2s.run import json_text
 
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
     found = benchmark(loaded, run or Path("runs") / name, asked=run is not None, corpora=corpora, device=device)
-    click.echo(json.dumps(found, indent=2) if as_json else benchmark_text(found), nl=as_json)
+    click.echo(json_text(found) if as_json else benchmark_text(found), nl=as_json)
 
 
 main.add_command(recipes)

@@ -249,8 +249,8 @@ class Part(NamedTuple):
 
     name: str
     source: Source[Any]
-    references: Sequence[str] = ()
-    """of translations, whose scores are comparable only with the same ones"""
+    training: Source[Any] | None = None
+    """what a translator was trained on, where that is another part, and still there"""
 
 
 def split_of(data: Any, on: str, instead: str) -> Any:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2s.device import Precision
-from s2s.errors import DataError
 from s2s.run import RunFolder
 from s2s.tasks import recipe_of, task_of
 
@@ -23,20 +22,15 @@ def evaluate(
     device: str = "auto",
     precision: Precision = "float32",
     beam: int | None = None,
-    compared: bool = False,
 ) -> list[dict[str, Any]]:
     """Score each run on one split, by default its test; a language model without one is scored on its validation.
 
-    Each translator's result also has its `hypotheses` and `references`. With `compared`, translators whose references
-    differ are refused before any translates.
+    Each translator's result also has what `compare` needs: `hypotheses`, `references`, `right` and `tokenize`.
     """
     opened = [(run, recipe_of(run)) for run in (RunFolder(Path(path)) for path in runs)]
     parts = [
         task_of(recipe).part_of(run, recipe, on=on, files=files, beam=beam, corpora=corpora) for run, recipe in opened
     ]
-    for (run, _), part in zip(opened[1:], parts[1:], strict=True):
-        if compared and part.references and parts[0].references and part.references != parts[0].references:
-            raise DataError(f"{run} and {opened[0][0]}: scored on different references, so they do not compare")
     return [
         task_of(recipe).score(run, recipe, part, device=device, precision=precision, beam=beam)
         for (run, recipe), part in zip(opened, parts, strict=True)
@@ -45,4 +39,4 @@ def evaluate(
 
 def without_text(result: dict[str, Any]) -> dict[str, Any]:
     """A result as it is printed and kept, without the keys that only `compare` needs."""
-    return {key: value for key, value in result.items() if key not in ("hypotheses", "references", "tokenize")}
+    return {key: value for key, value in result.items() if key not in ("hypotheses", "references", "right", "tokenize")}

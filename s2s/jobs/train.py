@@ -30,6 +30,7 @@ FIXED = (
     "data.source", "data.target", "data.series", "data.time", "data.newest_first", "data.inputs", "data.horizon",
     "data.test_share", "data.scaling", "data.train", "data.validation", "data.max_", "data.cut", "data.window",
     "data.rows", "training.batch_", "training.optimizer", "training.moving_average", "training.metric",
+    "evaluation.bleu_tokenizer",
 )  # fmt: skip
 """What a resumed training cannot change: its weights, its best score or its place in the data would no longer fit."""
 
@@ -71,7 +72,7 @@ def train(
             write_text(run.recipe, recipe_toml(recipe))
             write_json(run.environment, _environment(recipe, compute, sources, corpora, command))
             task = task_of(recipe).prepare(recipe, run, compute, sources)
-            trainer = Trainer(task, recipe.training, run, compute)
+            trainer = Trainer(task, task.recipe.training, run, compute)
     except (S2SError, OSError):
         if not goes_on:
             run.discard()

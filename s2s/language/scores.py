@@ -38,13 +38,25 @@ class Predicted(NamedTuple):
 def score_text(result: Mapping[str, Any]) -> str:
     """Scores of one run on one text, for people."""
     lines = [f"{result['run']} on {result['split']}, {result['examples']:,} tokens"]
-    scores = result["scores"].items()
-    lines += [f"  {name.replace('_', ' '):18} {number_text(score['value'], '.4f')}" for name, score in scores]
+    unknown = _unknown(result)
+    for name, score in result["scores"].items():
+        beside = unknown if name == "perplexity" else ""
+        lines.append(f"  {name.replace('_', ' '):18} {number_text(score['value'], '.4f')}{beside}")
+    if unknown:
+        lines.append("  an unknown token is easier to predict than the word in its place, so these scores are too good")
+    if result.get("state") == "carried":
+        lines.append("  read as one text, from one carried state: the order of its lines counts")
     return "\n".join(lines) + "\n"
+
+
+def _unknown(result: Mapping[str, Any]) -> str:
+    """Share of unknown tokens, to stand beside a perplexity; empty where all are known."""
+    share = result.get("unknown_share", 0.0)
+    return f" ({share:.2%} of the tokens unknown)" if share else ""
 
 
 def row(recipe: LanguageRecipe, result: Mapping[str, Any]) -> list[str]:
     """What was scored, and the cells below HEADINGS."""
     forms = {"nats_per_token": ".4f", "perplexity": ".4g", "bits_per_character": ".4f", "accuracy": ".4f"}
-    nats, *others = (number_text(result["scores"][key]["value"], form) for key, form in forms.items())
-    return [result["split"], f"{result['examples']:,}", f"**{nats}**", *others]
+    nats, perplexity, *others = (number_text(result["scores"][key]["value"], form) for key, form in forms.items())
+    return [result["split"], f"{result['examples']:,}", f"**{nats}**", perplexity + _unknown(result), *others]

@@ -94,6 +94,8 @@ class LanguageTask(Task[TextBatch]):
         ranks = [(-scores["accuracy"] if by_accuracy else 0.0, scores["nats_per_token"]) for scores in each]
         self._kept_member = ranks.index(min(ranks))
         best = {**each[self._kept_member], "tokens": predicted.tokens}
+        if self.validation.unknown:
+            best["unknown_share"] = self.validation.unknown_share
         if self.recipe.sweep is None:
             return best
         members = {f"{key} of each": [scores[key] for scores in each] for key in ("nats_per_token", "accuracy")}
@@ -138,8 +140,8 @@ def prepare(recipe: LanguageRecipe, run: RunFolder, compute: Compute, texts: Map
         size = tokenizer.vocabulary_size
         log.info("%s: %s tokens, vocabulary of %s", source.description, f"{len(each.tokens):,}", size)
         if each.unknown:
-            share = each.unknown / len(each.tokens)
-            log.warning("%s: %s tokens (%.2f%%) are unknown", source.description, f"{each.unknown:,}", 100 * share)
+            share = 100 * each.unknown_share
+            log.warning("%s: %s tokens (%.2f%%) are unknown", source.description, f"{each.unknown:,}", share)
     torch.manual_seed(recipe.seed)
     if recipe.sweep is None:
         model = build_language_model(recipe.model, tokenizer.vocabulary_size)
@@ -200,6 +202,8 @@ def score(
         "examples": predicted.tokens,
         "unit": "tokens",
         "unknown_tokens": text.unknown,
+        "unknown_share": text.unknown_share,
+        "state": "anew for each line" if recipe.data.cut == "lines" else "carried",
         "scores": {name: {"value": value} for name, value in scores.items()},
     }
 

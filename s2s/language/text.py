@@ -96,6 +96,7 @@ class EncodedText:
         """of the text, with the line ends that are predicted"""
         self.unknown: int = meta["unknown"]
         """number of unknown tokens"""
+        self.unknown_share = self.unknown / len(self.tokens)
 
 
 def encode_text(text: Pieces, tokenizer: Tokenizer, *, lines: bool, cache: Path) -> EncodedText:

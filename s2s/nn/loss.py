@@ -31,8 +31,10 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: 
 
     Equals `torch.nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")` in value and
     gradients; the gradients are made in the forward pass, chunk by chunk, so memory is chunk x V and not N x V. Under
-    autocast its products are in the autocast type.
+    autocast its products are in the autocast type. Where gradients are off, as in a validation, none are made.
     """
+    if not torch.is_grad_enabled():  # which `needs_input_grad` does not know
+        hidden, weight, bias = hidden.detach(), weight.detach(), bias.detach()
     smoothed, nats = _LinearCrossEntropy.apply(hidden, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]
     return Loss(smoothed, nats, targets.numel())
 

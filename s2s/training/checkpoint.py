@@ -34,6 +34,8 @@ class Progress:
     batch: int = 0
     """batches of this epoch that are done"""
     best: float | None = None
+    best_loss: float | None = None
+    """loss of a token or value with the best weights, which decides where the metric is equal"""
     best_step: int = 0
     validated_step: int = 0
     validations_without_better: int = 0

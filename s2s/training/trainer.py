@@ -61,7 +61,10 @@ class Task(Protocol[BatchT]):
         return {}
 
     def validate(self) -> Mapping[str, Any]:
-        """Scores of the model's present weights on validation data, by name; must draw no random numbers."""
+        """Scores of the model's present weights on validation data, by name; must draw no random numbers.
+
+        The recipe's metric is a number; of the others one that cannot tell is None.
+        """
 
     def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """The part to keep of the weights that were validated last, when they are the best: all."""
@@ -255,12 +258,20 @@ class Trainer(Generic[BatchT]):
         with torch.inference_mode():
             scores = self.task.validate()
         put_weights(self.model, own, origin="validation")
-        value = scores[self.settings.metric]
-        better = self._better(value, self.progress.best)
+        better = self._is_best(scores)
         if better:
-            self.progress.best, self.progress.best_step = value, self.progress.step
+            self.progress.best, self.progress.best_step = scores[self.settings.metric], self.progress.step
+            self.progress.best_loss = _loss_in(scores)
             save_tensors(self.run.best, self.task.kept(weights))
         return scores, better
+
+    def _is_best(self, scores: Mapping[str, Any]) -> bool:
+        """Whether the metric is better than the best so far, or the loss where it is equal or no finite number."""
+        value, loss, best = scores[self.settings.metric], _loss_in(scores), self.progress.best
+        tells = best is None or math.isfinite(value) or math.isfinite(best)
+        if loss is None or (tells and value != best):
+            return self._better(value, best)
+        return self.progress.best_loss is None or loss < self.progress.best_loss
 
     def _better(self, value: float, than: float | None) -> bool:
         if than is None or math.isnan(than):
@@ -322,3 +333,8 @@ class Trainer(Generic[BatchT]):
         if self.progress.step:
             self._check_limits()
             log.info("resumed at step %s of %s", f"{self.progress.step:,}", self._goal())
+
+
+def _loss_in(scores: Mapping[str, Any]) -> float | None:
+    """The loss of a token or value among some scores."""
+    return next((scores[name] for name in ("nats_per_token", "loss") if name in scores), None)

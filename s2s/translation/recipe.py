@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, Tag, model_validator
 
 from s2s.recipe.sections import Optimization, Section, SplitName, TeacherForcing, Tokenizer, Tree, Variants, form_of
+from s2s.translation.languages import BleuTokenizer
 
 
 class FileSplit(Section):
@@ -165,7 +166,9 @@ class Training(Optimization):
     label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="probability spread over the vocabulary")
     teacher_forcing: TeacherForcing = TeacherForcing()
     metric: Literal["bleu", "chrf", "nats_per_token"] = Field(
-        default="bleu", description="validation score whose best weights are kept"
+        default="bleu",
+        description="validation score whose best weights are kept, ties decided by nats_per_token; chrf takes the"
+        " place of bleu where most references are shorter than four tokens",
     )
 
 
@@ -186,6 +189,19 @@ class Decoding(Section):
     batch_lines: int = Field(default=64, ge=1, description="batch size, in sentences")
 
 
+class Evaluation(Section):
+    """How translations are scored."""
+
+    bleu_tokenizer: BleuTokenizer = Field(
+        default="auto", description="sacreBLEU's; auto: by the name of data.target and the script of the references"
+    )
+    symbols: bool | None = Field(
+        default=None,
+        description="outputs are strings of symbols, as pronunciations are, and have word and phone error rates;"
+        " default: whether the references look so",
+    )
+
+
 class TranslationRecipe(Tree):
     """A recurrent translator: data, tokenizer, model, training and search."""
 
@@ -199,6 +215,7 @@ class TranslationRecipe(Tree):
     model: Seq2SeqModel = Seq2SeqModel()
     training: Training
     decoding: Decoding = Decoding()
+    evaluation: Evaluation = Evaluation()
     variants: Variants = Field(default={})
 
     @model_validator(mode="after")

@@ -1,24 +1,33 @@
 """Scores of translations: BLEU and chrF with signatures and intervals, by source length, and the rates of failures.
 
 The counts, scores, signatures and intervals are sacreBLEU's own (Post 2018), the intervals with its seed: 12345, or
-what SACREBLEU_SEED says. Only the comparison of two systems is not.
+what SACREBLEU_SEED says. BLEU counts n-grams of up to four tokens: of shorter references it cannot tell right from
+wrong, and is then left out.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF, CHRFScore
 
 from s2s.errors import DataError
 from s2s.text.tokenizer import has_loop
+from s2s.translation.answers import answers, are_symbols, exact_match, phone_error_rate, word_error_rate
+from s2s.translation.languages import Choice, choose_tokenizer
 from s2s.translation.recipe import TranslationRecipe
 
-CHARACTER_SCORED = frozenset({"ja", "km", "lo", "my", "th"})
-"""Languages written without spaces, for which sacreBLEU's own tokenizers need packages that s2s does not."""
+if TYPE_CHECKING:
+    from s2s.translation.translator import Translator
+
+log = logging.getLogger("s2s")
+
+SHORT_TOKENS = 4
+"""A reference of fewer tokens has no 4-gram."""
+MOST_SHORT = 0.5
+"""Largest share of such references with which BLEU may choose weights and compare runs."""
 RESAMPLES = 1000
 LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, 50))
 """First and last source length, in tokens, of the rows of by_length; a last row holds longer sentences."""
@@ -27,44 +36,34 @@ HEADINGS = ("examples", "BLEU (95 % interval)", "chrF")
 
 
 class Score(NamedTuple):
-    """A corpus score from 0 to 100 with its interval and signature."""
+    """A corpus score from 0 to 100 with its interval and signature; None where it cannot tell right from wrong."""
 
-    value: float
-    low: float
+    value: float | None
+    low: float | None
     """Lower end of the 95 % bootstrap interval: the mean of the resamples minus half the interval's width."""
-    high: float
+    high: float | None
     """Mean plus half the width."""
     signature: str
     """SacreBLEU's: scores with unequal signatures are not comparable."""
 
 
-class PairedResult(NamedTuple):
-    """Difference of a second system from a first on the same sentences."""
-
-    p_value: float
-    """Probability of so large a difference, in either direction, between systems of equal worth."""
-    difference: float
-    """Second minus first, in points."""
-    low: float
-    """Lower end of the 95 % bootstrap interval of the difference."""
-    high: float
-    """Upper end."""
+def bleu_tokenizer(recipe: TranslationRecipe, references: Sequence[str]) -> Choice:
+    """The tokenizer of BLEU for some references of a recipe."""
+    return choose_tokenizer(recipe.data.target, references, recipe.evaluation.bleu_tokenizer)
 
 
-def tokenization_for(language: str) -> str:
-    """SacreBLEU tokenizer for references in a language: zh for Chinese, char where words have no spaces, 13a else.
-
-    Codes are such as ja, ja-JP and zh_Hans. For Japanese, character scores are higher than those over words.
-    """
-    code = language.lower().replace("_", "-").split("-")[0]
-    if code == "zh":
-        return "zh"
-    return "char" if code in CHARACTER_SCORED else "13a"
+def short_share(references: Sequence[str], tokenize: str) -> float:
+    """Share of the references that are shorter than four tokens, of which BLEU says little or nothing."""
+    split = _bleu(tokenize).tokenizer
+    return sum(len(split(line.rstrip()).split()) < SHORT_TOKENS for line in references) / max(len(references), 1)
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], *, tokenize: str = "13a") -> Score:
     """Corpus BLEU with one reference each (Papineni et al. 2002); DataError for no sentences, or unequal numbers."""
-    return _score(_bleu(tokenize), hypotheses, references)
+    score = _score(_bleu(tokenize), hypotheses, references)
+    if _tells(score.value or 0.0, references, tokenize):
+        return score
+    return Score(None, None, None, score.signature)
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
@@ -72,10 +71,11 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
     return _score(_CHRF(), hypotheses, references)
 
 
-def quick_bleu(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> float:
-    """BLEU alone, for validation during training."""
+def quick_bleu(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> float | None:
+    """BLEU alone, for validation during training; None where it cannot tell right from wrong."""
     _check(hypotheses, references)
-    return float(_bleu(tokenize).corpus_score(hypotheses, [references]).score)
+    value = float(_bleu(tokenize).corpus_score(hypotheses, [references]).score)
+    return value if _tells(value, references, tokenize) else None
 
 
 def quick_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
@@ -84,48 +84,24 @@ def quick_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     return float(CHRF().corpus_score(hypotheses, [references]).score)
 
 
-def paired_bootstrap(
-    first: Sequence[str], second: Sequence[str], references: Sequence[str], *, tokenize: str = "13a", seed: int = 12345
-) -> PairedResult:
-    """BLEU of two systems compared on the same resamples (Koehn 2004); DataError as for bleu."""
-    counts = np.stack([_counts(hypotheses, references, tokenize) for hypotheses in (first, second)])
-    generator, sentences = np.random.default_rng(seed), len(references)
-    differences = np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
-        times = np.bincount(generator.choice(sentences, size=sentences), minlength=sentences)
-        differences[i] = _difference(times @ counts)
-    difference = _difference(counts.sum(1))
-    low, high = np.percentile(differences, (2.5, 97.5))
-    return PairedResult(p_value(difference, differences), difference, float(low), float(high))
-
-
-def p_value(difference: float, resampled: NDArray[np.float64]) -> float:
-    """Two-sided p-value of a difference, from its bootstrap resamples shifted to a mean of zero.
-
-    (c + 1) / (n + 1), where c of the n resamples are as far from zero. SacreBLEU 2.6 takes absolute values before the
-    mean is subtracted: of equal systems 9 to 12 % then come out at p < 0.05, and none above 0.45.
-    """
-    beyond = np.abs(resampled - resampled.mean()) >= abs(difference)
-    return (int(beyond.sum()) + 1) / (len(resampled) + 1)
-
-
 def by_length(
     hypotheses: Sequence[str], references: Sequence[str], lengths: Sequence[int], *, tokenize: str = "13a"
-) -> list[dict[str, str | int | float]]:
+) -> list[dict[str, str | int | float | None]]:
     """BLEU and length ratio (output over reference) by source length in tokens, a row for every bucket in use."""
     _check(hypotheses, references)
-    metric, rows = _bleu(tokenize), list[dict[str, str | int | float]]()
+    metric, rows = _bleu(tokenize), list[dict[str, str | int | float | None]]()
     longest = LENGTH_BUCKETS[-1][1]
     for low, high in (*LENGTH_BUCKETS, (longest + 1, None)):
         chosen = [i for i, length in enumerate(lengths) if low <= length and (high is None or length <= high)]
         if not chosen:
             continue
-        score = metric.corpus_score([hypotheses[i] for i in chosen], [[references[i] for i in chosen]])
+        right = [references[i] for i in chosen]
+        score = metric.corpus_score([hypotheses[i] for i in chosen], [right])
         rows.append(
             {
                 "source_tokens": f">{longest}" if high is None else str(low) if low == high else f"{low}-{high}",
                 "examples": len(chosen),
-                "bleu": score.score,
+                "bleu": score.score if _tells(score.score, right, tokenize) else None,
                 "length_ratio": score.sys_len / score.ref_len if score.ref_len else 0.0,
             }
         )
@@ -151,45 +127,96 @@ def rates(
     return {name: count / len(pairs) for name, count in counts.items()}
 
 
-def compare(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each run after the first against the first, by paired bootstrap (Koehn 2004)."""
-    first, comparisons = results[0], []
-    for other in results[1:]:
-        if "references" in first and "references" in other:
-            hypotheses = first["hypotheses"], other["hypotheses"]
-            paired = paired_bootstrap(*hypotheses, first["references"], tokenize=first["tokenize"])
-            comparisons.append({"run": other["run"], "against": first["run"], "metric": "bleu", **paired._asdict()})
-    return comparisons
+def score_pairs(
+    translator: "Translator",
+    pairs: Sequence[tuple[str, str]],
+    recipe: TranslationRecipe,
+    *,
+    run: str,
+    split: str,
+    beam: int | None,
+) -> dict[str, Any]:
+    """Translate the sources and score the translations against the references."""
+    sources, references = zip(*pairs, strict=True)
+    width = translator.decoding.beam if beam is None else beam
+    translations = translator.translate(sources, beam=width)
+    hypotheses = [translation.text for translation in translations]
+    lengths = [len(translator.source.encode(source)) for source in sources]
+    choice, given = bleu_tokenizer(recipe, references), answers(sources, hypotheses, references)
+    if choice.doubt:
+        log.warning("%s: %s", run, choice.doubt)
+    tokenize = choice.tokenizer
+    symbols = are_symbols(references) if recipe.evaluation.symbols is None else recipe.evaluation.symbols
+    rights = {"exact_match": exact_match(given)}
+    if symbols:
+        rights |= {"word_error_rate": word_error_rate(given), "phone_error_rate": phone_error_rate(given)}
+    failures = rates(sources, hypotheses, split=list if choice.unspaced else str.split)
+    truncated = sum("truncated" in translation.flags for translation in translations)
+    return {
+        "task": "translation",
+        "run": run,
+        "split": split,
+        "examples": len(pairs),
+        "beam": width,
+        "scores": {
+            "bleu": bleu(hypotheses, references, tokenize=tokenize)._asdict(),
+            "chrf": chrf(hypotheses, references)._asdict(),
+            **{name: {"value": value} for name, value in rights.items()},
+        },
+        "by_length": by_length(hypotheses, references, lengths, tokenize=tokenize),
+        "rates": {**failures, "truncated": truncated / len(pairs)},
+        "data": {
+            "short_references": short_share(references, tokenize),
+            "several_answers": sum(len(answer.right) > 1 for answer in given),
+        },
+        "hypotheses": hypotheses,
+        "references": list(references),
+        "right": [answer.exact for answer in given],
+        "tokenize": tokenize,
+    }
 
 
 def score_text(result: Mapping[str, Any]) -> str:
     """The scores of one run on one split, with the table by source length and the rates of failures."""
     lines = [f"{result['run']} on {result['split']}, {result['examples']:,} examples, beam {result['beam']}"]
     for name, score in result["scores"].items():
-        interval = f" [{score['low']:.2f}, {score['high']:.2f}]" if "low" in score else ""
-        lines.append(f"  {name:5} {score['value']:6.2f}{interval}  {score.get('signature', '')}")
+        if "signature" not in score:
+            lines.append(f"  {name.replace('_', ' '):17} {score['value']:.2%}")
+            continue
+        interval = "" if score["value"] is None else f" [{score['low']:.2f}, {score['high']:.2f}]"
+        lines.append(f"  {name:5} {_points(score['value']):>6}{interval}  {score['signature']}")
+    lines += [f"  {remark}" for remark in _remarks(result.get("data", {}))]
     lines.append("  source tokens   examples    BLEU   length ratio")
     for row in result["by_length"]:
         counts = f"{row['source_tokens']:>13} {row['examples']:>10,}"
-        lines.append(f"  {counts} {row['bleu']:>7.2f} {row['length_ratio']:>14.3f}")
+        lines.append(f"  {counts} {_points(row['bleu']):>7} {row['length_ratio']:>14.3f}")
     lines.append("  " + ", ".join(f"{name} {share:.2%}" for name, share in result["rates"].items()))
     return "\n".join(lines) + "\n"
 
 
-def comparison_text(comparison: Mapping[str, Any]) -> str:
-    """One run against another by paired bootstrap, in a line."""
-    runs = f"{comparison['run']} against {comparison['against']}"
-    interval = f"[{comparison['low']:+.2f}, {comparison['high']:+.2f}]"
-    difference = f"{runs}: {comparison['difference']:+.2f} BLEU {interval}"
-    return f"{difference}, p = {comparison['p_value']:.4f} (paired bootstrap)\n"
+def _points(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _remarks(data: Mapping[str, Any]) -> Iterator[str]:
+    """What of the scored pairs bears on what their scores say."""
+    if (short := data.get("short_references", 0.0)) > MOST_SHORT:
+        yield f"{short:.0%} of the references are shorter than {SHORT_TOKENS} tokens, too short for BLEU"
+    if count := data.get("blank"):
+        yield f"pairs left out since a side is blank: {count:,}"
+    if count := data.get("several_answers"):
+        yield f"sources with several right answers: {count:,}"
+    if share := data.get("in_training"):
+        yield f"{share:.1%} of the sources are sources of data.train too"
 
 
 def row(recipe: TranslationRecipe, result: Mapping[str, Any]) -> list[str]:
     """What was scored, and the cells below HEADINGS."""
     bleu, chrf = result["scores"]["bleu"], result["scores"]["chrf"]
     on = f"{result['split']} ({recipe.data.source} to {recipe.data.target}, beam {result['beam']})"
-    interval = f"({bleu['low']:.1f} to {bleu['high']:.1f})"
-    return [on, f"{result['examples']:,}", f"**{bleu['value']:.1f}** {interval}", f"{chrf['value']:.1f}"]
+    told = bleu["value"] is not None
+    cell = f"**{bleu['value']:.1f}** ({bleu['low']:.1f} to {bleu['high']:.1f})" if told else "-"
+    return [on, f"{result['examples']:,}", cell, f"{chrf['value']:.1f}"]
 
 
 class _CHRF(CHRF):
@@ -207,6 +234,12 @@ class _CHRF(CHRF):
 def _bleu(tokenize: str) -> BLEU:
     """SacreBLEU's BLEU; force only silences its remarks on tokenized input."""
     return BLEU(tokenize=tokenize, force=True)
+
+
+def _tells(value: float, references: Sequence[str], tokenize: str) -> bool:
+    """Whether a BLEU tells right from wrong: without any 4-gram it is 0 even for outputs that equal the references."""
+    short = short_share(references, tokenize)
+    return short <= MOST_SHORT or (short < 1.0 and value > 0.0)
 
 
 def _check(hypotheses: Sequence[str], references: Sequence[str], name: str = "references") -> None:
@@ -231,19 +264,3 @@ def _score(metric: BLEU | CHRF, hypotheses: Sequence[str], references: Sequence[
     found = json.loads(score.format(width=12, signature=str(signature), is_json=True))
     mean, margin = found.get("confidence_mean", 0.0), found.get("confidence_var", 0.0)
     return Score(score.score, max(mean - margin, 0.0), min(mean + margin, 100.0), str(signature))
-
-
-def _counts(hypotheses: Sequence[str], references: Sequence[str], tokenize: str) -> NDArray[np.int64]:
-    """Lengths, n-gram matches and n-grams of each sentence (sentences, 10); those of a corpus are their sum."""
-    _check(hypotheses, references)
-    metric = BLEU(tokenize=tokenize, effective_order=True, force=True)  # of one sentence; its counts are the same
-    scores = [metric.sentence_score(*pair) for pair in zip(hypotheses, [[r] for r in references], strict=True)]
-    return np.array([[each.sys_len, each.ref_len, *each.counts, *each.totals] for each in scores], dtype=np.int64)
-
-
-def _difference(counts: NDArray[np.int64]) -> float:
-    """BLEU of the second row of counts minus that of the first."""
-    first, second = (
-        BLEU.compute_bleu(row[2:6], row[6:], row[0], row[1], smooth_method="exp").score for row in counts.tolist()
-    )
-    return float(second - first)

@@ -3,16 +3,16 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from s2s.corpus.find import Part, cache_root, find_each, sizes, split_of
+from s2s.corpus.find import Part, Source, cache_root, find_each, sizes, split_of
 from s2s.device import Compute, Precision, release_free_memory
-from s2s.errors import DataError
+from s2s.errors import DataError, S2SError
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Row, collate
@@ -24,12 +24,14 @@ from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.pairs import EncodedPairs, Pairs, encode_pairs, open_split
 from s2s.translation.plots import plot_attention
 from s2s.translation.recipe import FileSplit, Split, TranslationRecipe
-from s2s.translation.scores import bleu, by_length, chrf, quick_bleu, quick_chrf, rates, tokenization_for
+from s2s.translation.scores import MOST_SHORT, bleu_tokenizer, quick_bleu, quick_chrf, score_pairs, short_share
 from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")
 INSPECTED_PAIRS = 10_000
 """Training pairs whose unknown rate and round trip are checked."""
+FEW_PAIRS = 100
+"""Fewer validation pairs than these choose weights by luck."""
 
 
 @dataclass(eq=False)
@@ -37,6 +39,7 @@ class TranslationTask(Task[Batch]):
     """Batches, loss and validation of one recipe, for the trainer."""
 
     recipe: TranslationRecipe
+    """with a training.metric that can tell weights apart on the validation pairs"""
     model: Seq2Seq
     pairs: EncodedPairs
     validation: list[tuple[str, str]]
@@ -81,7 +84,7 @@ class TranslationTask(Task[Batch]):
         rate = forcing_rate(step, forcing.schedule, rate=forcing.rate, floor=forcing.floor, steps=forcing.steps)
         return {"forcing_rate": rate}
 
-    def validate(self) -> Mapping[str, float]:
+    def validate(self) -> Mapping[str, float | None]:
         """Nats per token with gold prefixes, and BLEU and chrF of greedy translations."""
         nats = tokens = 0.0
         encoded = [(self.source.encode(source), self.target.encode(target)) for source, target in self.validation]
@@ -96,7 +99,7 @@ class TranslationTask(Task[Batch]):
         compute = self.compute._replace(dtype=torch.float32)  # as in `s2s translate`
         translator = Translator([self.model], self.source, self.target, self.recipe.decoding, compute)
         hypotheses = [translation.text for translation in translator.translate(sources, beam=1)]
-        tokenize = tokenization_for(self.recipe.data.target)
+        tokenize = bleu_tokenizer(self.recipe, references).tokenizer
         return {
             "nats_per_token": nats / tokens,
             "bleu": quick_bleu(hypotheses, references, tokenize),
@@ -159,17 +162,48 @@ def prepare(
     )
     for reason, count in pairs.dropped.items():
         log.info("%s: %s pairs dropped, %s", train.description, f"{count:,}", reason)
-    held = [(source, target) for source, target in validation.read() if source.strip() and target.strip()]
+    held, blank = _without_blank(validation)
+    if blank:
+        log.info("%s: %s pairs left out, empty side", validation.description, f"{blank:,}")
     if not held:
         raise DataError(f"data.validation: {validation.description} has no pairs; the best weights are chosen on them")
     log.info(
         "%s: %s pairs; %s: %s pairs", train.description, f"{len(pairs):,}", validation.description, f"{len(held):,}"
     )
+    recipe = _with_metric_that_tells(recipe, [target for _, target in held])
     release_free_memory()  # what training the tokenizers took is more than a model takes
     torch.manual_seed(recipe.seed)
     sizes = [tokenizer.vocabulary_size for tokenizer in tokenizers]
     model = build_seq2seq(recipe.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
     return TranslationTask(recipe, model, pairs, held, *tokenizers, compute)
+
+
+def _without_blank(pairs: Pairs) -> tuple[list[tuple[str, str]], int]:
+    """The pairs with words on both sides, as training takes them, and how many have not."""
+    every = list(pairs.read())
+    kept = [(source, target) for source, target in every if source.strip() and target.strip()]
+    return kept, len(every) - len(kept)
+
+
+def _with_metric_that_tells(recipe: TranslationRecipe, references: Sequence[str]) -> TranslationRecipe:
+    """The recipe, with chrF in the place of BLEU where most validation references are too short for it."""
+    if len(references) < FEW_PAIRS:
+        log.info(
+            "data.validation: only %d pairs; the best weights are chosen on them, by luck where scores are close",
+            len(references),
+        )
+    choice = bleu_tokenizer(recipe, references)
+    if choice.doubt:
+        log.warning("%s", choice.doubt)
+    short = short_share(references, choice.tokenizer)
+    if recipe.training.metric != "bleu" or short <= MOST_SHORT:
+        return recipe
+    log.warning(
+        "data.validation: %.0f%% of the references are shorter than four tokens, too short for BLEU; best"
+        " weights, patience and plateau follow chrf, and nats_per_token where that is equal",
+        100 * short,
+    )
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"metric": "chrf"})})
 
 
 def _warn_of_text(train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], names: tuple[str, str]) -> None:
@@ -196,47 +230,37 @@ def part_of(
         raise DataError(f"{run}: a translator is scored on pairs; give --reference with --source")
     data, on = recipe.data, on or "test"
     split: Split = files or split_of(data, on, "--source and --reference")
-    pairs = open_split(split, source=data.source, target=data.target, corpora=corpora)
-    references = [target for _, target in pairs.read()]
-    if not references:
-        raise DataError(f"{on}: has no pairs to score")
-    return Part(split if isinstance(split, str) else "files" if files else on, pairs, references)
+    opened = partial(open_split, source=data.source, target=data.target, corpora=corpora)
+    pairs, training = opened(split), None
+    try:
+        training = None if on == "train" else opened(data.train)
+    except S2SError as problem:
+        log.warning("whether sources were trained on cannot be checked: data.train: %s", problem)
+    return Part(split if isinstance(split, str) else "files" if files else on, pairs, training)
 
 
 def score(
     run: RunFolder, recipe: TranslationRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
 ) -> dict[str, Any]:
     """Scores of a run's translations of a part against its references."""
+    pairs, blank = _without_blank(part.source)
+    if not pairs:
+        raise DataError(f"{part.name}: has no pairs to score" + f" ({blank:,} have a blank side)" * bool(blank))
     translator = Translator.load(run.path, device=device, precision=precision)
-    pairs = list(part.source.read())
-    return score_pairs(translator, pairs, run=str(run), split=part.name, language=recipe.data.target, beam=beam)
+    found = score_pairs(translator, pairs, recipe, run=str(run), split=part.name, beam=beam)
+    trained_on = _share_in(part.training, {source for source, _ in pairs})
+    return {**found, "data": {"blank": blank, **found["data"], "in_training": trained_on}}
 
 
-def score_pairs(
-    translator: Translator, pairs: Sequence[tuple[str, str]], *, run: str, split: str, language: str, beam: int | None
-) -> dict[str, Any]:
-    """Translate the sources and score the translations against the references."""
-    sources, references = zip(*pairs, strict=True)
-    width = translator.decoding.beam if beam is None else beam
-    hypotheses = [translation.text for translation in translator.translate(sources, beam=width)]
-    lengths = [len(translator.source.encode(source)) for source in sources]
-    tokenize = tokenization_for(language)
-    return {
-        "task": "translation",
-        "run": run,
-        "split": split,
-        "examples": len(pairs),
-        "beam": width,
-        "scores": {
-            "bleu": bleu(hypotheses, references, tokenize=tokenize)._asdict(),
-            "chrf": chrf(hypotheses, references)._asdict(),
-        },
-        "by_length": by_length(hypotheses, references, lengths, tokenize=tokenize),
-        "rates": rates(sources, hypotheses, split=str.split if tokenize == "13a" else list),
-        "hypotheses": hypotheses,
-        "references": list(references),
-        "tokenize": tokenize,
-    }
+def _share_in(training: Source[Any] | None, sources: set[str]) -> float | None:
+    """Share of some sources that are sources of the training pairs; None where these cannot be read."""
+    if training is None:
+        return None
+    try:
+        return len({source for source, _ in training.read() if source in sources}) / len(sources)
+    except S2SError as problem:
+        log.warning("whether sources were trained on cannot be checked: data.train: %s", problem)
+        return None
 
 
 def draw(run: RunFolder, task: TranslationTask, splits: Mapping[str, Pairs], device: str) -> None:

@@ -308,17 +308,20 @@ def test_evaluate_prints_signed_scores_with_intervals(place: Place) -> None:
     shown = place.s2s("evaluate", place.run).stdout
     assert re.search(r"bleu +100\.00 \[100\.00, 100\.00\]  nrefs:1\|case:mixed\|eff:no\|tok:13a\|smooth:exp", shown)
     assert re.search(r"chrf +100\.00 \[100\.00, 100\.00\]  nrefs:1", shown)
-    assert "loops 0.00%, empty 0.00%, copied 0.00%" in shown
+    assert "loops 0.00%, empty 0.00%, copied 0.00%, truncated 0.00%" in shown
 
 
 def test_evaluate_json_has_the_keys_of_the_contract_and_is_what_training_kept(place: Place) -> None:
     result = json.loads(place.s2s("evaluate", place.run, "--json").stdout)
-    assert result.keys() == {"task", "run", "split", "examples", "beam", "scores", "by_length", "rates"}
+    assert result.keys() == {"task", "run", "split", "examples", "beam", "scores", "by_length", "rates", "data"}
     assert (result["task"], result["run"], result["split"], result["examples"]) == ("translation", place.run, "test", 2)
-    assert result["scores"].keys() == {"bleu", "chrf"}
+    assert result["scores"].keys() == {"bleu", "chrf", "exact_match"}
+    assert result["scores"].pop("exact_match").keys() == {"value"}
     assert all(score.keys() == {"value", "low", "high", "signature"} for score in result["scores"].values())
-    assert result["rates"].keys() == {"loops", "empty", "copied"}
+    assert result["rates"].keys() == {"loops", "empty", "copied", "truncated"}
+    assert result["data"].keys() == {"blank", "short_references", "several_answers", "in_training"}
     kept = json.loads(Path(place.run, "scores.json").read_text())
+    assert kept["scores"].pop("exact_match") == {"value": 1}
     assert {**result, "step": kept["step"]} == kept
 
 
@@ -328,6 +331,40 @@ def test_two_runs_are_compared_by_paired_bootstrap(place: Place) -> None:
     both = json.loads(place.s2s("evaluate", place.run, place.run, "--json").stdout)
     assert len(both["runs"]) == 2
     assert both["comparisons"][0].keys() == {"run", "against", "metric", "p_value", "difference", "low", "high"}
+
+
+def test_runs_on_other_pairs_are_scored_each_and_a_warning_stands_for_the_comparison(place: Place) -> None:
+    recipe = place.damaged("recipe.toml")
+    recipe.write_text(recipe.read_text().replace("three four one two", "three four one one"))
+    other = recipe.parent
+    shown = place.s2s("evaluate", place.run, str(other))
+    assert shown.stdout.count("\n  chrf ") == 2
+    assert "paired bootstrap" not in shown.stdout
+    assert f"{other} and {place.run}: scored on different pairs, so they are not compared" in shown.stderr
+    both = json.loads(place.s2s("evaluate", place.run, str(other), "--json").stdout)
+    assert (len(both["runs"]), both["comparisons"]) == (2, [])
+
+
+def test_training_data_that_are_gone_are_said_not_to_be_checked(place: Place) -> None:
+    recipe = place.damaged("recipe.toml")
+    begin, rest = recipe.read_text().split("[data.train]")
+    rest = rest[rest.index("[data.") :]
+    recipe.write_text(f'{begin}[data.train]\nsource = "gone.x"\ntarget = "gone.y"\n\n{rest}')
+    result = place.s2s("evaluate", str(recipe.parent), "--json")
+    assert json.loads(result.stdout)["data"]["in_training"] is None
+    assert "whether sources were trained on cannot be checked: data.train: " in result.stderr
+    assert json.loads(place.s2s("evaluate", place.run, "--json").stdout)["data"]["in_training"] == 1
+
+
+def test_blank_references_are_left_out_in_each_split_alike_and_told_of(place: Place) -> None:
+    Path("source").write_text("a b c d\nb c d a\n\n")
+    Path("reference").write_text("one two three four\n\nfour\n")
+    shown = place.s2s("evaluate", place.run, "--source", "source", "--reference", "reference").stdout
+    assert "on files, 1 examples" in shown
+    assert "\n  pairs left out since a side is blank: 2\n  100.0% of the sources are sources of data.train" in shown
+    Path("reference").write_text("\n\nfour\n")
+    none = place.s2s("evaluate", place.run, "--source", "source", "--reference", "reference", code=1)
+    assert "files: has no pairs to score (3 have a blank side)" in none.stderr
 
 
 def test_evaluate_takes_files(place: Place) -> None:

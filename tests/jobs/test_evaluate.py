@@ -7,52 +7,63 @@ from typing import Any
 import pytest
 
 from s2s.corpus.find import split_of
-from s2s.errors import DataError, RunError
+from s2s.errors import DataError
 from s2s.jobs.evaluate import evaluate, without_text
-from s2s.recipe.load import parse_recipe, recipe_toml
+from s2s.recipe.load import parse_recipe
 from s2s.tasks import TREES
+from s2s.translation.comparison import compare
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.scores import compare, comparison_text, score_text
-from s2s.translation.task import score_pairs
+from s2s.translation.scores import score_pairs, score_text
 
 REFERENCES = ["a cat sat on the mat", "the dog ran in the park", "two birds sang a song"]
 SOURCES = ["1 2 3 4 5 6", "2 3 4", "3"]
 
 
-def translator(outputs: list[str]) -> Any:
-    """Gives these translations, whatever it is asked."""
-    asked: list[int] = []
+def translator(outputs: list[str], truncated: int = 0) -> Any:
+    """Gives these translations, whatever it is asked, the first few of them truncated."""
 
     def translate(lines: Any, *, beam: int) -> list[Any]:
-        asked.append(beam)
-        return [SimpleNamespace(text=text) for text in outputs]
+        flags = [("truncated",)] * truncated + [()] * (len(outputs) - truncated)
+        return [SimpleNamespace(text=text, flags=flag) for text, flag in zip(outputs, flags, strict=True)]
 
     source = SimpleNamespace(encode=lambda line: line.split())
-    return SimpleNamespace(
-        translate=translate, source=source, decoding=SimpleNamespace(beam=5), asked=asked
-    )  # fmt: skip
+    return SimpleNamespace(translate=translate, source=source, decoding=SimpleNamespace(beam=5))
 
 
-def scored(outputs: list[str], *, language: str = "en", run: str = "r", beam: int | None = None) -> dict[str, Any]:
-    pairs = list(zip(SOURCES, REFERENCES, strict=True))
-    return score_pairs(translator(outputs), pairs, run=run, split="a/test", language=language, beam=beam)
+def scored(
+    outputs: list[str],
+    references: list[str] = REFERENCES,
+    *more: str,
+    sources: list[str] = SOURCES,
+    run: str = "r",
+    beam: int | None = None,
+    truncated: int = 0,
+) -> dict[str, Any]:
+    pairs = list(zip(sources, references, strict=True))
+    return score_pairs(translator(outputs, truncated), pairs, recipe("", *more), run=run, split="a/test", beam=beam)
 
 
-def recipe(test: str) -> TranslationRecipe:
+def recipe(test: str, *overrides: str) -> TranslationRecipe:
     text = f'''
         task = "translation"
         data = {{source = "x", target = "y", train = "a/train", validation = "a/validation"{test}}}
         training.steps = 1
     '''
-    return parse_recipe(text, TREES, origin="test", folder=Path("/"))
+    return parse_recipe(text, TREES, origin="test", folder=Path("/"), overrides=overrides)
 
 
 def test_perfect_translations_score_100() -> None:
     result = scored(REFERENCES)
     assert result["scores"]["bleu"]["value"] == pytest.approx(100)
     assert result["scores"]["chrf"]["value"] == pytest.approx(100)
+    assert result["scores"]["exact_match"] == {"value": 1}
     assert (result["examples"], result["beam"], result["split"]) == (3, 5, "a/test")
-    assert result["rates"] == {"loops": 0.0, "empty": 0.0, "copied": 0.0}
+    assert result["rates"] == {"loops": 0.0, "empty": 0.0, "copied": 0.0, "truncated": 0.0}
+    assert result["data"] == {"short_references": 0, "several_answers": 0}
+
+
+def test_truncated_outputs_are_among_the_rates() -> None:
+    assert scored(REFERENCES, truncated=2)["rates"]["truncated"] == pytest.approx(2 / 3)
 
 
 def test_lengths_are_counted_in_the_tokens_of_the_translator() -> None:
@@ -65,38 +76,58 @@ def test_the_beam_is_the_recipes_unless_given() -> None:
     assert scored(REFERENCES, beam=1)["beam"] == 1
 
 
-def test_a_language_without_spaces_is_scored_and_searched_for_loops_by_characters() -> None:
-    japanese = scored(["ははは", "", "い"], language="ja")
-    assert "tok:char" in japanese["scores"]["bleu"]["signature"]
-    assert japanese["rates"]["loops"] == pytest.approx(1 / 3)
+def test_a_language_without_spaces_is_scored_and_searched_for_loops_by_characters(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    right = ["ははは", "古い家が川の近くにある", "コーヒーを一杯ください"]
+    for name in ("ja", "jpn", "japanese", "jpn_Jpan"):
+        result = scored(right, right, f"data.target={name}")
+        assert "tok:char" in result["scores"]["bleu"]["signature"]
+        assert result["scores"]["bleu"]["value"] == pytest.approx(100)
+        assert result["rates"]["loops"] == pytest.approx(1 / 3)
+    assert not caplog.text
+    unnamed = scored(right, right, "data.target=target")
+    assert "tok:char" in unnamed["scores"]["bleu"]["signature"]
+    assert "r: data.target is 'target', but 100% of the references' letters are" in caplog.text
+    assert "tok:13a" in scored(right, right, "evaluation.bleu_tokenizer=13a")["scores"]["bleu"]["signature"]
     assert scored(["ははは", "", "い"])["rates"]["loops"] == 0
 
 
-def test_comparison_prefers_the_better_run_and_needs_equal_references() -> None:
-    good, bad = scored(REFERENCES, run="good"), scored(["a", "b c d", "the the"], run="bad")
-    (comparison,) = compare([good, bad])
-    assert (comparison["run"], comparison["against"], comparison["metric"]) == ("bad", "good", "bleu")
-    assert comparison["difference"] < 0
-    assert 0 < comparison["p_value"] <= 1
-    assert compare([good]) == []
+def test_one_word_targets_have_no_bleu_but_exact_match() -> None:
+    words = ["개", "고양이", "집"]
+    result = scored(words, words)
+    assert result["scores"]["bleu"]["value"] is None
+    assert result["scores"]["exact_match"] == {"value": 1}
+    assert result["data"]["short_references"] == 1
+    text = score_text(result)
+    assert "\n  bleu       -  nrefs:1|" in text
+    assert "\n  100% of the references are shorter than 4 tokens, too short for BLEU\n" in text
+    assert " 0.00 " not in text
 
 
-def test_unequal_references_are_refused_before_anything_is_translated(tmp_path: Path) -> None:
-    for name, references in (("good", "a\nb\n"), ("bad", "x\ny\n")):
-        (tmp_path / f"{name}.y").write_text(references)
-        (tmp_path / f"{name}.x").write_text("1\n2\n")
-        test = f', test = {{source = "{tmp_path}/{name}.x", target = "{tmp_path}/{name}.y"}}'
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "recipe.toml").write_text(recipe_toml(recipe(test)))
-    runs = [tmp_path / "good", tmp_path / "bad"]
-    with pytest.raises(DataError, match=r"bad and .*good: scored on different references, so they do not compare"):
-        evaluate(runs, compared=True)
-    with pytest.raises(RunError, match="tokenizer"):  # these two runs hold nothing but a recipe
-        evaluate(runs)
+def test_symbol_strings_have_error_rates_with_several_right_answers() -> None:
+    sources, right = ["r e a d", "r e a d", "c a t"], ["R IY D", "R EH D", "K AE T"]
+    result = scored(["R EH D", "R EH D", "K AE D"], right, sources=sources)
+    assert result["scores"]["word_error_rate"] == result["scores"]["exact_match"] == {"value": 0.5}
+    assert result["scores"]["phone_error_rate"]["value"] == pytest.approx(1 / 6)
+    assert result["data"]["several_answers"] == 1
+    assert "\n  phone error rate  16.67%\n  100% of the" in score_text(result)
+    assert "\n  sources with several right answers: 1\n" in score_text(result)
+    plain = scored(right, right, "evaluation.symbols=false", sources=sources)
+    assert plain["scores"].keys() == {"bleu", "chrf", "exact_match"}
+    assert "word_error_rate" in scored(REFERENCES, REFERENCES, "evaluation.symbols=true")["scores"]
+
+
+def test_runs_on_other_pairs_are_scored_and_not_compared(caplog: pytest.LogCaptureFixture) -> None:
+    others = [f"{line} today" for line in REFERENCES]
+    results = [scored(REFERENCES, run="one"), scored(others, others, run="other")]
+    assert [result["scores"]["bleu"]["value"] for result in results] == pytest.approx([100, 100])
+    assert compare(results) == []
+    assert "other and one: scored on different pairs, so they are not compared" in caplog.text
 
 
 def test_the_sentences_stay_out_of_what_is_printed() -> None:
-    keys = {"task", "run", "split", "examples", "beam", "scores", "by_length", "rates"}
+    keys = {"task", "run", "split", "examples", "beam", "scores", "by_length", "rates", "data"}
     assert without_text(scored(REFERENCES)).keys() == keys
 
 
@@ -123,20 +154,23 @@ RESULT: dict[str, Any] = {
     "scores": {
         "bleu": {"value": 38.24, "low": 37.16, "high": 39.0, "signature": "tok:13a|version:2"},
         "chrf": {"value": 60.05, "low": 59.0, "high": 61.0, "signature": "nc:6|version:2"},
+        "exact_match": {"value": 0.125},
     },
     "by_length": [{"source_tokens": "1-5", "examples": 1000, "bleu": 38.24, "length_ratio": 0.98}],
-    "rates": {"loops": 0.001, "empty": 0.0, "copied": 0.0},
+    "rates": {"loops": 0.001, "empty": 0.0, "copied": 0.0, "truncated": 0.002},
+    "data": {"blank": 3, "short_references": 0.1, "several_answers": 0, "in_training": 0.0214},
 }
 
 
-def test_scores_and_comparisons_read_well() -> None:
+def test_scores_read_well() -> None:
     assert score_text(RESULT) == (
         "runs/small on a/test, 1,000 examples, beam 5\n"
         "  bleu   38.24 [37.16, 39.00]  tok:13a|version:2\n"
         "  chrf   60.05 [59.00, 61.00]  nc:6|version:2\n"
+        "  exact match       12.50%\n"
+        "  pairs left out since a side is blank: 3\n"
+        "  2.1% of the sources are sources of data.train too\n"
         "  source tokens   examples    BLEU   length ratio\n"
         "            1-5      1,000   38.24          0.980\n"
-        "  loops 0.10%, empty 0.00%, copied 0.00%\n"
+        "  loops 0.10%, empty 0.00%, copied 0.00%, truncated 0.20%\n"
     )
-    comparison = {"run": "b", "against": "a", "difference": 0.5, "low": -0.1, "high": 1.1, "p_value": 0.04}
-    assert comparison_text(comparison) == "b against a: +0.50 BLEU [-0.10, +1.10], p = 0.0400 (paired bootstrap)\n"

@@ -13,7 +13,8 @@ from s2s.jobs.evaluate import evaluate
 from s2s.jobs.train import train
 from s2s.jobs.variants import train_variants
 from s2s.language.generator import Generator
-from s2s.language.recipe import LanguageRecipe
+from s2s.language.recipe import LanguageRecipe, TextFile
+from s2s.language.scores import row, score_text
 from s2s.language.sweeps import sweep_table
 from s2s.language.text import find
 from s2s.recipe.load import parse_recipe
@@ -97,6 +98,40 @@ def test_the_scores_are_those_of_one_pass_over_the_whole_text(tmp_path: Path) ->
     assert json.loads(run.scores.read_text())["scores"] == result["scores"]
     best = [row["validation"] for row in Metrics(run.metrics).read() if row.get("best")][-1]
     assert best["nats_per_token"] == pytest.approx(scores["nats_per_token"], abs=1e-6)
+
+
+def test_unknown_tokens_stand_beside_a_perplexity(tmp_path: Path) -> None:
+    run = train(recipe_with(), tmp_path / "run", device="cpu")
+    (tmp_path / "other.txt").write_text("xyz!!the cat\n")
+    (result,) = evaluate([run.path], files=TextFile(file=str(tmp_path / "other.txt")), device="cpu")
+    assert (result["unknown_tokens"], result["unknown_share"]) == (5, 5 / 13)
+    (perplexity,) = (line for line in score_text(result).splitlines() if "perplexity" in line)
+    assert perplexity.endswith(" (38.46% of the tokens unknown)")
+    assert "these scores are too good\n" in score_text(result)
+    assert row(recipe_with(), result)[3].endswith(" (38.46% of the tokens unknown)")
+    known = evaluate([run.path], device="cpu")[0]
+    assert known["unknown_share"] == 0
+    assert "tokens unknown" not in score_text(known)
+
+
+def test_validation_says_the_share_of_unknown_tokens(tmp_path: Path) -> None:
+    recipe = recipe_with('data.validation={text = "the cat?!\\n"}')
+    run = train(recipe, tmp_path / "run", device="cpu")
+    rows = [each["validation"] for each in Metrics(run.metrics).read() if "validation" in each]
+    assert [each["unknown_share"] for each in rows] == [0.2, 0.2]
+
+
+@pytest.mark.parametrize("cut", ["stream", "lines"])
+def test_the_order_of_lines_counts_only_where_the_state_is_carried_which_is_said(cut: str, tmp_path: Path) -> None:
+    run = train(recipe_with(f"data.cut={cut}"), tmp_path / "run", device="cpu")
+    found = []
+    for name, text in (("one", "the cat sat\nthe log on\n"), ("turned", "the log on\nthe cat sat\n")):
+        (tmp_path / name).write_text(text)
+        found += evaluate([run.path], files=TextFile(file=str(tmp_path / name)), device="cpu")
+    one, turned = (result["scores"]["nats_per_token"]["value"] for result in found)
+    assert (abs(one - turned) < 1e-6) == (cut == "lines")
+    assert {result["state"] for result in found} == {"carried" if cut == "stream" else "anew for each line"}
+    assert ("from one carried state: the order of its lines counts" in score_text(found[0])) == (cut == "stream")
 
 
 def test_the_end_of_the_text_is_held_out_and_never_seen(tmp_path: Path) -> None:

@@ -80,6 +80,15 @@ def test_in_float32_the_layer_itself_is_called() -> None:
     assert torch.equal(linear(layer, inputs), layer(inputs))
 
 
+def test_a_second_derivative_through_the_padded_layer_is_refused() -> None:
+    layer, inputs = nn.Linear(4, 3), torch.randn(2, 5, 4, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = linear(layer, inputs)
+    (first,) = torch.autograd.grad(outputs.square().sum(), inputs, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.square().sum().backward()  # type: ignore[no-untyped-call]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.floats(0.0, 0.95), st.integers(0, 2**31))
 def test_a_mask_drops_the_asked_share_and_scales_the_rest(probability: float, seed: int) -> None:

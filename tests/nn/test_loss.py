@@ -1,6 +1,6 @@
 """The chunked loss equals torch's cross-entropy, value and gradients."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -109,10 +109,20 @@ def test_logits_far_from_zero_stay_finite() -> None:
     same(extreme, 0.1, rtol=1e-9, atol=1e-8)
 
 
-def test_without_gradients_it_makes_none() -> None:
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_without_gradients_it_makes_none(off: type[torch.no_grad], monkeypatch: pytest.MonkeyPatch) -> None:
+    made, chunks = list[bool](), loss_module._sums_and_gradient
+
+    def spy(*arguments: Any) -> Tensor:
+        made.append(arguments[4] is not None)
+        return chunks(*arguments)
+
+    monkeypatch.setattr(loss_module, "_sums_and_gradient", spy)
     given = problem(9)
-    with torch.inference_mode():
+    linear_cross_entropy(*given, 0.1)
+    with off():
         fast = linear_cross_entropy(*given, 0.1)
+    assert made == [True, False]
     assert not fast.smoothed.requires_grad
     torch.testing.assert_close(fast.smoothed, reference(given, 0.1).detach())
 

@@ -142,7 +142,8 @@ def test_a_rule_over_two_sections_names_its_field_once() -> None:
         ("schedule", "unknown key; did you mean training.schedule or training.teacher_forcing.schedule?"),
         (
             "zzz",
-            "unknown key; the keys here are task, title, seed, data, tokenizer, model, training, decoding, variants",
+            "unknown key; the keys here are task, title, seed, data, tokenizer, model, training, decoding, evaluation,"
+            " variants",
         ),
         ("training.teacher_forcing.zzz", "unknown key; the keys here are schedule, rate, floor, steps, feed"),
     ],
@@ -595,6 +596,7 @@ def test_every_value_is_written_defaults_too_in_named_tables() -> None:
     assert text.endswith("\n")
     assert "\n\n\n" not in text
     unset = {"encoder_hidden_size", "attention_size", "steps", "minutes", "validate_every", "patience_validations"}
+    unset |= {"symbols"}
     for key in LEAVES:
         name = key.rpartition(".")[2]
         assert (f"\n{name} = " in text) or name in unset

@@ -297,6 +297,53 @@ def test_the_best_weights_are_those_of_the_best_validation(undisturbed: dict[str
         assert toy.validate()["bleu"] == pytest.approx(max(scores.values()), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("metric", "scores", "best"),
+    [
+        ("bleu", [0.0, 0.0, 0.0, 0.0], [1, 2, 3]),  # a metric that stays leaves it to the nats
+        ("bleu", [90.0, 100.0, 80.0, 100.0], [1, 2, 4]),
+        ("chrf", [1.0, 2.0, 2.0, 1.0], [1, 2, 3]),
+        ("chrf", [math.nan, math.nan, math.nan, math.nan], [1, 2, 3]),
+        ("mase", [math.inf, math.inf, math.inf, math.inf], [1, 2, 3]),
+        ("nats_per_token", [0.0, 0.0, 0.0, 0.0], [1, 2, 3]),
+    ],
+)
+def test_the_loss_decides_where_the_metric_is_equal_or_no_number(
+    tmp_path: Path, metric: str, scores: list[float], best: list[int]
+) -> None:
+    nats = [4.0, 3.0, 2.0, 2.5] if best != [1, 2, 4] else [4.0, 3.0, 1.0, 2.5]
+
+    class Given(Toy):
+        def validate(self) -> Mapping[str, float]:
+            validated = trainer.progress.step - 1
+            return {**dict.fromkeys(("bleu", "chrf", "mase"), scores[validated]), "nats_per_token": nats[validated]}
+
+    values = settings(steps=4, validate_every=1, plateau_validations=1).model_copy(update={"metric": metric})
+    trainer = Trainer(Given(), values, RunFolder(tmp_path), COMPUTE)
+    progress = trainer.train()
+    rows = Metrics(tmp_path / "metrics.jsonl").read()
+    assert [row["step"] for row in rows if row.get("best")] == best
+    assert (progress.best_step, progress.best_loss) == (best[-1], nats[best[-1] - 1])
+    assert progress.halvings == 4 - len(best)
+
+
+def test_after_an_older_version_an_equal_validation_is_the_best(tmp_path: Path) -> None:
+    """Its checkpoints do not say how many nats the best weights had."""
+
+    class Equal(Toy):
+        def validate(self) -> Mapping[str, float]:
+            return {"bleu": 100.0, "nats_per_token": 0.5}
+
+    values = {"validate_every": 4, "schedule": "constant"}
+    Trainer(Equal(), settings(steps=4, **values), RunFolder(tmp_path), COMPUTE).train()
+    path = tmp_path / "last" / "checkpoint.json"
+    index = json.loads(path.read_text())
+    del index["progress"]["best_loss"]
+    path.write_text(json.dumps(index))
+    progress = Trainer(Equal(), settings(steps=12, **values), RunFolder(tmp_path), COMPUTE).train()
+    assert (progress.best_step, progress.best_loss) == (8, 0.5)
+
+
 def test_a_plateau_halves_the_learning_rate(undisturbed: dict[str, Outcome]) -> None:
     done = undisturbed["plateau"]
     worse, halvings = 0, {}

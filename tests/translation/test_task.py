@@ -155,3 +155,45 @@ def test_what_is_unknown_or_dropped_is_said(prepared: Prepare, caplog: pytest.Lo
     assert "are unknown to the tokenizer; raise tokenizer.vocabulary_size" in caplog.text
     assert "the pairs in the recipe: 4 pairs dropped, longer than 3 tokens" in caplog.text
     assert "the pairs in the recipe: 4 pairs; the pairs in the recipe: 3 pairs" in caplog.text
+
+
+WORDS = (
+    'data.train.pairs=[["a", "one"], ["b", "two"], ["c", "three"]]',
+    'data.validation.pairs=[["a", "one"], ["b", "two"]]',
+)
+
+
+@pytest.mark.parametrize(
+    ("metric", "decides"), [("bleu", "chrf"), ("chrf", "chrf"), ("nats_per_token", "nats_per_token")]
+)
+def test_bleu_decides_nothing_where_references_are_short(
+    prepared: Prepare, caplog: pytest.LogCaptureFixture, metric: str, decides: str
+) -> None:
+    task = prepared(*WORDS, f"training.metric={metric}")
+    assert task.recipe.training.metric == decides
+    said = "data.validation: 100% of the references are shorter than four tokens, too short for BLEU"
+    assert caplog.text.count(said) == (metric == "bleu")
+    task.model.eval()
+    with torch.inference_mode():
+        scores = task.validate()
+    assert scores["bleu"] is None
+    assert isinstance(scores[decides], float)
+
+
+def test_bleu_decides_where_half_of_the_references_have_four_tokens(prepared: Prepare) -> None:
+    pairs = 'data.validation.pairs=[["a b c d", "one two three four"], ["d", "four"]]'
+    assert prepared(pairs).recipe.training.metric == "bleu"
+
+
+def test_few_or_blank_validation_pairs_are_said(prepared: Prepare, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "s2s")
+    prepared()
+    assert "the pairs in the recipe: 1 pairs left out, empty side" in caplog.text
+    assert "data.validation: only 3 pairs; the best weights are chosen on them, by luck" in caplog.text
+
+
+def test_references_in_another_script_than_the_name_says_are_told_of(
+    prepared: Prepare, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepared('data.validation.pairs=[["a", "古い家が川の近くにある"]]')
+    assert "data.target is 'numbers', but 100% of the references' letters" in caplog.text

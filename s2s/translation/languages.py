@@ -1,0 +1,86 @@
+"""SacreBLEU's tokenizer for a language, by its name and by the script of its references.
+
+Languages have many names (zh, zh_cn, zho_Hans, cmn, Chinese), and a column may have any; where words have no spaces
+BLEU over words takes a sentence for one word, so the references are looked at too.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+BleuTokenizer = Literal["auto", "13a", "intl", "zh", "char", "none"]
+CHINESE = (
+    "zh zho chi zhs zht cn cmn yue wuu hak gan hsn lzh nan cdo cjy cpx czh czo mnp hans hant hani"
+    " chinese mandarin cantonese"
+)
+"""ISO 639-1 and 639-3 codes, ISO 15924 scripts and English names: scored with sacreBLEU's zh."""
+UNSPACED = (
+    "ja jp jpn jpan hira kana hrkt japanese th tha thai lo lao laoo laotian km khm khmr khmer cambodian"
+    " my mya bur mymr burmese myanmar bo bod tib tibt tibetan dz dzo dzongkha"
+)
+"""Other languages written without spaces: scored by characters, since their own tokenizers need further packages."""
+SPACED_SCRIPTS = "latn cyrl arab grek hebr hang deva beng armn geor ethi taml telu knda mlym gujr guru"
+"""Scripts that say, behind the code of a language, that words have spaces: pinyin is zh_Latn."""
+HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+KANA = "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9d"
+THAI_LAO_TIBETAN_BURMESE_KHMER = "\u0e01-\u0fff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff"
+LOOKED_AT = 10_000
+"""References whose letters are counted."""
+
+
+class Choice(NamedTuple):
+    """A tokenizer of sacreBLEU."""
+
+    tokenizer: str
+    doubt: str = ""
+    """for people, where it is not the one that the language's name asks for"""
+
+    @property
+    def unspaced(self) -> bool:
+        """Whether its tokens are characters."""
+        return self.tokenizer in ("zh", "char")
+
+
+def choose_tokenizer(language: str, references: Sequence[str], asked: BleuTokenizer) -> Choice:
+    """The tokenizer that is asked for; of `auto` that of the language's name, unless the references' script differs."""
+    if asked != "auto":
+        return Choice(asked)
+    named, (written, share) = tokenizer_of_name(language), _tokenizer_of_script(references)
+    if written == named or share is None or (named == "char" and written == "zh"):  # Japanese may be all Han
+        return Choice(named)
+    if named != "13a" and written == "13a" and share >= 0.1:  # names and numbers in Latin letters
+        return Choice(named)
+    unit = "words" if written == "13a" else "characters"
+    return Choice(
+        written,
+        f"data.target is {language!r}, but {share:.0%} of the references' letters are of scripts written without"
+        f" spaces{', kana or others than Han' if (named, written) == ('zh', 'char') else ''}: BLEU counts {unit}"
+        f" (tok:{written}); if that is wrong, set evaluation.bleu_tokenizer",
+    )
+
+
+def tokenizer_of_name(language: str) -> str:
+    """The tokenizer by a language's code or English name, such as zh_cn, zho_Hans, jpn or "Simplified Chinese"."""
+    parts = [part for part in re.split(r"[\W\d_]+", language.lower()) if part]
+    if set(SPACED_SCRIPTS.split()).intersection(parts[1:]):
+        return "13a"
+    # a code counts where it stands first, since others are countries; names and scripts count anywhere
+    for part in [*parts[:1], *(part for part in parts[1:] if len(part) > 3)]:
+        if part in CHINESE.split():
+            return "zh"
+        if part in UNSPACED.split():
+            return "char"
+    return "13a"
+
+
+def _tokenizer_of_script(references: Sequence[str]) -> tuple[str, float | None]:
+    """The tokenizer by script, and the share of letters in scripts without spaces; None where there are no letters."""
+    text = "".join(references[:LOOKED_AT])
+    han = len(re.findall(f"[{HAN}]", text))
+    others = len(re.findall(f"[{KANA}{THAI_LAO_TIBETAN_BURMESE_KHMER}]", text))
+    spaced = sum(letter.isalpha() for letter in re.sub(f"[{HAN}{KANA}{THAI_LAO_TIBETAN_BURMESE_KHMER}]", "", text))
+    letters = han + others + spaced
+    share = (han + others) / letters if letters else None
+    if share is None or share <= 0.5:
+        return "13a", share
+    return "char" if others > 0.1 * (han + others) else "zh", share
