@@ -1,6 +1,7 @@
 """A trained forecaster: the next steps of a series, with intervals."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from s2s.forecast.table import read_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups, values_of
 from s2s.run import RunFolder, load_model, read_run
 
+log = logging.getLogger("s2s")
 Floats = NDArray[np.float64]
 PATHS = 1000
 """Sampled paths, from which the quantiles of a distribution are estimated."""
@@ -43,7 +45,7 @@ class SavedScaling(NamedTuple):
     reader: Scaler
     scaler: Scaler
     read: Floats
-    """(W + 1, F) the last rows of the columns that the model reads, in the file's units"""
+    """(W + 1, F) the last rows of the columns that the model reads, in the file's units; fewer after a late hole"""
     targets: Floats
     """(W + 1, K)"""
 
@@ -91,11 +93,13 @@ class SeriesForecaster:
 
         DataError for fewer rows than a window.
         """
-        rows = (self.scaling.read, self.scaling.targets) if read is None or targets is None else (read, targets)
+        table = "the table"
+        if read is None or targets is None:
+            table, read, targets = "after its last hole the training table", self.scaling.read, self.scaling.targets
         needed = self.recipe.data.rows_before
-        if len(rows[0]) < needed:
-            raise DataError(f"the table has {len(rows[0])} rows, but the model reads {needed}; give more")
-        return self.after(*rows, np.array([len(rows[0])]))
+        if len(read) < needed:
+            raise DataError(f"{table} has {len(read)} rows, but the model reads {needed}; give a table with more")
+        return self.after(read, targets, np.array([len(read)]))
 
     def after(self, read: Floats, targets: Floats, origins: NDArray[np.integer]) -> Forecasts:
         """Forecasts from each of some rows (O,) on; DataError for a value that the scaling is not defined for."""
@@ -144,7 +148,16 @@ def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dic
     data = forecaster.recipe.data
     read, known = forecaster.scaling.read, forecaster.scaling.targets
     if source is not None:
-        read, known = values_of(data, read_series(data, source))
+        table = read_series(data, source)
+        for remark in table.remarks:
+            log.warning("%s", remark)
+        known_rows, needed = int(table.before[-1]) + 1, data.rows_before
+        if known_rows < min(needed, len(table)):
+            raise DataError(
+                f"{table.place(-known_rows)}: only {known_rows} rows follow the last hole, but the model reads {needed}"
+                f" and none from before one; a hole is {table.hole}{'; data.longest_step sets it' * bool(data.time)}"
+            )
+        read, known = (values[-known_rows:] for values in values_of(data, table))
     found = forecaster.next_steps(read, known)
     columns = [column for target in data.targets for column in forecaster.recipe.columns_of(target)]
     values = [found.points, *(() if found.quantiles is None else found.quantiles)]
