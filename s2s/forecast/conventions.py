@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
-from s2s.forecast.rows import MISSING, Row
+from s2s.forecast.rows import MISSING, Row, counted
 from s2s.forecast.times import Times, read_times
 
 CODES = (-1.0, *(sign * (10.0**digits - 1) for sign in (-1, 1) for digits in range(2, 10)))
@@ -101,7 +101,7 @@ def require_known_end(
     lines = f"line {first.line:,}" if unknown == 1 else f"lines {first.line:,} to {last.line:,}"
     names = ", ".join(header[place] for place in targets)
     known = [header[place] for place in inputs if first.cell(place).lower() not in MISSING]
-    fault = f"{first.path}, {lines}: the table ends in {unknown:,} row{'s' * (unknown > 1)} without a value of {names}"
+    fault = f"{first.path}, {lines}: the table ends in {counted(unknown, 'row')} without a value of {names}"
     if known:
         fault += (
             f", but with {', '.join(known)}: inputs known of the time to forecast, such as a promotion or a holiday,"
@@ -123,7 +123,7 @@ def codes_for_missing(columns: Mapping[str, NDArray[np.float64]], lines: Sequenc
             spread = float(np.ptp(np.quantile(others, [0.05, 0.95])))
             outside = max(others.min() - code, code - others.max())
             if outside > spread * (1.0 if len(at) == 1 else 0.25) and outside > 0 and (code != -1 or len(at) > 1):
-                rows = "once" if len(at) == 1 else f"{len(at):,} times"
+                rows = "once" if len(at) == 1 else counted(len(at), "time")
                 found.append(
                     f"column {name} has {code:g} {rows}, first in line {lines[at[0]]:,}, where all other values are"
                     f" from {others.min():g} to {others.max():g}"
@@ -148,7 +148,7 @@ def same_rows(rows: Sequence[Row], times: Times) -> tuple[list[int], list[str]]:
     left = set(again)
     first, second = rows[again[0] - 1], rows[again[0]]
     said = (
-        f"{len(again):,} row{'s' * (len(again) > 1)} left out that repeat{'s' * (len(again) == 1)} another, the first"
+        f"{counted(len(again), 'row')} left out that repeat{'s' * (len(again) == 1)} another, the first"
         f" in line {second.line:,} as line {first.line:,}"
     )
     return [at for at in range(len(rows)) if at not in left], [said]

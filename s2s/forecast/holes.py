@@ -19,8 +19,10 @@ NEAR = 0.1
 """Share of the median step by which the calendar makes months and years differ, and a clock its seconds."""
 HOLIDAYS = 4
 """Working days in a row without a row that are no hole, in a series with weekends: a whole week is one."""
+OFTEN = 0.5
+"""Share of the days, or of the weeks, with any gap in which equal ones at one time of it are regular: nights."""
 CHAIN = 4
-"""Equal gaps in a row, a day or a week apart, that are regular: nights, though they grow longer with the season."""
+"""Equal gaps in a row, a day or a week apart, that are regular: nights that grow longer with the season."""
 SAME = 0.75
 """Usual steps by which equal gaps may differ."""
 ROUNDING = 1e-6
@@ -111,7 +113,7 @@ def _days_without_work(local: Floats, resting: Flags) -> Floats:
 
 
 def _regular(local: Floats, gaps: Floats, wide: Flags, step: float) -> Flags:
-    """(N - 1,) whether a wide gap, of which there is one at least, is in a chain of equal ones a day or a week apart."""
+    """(N - 1,) whether a wide gap (there must be one) comes back at its time of the day or the week, equally long."""
     at = np.flatnonzero(wide)
     lengths, regular = gaps[at], np.zeros(len(gaps), bool)
     working = local[0] + np.cumsum(gaps)[at] - lengths  # on the working days alone, where Monday follows Friday
@@ -123,5 +125,8 @@ def _regular(local: Floats, gaps: Floats, wide: Flags, step: float) -> Flags:
             other = np.minimum(np.searchsorted(starts, starts + days - SAME * step), len(at) - 1)
             apart = np.maximum(np.abs(starts[other] - starts - days), np.abs(lengths[other] - lengths))
             same.append(apart <= SAME * step)
+        places = np.round(np.stack([starts % period, lengths]) / step)
+        _, which, counts = np.unique(places, axis=1, return_inverse=True, return_counts=True)
+        regular[at] |= counts[which.reshape(-1)] >= max(CHAIN - 1, len(np.unique(starts // period)) * OFTEN)
         regular[at] |= np.lib.stride_tricks.sliding_window_view(np.stack(same), CHAIN, axis=0).all(axis=-1).any(axis=0)
     return regular

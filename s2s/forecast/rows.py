@@ -78,6 +78,11 @@ def read_rows(path: Path) -> tuple[list[str], list[Row]]:
     return header, rows
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things in words: "1 row", "2,000 rows"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def number_of(cell: str) -> float | None:
     """The number that a cell holds in ASCII digits, with a point and an exponent at most; None for any other text."""
     return float(cell) if NUMBER.fullmatch(cell.strip()) else None

@@ -18,7 +18,7 @@ from s2s.forecast.conventions import (
 )
 from s2s.forecast.holes import Holes, find_holes
 from s2s.forecast.recipe import CsvFile, SeriesData
-from s2s.forecast.rows import Row, number_of, read_rows, value_of
+from s2s.forecast.rows import Row, counted, number_of, read_rows, value_of
 from s2s.forecast.times import Times, read_times
 from s2s.text.encoded import identity_of
 
@@ -94,7 +94,7 @@ def read_series(data: SeriesData, path: Path) -> SeriesTable:
     lines = tuple(rows[at].line for at in kept)
     rules = [holes.rule] if holes.rule else []
     if len(kept) < len(rows):
-        remarks = [*remarks, f"{len(rows) - len(kept):,} rows left out for a value in data.missing"]
+        remarks = [*remarks, f"{counted(len(rows) - len(kept), 'row')} left out for a value in data.missing"]
         rules.append("a row with a value in data.missing")
     remarks = [*remarks, *codes_for_missing(columns, lines)]
     said = tuple(f"{path}: {remark}" for remark in remarks)

@@ -10,6 +10,7 @@ from torch import Tensor
 from s2s.errors import DataError
 from s2s.forecast.baselines import naive_errors
 from s2s.forecast.recipe import SeriesData
+from s2s.forecast.rows import counted
 from s2s.forecast.scaling import Scaler, fit_scaler, require_scalable
 from s2s.forecast.table import Rows, SeriesTable
 
@@ -164,9 +165,8 @@ def _windows_left(data: SeriesData, table: SeriesTable, parts: Parts) -> list[st
     left = {name: len(origins_between(table.before, data, *rows)) for name, rows in ranges.items()}
     whole = sum(len(origins_between(np.arange(len(table)), data, *rows)) for rows in ranges.values())
     first = int(table.starts[0])
-    holes = f"{len(table.starts):,} hole{'s' * (len(table.starts) > 1)}"
     said = (
-        f"{table.path}: {holes} in the series, the first after {table.times[first - 1]} (line"
+        f"{table.path}: {counted(len(table.starts), 'hole')} in the series, the first after {table.times[first - 1]} (line"
         f" {table.lines[first - 1]:,}), where a hole is {table.hole}"
     )
     remedy = "data.longest_step sets how long neighbouring rows may lie apart" if data.time else ""
