@@ -16,6 +16,10 @@ from s2s.forecast.times import Times, read_times
 
 CODES = (-1.0, *(sign * (10.0**digits - 1) for sign in (-1, 1) for digits in range(2, 10)))
 """Numbers that stand for a missing value: -1, and nines such as -999 and 9999."""
+OFTEN = 0.1
+"""Share of the rows that have the time of another in a table of several series; fewer are mistakes."""
+LIKELY = 8
+"""Columns among which those that tell series apart are looked for."""
 SHOWN = 3
 """Values of a column in a message."""
 
@@ -32,8 +36,9 @@ def require_one_series(rows: Sequence[Row], times: Times, header: Sequence[str],
     first, second = rows[differ[0]], rows[differ[0] + 1]
     fault = f"{first.path}, lines {first.line:,} and {second.line:,}: have one time, but other values"
     moments = times.moments.tolist()
-    for count in (1, 2):
-        for places in combinations(others, count):
+    likely = [place for place in others if 2 * len({row.cell(place) for row in rows}) <= len(rows)][:LIKELY]
+    for count in (1, 2) if len(differ) >= OFTEN * len(rows) else ():
+        for places in combinations(likely, count):
             keys = [tuple(row.cell(place) for place in places) for row in rows]
             if _tell_apart(keys, moments):
                 raise DataError(f"{fault}; {_series_by(header, places, keys)}")

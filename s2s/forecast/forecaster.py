@@ -16,9 +16,9 @@ from s2s.device import Compute, choose_compute
 from s2s.errors import DataError, RunError
 from s2s.forecast.model import Forecaster
 from s2s.forecast.plots import plot_next
-from s2s.forecast.recipe import ForecastRecipe
+from s2s.forecast.recipe import ForecastRecipe, SeriesData
 from s2s.forecast.scaling import Scaler, require_scalable
-from s2s.forecast.table import read_series
+from s2s.forecast.table import SeriesTable, read_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups, values_of
 from s2s.run import RunFolder, load_model, read_run
 
@@ -146,19 +146,9 @@ def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dic
     """Rows of the next steps after a table or the run's own, and a function that plots the first target to a path."""
     forecaster = SeriesForecaster.load(run, device=device)
     data = forecaster.recipe.data
-    read, known = forecaster.scaling.read, forecaster.scaling.targets
-    if source is not None:
-        table = read_series(data, source)
-        for remark in table.remarks:
-            log.warning("%s", remark)
-        known_rows, needed = int(table.before[-1]) + 1, data.rows_before
-        if known_rows < min(needed, len(table)):
-            raise DataError(
-                f"{table.place(-known_rows)}: only {known_rows} rows follow the last hole, but the model reads {needed}"
-                f" and none from before one; a hole is {table.hole}{'; data.longest_step sets it' * bool(data.time)}"
-            )
-        read, known = (values[-known_rows:] for values in values_of(data, table))
-    found = forecaster.next_steps(read, known)
+    rows_known = () if source is None else _since_last_hole(data, read_series(data, source))
+    found = forecaster.next_steps(*rows_known)
+    known = rows_known[1] if rows_known else forecaster.scaling.targets
     columns = [column for target in data.targets for column in forecaster.recipe.columns_of(target)]
     values = [found.points, *(() if found.quantiles is None else found.quantiles)]
     by_step = np.stack(values, axis=-1)[0].reshape(data.horizon, len(columns)).tolist()
@@ -166,3 +156,17 @@ def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dic
     interval = None if found.quantiles is None else found.quantiles[[0, -1], 0, :, 0]
     title = f"{data.targets[0]}, the next {data.horizon}"
     return rows, lambda path: plot_next(known[:, 0], found.points[0, :, 0], interval, path, title)
+
+
+def _since_last_hole(data: SeriesData, table: SeriesTable) -> tuple[Floats, Floats]:
+    """Columns read (N, F) and targets (N, K) of the rows after the last hole; DataError where they are too few."""
+    for remark in table.remarks:
+        log.warning("%s", remark)
+    count, needed = int(table.before[-1]) + 1, data.rows_before
+    if count < min(needed, len(table)):
+        raise DataError(
+            f"{table.place(-count)}: only {count} rows follow the last hole, but the model reads {needed} and none from"
+            f" before one; a hole is {table.hole}{'; data.longest_step sets it' * bool(data.time)}"
+        )
+    read, targets = values_of(data, table)
+    return read[-count:], targets[-count:]

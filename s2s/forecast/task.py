@@ -203,4 +203,7 @@ def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[Series
     }
     interval = None if found.quantiles is None else found.quantiles[[0, -1], :, ahead, 0]
     times = [series.table.times[row + ahead] for row in windows.origins]
-    plot_forecast(curves, interval, times, run.plots / "forecast.png", f"{run.path.name}: {data.targets[0]}")
+    holes = np.flatnonzero(np.diff(windows.origins) > 1) + 1
+    plot_forecast(
+        curves, interval, times, holes.tolist(), run.plots / "forecast.png", f"{run.path.name}: {data.targets[0]}"
+    )

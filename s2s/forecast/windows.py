@@ -162,22 +162,24 @@ def _windows_left(data: SeriesData, table: SeriesTable, parts: Parts) -> list[st
     if not len(table.starts):
         return []
     ranges = {"training": (0, parts.validation), "validation": (parts.validation, parts.test), "test": parts[1:]}
-    left = {name: len(origins_between(table.before, data, *rows)) for name, rows in ranges.items()}
+    left = {name: origins_between(table.before, data, *rows) for name, rows in ranges.items()}
     whole = sum(len(origins_between(np.arange(len(table)), data, *rows)) for rows in ranges.values())
-    first = int(table.starts[0])
+    row = int(table.starts[0]) - 1
     said = (
-        f"{table.path}: {counted(len(table.starts), 'hole')} in the series, the first after {table.times[first - 1]} (line"
-        f" {table.lines[first - 1]:,}), where a hole is {table.hole}"
+        f"{table.path}: {counted(len(table.starts), 'hole')} in the series, the first after {table.times[row]} (line"
+        f" {table.lines[row]:,}), where a hole is {table.hole}"
     )
-    remedy = "data.longest_step sets how long neighbouring rows may lie apart" if data.time else ""
-    for name, count in left.items():
-        if not count:
+    remedy = "; data.longest_step sets how long neighbouring rows may lie apart" if data.time else ""
+    for name, origins in left.items():
+        if not len(origins):
             raise DataError(
                 f"{said}; none of the windows of the {name} part, {data.rows_before} rows to read and {data.horizon} to"
-                f" forecast, lies between two holes; give a shorter data.window, or more rows{'; ' * bool(remedy)}"
-                f"{remedy}"
+                f" forecast, lies between two holes; give a shorter data.window, or more rows{remedy}"
             )
-    fell = whole - sum(left.values())
-    return [
-        f"{said}; {fell:,} of {whole:,} windows would reach across one and are left out{'; ' * bool(remedy)}{remedy}"
-    ]
+    fell = whole - sum(map(len, left.values()))
+    said += f"; {fell:,} of {whole:,} windows would reach across one and are left out"
+    if data.season is not None and data.season > (known := int(table.before[left["test"]].min())):
+        said += (
+            f", and so is the seasonal naive forecast, since one has only {known:,} rows since a hole to look back on"
+        )
+    return [said + remedy]
