@@ -125,8 +125,9 @@ def codes_for_missing(columns: Mapping[str, NDArray[np.float64]], lines: Sequenc
             others, at = values[~suspect], np.flatnonzero(values == code)
             if len(others) < 2:
                 continue
-            spread = float(np.ptp(np.quantile(others, [0.05, 0.95])))
-            outside = max(others.min() - code, code - others.max())
+            with np.errstate(over="ignore", invalid="ignore"):
+                spread = float(np.ptp(np.quantile(others, [0.05, 0.95])))
+                outside = max(others.min() - code, code - others.max())
             if outside > spread * (1.0 if len(at) == 1 else 0.25) and outside > 0 and (code != -1 or len(at) > 1):
                 rows = "once" if len(at) == 1 else counted(len(at), "time")
                 found.append(

@@ -46,7 +46,8 @@ def find_holes(times: Times, longest: str | None) -> Holes:
     a gap that comes back day after day, or week after week, as nights do, is none. DataError for a `longest` in days
     of times that are plain numbers, or the reverse.
     """
-    gaps = np.diff(times.moments)
+    with np.errstate(over="ignore"):
+        gaps = np.diff(times.moments)
     if longest is not None:
         return Holes(gaps > _limit(longest, dates=times.local is not None) * (1 + ROUNDING), f"more than {longest}")
     if not len(gaps):

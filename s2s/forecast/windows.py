@@ -148,10 +148,13 @@ def prepare_series(data: SeriesData, table: SeriesTable) -> Series:
         scaler = fit_scaler(data.scaling, known, before, data.targets)
     except DataError as problem:
         raise DataError(f"{table.path}: {problem}") from None
-    for name, error in zip(data.targets, naive_errors(known, before), strict=True):
-        if not error:
+    with np.errstate(over="ignore"):
+        errors = naive_errors(known, before)
+    for name, error in zip(data.targets, errors, strict=True):
+        if not 0 < error < np.inf:
+            fault = "never changes in the training part, so there is nothing to forecast"
             raise DataError(
-                f"{table.path}: column {name}: never changes in the training part, so there is nothing to forecast;"
+                f"{table.path}: column {name}: {'has steps that are too large to be added up' if error else fault};"
                 " leave it out of data.targets"
             )
     return Series(table, read, targets, parts, reader, scaler, (*table.remarks, *said))
