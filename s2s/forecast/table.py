@@ -75,32 +75,34 @@ def read_series(data: SeriesData, path: Path) -> SeriesTable:
     length, a value that is missing or not a number, a time that cannot be read, and several series in one table.
     """
     header, rows = read_rows(path)
-    wanted = list(dict.fromkeys((*data.read, *data.targets)))
+    places = _places(data, path, header)
+    others = [place for place, name in enumerate(header) if name not in places and name != data.time]
+    rows, cells, holes, remarks = _in_order(data, header, rows, others)
+    kept = [at for at, row in enumerate(rows) if not _lacks(row, list(places.values()), data.missing)]
+    if not kept:
+        raise DataError(f"{path}: no row has a value in each of {', '.join(places)} besides data.missing")
+    targets, inputs = ([places[name] for name in names] for names in (data.targets, data.inputs))
+    require_known_end([rows[at] for at in kept], header, targets, [place for place in inputs if place not in targets])
+    columns = {name: np.array([value_of(rows[at], place, name) for at in kept]) for name, place in places.items()}
+    times, lines = tuple(cells[at] for at in kept), tuple(rows[at].line for at in kept)
+    fresh = (np.diff(kept) > 1) | holes.after[np.array(kept[1:], int) - 1]
+    rules = [holes.rule] if holes.rule else []
+    if len(kept) < len(rows):
+        remarks.append(f"{counted(len(rows) - len(kept), 'row')} left out for a value in data.missing")
+        rules.append("a row with a value in data.missing")
+    remarks += codes_for_missing(columns, lines)
+    said = tuple(f"{path}: {remark}" for remark in remarks)
+    return SeriesTable(path, columns, times, lines, _rows_before(fresh), " or ".join(rules), said)
+
+
+def _places(data: SeriesData, path: Path, header: Sequence[str]) -> dict[str, int]:
+    """Where the columns stand that are read, by name; DataError for one that is not there once, the times' too."""
+    wanted = dict.fromkeys((*data.read, *data.targets))
     for name in (*wanted, *([data.time] if data.time else [])):
         if header.count(name) != 1:
             fault = "no column is named" if name not in header else f"{header.count(name)} columns are named"
             raise DataError(f"{path}: {fault} {name!r}; there are: {', '.join(header)}")
-    places = {name: header.index(name) for name in wanted}
-    others = [place for place, name in enumerate(header) if name not in wanted and name != data.time]
-    rows, cells, holes, remarks = _in_order(data, header, rows, others)
-    kept = [at for at, row in enumerate(rows) if not _lacks(row, list(places.values()), data.missing)]
-    if not kept:
-        raise DataError(f"{path}: no row has a value in each of {', '.join(wanted)} besides data.missing")
-    targets, inputs = ([places[name] for name in names] for names in (data.targets, data.inputs))
-    require_known_end([rows[at] for at in kept], header, targets, [place for place in inputs if place not in targets])
-    fresh = np.diff(kept) > 1
-    fresh |= holes.after[np.array(kept[1:], int) - 1]
-    columns = {name: np.array([value_of(rows[at], place, name) for at in kept]) for name, place in places.items()}
-    lines = tuple(rows[at].line for at in kept)
-    rules = [holes.rule] if holes.rule else []
-    if len(kept) < len(rows):
-        remarks = [*remarks, f"{counted(len(rows) - len(kept), 'row')} left out for a value in data.missing"]
-        rules.append("a row with a value in data.missing")
-    remarks = [*remarks, *codes_for_missing(columns, lines)]
-    said = tuple(f"{path}: {remark}" for remark in remarks)
-    return SeriesTable(
-        path, columns, tuple(cells[at] for at in kept), lines, _rows_before(fresh), " or ".join(rules), said
-    )
+    return {name: header.index(name) for name in wanted}
 
 
 def _in_order(
