@@ -232,7 +232,8 @@ def generate(
 def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, device: str) -> None:
     """Forecast the steps after the last row with the forecaster RUN; print CSV or JSON.
 
-    There is a column for each target and, unless the model gives points, for each of its quantiles.
+    There is a column for each target and, unless the model gives points, for each of its quantiles. No row before the
+    last hole in time is read.
     """
     from s2s.forecast.forecaster import forecast_rows
     from s2s.run import json_text

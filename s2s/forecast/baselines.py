@@ -1,4 +1,7 @@
-"""Forecasts that need next to no training; a model that does not beat them has learned nothing."""
+"""Forecasts that need next to no training; a model that does not beat them has learned nothing.
+
+`before` (N,) are the rows that come before each row since the last hole: no baseline reads any further back.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,23 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.integer]
 LARGEST_ORDER = 24
 """Lags of the largest autoregression tried."""
+ROWS_FOR_EACH_LAG = 3
+"""Fewest rows that a lag is fitted to."""
 
 
-def persistence(series: Floats, origins: NDArray[np.integer], horizon: int) -> Floats:
+def persistence(series: Floats, origins: Rows, horizon: int) -> Floats:
     """(N,), (O,) rows of the first forecast value -> (O, H): every step is the last value."""
     return np.repeat(series[origins - 1][:, None], horizon, axis=1)
 
 
-def drift(series: Floats, origins: NDArray[np.integer], horizon: int) -> Floats:
+def drift(series: Floats, before: Rows, origins: Rows, horizon: int) -> Floats:
     """The last value, plus the mean step so far for each step ahead (Hyndman & Athanasopoulos 2021, section 5.2)."""
-    step = (series[origins - 1] - series[0]) / np.maximum(origins - 1, 1)
-    ahead: Floats = series[origins - 1][:, None] + step[:, None] * np.arange(1, horizon + 1)
+    last = origins - 1
+    step = (series[last] - series[last - before[last]]) / np.maximum(before[last], 1)
+    ahead: Floats = series[last][:, None] + step[:, None] * np.arange(1, horizon + 1)
     return ahead
 
 
-def seasonal_naive(series: Floats, origins: NDArray[np.integer], horizon: int, season: int) -> Floats:
+def seasonal_naive(series: Floats, origins: Rows, horizon: int, season: int) -> Floats:
     """The value of the same place in the last season, which must be known."""
     ahead = np.arange(horizon)
     before: Floats = series[origins[:, None] + ahead - season * (1 + ahead // season)]
@@ -37,7 +44,7 @@ class Autoregression(NamedTuple):
     coefficients: Floats
     """(P,)"""
 
-    def forecast(self, series: Floats, origins: NDArray[np.integer], horizon: int) -> Floats:
+    def forecast(self, series: Floats, origins: Rows, horizon: int) -> Floats:
         """(N,), (O,) -> (O, H), each step fed back for the next."""
         order = len(self.coefficients)
         known = series[origins[:, None] - np.arange(1, order + 1)]
@@ -48,29 +55,31 @@ class Autoregression(NamedTuple):
         return np.stack(steps, axis=1)
 
 
-def fit_autoregression(series: Floats, order: int) -> Autoregression:
-    """Least squares on a part of a series (N,)."""
-    rows = np.arange(order, len(series))
+def fit_autoregression(series: Floats, before: Rows, order: int, *, most: int | None = None) -> Autoregression:
+    """Least squares over the rows (N,) that have `order` rows before them, or `most`."""
+    rows = np.flatnonzero(before >= (order if most is None else most))
     lags = series[rows[:, None] - np.arange(1, order + 1)]
     found, *_ = np.linalg.lstsq(np.hstack([np.ones((len(rows), 1)), lags]), series[rows], rcond=None)
     return Autoregression(float(found[0]), found[1:])
 
 
-def choose_autoregression(train: Floats) -> Autoregression:
+def choose_autoregression(train: Floats, before: Rows, *, largest: int = LARGEST_ORDER) -> Autoregression:
     """The order with the least AIC (Akaike 1974) on the training part, all orders fitted to the same rows."""
-    most = min(LARGEST_ORDER, max(1, len(train) // 4))
+    counts = [np.count_nonzero(before >= order) for order in range(1, min(largest, LARGEST_ORDER) + 1)]
+    most = max([order for order, rows in enumerate(counts, start=1) if rows >= ROWS_FOR_EACH_LAG * order], default=1)
+    rows = np.flatnonzero(before >= most)
 
     def criterion(order: int) -> float:
-        part, rows = train[most - order :], np.arange(order, len(train) - most + order)
-        errors = part[rows] - fit_autoregression(part, order).forecast(part, rows, 1)[:, 0]
+        fitted = fit_autoregression(train, before, order, most=most)
+        errors = train[rows] - fitted.forecast(train, rows, 1)[:, 0]
         return float(len(rows) * np.log(max(float(np.mean(errors**2)), 1e-300)) + 2 * (order + 1))
 
-    return fit_autoregression(train, min(range(1, most + 1), key=criterion))
+    return fit_autoregression(train, before, min(range(1, most + 1), key=criterion))
 
 
-def naive_errors(known: Floats) -> Floats:
+def naive_errors(known: Floats, before: Rows) -> Floats:
     """(N, K) -> mean absolute errors (K,) of persistence one step ahead, the unit of MASE."""
-    errors: Floats = np.abs(np.diff(known, axis=0)).mean(axis=0)
+    errors: Floats = np.abs(np.diff(known, axis=0))[before[1:] > 0].mean(axis=0)
     return errors
 
 
@@ -92,12 +101,13 @@ def _mean_ratio(above: Floats, below: Floats) -> float:
 
 
 def baselines(
-    series: Floats, origins: NDArray[np.integer], horizon: int, *, train_end: int, season: int | None
+    series: Floats, before: Rows, origins: Rows, horizon: int, *, train_end: int, season: int | None
 ) -> Mapping[str, Floats]:
-    """Forecasts (O, H) by name, of every baseline for which the rows before them suffice."""
-    found = {"persistence": persistence(series, origins, horizon), "drift": drift(series, origins, horizon)}
-    if season is not None and season <= int(origins.min()):
+    """Forecasts (O, H) by name, of every baseline for which the rows before all of them suffice."""
+    known = int(before[origins - 1].min()) + 1
+    found = {"persistence": persistence(series, origins, horizon), "drift": drift(series, before, origins, horizon)}
+    if season is not None and season <= known:
         found["seasonal_naive"] = seasonal_naive(series, origins, horizon, season)
-    autoregression = choose_autoregression(series[:train_end])
+    autoregression = choose_autoregression(series[:train_end], before[:train_end], largest=known)
     found[f"ar({len(autoregression.coefficients)})"] = autoregression.forecast(series, origins, horizon)
     return found

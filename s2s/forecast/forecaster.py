@@ -1,6 +1,7 @@
 """A trained forecaster: the next steps of a series, with intervals."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,12 +16,13 @@ from s2s.device import Compute, choose_compute
 from s2s.errors import DataError, RunError
 from s2s.forecast.model import Forecaster
 from s2s.forecast.plots import plot_next
-from s2s.forecast.recipe import ForecastRecipe
+from s2s.forecast.recipe import ForecastRecipe, SeriesData
 from s2s.forecast.scaling import Scaler, require_scalable
-from s2s.forecast.table import read_series
+from s2s.forecast.table import SeriesTable, read_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups, values_of
 from s2s.run import RunFolder, load_model, read_run
 
+log = logging.getLogger("s2s")
 Floats = NDArray[np.float64]
 PATHS = 1000
 """Sampled paths, from which the quantiles of a distribution are estimated."""
@@ -43,7 +45,7 @@ class SavedScaling(NamedTuple):
     reader: Scaler
     scaler: Scaler
     read: Floats
-    """(W + 1, F) the last rows of the columns that the model reads, in the file's units"""
+    """(W + 1, F) the last rows of the columns that the model reads, in the file's units; fewer after a late hole"""
     targets: Floats
     """(W + 1, K)"""
 
@@ -91,11 +93,13 @@ class SeriesForecaster:
 
         DataError for fewer rows than a window.
         """
-        rows = (self.scaling.read, self.scaling.targets) if read is None or targets is None else (read, targets)
+        table = "the table"
+        if read is None or targets is None:
+            table, read, targets = "after its last hole the training table", self.scaling.read, self.scaling.targets
         needed = self.recipe.data.rows_before
-        if len(rows[0]) < needed:
-            raise DataError(f"the table has {len(rows[0])} rows, but the model reads {needed}; give more")
-        return self.after(*rows, np.array([len(rows[0])]))
+        if len(read) < needed:
+            raise DataError(f"{table} has {len(read)} rows, but the model reads {needed}; give a table with more")
+        return self.after(read, targets, np.array([len(read)]))
 
     def after(self, read: Floats, targets: Floats, origins: NDArray[np.integer]) -> Forecasts:
         """Forecasts from each of some rows (O,) on; DataError for a value that the scaling is not defined for."""
@@ -142,10 +146,9 @@ def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dic
     """Rows of the next steps after a table or the run's own, and a function that plots the first target to a path."""
     forecaster = SeriesForecaster.load(run, device=device)
     data = forecaster.recipe.data
-    read, known = forecaster.scaling.read, forecaster.scaling.targets
-    if source is not None:
-        read, known = values_of(data, read_series(data, source))
-    found = forecaster.next_steps(read, known)
+    rows_known = () if source is None else _since_last_hole(data, read_series(data, source))
+    found = forecaster.next_steps(*rows_known)
+    known = rows_known[1] if rows_known else forecaster.scaling.targets
     columns = [column for target in data.targets for column in forecaster.recipe.columns_of(target)]
     values = [found.points, *(() if found.quantiles is None else found.quantiles)]
     by_step = np.stack(values, axis=-1)[0].reshape(data.horizon, len(columns)).tolist()
@@ -153,3 +156,17 @@ def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dic
     interval = None if found.quantiles is None else found.quantiles[[0, -1], 0, :, 0]
     title = f"{data.targets[0]}, the next {data.horizon}"
     return rows, lambda path: plot_next(known[:, 0], found.points[0, :, 0], interval, path, title)
+
+
+def _since_last_hole(data: SeriesData, table: SeriesTable) -> tuple[Floats, Floats]:
+    """Columns read (N, F) and targets (N, K) of the rows after the last hole; DataError where they are too few."""
+    for remark in table.remarks:
+        log.warning("%s", remark)
+    count, needed = int(table.before[-1]) + 1, data.rows_before
+    if count < min(needed, len(table)):
+        raise DataError(
+            f"{table.place(-count)}: only {count} rows follow the last hole, but the model reads {needed} and none from"
+            f" before one; a hole is {table.hole}{'; data.longest_step sets it' * bool(data.time)}"
+        )
+    read, targets = values_of(data, table)
+    return read[-count:], targets[-count:]

@@ -20,10 +20,21 @@ STYLES = (("0.6", 0.8), ("black", 1.1), ("C1", 1.1))
 
 
 def plot_forecast(
-    curves: Mapping[str, Floats], interval: Floats | None, times: Sequence[str], path: Path, title: str
+    curves: Mapping[str, Floats],
+    interval: Floats | None,
+    times: Sequence[str],
+    holes: Sequence[int],
+    path: Path,
+    title: str,
 ) -> None:
-    """Plot persistence, truth and forecast (N,) by their labels, and an interval (2, N), over N times."""
+    """Plot persistence, truth and forecast (N,) by their labels, and an interval (2, N), over N times.
+
+    Lines are broken before the rows that follow a hole.
+    """
     figure, axes = _axes(title)
+    curves = {label: np.insert(values, holes, np.nan) for label, values in curves.items()}
+    interval = None if interval is None else np.insert(interval, holes, np.nan, axis=1)
+    times = np.insert(np.array(times, dtype=object), holes, "").tolist()
     count = len(times)
     rows = np.arange(max(count - SHOWN_ROWS, 0), count)
     if interval is not None:

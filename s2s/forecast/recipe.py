@@ -1,12 +1,23 @@
 """The recipe tree of forecasters: every value with its default, its rule and its unit."""
 
+import re
+from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, Tag, model_validator
+from pydantic import BeforeValidator, Field, Tag, model_validator
 
 from s2s.recipe.sections import ForcingRate, Initialization, Optimization, Section, SplitName, Tree, Variants, form_of
 
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(?: (second|minute|hour|day|week)s?)?", re.ASCII)
+
+
+def _as_text(value: object) -> object:
+    """A number as text, so that it may be written without quotes; all else as it is."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Cell = Annotated[str, BeforeValidator(_as_text)]
 
 
 class CsvFile(Section):
@@ -23,6 +34,17 @@ class SeriesData(Section):
 
     series: Table = Field(description='"CORPUS/SPLIT", a path ending in .csv, or {file}')
     time: str | None = Field(default=None, description="column of times that sorts the rows; default: the file's order")
+    time_format: str | None = Field(
+        default=None, description='strptime form of the times, such as "%d/%m/%Y %H:%M"; default: found from them'
+    )
+    longest_step: Cell | None = Field(
+        default=None,
+        description='longest time between neighbouring rows, such as "3 days", or a number where times are numbers; a'
+        " longer one is a hole, which no window and no baseline reaches across; default: found from the times",
+    )
+    missing: Annotated[tuple[Cell, ...], Field(strict=False)] = Field(
+        default=(), description='cells without a value, such as -9999 or "NA"; their rows are left out, and are holes'
+    )
     newest_first: bool = Field(default=False, description="without a time column: the file's last row is the oldest")
     targets: Names = Field(min_length=1, description="columns to forecast")
     inputs: Names = Field(default=(), description="columns that the model reads; default: the targets")
@@ -53,9 +75,31 @@ class SeriesData(Section):
                 raise ValueError(f"{name}: names a column twice")
         if self.time is not None and self.newest_first:
             raise ValueError("newest_first: rows are sorted by data.time already; set one of them")
+        for name in ("time_format", "longest_step"):
+            if self.time is None and getattr(self, name) is not None:
+                raise ValueError(f"{name}: is of the column of times; name it with data.time")
+        if self.longest_step is not None and not DURATION.fullmatch(self.longest_step):
+            raise ValueError(
+                f'longest_step: must be a number with seconds, minutes, hours, days or weeks, such as "3 days", or a'
+                f' number alone where times are numbers (given "{self.longest_step}")'
+            )
+        if self.time_format is not None and not _is_form(self.time_format):
+            raise ValueError(
+                f'time_format: must be a form of strptime with the year, such as "%d/%m/%Y %H:%M" (given'
+                f' "{self.time_format}")'
+            )
         if self.validation_share + self.test_share >= 1:
             raise ValueError(f"validation_share: leaves nothing to train on with test_share {self.test_share}")
         return self
+
+
+def _is_form(form: str) -> bool:
+    """Whether strptime reads what strftime writes in a form, the year with it."""
+    moment = datetime(2013, 11, 22)
+    try:
+        return datetime.strptime(moment.strftime(form), form).year == moment.year
+    except ValueError:
+        return False
 
 
 class ForecastModel(Section):

@@ -24,7 +24,10 @@ class Scaler(NamedTuple):
     """(F,)"""
 
     def scale(self, values: Floats) -> Floats:
-        """(N, F) in the file's units -> (N, F); with log_return the first row has no return and is zero."""
+        """(N, F) in the file's units -> (N, F); with log_return the first row has no return and is zero.
+
+        Nor has the first row after a hole: what stands there is never read, since windows begin a row later.
+        """
         return (_changed(self.kind, values) - self.shift) / self.factor
 
     def restore(self, scaled: Floats, last: Floats) -> Floats:
@@ -51,8 +54,11 @@ def require_scalable(kind: Kind, values: Floats, names: Sequence[str], place: Ca
         )
 
 
-def fit_scaler(kind: Kind, values: Floats, names: Sequence[str]) -> Scaler:
-    """Fit a scaler on the training part (N, F); DataError names a column that cannot be scaled."""
+def fit_scaler(kind: Kind, values: Floats, before: NDArray[np.integer], names: Sequence[str]) -> Scaler:
+    """Fit a scaler on the training part (N, F); DataError names a column that cannot be scaled.
+
+    A row without any `before` it (N,) since the last hole has no return, and none is fitted to it.
+    """
     if kind == "none":
         return Scaler(kind, np.zeros(values.shape[1]), np.ones(values.shape[1]))
     for name, column in zip(names, values.T, strict=True):
@@ -62,7 +68,7 @@ def fit_scaler(kind: Kind, values: Floats, names: Sequence[str]) -> Scaler:
         if kind == "minmax":
             shift, factor = values.min(axis=0), np.ptp(values, axis=0)
         else:
-            moving = _changed(kind, values)[1:] if kind == "log_return" else _changed(kind, values)
+            moving = _changed(kind, values)[before > 0] if kind == "log_return" else _changed(kind, values)
             shift, factor = moving.mean(axis=0), moving.std(axis=0)
     for name, size, middle in zip(names, factor, shift, strict=True):
         deviates = 1.0 if kind == "log_return" else abs(middle)  # the logarithm is of a ratio near one

@@ -36,7 +36,7 @@ class ForecastTask(Task[NDArray[np.integer]]):
     def __init__(self, recipe: ForecastRecipe, model: Forecaster, series: Series, compute: Compute) -> None:
         self.recipe, self.model, self.series, self.compute = recipe, model, series, compute
         parts = series.parts
-        self.naive_errors = naive_errors(series.targets[: parts.validation])
+        self.naive_errors = naive_errors(series.targets[: parts.validation], series.table.before[: parts.validation])
         self.train = series.windows(recipe.data, 0, parts.validation)
         self.held = series.windows(recipe.data, parts.validation, parts.test)
 
@@ -106,7 +106,8 @@ def find(recipe: ForecastRecipe, corpora: Path | None) -> dict[str, Source[Serie
 def check(recipe: ForecastRecipe, sources: Mapping[str, Source[SeriesTable]]) -> Iterator[str]:
     """How many rows each part of the series has."""
     source = sources["series"]
-    yield f"data.series: {source.description}, {_rows_of(prepare_series(recipe.data, source.read()).parts)}"
+    series = _told(prepare_series(recipe.data, source.read()))
+    yield f"data.series: {source.description}, {_rows_of(series.parts)}"
 
 
 def scored_part(recipe: ForecastRecipe) -> str:
@@ -119,14 +120,21 @@ def prepare(
 ) -> ForecastTask:
     """All before the first step: read, divide and scale the series, keep its scaling, build the model."""
     table = sources["series"].read()
-    series = prepare_series(recipe.data, table)
+    series = _told(prepare_series(recipe.data, table))
     log.info("%s: %s", table.path.name, _rows_of(series.parts))
     torch.manual_seed(recipe.seed)
     model = Forecaster(recipe.model, recipe.data)
-    kept = slice(-recipe.data.window - 1, None)
+    kept = slice(-min(recipe.data.window, int(table.before[-1])) - 1, None)
     saved = SavedScaling(series.reader, series.scaler, series.read[kept], series.targets[kept])
     write_json(run.series, saved.as_json())
     return ForecastTask(recipe, model, series, compute)
+
+
+def _told(series: Series) -> Series:
+    """The series, after its remarks were logged; scoring, which reads it again, does not repeat them."""
+    for remark in series.remarks:
+        log.warning("%s", remark)
+    return series
 
 
 def _rows_of(parts: Parts) -> str:
@@ -164,14 +172,15 @@ def score(
     found = forecaster.after(series.read, series.targets, windows.origins)
     truth = series.truth(windows)
     # baselines are fitted, and MASE is scaled, on the rows before the scored part
-    naive = naive_errors(series.targets[:first])
+    before = series.table.before
+    naive = naive_errors(series.targets[:first], before[:first])
     targets = {}
     for place, name in enumerate(data.targets):
         own = series.targets[:, place]
         targets[name] = score_forecast(
             truth[..., place],
             found.points[..., place],
-            baselines(own, windows.origins, data.horizon, train_end=first, season=data.season),
+            baselines(own, before, windows.origins, data.horizon, train_end=first, season=data.season),
             naive_error=float(naive[place]),
             quantiles=None if found.quantiles is None else found.quantiles[..., place],
             levels=recipe.model.quantiles,
@@ -194,4 +203,7 @@ def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[Series
     }
     interval = None if found.quantiles is None else found.quantiles[[0, -1], :, ahead, 0]
     times = [series.table.times[row + ahead] for row in windows.origins]
-    plot_forecast(curves, interval, times, run.plots / "forecast.png", f"{run.path.name}: {data.targets[0]}")
+    holes = np.flatnonzero(np.diff(windows.origins) > 1) + 1
+    plot_forecast(
+        curves, interval, times, holes.tolist(), run.plots / "forecast.png", f"{run.path.name}: {data.targets[0]}"
+    )

@@ -10,8 +10,9 @@ from torch import Tensor
 from s2s.errors import DataError
 from s2s.forecast.baselines import naive_errors
 from s2s.forecast.recipe import SeriesData
+from s2s.forecast.rows import counted
 from s2s.forecast.scaling import Scaler, fit_scaler, require_scalable
-from s2s.forecast.table import SeriesTable
+from s2s.forecast.table import Rows, SeriesTable
 
 Floats = NDArray[np.float64]
 WINDOWS_AT_ONCE = 1024
@@ -64,14 +65,13 @@ class WindowBatch(NamedTuple):
 
 
 class Windows:
-    """The windows whose forecasts begin in a range of rows; they may reach back before it."""
+    """The windows before some rows."""
 
-    def __init__(self, inputs: Floats, targets: Floats, *, first: int, end: int, window: int, horizon: int) -> None:
-        """(N, F) and (N, K) scaled rows; forecasts begin at rows `first` to `end` - `horizon`."""
+    def __init__(self, inputs: Floats, targets: Floats, origins: Rows, *, window: int, horizon: int) -> None:
+        """(N, F) and (N, K) scaled rows; the first forecast row of each window (O,)."""
         self.inputs, self.targets = torch.from_numpy(inputs).float(), torch.from_numpy(targets).float()
         self.window, self.horizon = window, horizon
-        self.origins = np.arange(max(first, window), end - horizon + 1)
-        """first forecast row of each window"""
+        self.origins = origins
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -82,6 +82,15 @@ class Windows:
         back = origins[:, None] + torch.arange(-self.window, 0)
         ahead = origins[:, None] + torch.arange(self.horizon)
         return WindowBatch(self.inputs[back], self.targets[back], self.targets[ahead])
+
+
+def origins_between(before: Rows, data: SeriesData, first: int, end: int) -> Rows:
+    """First rows of the forecasts that lie in a range of rows, and have no hole in them or in what they need before.
+
+    `before` (N,) are the rows since the last hole; the rows that a forecast reads may lie before the range.
+    """
+    origins = np.arange(first, end - data.horizon + 1)
+    return origins[before[origins + data.horizon - 1] >= data.rows_before + data.horizon - 1]
 
 
 def in_groups(numbers: NDArray[np.integer], size: int) -> list[NDArray[np.integer]]:
@@ -101,6 +110,8 @@ class Series(NamedTuple):
     reader: Scaler
     scaler: Scaler
     """of the targets"""
+    remarks: tuple[str, ...]
+    """What is to be told of the table and its holes, in sentences"""
 
     def truth(self, windows: Windows) -> Floats:
         """Values (O, H, K) after each window, in the file's units."""
@@ -112,10 +123,10 @@ class Series(NamedTuple):
         return self.scaler.restore(scaled.astype(np.float64), self.targets[windows.origins - 1])
 
     def windows(self, data: SeriesData, first: int, end: int) -> Windows:
-        """The windows whose forecasts lie in a range of rows; a first row that has no return is in none."""
+        """The windows whose forecasts lie in a range of rows; no hole, and no row without a return, is in any."""
         read, targets = self.reader.scale(self.read), self.scaler.scale(self.targets)
-        first = max(first, data.rows_before)
-        return Windows(read, targets, first=first, end=end, window=data.window, horizon=data.horizon)
+        origins = origins_between(self.table.before, data, first, end)
+        return Windows(read, targets, origins, window=data.window, horizon=data.horizon)
 
 
 def values_of(data: SeriesData, table: SeriesTable) -> tuple[Floats, Floats]:
@@ -130,16 +141,48 @@ def prepare_series(data: SeriesData, table: SeriesTable) -> Series:
     """Divide a series in time, and fit the scaling on its training part; DataError where either fails."""
     read, targets = values_of(data, table)
     parts = divide(len(table), data)
-    known = targets[: parts.validation]
+    said = _windows_left(data, table, parts)
+    known, before = targets[: parts.validation], table.before[: parts.validation]
     try:
-        reader = fit_scaler(data.scaling, read[: parts.validation], data.read)
-        scaler = fit_scaler(data.scaling, known, data.targets)
+        reader = fit_scaler(data.scaling, read[: parts.validation], before, data.read)
+        scaler = fit_scaler(data.scaling, known, before, data.targets)
     except DataError as problem:
         raise DataError(f"{table.path}: {problem}") from None
-    for name, error in zip(data.targets, naive_errors(known), strict=True):
-        if not error:
+    with np.errstate(over="ignore"):
+        errors = naive_errors(known, before)
+    for name, error in zip(data.targets, errors, strict=True):
+        if not 0 < error < np.inf:
+            fault = "never changes in the training part, so there is nothing to forecast"
             raise DataError(
-                f"{table.path}: column {name}: never changes in the training part, so there is nothing to forecast;"
+                f"{table.path}: column {name}: {'has steps that are too large to be added up' if error else fault};"
                 " leave it out of data.targets"
             )
-    return Series(table, read, targets, parts, reader, scaler)
+    return Series(table, read, targets, parts, reader, scaler, (*table.remarks, *said))
+
+
+def _windows_left(data: SeriesData, table: SeriesTable, parts: Parts) -> list[str]:
+    """A sentence on the holes and the windows that fell away, if any; DataError for a part that has no window left."""
+    if not len(table.starts):
+        return []
+    ranges = {"training": (0, parts.validation), "validation": (parts.validation, parts.test), "test": parts[1:]}
+    left = {name: origins_between(table.before, data, *rows) for name, rows in ranges.items()}
+    whole = sum(len(origins_between(np.arange(len(table)), data, *rows)) for rows in ranges.values())
+    row = int(table.starts[0]) - 1
+    said = (
+        f"{table.path}: {counted(len(table.starts), 'hole')} in the series, the first after {table.times[row]} (line"
+        f" {table.lines[row]:,}), where a hole is {table.hole}"
+    )
+    remedy = "; data.longest_step sets how long neighbouring rows may lie apart" if data.time else ""
+    for name, origins in left.items():
+        if not len(origins):
+            raise DataError(
+                f"{said}; none of the windows of the {name} part, {data.rows_before} rows to read and {data.horizon} to"
+                f" forecast, lies between two holes; give a shorter data.window, or more rows{remedy}"
+            )
+    fell = whole - sum(map(len, left.values()))
+    said += f"; {fell:,} of {whole:,} windows would reach across one and are left out"
+    if data.season is not None and data.season > (known := int(table.before[left["test"]].min())):
+        said += (
+            f", and so is the seasonal naive forecast, since one has only {known:,} rows since a hole to look back on"
+        )
+    return [said + remedy]

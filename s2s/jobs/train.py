@@ -27,8 +27,9 @@ from s2s.training.trainer import Trainer
 log = logging.getLogger("s2s")
 FIXED = (
     "task", "seed", "tokenizer.", "model.", "sweep",
-    "data.source", "data.target", "data.series", "data.time", "data.newest_first", "data.inputs", "data.horizon",
-    "data.test_share", "data.scaling", "data.train", "data.validation", "data.max_", "data.cut", "data.window",
+    "data.source", "data.target", "data.series", "data.time", "data.longest_step", "data.missing", "data.newest_first",
+    "data.inputs", "data.horizon", "data.test_share", "data.scaling", "data.train", "data.validation", "data.max_",
+    "data.cut", "data.window",
     "data.rows", "training.batch_", "training.optimizer", "training.moving_average", "training.metric",
     "evaluation.bleu_tokenizer",
 )  # fmt: skip

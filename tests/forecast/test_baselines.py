@@ -13,16 +13,19 @@ from s2s.forecast.baselines import (
     persistence,
     seasonal_naive,
 )
+from s2s.forecast.recipe import SeriesData
 from s2s.forecast.scores import meaning, pinball_loss, score_forecast
-from s2s.forecast.table import read_table
+from s2s.forecast.table import read_series
 
 SERIES = np.array([1.0, 3.0, 2.0, 5.0, 4.0, 6.0])
 ORIGINS = np.array([3, 4])
+WHOLE = np.arange(200)
+"""Rows before each row of a series without a hole."""
 
 
 def test_the_naive_forecasts() -> None:
     assert persistence(SERIES, ORIGINS, 2).tolist() == [[2, 2], [5, 5]]
-    assert drift(SERIES, ORIGINS, 2).tolist() == [[2.5, 3.0], [5 + 4 / 3, 5 + 8 / 3]]
+    assert drift(SERIES, WHOLE[:6], ORIGINS, 2).tolist() == [[2.5, 3.0], [5 + 4 / 3, 5 + 8 / 3]]
     assert seasonal_naive(SERIES, ORIGINS, 4, season=3).tolist() == [[1, 3, 2, 1], [3, 2, 5, 3]]
 
 
@@ -31,7 +34,7 @@ def test_an_autoregression_finds_its_own_recurrence_and_feeds_back() -> None:
     for _ in range(40):
         series.append(0.5 + 1.2 * series[-1] - 0.8 * series[-2])
     values = np.array(series)
-    fitted = fit_autoregression(values, 2)
+    fitted = fit_autoregression(values, WHOLE[: len(values)], 2)
     assert fitted.constant == pytest.approx(0.5)
     assert fitted.coefficients.tolist() == pytest.approx([1.2, -0.8])
     np.testing.assert_allclose(fitted.forecast(values, np.array([10, 20]), 3), [values[10:13], values[20:23]])
@@ -47,13 +50,15 @@ def test_an_autoregression_finds_its_own_recurrence_and_feeds_back() -> None:
 )
 def test_published_figures(name: str, column: str, time: str, naive: float, order: int, best: float) -> None:
     (path,) = split_files(f"{name}/all").values()
-    series = read_table(path, [column], time=time).columns[column]
+    table = read_series(SeriesData(series="x/all", time=time, targets=(column,)), path)
+    series, before = table.columns[column], np.arange(len(table))
+    assert np.array_equal(table.before, before)
     test = int(0.8 * len(series))
     origins = np.arange(test, len(series))
     assert np.abs(series[origins] - persistence(series, origins, 1)[:, 0]).mean() == pytest.approx(naive, rel=2e-3)
-    forecast = fit_autoregression(series[:test], order).forecast(series, origins, 1)[:, 0]
+    forecast = fit_autoregression(series[:test], before[:test], order).forecast(series, origins, 1)[:, 0]
     assert np.abs(series[origins] - forecast).mean() == pytest.approx(best, rel=2e-3)
-    assert len(choose_autoregression(series[:test]).coefficients) in range(9, 25)
+    assert len(choose_autoregression(series[:test], before[:test]).coefficients) in range(9, 25)
 
 
 def test_errors_by_hand() -> None:
@@ -113,8 +118,8 @@ def test_a_sentence_says_what_an_error_means_against_none(mae: float, naive: flo
 
 def test_all_baselines_have_names() -> None:
     series = np.sin(np.arange(60.0)) + np.arange(60.0) / 10
-    found = baselines(series, np.arange(40, 58), 2, train_end=36, season=6)
+    found = baselines(series, WHOLE[:60], np.arange(40, 58), 2, train_end=36, season=6)
     assert list(found)[:3] == ["persistence", "drift", "seasonal_naive"]
     assert all(forecast.shape == (18, 2) for forecast in found.values())
-    assert "seasonal_naive" in baselines(series, np.arange(40, 58), 2, train_end=36, season=40)
-    assert "seasonal_naive" not in baselines(series, np.arange(40, 58), 2, train_end=36, season=41)
+    assert "seasonal_naive" in baselines(series, WHOLE[:60], np.arange(40, 58), 2, train_end=36, season=40)
+    assert "seasonal_naive" not in baselines(series, WHOLE[:60], np.arange(40, 58), 2, train_end=36, season=41)

@@ -11,14 +11,19 @@ from numpy.typing import NDArray
 
 from s2s.errors import DataError
 from s2s.forecast.recipe import SeriesData
-from s2s.forecast.scaling import Kind, fit_scaler, require_scalable
-from s2s.forecast.windows import Windows, divide
+from s2s.forecast.scaling import Kind, Scaler, fit_scaler, require_scalable
+from s2s.forecast.windows import Windows, divide, origins_between
 
 KINDS: tuple[Kind, ...] = ("minmax", "standard", "square_root", "log_return", "none")
 
 
 def data(**values: Any) -> SeriesData:
     return SeriesData(series="x/all", targets=("a",), **values)
+
+
+def fitted(kind: Kind, known: NDArray[np.float64], names: list[str]) -> Scaler:
+    """A scaler fitted to a series without a hole."""
+    return fit_scaler(kind, known, np.arange(len(known)), names)
 
 
 def values(rows: int = 40, columns: int = 2, seed: int = 1) -> NDArray[np.float64]:
@@ -28,7 +33,7 @@ def values(rows: int = 40, columns: int = 2, seed: int = 1) -> NDArray[np.float6
 @pytest.mark.parametrize("kind", KINDS)
 def test_restoring_undoes_scaling(kind: Kind) -> None:
     known = values()
-    scaler = fit_scaler(kind, known[:30], ["a", "b"])
+    scaler = fitted(kind, known[:30], ["a", "b"])
     scaled = scaler.scale(known)
     steps = scaled[10:16]
     np.testing.assert_allclose(scaler.restore(steps, known[9]), known[10:16])
@@ -38,29 +43,29 @@ def test_restoring_undoes_scaling(kind: Kind) -> None:
 def test_what_comes_later_changes_no_scaled_training_value(kind: Kind) -> None:
     first, second = values(), values()
     second[30:] = values(seed=2)[30:] * 50
-    scaled = [fit_scaler(kind, each[:30], ["a", "b"]).scale(each)[:30] for each in (first, second)]
+    scaled = [fitted(kind, each[:30], ["a", "b"]).scale(each)[:30] for each in (first, second)]
     assert np.array_equal(*scaled)
 
 
 def test_the_training_part_is_scaled_as_said() -> None:
     known = values()
-    minmax = fit_scaler("minmax", known, ["a", "b"]).scale(known)
+    minmax = fitted("minmax", known, ["a", "b"]).scale(known)
     assert minmax.min(axis=0).tolist() == pytest.approx([0, 0], abs=1e-12)
     assert minmax.max(axis=0).tolist() == pytest.approx([1, 1])
-    standard = fit_scaler("standard", known, ["a", "b"]).scale(known)
+    standard = fitted("standard", known, ["a", "b"]).scale(known)
     assert standard.mean(axis=0).tolist() == pytest.approx([0, 0], abs=1e-12)
     assert standard.std(axis=0).tolist() == pytest.approx([1, 1])
 
 
 def test_a_column_that_cannot_be_scaled_is_named() -> None:
     with pytest.raises(DataError, match="column b: is 3 in all of the training part"):
-        fit_scaler("standard", np.array([[1.0, 3.0], [2.0, 3.0]]), ["a", "b"])
+        fitted("standard", np.array([[1.0, 3.0], [2.0, 3.0]]), ["a", "b"])
     steady = 1.001 ** np.arange(30.0)[:, None]
     with pytest.raises(DataError, match=r"column a: deviates by .* once it is scaled by log_return, but that must be"):
-        fit_scaler("log_return", steady, ["a"])
+        fitted("log_return", steady, ["a"])
     for kind in KINDS[:2]:
         with pytest.raises(DataError, match=r"column a: deviates by (inf|nan) .* must be finite"):
-            fit_scaler(kind, np.array([[-1.5e308], [1.5e308]]), ["a"])
+            fitted(kind, np.array([[-1.5e308], [1.5e308]]), ["a"])
 
 
 @pytest.mark.parametrize(
@@ -82,10 +87,13 @@ def test_a_value_that_a_scaling_is_not_defined_for_is_said_with_its_row(kind: Ki
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(30, 60))
 def test_a_window_ends_before_what_it_forecasts_and_parts_do_not_overlap(window: int, horizon: int, rows: int) -> None:
     series = np.arange(rows, dtype=float)[:, None]
-    parts = divide(rows, data(validation_share=0.2, test_share=0.2, window=window, horizon=horizon))
+    form = data(validation_share=0.2, test_share=0.2, window=window, horizon=horizon)
+    parts = divide(rows, form)
     seen: list[int] = []
     for first, end in ((0, parts.validation), (parts.validation, parts.test), (parts.test, parts.end)):
-        windows = Windows(series, series, first=first, end=end, window=window, horizon=horizon)
+        windows = Windows(
+            series, series, origins_between(np.arange(rows), form, first, end), window=window, horizon=horizon
+        )
         batch = windows.batch(np.arange(len(windows)))
         assert (batch.inputs[:, -1, 0] + 1 == batch.targets[:, 0, 0]).all()
         assert (batch.known == batch.inputs).all()
@@ -98,7 +106,7 @@ def test_a_window_ends_before_what_it_forecasts_and_parts_do_not_overlap(window:
 
 def test_what_comes_after_each_row_of_a_window_is_what_the_series_says() -> None:
     series = np.stack([np.arange(30.0), 100 + np.arange(30.0)], axis=1)
-    batch = Windows(series, series, first=0, end=30, window=5, horizon=3).batch(np.arange(4))
+    batch = Windows(series, series, np.arange(5, 28), window=5, horizon=3).batch(np.arange(4))
     for steps in (1, 3):
         after = batch.after_each_row(steps)
         assert after.shape == (4, 4, steps, 2)

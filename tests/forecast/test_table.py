@@ -1,18 +1,19 @@
 """CSV files to columns: strict, in the order of time, and what cannot be read is said with its line."""
 
-import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from s2s.errors import DataError
-from s2s.forecast.table import SeriesTable, read_table
+from s2s.forecast.recipe import SeriesData
+from s2s.forecast.table import SeriesTable, read_series
 
 
-def table(tmp_path: Path, text: str, *wanted: str, time: str | None = None, newest_first: bool = False) -> SeriesTable:
+def table(tmp_path: Path, text: str, *wanted: str, **data: Any) -> SeriesTable:
     path = tmp_path / "x.csv"
     path.write_bytes(text.encode())
-    return read_table(path, wanted or ("b",), time=time, newest_first=newest_first)
+    return read_series(SeriesData(series="x/all", targets=wanted or ("b",), **data), path)
 
 
 def test_columns_are_read_by_name_and_comments_left_out(tmp_path: Path) -> None:
@@ -55,16 +56,6 @@ def test_rows_are_sorted_by_time(times: tuple[str, str], tmp_path: Path) -> None
     assert read.times == times[::-1]
 
 
-def test_a_gap_and_a_row_that_stands_twice_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    years = [*range(1900, 1930), 1940, 1941]
-    rows = "".join(f"{year},{year}\n" for year in [*years, 1905])
-    with caplog.at_level(logging.WARNING, "s2s"):
-        read = table(tmp_path, f"t,b\n{rows}", time="t")
-    assert len(read) == len(years)
-    assert "line 34: the same row as line 7, left out" in caplog.text
-    assert "1 gaps in time, the first between 1929 and 1940" in caplog.text
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -76,7 +67,7 @@ def test_a_gap_and_a_row_that_stands_twice_are_reported(tmp_path: Path, caplog: 
         ("a,b\n1,\n", "line 2: column b has no value"),
         ("a,b\n1,NA\n", r"line 2: column b has no value \('NA'\)"),
         ("a,b\n1,high\n", "line 2: column b has 'high', which is no number"),
-        ("a,b\n1,inf\n", "line 2: column b has inf, which is not finite"),
+        ("a,b\n1,inf\n", "line 2: column b has 'inf', which is no number"),
         ("1,2\n3,4\n", "line 1: the first row must name the columns"),
         ("a,b\r1,2\r3,4\r", "line 1: is no line of comma-separated values .* end lines with"),
         ('a,b\n1,"2\n', "line 2: is no line of comma-separated values .* close each quote in its line"),

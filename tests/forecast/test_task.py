@@ -205,6 +205,13 @@ def test_log_returns_of_several_steps_have_forms_whose_intervals_are_right(form:
         (["data.test_share=0.9"], "validation_share: leaves nothing to train on"),
         (["data.series=3"], r'data.series: must be "CORPUS/SPLIT", a path ending in .csv'),
         (["data.newest_first=true", "data.time=a"], "newest_first: rows are sorted by data.time already"),
+        (["data.longest_step=3 days"], "longest_step: is of the column of times; name it with data.time"),
+        (["data.time_format=%Y"], "time_format: is of the column of times; name it with data.time"),
+        (["data.time=a", "data.longest_step=3 months"], "longest_step: must be a number with seconds, minutes,"),
+        (["data.time=a", "data.longest_step=-3"], "longest_step: must be a number with seconds, minutes,"),
+        (["data.time=a", "data.time_format=%H:%M"], "time_format: must be a form of strptime with the year"),
+        (["data.time=a", "data.time_format=%Y-%Q"], "time_format: must be a form of strptime with the year"),
+        (["data.missing=-9999"], r"data.missing: must be a list \(given -9999\)"),
     ],
 )
 def test_a_broken_recipe_says_the_rule(overrides: list[str], message: str, folder: Path) -> None:
@@ -352,6 +359,72 @@ def test_another_file_than_the_one_trained_on_is_not_scored(folder: Path) -> Non
         evaluate([run.path], device="cpu")
     run.environment.unlink()
     assert evaluate([run.path], device="cpu")[0]["examples"] == 19
+
+
+def dated(path: Path, days: list[int], *, shifted_until: int = 0) -> None:
+    """The wave over days, its first rows moved."""
+    dates = np.datetime64("2024-01-01") + np.array(days)
+    values = [10 + day / 20 + 3 * np.sin(day / 3) + 500 * (row < shifted_until) for row, day in enumerate(days)]
+    rows = [f"{date},{value:.6f},{value:.6f}" for date, value in zip(dates, values, strict=True)]
+    path.write_text("a,b,c\n" + "\n".join(rows) + "\n")
+
+
+def test_what_is_to_be_told_of_a_table_is_told_once_in_a_training(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dated(folder / "x.csv", [*range(50), *range(80, 130)])
+    lines = (folder / "x.csv").read_text().splitlines()
+    lines[20] = lines[20].rsplit(",", 2)[0] + ",-9999,0"
+    (folder / "x.csv").write_text("\n".join([*lines, *lines[4:9]]))
+    with caplog.at_level(logging.WARNING, "s2s"):
+        run = train(recipe_with(folder, "data.time=a", "data.season=12"), folder / "run", device="cpu")
+    told = [record.getMessage().removeprefix(f"{folder}/x.csv: ") for record in caplog.records]
+    assert [each.split(",")[0] for each in told] == [
+        "5 rows left out that repeat another",
+        "column b has -9999 once",
+        "1 hole in the series",
+    ]
+    assert "6 of 94 windows would reach across one and are left out" in told[2]
+    caplog.clear()
+    evaluate([run.path], device="cpu")
+    assert caplog.text == ""
+    assert "1 hole in the series" in call("train", str(run.recipe), "--dry-run").stderr
+
+
+def test_rows_before_a_hole_change_no_forecast_after_it_and_no_score(folder: Path) -> None:
+    days = [*range(60), *range(100, 140)]
+    dated(folder / "x.csv", days)
+    form = ["data.time=a", "data.validation_share=0.1", "data.test_share=0.2"]
+    run = train(recipe_with(folder, *form), folder / "run", device="cpu")
+    dated(folder / "other.csv", days, shifted_until=60)
+    forecasts = [
+        call("forecast", str(run.path), "--input", str(folder / name)).stdout for name in ("x.csv", "other.csv")
+    ]
+    assert forecasts[0] == forecasts[1] == call("forecast", str(run.path)).stdout
+
+
+def test_a_forecast_needs_its_rows_since_the_last_hole(folder: Path) -> None:
+    dated(folder / "x.csv", [*range(90), *range(120, 124)])
+    run = train(recipe_with(folder, "data.time=a"), folder / "run", device="cpu")
+    assert np.isfinite(evaluate([run.path], device="cpu")[0]["scores"]["mae"]["value"])
+    own = call("forecast", str(run.path), code=1).stderr
+    assert "after its last hole the training table has 4 rows, but the model reads 6" in own
+    other = call("forecast", str(run.path), "--input", str(folder / "x.csv"), code=1).stderr
+    assert "x.csv, line 92: only 4 rows follow the last hole, but the model reads 6 and none from before one" in other
+    assert "a hole is more than 1.5 steps of 1 day; data.longest_step sets it" in other
+
+
+def test_the_autoregression_and_the_season_stay_behind_holes_of_the_test_part(folder: Path) -> None:
+    dated(folder / "x.csv", [*range(110), *range(140, 160)])
+    run = train(recipe_with(folder, "data.time=a", "data.season=9"), folder / "run", device="cpu")
+    result = evaluate([run.path], device="cpu")[0]
+    assert result["examples"] == 20
+    (order,) = [int(name[3:-1]) for name in result["baselines"] if name.startswith("ar")]
+    assert order <= 6
+    assert "seasonal_naive" not in result["baselines"]
+    values = np.array([float(line.split(",")[1]) for line in (folder / "x.csv").read_text().split()[1:]])
+    naive = np.abs(np.diff(values))[[*range(103, 109), *range(115, 129)]].mean()
+    assert result["scores"]["mae"]["persistence"] == pytest.approx(naive)
 
 
 def test_a_forecaster_has_no_beam(folder: Path) -> None:

@@ -1,0 +1,107 @@
+"""A CSV file as rows of cells below its header; what cannot be read exactly is an error with its line."""
+
+import csv
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from s2s.errors import DataError
+from s2s.text.lines import read_lines
+
+MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "-", "?"))
+"""Cells without a value, in lower case."""
+NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+class Row(NamedTuple):
+    """A line of a CSV file."""
+
+    path: Path
+    line: int
+    cells: list[str]
+
+    def cell(self, place: int) -> str:
+        """A cell without the space around it."""
+        return self.cells[place].strip()
+
+    def fault(self, message: str) -> DataError:
+        """The error that a message tells of this row."""
+        return DataError(f"{self.path}, line {self.line:,}: {message}")
+
+
+def read_rows(path: Path) -> tuple[list[str], list[Row]]:
+    """The names of the columns, and the rows below them; DataError for a line that is not CSV or of another length.
+
+    Lines that begin with # are comments; where no header is above the numbers, the last of them is the header.
+    Below the header such a line with as many cells as there are columns is a row, whose first cell begins with #.
+    """
+    header: list[str] | None = None
+    comment: list[str] = []
+    rows: list[Row] = []
+    for line, text in enumerate(read_lines(path), start=1):
+        if not text.strip():
+            continue
+        remark = text.lstrip().startswith("#")
+        row = Row(path, line, [text])
+        try:
+            row = row._replace(cells=next(csv.reader([text], strict=True)))
+        except csv.Error as problem:
+            if not remark:
+                raise row.fault(
+                    f"is no line of comma-separated values ({problem}); close each quote in its line, and end lines"
+                    " with \\n or \\r\\n"
+                ) from None
+        cells = row.cells
+        if remark and (header is None or len(cells) != len(header)):
+            comment = [cell.strip() for cell in (cells[0].lstrip().lstrip("#"), *cells[1:])]
+            continue
+        if header is None:
+            if all(number_of(cell) is None for cell in cells):
+                header = [cell.strip() for cell in cells]
+                continue
+            if len(comment) != len(cells):
+                raise row.fault("the first row must name the columns, but it holds numbers")
+            header = comment
+        if len(header) == 1 and ";" in header[0]:
+            raise row.fault("columns are separated by semicolons; separate them by commas")
+        if len(cells) != len(header):
+            raise row.fault(
+                f"has {len(cells)} cells, but there are {len(header)} columns ({', '.join(header)}); write decimals"
+                " with a point, and text that holds a comma in quotes"
+            )
+        rows.append(row)
+    if header is None:
+        raise DataError(f"{path}: the file is empty; its first line must name the columns")
+    if not rows:
+        raise DataError(f"{path}: there are no rows below the header")
+    return header, rows
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things in words: "1 row", "2,000 rows"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def number_of(cell: str) -> float | None:
+    """The number that a cell holds in ASCII digits, with a point and an exponent at most; None for any other text."""
+    return float(cell) if NUMBER.fullmatch(cell.strip()) else None
+
+
+def value_of(row: Row, place: int, name: str) -> float:
+    """The number in a column of a row; DataError for a cell without one."""
+    cell = row.cell(place)
+    if cell.lower() in MISSING:
+        raise row.fault(
+            f"column {name} has no value ({cell!r}); fill it in, leave the row out, or let it be a hole with"
+            f" data.missing='[\"{cell}\"]'"
+        )
+    value = number_of(cell)
+    if value is None:
+        raise row.fault(
+            f"column {name} has {cell!r}, which is no number; write digits with a point before decimals and no other"
+            " marks, such as -1200.5 or 3e-4"
+        )
+    if not math.isfinite(value):
+        raise row.fault(f"column {name} has {cell}, which is not finite; the largest number is about 1.8e308")
+    return value
