@@ -182,6 +182,14 @@ def test_chunks_of_any_size_give_the_lines_of_a_file(
     assert [line for block in arriving(Slow(data)) for line in block] == list(read_lines(path))
 
 
+def test_another_encoding_of_a_stream_is_named() -> None:
+    with pytest.raises(DataError, match="standard input: the text is in UTF-16LE"):
+        list(arriving(io.BytesIO("\ufeffa b\n".encode("utf-16-le"))))
+    with pytest.raises(DataError, match="standard input: the text is in UTF-32BE"):
+        list(arriving(io.BytesIO("안녕 여러분\n".encode("utf-32-be"))))
+    assert list(arriving(io.BytesIO(b"a\0b\n\0"))) == [["a\0b"], ["\0"]]
+
+
 def test_blocks_are_bounded() -> None:
     data = b"a\n" * (2 * LINES_AT_ONCE + 1)
     assert max(map(len, arriving(io.BytesIO(data)))) == LINES_AT_ONCE
