@@ -27,6 +27,8 @@ class Commands(click.Group):
     """Turns an error into one readable message and an exit code."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
+        if sys.stdout is not None:  # what s2s writes is UTF-8, also where the terminal's letters are others
+            sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
         try:
             return super().main(*arguments, **options)
         except OSError as problem:  # help that cannot be written
@@ -71,11 +73,21 @@ def _give_up_stdout() -> None:
 
 
 class _ThroughBars(logging.Handler):
-    """Writes messages to stderr without breaking a progress bar."""
+    """Writes messages to stderr without breaking a progress bar, and a warning once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._warned: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        tqdm.write(prefix + self.format(record), file=sys.stderr)
+        text = self.format(record)
+        if record.levelno >= logging.WARNING:
+            if text in self._warned:
+                return
+            self._warned.add(text)
+            text = f"warning: {text}"
+        if sys.stderr is not None:  # tqdm would write to stdout
+            tqdm.write(text, file=sys.stderr)
 
 
 @contextmanager
@@ -109,6 +121,17 @@ def device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
         raise click.BadParameter(f"{value!r} is not a device; give auto, cpu, cuda or cuda:N")
     return value
+
+
+def temperature(value: str | float) -> float:
+    """The value, if it is a temperature: below 1e-6, dividing by it would overflow."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a number") from None
+    if not (number == 0 or 1e-6 <= number <= 1e6):
+        raise click.BadParameter(f"{value} is neither 0, which is greedy, nor from 1e-6 to 1e6")
+    return number
 
 
 device_option = click.option(

@@ -199,8 +199,12 @@ class Decoding(Section):
 
     def longest_output(self, source_tokens: int) -> int:
         """Most tokens of an output, its END counted, for so many of a source, its END counted."""
-        ratio = LEAST_LENGTH_RATIO if self.max_length_ratio is None else self.max_length_ratio
-        return int(source_tokens * ratio + _ROUNDING) + EXTRA_TOKENS
+        return int(source_tokens * self.longest_ratio + _ROUNDING) + EXTRA_TOKENS
+
+    @property
+    def longest_ratio(self) -> float:
+        """Longest output in tokens per source token, without EXTRA_TOKENS."""
+        return LEAST_LENGTH_RATIO if self.max_length_ratio is None else self.max_length_ratio
 
     def settled(self, longest_ratio: float) -> Self:
         """The same with a longest output of at least this many tokens per source token, unless the recipe gives one."""

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 import s2s
 from s2s.cli.commands import main
+from s2s.cli.terminal import messages
 
 RECIPE = """
 task = "translation"
@@ -51,6 +53,7 @@ RUN_FOLDER = {
     "best.safetensors",
     "environment.json",
     "last",
+    "lengths.json",
     "metrics.jsonl",
     "plots",
     "recipe.toml",
@@ -199,7 +202,8 @@ def test_a_wrong_recipe_is_one_clear_message(place: Place, arguments: list[str],
 
 
 WRONG = ["", "nothing", "train", "train a --resum", "translate a --beam 0", "translate a --device tpu",
-         "translate a --tokens", "generate", "generate a --temperature -1",
+         "translate a --tokens", "generate", "generate a --temperature -1", "generate a --temperature 1e-50",
+         "generate a --temperature nan", "generate a --temperature inf", "generate a --temperature x",
          "evaluate a --reference b", "generate a --top-p 0", "evaluate a --on b --source c --reference d"]  # fmt: skip
 
 
@@ -363,6 +367,44 @@ def test_recipes_are_listed_shown_copied_and_checked(place: Place, tmp_path: Pat
     wrong = place.s2s("recipes", "check", "multi30k-de-en.toml", "model.cell=gruu", "seed=x", code=1)
     assert "2 errors" in wrong.stderr
     assert "did you mean gru?" in wrong.stderr
+
+
+def test_output_is_utf8_whatever_the_terminals_letters_are() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1]), "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-m", "s2s", "recipes", "show", "tiny-en-ko"]
+    shown = subprocess.run(command, capture_output=True, check=True, env=environment).stdout.decode("utf-8")
+    assert "좋은 아침이에요" in shown
+
+
+@pytest.mark.parametrize("words", [["recipes"], ["corpora"], ["recipes", "keys"], ["evaluate", "x"], ["forecast", "x"]])
+def test_a_closed_standard_output_is_one_message(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1])}
+    program = f"import sys; sys.stdout = None; from s2s.cli.commands import main; main({words!r})"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.decode() == (
+        f"s2s: the standard output is closed, and s2s {words[0]} has nowhere to write to\n"
+    )
+
+
+def test_a_closed_standard_error_leaves_the_results_alone() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1])}
+    program = (
+        "import sys, logging; sys.stderr = None; from s2s.cli.terminal import messages\n"
+        "with messages():\n"
+        "    logging.getLogger('s2s').warning('lost')\n"
+        "print('kept')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=True)
+    assert ended.stdout.decode() == "kept\n"
+
+
+def test_a_warning_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with messages():
+        for text in ("one", "two", "one"):
+            logging.getLogger("s2s").warning(text)
+            logging.getLogger("s2s").info(text)
+    assert capsys.readouterr().err == "warning: one\none\nwarning: two\ntwo\none\n"
 
 
 def test_recipes_table_prints_markdown(place: Place) -> None:

@@ -91,6 +91,9 @@ def test_unequal_references_are_refused_before_anything_is_translated(tmp_path: 
     runs = [tmp_path / "good", tmp_path / "bad"]
     with pytest.raises(DataError, match=r"bad and .*good: scored on different references, so they do not compare"):
         evaluate(runs, compared=True)
+    for one in (runs[0], str(runs[0])):
+        with pytest.raises(RunError, match="tokenizer"):
+            evaluate(one)
     with pytest.raises(RunError, match="tokenizer"):  # these two runs hold nothing but a recipe
         evaluate(runs)
 
