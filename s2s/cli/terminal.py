@@ -11,9 +11,9 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from tqdm import tqdm
@@ -86,13 +86,17 @@ class _ThroughBars(logging.Handler):
                 return
             self._warned.add(text)
             text = f"warning: {text}"
-        if sys.stderr is not None:  # tqdm would write to stdout
-            tqdm.write(text, file=sys.stderr)
+        tqdm.write(text, file=sys.stderr)
+
+
+def _stderr() -> AbstractContextManager[TextIO]:
+    """The standard error, or nowhere where it is closed: tqdm would write to stdout, or fail."""
+    return open(os.devnull, "w", encoding="utf-8") if sys.stderr is None else nullcontext(sys.stderr)
 
 
 @contextmanager
 def messages() -> Iterator[None]:
-    """Inside, log messages and warnings go to stderr, and SIGTERM does what Ctrl-C does."""
+    """Inside, log messages and warnings go to stderr, or nowhere if it is closed; SIGTERM does what Ctrl-C does."""
 
     def show(message: Warning | str, *place: Any, **line: Any) -> None:
         log.warning("%s", message)
@@ -104,7 +108,8 @@ def messages() -> Iterator[None]:
     show_before, warnings.showwarning = warnings.showwarning, show
     terminate_before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield
+        with _stderr() as stream, redirect_stderr(stream):
+            yield
     finally:
         signal.signal(signal.SIGTERM, terminate_before)
         warnings.showwarning = show_before
