@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from s2s import __version__
-from s2s.cli.shipped import corpora, recipes
+from s2s.cli.shipped import cache, corpora, recipes
 from s2s.cli.terminal import (
     FILE,
     FOLDER,
@@ -298,3 +298,4 @@ def bench(
 
 main.add_command(recipes)
 main.add_command(corpora)
+main.add_command(cache)

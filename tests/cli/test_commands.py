@@ -413,7 +413,12 @@ def test_recipes_table_prints_markdown(place: Place) -> None:
 
 def test_corpora_are_listed_and_their_place_is_printed(place: Place) -> None:
     assert re.search(r"^multi30k +.+\(.+\)$", place.s2s("corpora").stdout, re.MULTILINE)
-    assert place.s2s("corpora", "where", "multi30k", "--corpora", "here").stdout == "here/multi30k\n"
+    missing = place.s2s("corpora", "where", "multi30k", "--corpora", "here", code=1)
+    assert "multi30k is not on this machine (looked in here/multi30k for" in missing.stderr
+    assert missing.stdout == ""
+    for name in ("phrasebook-en-ko", "sunspots"):  # which ship with s2s
+        for command in ("where", "fetch"):
+            assert Path(place.s2s("corpora", command, name).stdout.removesuffix("\n"), "corpus.toml").is_file()
     for command in ("where", "fetch"):
         assert "did you mean multi30k?" in place.s2s("corpora", command, "multi30", code=1).stderr
 

@@ -1,6 +1,9 @@
 """Pairs as a recipe names them, and encoded: what is kept, what is cached, what a damaged or contested cache does."""
 
+import errno
+import io
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -205,6 +208,38 @@ def test_a_damaged_cache_is_built_again(name: str, damage: str, tmp_path: Path) 
     assert pairs.reads == 2
     assert [encoded.source[index].tolist() for index in range(len(PAIRS))] == [WORDS.encode(s) for s, _ in PAIRS]
     assert names(tmp_path) == [folder]
+
+
+@pytest.mark.parametrize("name", ["meta.json", "target.tokens"])
+def test_a_cache_that_cannot_be_read_is_said_and_left_alone(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode(Counted(PAIRS), tmp_path)
+    (folder,) = names(tmp_path)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "encoded" / folder).iterdir()}
+    opened = io.open
+
+    def refuse(path: object, *arguments: object, **options: object) -> object:
+        if isinstance(path, Path) and path.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *arguments, **options)  # type: ignore[call-overload]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "open", refuse)
+        with pytest.raises(DataError, match=rf"is there and cannot be read \(.*{name}: Permission denied\); ask its"):
+            encode(Counted(PAIRS), tmp_path)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "encoded" / folder).iterdir()} == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs modes")
+def test_others_may_read_the_cache_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        encode(Counted(PAIRS), tmp_path)
+    finally:
+        os.umask(before)
+    (folder,) = names(tmp_path)
+    assert stat.S_IMODE((tmp_path / "encoded" / folder).stat().st_mode) == 0o755
 
 
 def test_builders_at_the_same_time_share_one_result(tmp_path: Path) -> None:
