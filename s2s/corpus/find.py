@@ -233,6 +233,8 @@ class Source(NamedTuple, Generic[Content]):
     identity: str
     """SHA-256 that changes when the content changes"""
     description: str
+    is_written: bool = False
+    """in the recipe itself"""
 
 
 def find_each(named: Mapping[str, Any], find: Callable[[Any], Source[Content]]) -> dict[str, Source[Content]]:
@@ -241,9 +243,11 @@ def find_each(named: Mapping[str, Any], find: Callable[[Any], Source[Content]]) 
     for key, name in named.items():
         if name is not None:
             try:
-                found[key] = find(name)
+                source = find(name)
             except S2SError as problem:
                 raise type(problem)(f"data.{key}: {problem}") from None
+            named_so = f"{source.description} ({key})"  # else training and validation would read alike
+            found[key] = source._replace(description=named_so) if source.is_written else source
     return found
 
 

@@ -33,7 +33,7 @@ def open_split(split: Split, *, source: str, target: str, corpora: Path | None) 
     """Pairs of a split by two languages or columns; CorpusError or DataError for what is missing, also when read."""
     if isinstance(split, PairSplit):
         pairs = split.pairs
-        return Source(lambda: iter(pairs), _hash(repr(pairs)), "the pairs in the recipe")
+        return Source(lambda: iter(pairs), _hash(repr(pairs)), "the pairs in the recipe", True)
     files: PairFiles
     if isinstance(split, str):
         found = split_files(split, corpora)

@@ -16,7 +16,15 @@ from s2s.errors import DataError
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder, write_json
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, collate
-from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
+from s2s.text.tokenizer import (
+    Tokenizer,
+    changes_of,
+    inspect,
+    load_tokenizers,
+    save_tokenizers,
+    train_tokenizers,
+    warnings_of,
+)
 from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.training.graphs import ReplayedPass
 from s2s.training.trainer import Task
@@ -206,7 +214,8 @@ def _report_dropped(name: str, pairs: EncodedPairs) -> None:
 def _warn_of_text(train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], names: tuple[str, str]) -> None:
     for side, (tokenizer, name) in enumerate(zip(tokenizers, names, strict=True)):
         lines = (pair[side] for pair in islice(train.read(), INSPECTED_PAIRS))
-        for warning in warnings_of(inspect(tokenizer, lines), f"{train.description} ({name})"):
+        report, title = inspect(tokenizer, lines), f"{train.description} ({name})"
+        for warning in warnings_of(report, title) + (changes_of(report, title) if side == 1 else []):
             log.warning(warning)
 
 

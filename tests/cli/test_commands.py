@@ -161,7 +161,7 @@ def test_resuming_a_finished_run_says_that_there_is_nothing_to_do(place: Place) 
 def test_dry_run_reads_the_data_prints_the_recipe_and_writes_nothing(place: Place, tmp_path: Path) -> None:
     result = place.s2s("train", place.recipe, "model.hidden_size=64", "--dry-run")
     assert "hidden_size = 64" in result.stdout
-    assert "data.train: the pairs in the recipe, 4 pairs" in result.stderr
+    assert "data.train: the pairs in the recipe (train), 4 pairs" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -519,7 +519,7 @@ class TestLanguage:
 
     def test_a_dry_run_counts_characters(self, run: Path) -> None:
         result = call("train", str(run.parent / "small.toml"), "--dry-run")
-        assert "data.train: the first 90% of the text in the recipe, 8 times, 136 characters" in result.stderr
+        assert "data.train: the first 90% of the text in the recipe, 8 times (train), 136 characters" in result.stderr
         assert 'task = "language"' in result.stdout
 
 

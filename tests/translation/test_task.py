@@ -154,7 +154,7 @@ def test_validation_loss_does_not_depend_on_the_batches(prepared: Prepare) -> No
 
 def test_blank_validation_lines_are_left_out_and_none_left_is_an_error(prepared: Prepare) -> None:
     assert len(prepared().validation) == 3
-    with pytest.raises(DataError, match=r"data\.validation: the pairs in the recipe has no pairs"):
+    with pytest.raises(DataError, match=r"data\.validation: the pairs in the recipe \(validation\) has no pairs"):
         prepared('data.validation.pairs=[["", "x"]]')
 
 
@@ -208,5 +208,5 @@ def test_what_is_unknown_or_dropped_is_said(prepared: Prepare, caplog: pytest.Lo
     caplog.set_level(logging.INFO, "s2s")
     prepared("tokenizer.kind=words", "tokenizer.minimum_count=6", "data.max_tokens=3")
     assert "are unknown to the tokenizer; raise tokenizer.vocabulary_size" in caplog.text
-    assert "the pairs in the recipe: 4 pairs dropped, longer than 3 tokens" in caplog.text
-    assert "the pairs in the recipe: 4 pairs; the pairs in the recipe: 3 pairs" in caplog.text
+    assert "the pairs in the recipe (train): 4 pairs dropped, longer than 3 tokens" in caplog.text
+    assert "the pairs in the recipe (train): 4 pairs; the pairs in the recipe (validation): 3 pairs" in caplog.text
