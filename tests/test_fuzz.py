@@ -16,4 +16,3 @@ def test_every_command_line_ends_in_a_result_or_a_message(
     assert [(index, end) for index, _, end in found if end.fault] == []
     assert any(end.code == 0 for _, _, end in found), "no case ends in a result, so little was run"
     assert any(end.code == 1 for _, _, end in found)
-

@@ -43,6 +43,9 @@ class Tokenizer(Protocol):
     def token(self, token: int) -> str:
         """Label of a token id, for plots and JSON; IndexError beyond the vocabulary."""
 
+    def lacks(self, tokens: Sequence[int]) -> bool:
+        """Whether some ids of a line stand for what the vocabulary lacks: UNKNOWN, or the bytes of a character."""
+
     def normalize(self, line: str) -> str:
         """Result of `decode(encode(line))` when nothing of the line is unknown."""
 

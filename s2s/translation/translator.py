@@ -52,7 +52,7 @@ class Translation(NamedTuple):
     log_probability: float
     flags: tuple[str, ...] = ()
     """`truncated` (cut off at the longest length), `repeats` (some words stand three times in a row), `long` (of more
-    source tokens than any line of the training)"""
+    source tokens than any line of the training), `unknown` (with characters or words that the vocabulary lacks)"""
     tokens: tuple[str, ...] = ()
     """target tokens, END last unless truncated"""
     log_probabilities: tuple[float, ...] = ()
@@ -271,6 +271,7 @@ class Translator:
             "truncated": best.truncated,
             "repeats": has_loop(nbest[0].text.split()),
             "long": self._is_long(source),
+            "unknown": self.source.lacks(source),
         }
         tokens = best.tokens if best.truncated else framed(best.tokens)
         return Translation(

@@ -175,6 +175,11 @@ def test_repeats_are_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
         assert ("repeats" in translator().translate(["abc"])[0].flags) == flagged
 
 
+def test_a_line_with_what_the_vocabulary_lacks_is_flagged() -> None:
+    found = translator().translate(["abc", "abz", "", "{a}"])
+    assert ["unknown" in each.flags for each in found] == [False, True, False, True]
+
+
 def test_a_line_longer_than_any_that_was_learned_is_flagged_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     made = Translator([build()], TOKENIZER, TOKENIZER, Decoding(), CPU, 5)
     for each in made, made.with_batch(2):
