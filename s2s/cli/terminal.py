@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,8 +28,8 @@ class Commands(click.Group):
     """Turns an error into one readable message and an exit code."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        if sys.stdout is not None:  # what s2s writes is UTF-8, also where the terminal's letters are others
-            sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+        if isinstance(sys.stdout, TextIOWrapper):  # what s2s writes is UTF-8, also where a terminal has other letters
+            sys.stdout.reconfigure(encoding="utf-8")
         try:
             return super().main(*arguments, **options)
         except OSError as problem:  # help that cannot be written
