@@ -5,6 +5,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -99,6 +100,58 @@ def locked(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _lock(path):
         yield
+
+
+def hold(folder: Path) -> None:
+    """Keeps `remove_unused` from a folder until this process ends, and makes its time of last use now.
+
+    A folder that cannot be opened, or a system without shared locks, is let be.
+    """
+    with suppress(OSError):
+        os.utime(folder)
+    with suppress(OSError, ImportError):
+        _held(folder, folder.stat().st_ino)
+
+
+@cache
+def _held(folder: Path, inode: int) -> int:
+    """Descriptor of a folder with a shared lock, which the system takes back when the process ends."""
+    from fcntl import LOCK_NB, LOCK_SH, flock  # Windows has none, and removes no file that is open
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    flock(descriptor, LOCK_SH | LOCK_NB)
+    return descriptor
+
+
+def remove_unused(folder: Path) -> bool:
+    """Removes a folder that no process builds or holds, whole or not at all; whether it is gone."""
+    from filelock import Timeout
+
+    try:
+        name = folder.name[1:].removesuffix(SUFFIX) if is_unfinished(folder) else folder.name
+        with _lock(folder.with_name(name)).acquire(blocking=False), _excluded(folder):
+            unfinished = folder.with_name(f".{name}{SUFFIX}")
+            folder.rename(unfinished)
+            shutil.rmtree(unfinished)
+            return True
+    except (Timeout, OSError):
+        return False
+
+
+@contextmanager
+def _excluded(folder: Path) -> Iterator[None]:
+    """Excludes those who hold a folder; OSError while there are some."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _lock(path: Path) -> "BaseFileLock":

@@ -41,6 +41,7 @@ class RunFolder:
         self.plots = path / "plots"
         self.sweep = path / "sweep.json"
         self.series = path / "series.json"
+        self.lengths = path / "lengths.json"
 
     def __str__(self) -> str:
         return str(self.path)
@@ -60,7 +61,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Take back a folder in which no training began."""
-        for path in (self.recipe, self.environment, self.series, *self.path.glob("tokenizer.*")):
+        for path in (self.recipe, self.environment, self.series, self.lengths, *self.path.glob("tokenizer.*")):
             path.unlink(missing_ok=True)
         self.remove_unfinished()
         with suppress(OSError):

@@ -16,7 +16,7 @@ from s2s.device import Compute
 from s2s.errors import RunError
 from s2s.text.tokenizer import framed
 from s2s.translation.scores import quick_bleu
-from s2s.translation.translator import EXTRA_TOKENS, Translation, Translator
+from s2s.translation.translator import Translation, Translator
 
 RATE = "_sentences_per_second"
 SENTENCES = 1000
@@ -111,11 +111,10 @@ def _best_batch(translator: Translator, lines: Sequence[str]) -> Translator:
 
 def _textbook(translator: Translator, lines: Sequence[str]) -> Callable[[str], str]:
     model = Textbook(translator.models[0]).eval()
-    ratio = translator.decoding.max_length_ratio
 
     def translate(line: str) -> str:
         tokens = framed(translator.source.encode(line))
-        return translator.target.decode(model.greedy(tokens, int(len(tokens) * ratio) + EXTRA_TOKENS))
+        return translator.target.decode(model.greedy(tokens, translator.decoding.longest_output(len(tokens))))
 
     for line in lines[:3]:
         translate(line)

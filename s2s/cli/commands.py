@@ -15,8 +15,17 @@ from typing import Any
 import click
 
 from s2s import __version__
-from s2s.cli.shipped import corpora, recipes
-from s2s.cli.terminal import FILE, FOLDER, Commands, corpora_option, device_option, messages, precision_option
+from s2s.cli.shipped import cache, corpora, recipes
+from s2s.cli.terminal import (
+    FILE,
+    FOLDER,
+    Commands,
+    corpora_option,
+    device_option,
+    messages,
+    precision_option,
+    temperature,
+)
 from s2s.errors import S2SError
 
 log = logging.getLogger("s2s")
@@ -31,6 +40,8 @@ def main(context: click.Context) -> None:
     Exit codes: 0 success, 1 failure, 2 wrong command line, 130 interrupted. With S2S_DEBUG=1 errors show a traceback.
     """
     context.with_resource(messages())
+    if sys.stdout is None and context.invoked_subcommand not in ("train", "translate"):  # which write files too
+        raise S2SError(f"the standard output is closed, and s2s {context.invoked_subcommand} has nowhere to write to")
 
 
 @main.command()
@@ -119,6 +130,8 @@ def translate(
     """
     if tokens and form != "jsonl":
         raise click.UsageError("--tokens needs --format jsonl")
+    if source and output and source.is_file() and output.is_file() and source.samefile(output):
+        raise click.UsageError(f"--output {output}: is the --input file, which would be lost; name another file")
     if source is None and sys.stdin is None:
         raise S2SError("the standard input is closed; give --input FILE, or lines")
     from s2s.cli.filter import arriving, in_blocks, opened, rendered
@@ -128,17 +141,25 @@ def translate(
     translator = Translator.load(*runs, **options)
     if batch:
         translator = translator.with_batch(batch)
+    outputs = cut_off = 0
     with opened(output, sys.stdout) as out:
         for block in in_blocks(read_lines(source)) if source else arriving(sys.stdin.buffer):
             for found in translator.translate(block, beam=beam, nbest=nbest, attention=tokens or attention is not None):
                 if attention is not None and found.tokens:
                     _plot_attention(found, attention)
                     attention = None
+                outputs, cut_off = outputs + bool(found.tokens), cut_off + ("truncated" in found.flags)
                 for line in rendered(found, jsonl=form == "jsonl", nbest=nbest, tokens=tokens):
                     out.write(line + "\n")
             out.flush()
     if attention is not None:
         log.warning("--attention %s: no plot, the input has no line with words", attention)
+    if 2 * cut_off > outputs:
+        log.warning(
+            "%s of %s outputs (%.0f%%) were cut off at the longest that is allowed: raise decoding.max_length_ratio in"
+            " %s/recipe.toml (%g), or train on if they go round in circles",
+            f"{cut_off:,}", f"{outputs:,}", 100 * cut_off / outputs, runs[0], translator.decoding.longest_ratio,
+        )  # fmt: skip
 
 
 def _plot_attention(found: Any, path: Path) -> None:
@@ -195,7 +216,9 @@ def evaluate(
 @click.argument("run", type=FOLDER)
 @click.option("--prompt", default="", help="Text to continue. Default: the start of a line.")
 @click.option("--length", type=click.IntRange(min=0), default=200, show_default=True, help="Tokens to generate.")
-@click.option("--temperature", type=click.FloatRange(0, 1e6), default=1.0, show_default=True, help="0 is --greedy.")
+@click.option(
+    "--temperature", type=temperature, default=1.0, show_default=True, help="0 is --greedy; else from 1e-6 to 1e6."
+)
 @click.option("--top-k", type=click.IntRange(min=0), default=0, help="Sample from the K most likely tokens; 0 is off.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Nucleus sampling; 1 is off.")
 @click.option("--greedy", is_flag=True, help="Always take the most likely token.")
@@ -208,8 +231,8 @@ def generate(
     run: Path, temperature: float, greedy: bool, as_json: bool, precision: Any, device: str, **sampling: Any
 ) -> None:
     """Continue a text with the language model RUN."""
-    if not math.isfinite(temperature + sampling["top_p"]):
-        raise click.UsageError("--temperature and --top-p must be numbers")
+    if not math.isfinite(sampling["top_p"]):
+        raise click.UsageError("--top-p must be a number")
     from s2s.language.generator import Generator
     from s2s.run import json_text
 
@@ -277,3 +300,4 @@ def bench(
 
 main.add_command(recipes)
 main.add_command(corpora)
+main.add_command(cache)

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from s2s.errors import DataError, S2SError
 from s2s.files import writing
+from s2s.text.conventions import SAMPLE_BYTES, require_utf8
 from s2s.text.lines import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def arriving(stream: IO[bytes]) -> Iterator[list[str]]:
     unfinished, number = bytearray(), 0
     source = getattr(stream, "raw", stream)  # a buffered reader says b"" where there is nothing yet, as at the end
     while data := source.read(CHUNK_BYTES):
+        if not (number or unfinished):
+            require_utf8(data[:SAMPLE_BYTES], "standard input")
         unfinished += data
         if b"\n" in data:
             *whole, unfinished = unfinished.split(b"\n")

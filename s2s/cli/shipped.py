@@ -1,11 +1,16 @@
-"""The commands for what ships with s2s: `s2s recipes` and `s2s corpora`."""
+"""The commands for what ships with s2s, or lies in its cache: `s2s recipes`, `s2s corpora` and `s2s cache`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from tqdm import tqdm
 
 from s2s.cli.terminal import FOLDER, corpora_option
 from s2s.errors import S2SError
+
+if TYPE_CHECKING:
+    from s2s.corpus.cache import Entry
 
 
 @click.group(invoke_without_command=True)
@@ -104,7 +109,47 @@ def fetch(name: str, corpora: Path | None) -> None:
 @click.argument("name")
 @corpora_option
 def where(name: str, corpora: Path | None) -> None:
-    """Print the folder of a corpus."""
-    from s2s.corpus.find import folder
+    """Print the folder of a corpus that is on this machine."""
+    from s2s.corpus.find import where as find_corpus
 
-    click.echo(folder(name, corpora))
+    click.echo(find_corpus(name, corpora))
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def cache(context: click.Context) -> None:
+    """List what lies in the cache, with size and days since its last use; remove some of it."""
+    if context.invoked_subcommand is None:
+        from s2s.corpus.cache import entries
+        from s2s.corpus.find import cache_root
+
+        found = list(entries(cache_root()))
+        for entry in found:
+            click.echo(_entry_text(entry))
+        click.echo(f"{cache_root()}: {_sum_text(found)}")
+
+
+@cache.command()
+@click.option("--older-than", "days", type=click.FloatRange(min=0), help="Days without use. Default: 30; with --all 0.")
+@click.option("--all", "everything", is_flag=True, help="Downloaded corpora too.")
+def prune(days: float | None, everything: bool) -> None:
+    """Remove encoded texts and splits that were not used for some time; never what a running process uses."""
+    from s2s.corpus.cache import prune as prune_cache
+    from s2s.corpus.find import cache_root
+
+    days = (0 if everything else 30) if days is None else days
+    removed = []
+    for entry in prune_cache(cache_root(), older_than_days=days, fetched=everything):
+        click.echo(_entry_text(entry))
+        removed.append(entry)
+    click.echo(f"{cache_root()}: removed {_sum_text(removed)}")
+
+
+def _entry_text(entry: "Entry") -> str:
+    size, age = tqdm.format_sizeof(entry.bytes, "B"), f"{entry.age_days:.0f} days"
+    return f"{entry.kind:12}  {size:>7}  {age:>9}  {entry.name}  {entry.path}"
+
+
+def _sum_text(found: list["Entry"]) -> str:
+    size = tqdm.format_sizeof(sum(entry.bytes for entry in found), "B")
+    return f"{len(found):,} {'folder' if len(found) == 1 else 'folders'}, {size}"

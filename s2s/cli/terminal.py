@@ -11,9 +11,10 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, suppress
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from tqdm import tqdm
@@ -27,6 +28,8 @@ class Commands(click.Group):
     """Turns an error into one readable message and an exit code."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
+        if isinstance(sys.stdout, TextIOWrapper):  # what s2s writes is UTF-8, also where a terminal has other letters
+            sys.stdout.reconfigure(encoding="utf-8")
         try:
             return super().main(*arguments, **options)
         except OSError as problem:  # help that cannot be written
@@ -71,16 +74,30 @@ def _give_up_stdout() -> None:
 
 
 class _ThroughBars(logging.Handler):
-    """Writes messages to stderr without breaking a progress bar."""
+    """Writes messages to stderr without breaking a progress bar, and a warning once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._warned: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        tqdm.write(prefix + self.format(record), file=sys.stderr)
+        text = self.format(record)
+        if record.levelno >= logging.WARNING:
+            if text in self._warned:
+                return
+            self._warned.add(text)
+            text = f"warning: {text}"
+        tqdm.write(text, file=sys.stderr)
+
+
+def _stderr() -> AbstractContextManager[TextIO]:
+    """The standard error, or nowhere where it is closed: tqdm would write to stdout, or fail."""
+    return open(os.devnull, "w", encoding="utf-8") if sys.stderr is None else nullcontext(sys.stderr)
 
 
 @contextmanager
 def messages() -> Iterator[None]:
-    """Inside, log messages and warnings go to stderr, and SIGTERM does what Ctrl-C does."""
+    """Inside, log messages and warnings go to stderr, or nowhere if it is closed; SIGTERM does what Ctrl-C does."""
 
     def show(message: Warning | str, *place: Any, **line: Any) -> None:
         log.warning("%s", message)
@@ -92,7 +109,8 @@ def messages() -> Iterator[None]:
     show_before, warnings.showwarning = warnings.showwarning, show
     terminate_before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield
+        with _stderr() as stream, redirect_stderr(stream):
+            yield
     finally:
         signal.signal(signal.SIGTERM, terminate_before)
         warnings.showwarning = show_before
@@ -109,6 +127,17 @@ def device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
         raise click.BadParameter(f"{value!r} is not a device; give auto, cpu, cuda or cuda:N")
     return value
+
+
+def temperature(value: str | float) -> float:
+    """The value, if it is a temperature: below 1e-6, dividing by it would overflow."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a number") from None
+    if not (number == 0 or 1e-6 <= number <= 1e6):
+        raise click.BadParameter(f"{value} is neither 0, which is greedy, nor from 1e-6 to 1e6")
+    return number
 
 
 device_option = click.option(

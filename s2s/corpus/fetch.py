@@ -9,9 +9,9 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tqdm import tqdm
 
 from s2s.errors import CorpusError
@@ -40,6 +40,19 @@ class Download(BaseModel):
     download_sha256: str | None = Field(
         default=None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the download before unpacking, if known."
     )
+    unencrypted: bool = Field(default=False, description="Whether its origin has http only, where anyone could look.")
+
+    @model_validator(mode="after")
+    def _is_encrypted(self) -> Self:
+        self.require_encrypted(self.url)
+        return self
+
+    def require_encrypted(self, url: str) -> None:
+        """ValueError for an address to read it from that is not https, unless it may be."""
+        if not (self.unencrypted or url.startswith("https://")):
+            raise ValueError(
+                f"url: must begin with https:// (given {url}); for an origin without it: unencrypted = true"
+            )
 
     def is_verified(self, path: Path) -> bool:
         """Whether the file at path is there with the right size and checksum."""
@@ -109,6 +122,10 @@ def _receive(item: Download, received: IO[bytes], name: str) -> None:
 
         def close_at_the_end(response: Any, **_: Any) -> None:  # pooch leaves it open where an error ends the transfer
             stack.callback(response.close)
+            try:
+                item.require_encrypted(response.url)
+            except ValueError as problem:
+                raise CorpusError(f"{item.url}: was sent on to another address; {problem}") from None
 
         bar = stack.enter_context(tqdm(total=item.bytes, desc=name, unit="B", unit_scale=True, disable=None))
         hooks = {"response": close_at_the_end}

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from s2s.corpus.fetch import Download, download, sha256_of
 from s2s.corpus.split import hold_out
 from s2s.errors import CorpusError, DataError, S2SError
-from s2s.files import building, shipped
+from s2s.files import building, hold, shipped
 from s2s.recipe.messages import did_you_mean
 
 Content = TypeVar("Content")
@@ -117,6 +117,14 @@ def folder(name: str, root: Path | None = None) -> Path:
     return Path(root or os.environ.get("S2S_CORPORA") or cache_root() / "corpora").expanduser() / name
 
 
+def where(name: str, root: Path | None = None) -> Path:
+    """Folder of a corpus that is on this machine, whole; CorpusError, which says how to get it, for others."""
+    manifest = load_manifest(name)
+    for file in manifest.files:
+        _present(name, manifest, file, root)
+    return folder(name, root)
+
+
 def fetch(name: str, root: Path | None = None) -> Path:
     """Downloads missing or wrong files of a corpus; returns its folder, verified. CorpusError as in download."""
     place = folder(name, root)
@@ -161,6 +169,8 @@ def _present(name: str, manifest: Manifest, file: str, root: Path | None) -> Pat
     if not path.is_file():
         looked = f"looked in {path.parent} for {file}"
         raise CorpusError(f"corpus {name} is not on this machine ({looked}); get it with: {get_it}")
+    if cache_root() in path.parents:
+        hold(path.parent)
     found, expected = path.stat().st_size, manifest.files[file].bytes
     if found != expected:
         raise CorpusError(f"{path}: has {found:,} bytes, but the corpus has {expected:,}; get it again with: {get_it}")
@@ -185,6 +195,7 @@ def _laid_out(name: str, manifest: Manifest, split: str, root: Path | None) -> P
     except OSError as error:
         fault = f"{place}: cannot be written: {error.strerror or error}"
         raise CorpusError(f"{fault}; S2S_CACHE names another folder") from error
+    hold(place)
     return place
 
 
@@ -222,6 +233,8 @@ class Source(NamedTuple, Generic[Content]):
     identity: str
     """SHA-256 that changes when the content changes"""
     description: str
+    is_written: bool = False
+    """in the recipe itself"""
 
 
 def find_each(named: Mapping[str, Any], find: Callable[[Any], Source[Content]]) -> dict[str, Source[Content]]:
@@ -230,9 +243,11 @@ def find_each(named: Mapping[str, Any], find: Callable[[Any], Source[Content]]) 
     for key, name in named.items():
         if name is not None:
             try:
-                found[key] = find(name)
+                source = find(name)
             except S2SError as problem:
                 raise type(problem)(f"data.{key}: {problem}") from None
+            named_so = f"{source.description} ({key})"  # else training and validation would read alike
+            found[key] = source._replace(description=named_so) if source.is_written else source
     return found
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    runs: Sequence[str | Path],
+    runs: str | Path | Sequence[str | Path],
     *,
     on: str | None = None,
     files: "FileSplit | TextFile | None" = None,
@@ -23,10 +23,11 @@ def evaluate(
     precision: Precision = "float32",
     beam: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Score each run on one split, by default its test; a language model without one is scored on its validation.
+    """Score a run, or each of several, on one split, by default its test, or else a language model's validation.
 
     Each translator's result also has what `compare` needs: `hypotheses`, `references`, `right` and `tokenize`.
     """
+    runs = [runs] if isinstance(runs, str | Path) else runs
     opened = [(run, recipe_of(run)) for run in (RunFolder(Path(path)) for path in runs)]
     parts = [
         task_of(recipe).part_of(run, recipe, on=on, files=files, beam=beam, corpora=corpora) for run, recipe in opened

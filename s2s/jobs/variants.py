@@ -18,7 +18,7 @@ log = logging.getLogger("s2s")
 
 def train_variants(
     recipe: Recipe,
-    out: Path,
+    out: str | Path,
     *,
     resume: bool = False,
     corpora: Path | None = None,
@@ -31,7 +31,7 @@ def train_variants(
     """
     if task_of(recipe).scored_part(recipe) is None:
         raise RecipeError("data.test: missing; variants are compared on a test split")
-    runs = []
+    out, runs = Path(out), []
     variants: Mapping[str, Recipe] = recipe.trainings
     for number, (name, variant) in enumerate(variants.items(), start=1):
         log.info("variant %d of %d: %s", number, len(variants), name)

@@ -159,10 +159,11 @@ def sample(
 ) -> Tensor:
     """(N, V) -> (N,), a token for each row, sampled from softmax(logits / temperature) without the unlikely tokens.
 
-    Temperature 0 is the most likely token, of equal ones the lowest. `top_k` keeps the k most likely tokens, 0 all
-    (Fan et al. 2018); `top_p` the fewest whose probabilities reach p together (Holtzman et al. 2020).
+    Temperature 0, or one that float32 takes for it, is the most likely token, of equal ones the lowest. `top_k` keeps
+    the k most likely tokens, 0 all (Fan et al. 2018); `top_p` the fewest whose probabilities reach p together
+    (Holtzman et al. 2020).
     """
-    if temperature == 0.0:
+    if temperature < torch.finfo(torch.float32).tiny:
         return logits.argmax(dim=1)
     # the largest is taken off first, or a low temperature would overflow
     scaled = (logits - logits.max(dim=1, keepdim=True).values) / temperature

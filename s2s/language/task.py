@@ -142,6 +142,9 @@ def prepare(recipe: LanguageRecipe, run: RunFolder, compute: Compute, texts: Map
         if each.unknown:
             share = 100 * each.unknown_share
             log.warning("%s: %s tokens (%.2f%%) are unknown", source.description, f"{each.unknown:,}", share)
+        closed = isinstance(tokenizer, ListTokenizer) and tokenizer.closed
+        if short := recipe.data.cut == "lines" and closed and int((each.lines.lengths < 2).sum()):
+            log.warning("%s: %s lines of fewer than 2 symbols left out", source.description, f"{short:,}")
     torch.manual_seed(recipe.seed)
     if recipe.sweep is None:
         model = build_language_model(recipe.model, tokenizer.vocabulary_size)

@@ -61,7 +61,7 @@ def open_text(text: Text, corpora: Path | None) -> Pieces:
         lines = text.text.splitlines(keepends=True)
         description = "the text in the recipe" + (f", {text.repeat:,} times" if text.repeat > 1 else "")
         digest = hashlib.sha256(f"{text.repeat} {text.text}".encode()).hexdigest()
-        return Source(lambda: (line for _ in range(text.repeat) for line in lines), digest, description)
+        return Source(lambda: (line for _ in range(text.repeat) for line in lines), digest, description, True)
     if isinstance(text, str):
         path, description = only_file(text, corpora, "text"), text
     else:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from s2s.errors import RecipeError
 from s2s.files import shipped
 from s2s.recipe.messages import broken_recipe, choice_rule, did_you_mean, error_line, shortened, shown, toml_value
-from s2s.recipe.sections import Tree
+from s2s.recipe.sections import Section, Tree
 
 Table = dict[str, Any]
 AnyTree = TypeVar("AnyTree", bound=Tree)
@@ -259,14 +259,17 @@ def recipe_toml(recipe: BaseModel) -> str:
 
 
 def differences(old: BaseModel, new: BaseModel, parent: str = "") -> list[str]:
-    """Line "key: old value -> new value" for each value that differs, in the order of the recipe."""
+    """Line "key: old value -> new value" for each value that differs, in the order of the recipe.
+
+    A value that the new recipe leaves to the training data does not differ.
+    """
     before, after = dict(old), dict(new)
     lines = []
     for name in dict.fromkeys((*before, *after)):
         was, now = before.get(name), after.get(name)
         if isinstance(was, BaseModel) and isinstance(now, BaseModel) and type(was) is type(now):
             lines += differences(was, now, f"{parent}{name}.")
-        elif was != now:
+        elif was != now and not (now is None and isinstance(new, Section) and name in new.left_to_data):
             old_value, new_value = shown(was), shown(now)
             change = f"{old_value} -> {new_value}" if old_value != new_value else f"{old_value}, changed"
             lines.append(f"{parent}{name}: {change}")

@@ -14,6 +14,8 @@ class Section(BaseModel):
     """A part of a recipe: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    left_to_data: ClassVar[tuple[str, ...]] = ()
+    """Keys that, where a recipe does not give them, follow from the training data."""
 
     @classmethod
     def required(cls) -> list[str]:

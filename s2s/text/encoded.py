@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
-from s2s.files import building
+from s2s.files import building, hold
 from s2s.text.tokenizer import Tokenizer
 
 _FORMAT = 1
@@ -80,7 +80,8 @@ def encoded_folder(
 ) -> tuple[Path, dict[str, Any]]:
     """Cache folder of a key, and its meta; if it is missing or damaged, `encode` fills a new one.
 
-    `encode` writes files and returns what meta.json holds besides their sizes. DataError when writing fails.
+    `encode` writes files and returns what meta.json holds besides their sizes. DataError when writing fails, and for
+    a folder that is there and cannot be read, as one of another user's, which is left alone.
     """
     folder = cache / "encoded" / hashlib.sha256(json.dumps([_FORMAT, *key]).encode()).hexdigest()
     try:
@@ -90,14 +91,26 @@ def encoded_folder(
                 sizes = {path.name: path.stat().st_size for path in fresh.iterdir()}
                 text = json.dumps({"description": description, **more, "bytes": sizes}, indent=1)
                 (fresh / "meta.json").write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
+        hold(folder)
+        meta = _meta(folder)
+    except PermissionError as error:
+        if Path(str(error.filename)).parent != folder:
+            raise _cannot_be_kept(description, folder, error) from error
         raise DataError(
-            f"{description}: the encoded text cannot be kept in {folder.parent}: {error.strerror or error};"
-            " free some space, or name another folder in S2S_CACHE"
+            f"{description}: its encoded text is there and cannot be read ({error.filename}: {error.strerror}); ask its"
+            " owner for the right to read it (chmod -R a+rX), or name another folder in S2S_CACHE"
         ) from error
-    meta = _meta(folder)
+    except OSError as error:
+        raise _cannot_be_kept(description, folder, error) from error
     assert meta is not None, folder
     return folder, meta
+
+
+def _cannot_be_kept(description: str, folder: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{description}: the encoded text cannot be kept in {folder.parent}: {error.strerror or error};"
+        " free some space, or name another folder in S2S_CACHE"
+    )
 
 
 def token_type(tokenizer: Tokenizer) -> str:
@@ -106,10 +119,15 @@ def token_type(tokenizer: Tokenizer) -> str:
 
 
 def _meta(folder: Path) -> dict[str, Any] | None:
-    """Content of meta.json; None where it is missing or damaged, or a file has another size than it says."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+    """Content of meta.json; None where it is missing or damaged, or a file has another size than it says.
+
+    PermissionError for a file that is there and cannot be read.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
         meta = json.loads((folder / "meta.json").read_bytes())
         if {name: (folder / name).stat().st_size for name in meta["bytes"]} == meta["bytes"]:
+            for name in meta["bytes"]:
+                (folder / name).open("rb").close()
             return dict(meta)
     return None
 

@@ -2,16 +2,19 @@
 
 import gzip
 import json
+import logging
 import zlib
 from codecs import getincrementaldecoder
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeAlias, cast
+from typing import BinaryIO, Literal, NamedTuple, TypeAlias, cast
 
 from s2s.errors import DataError
+from s2s.text.conventions import SAMPLE_BYTES, other_separator, quoted_cell, require_utf8, unquoting
 
+log = logging.getLogger("s2s")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -43,6 +46,7 @@ def read_lines(path: Path) -> Iterator[str]:
     counts, and a file whose name ends in `.gz` is unpacked while it is read.
     Raises DataError, when reading gets there, for a file that is missing, unreadable, not UTF-8, or a damaged `.gz`.
     """
+    has_warned = False
     with _opened(path) as stream:
         for number, line in enumerate(stream, start=1):
             if number == 1 and not (line := line.removeprefix(BYTE_ORDER_MARK)):
@@ -52,6 +56,8 @@ def read_lines(path: Path) -> Iterator[str]:
                 text = line.decode("utf-8")
             except UnicodeDecodeError as error:
                 raise _not_text(path, number, error) from None
+            if "\0" in text and not has_warned:
+                has_warned = _warn_of_nul(path, number)
             yield text
 
 
@@ -61,7 +67,7 @@ def read_text(path: Path, *, longest: int = 1 << 20) -> Iterator[str]:
     A piece holds at most `longest` bytes; byte-order mark, `.gz`, line ends and errors are as in read_lines.
     """
     decoder = getincrementaldecoder("utf-8")()
-    number, held, finished = 1, "", False
+    number, held, finished, has_warned = 1, "", False, False
     with _opened(path) as stream:
         while not finished:
             data = stream.readline(longest)
@@ -78,16 +84,27 @@ def read_text(path: Path, *, longest: int = 1 << 20) -> Iterator[str]:
             if ended:
                 piece = piece.removesuffix("\n").removesuffix("\r") + "\n"
                 number += 1
+            if "\0" in piece and not has_warned:
+                has_warned = _warn_of_nul(path, number - ended)
             if piece:
                 yield piece
+
+
+def _warn_of_nul(path: Path, number: int) -> Literal[True]:
+    log.warning(
+        f"{path}, line {number:,}: has NUL bytes, which text has not; find out what wrote them, or remove them"
+        " (tr -d '\\000')"
+    )
+    return True
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """Bytes of a file, unpacked; what goes wrong with them inside the block is a DataError."""
     try:
-        with cast(BinaryIO, gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as stream:
-            yield stream
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            require_utf8(stream.peek(SAMPLE_BYTES)[:SAMPLE_BYTES], str(path))
+            yield cast(BinaryIO, stream)
     except EOFError:
         raise DataError(f"{path}: the gzip file is cut off before its end; copy or download it again") from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -106,9 +123,25 @@ def read_pairs(files: PairFiles) -> Iterator[tuple[str, str]]:
     """(source, target) pairs of the files, streamed in order, nothing dropped.
 
     Raises DataError as read_lines does, for files of unequal length (after the lines that both have), for a row whose
-    number of columns is not that of the header, and for a column that the table does not have.
+    number of columns is not that of the header, and for a column that the table does not have. Warns once of cells
+    with a spreadsheet's escapes, which are given as they are.
     """
-    return _read_table(files) if isinstance(files, Table) else _read_aligned(files)
+    has_warned = False
+    for number, pair in enumerate(_read_table(files) if isinstance(files, Table) else _read_aligned(files), start=1):
+        if not has_warned and (cell := quoted_cell("\t".join(pair))):
+            has_warned = True
+            _warn_of_quotes(files, number, cell, in_source=quoted_cell(pair[0]) is not None)
+        yield pair
+
+
+def _warn_of_quotes(files: PairFiles, number: int, cell: str, *, in_source: bool) -> None:
+    path = files.path if isinstance(files, Table) else files.source if in_source else files.target
+    header = isinstance(files, Table) and not files.columns
+    shown = cell if len(cell) <= 60 else f"{cell[:59]}…"
+    log.warning(
+        f"{path}, line {number + header:,}: {shown} has the quotation marks that a spreadsheet puts around a cell and"
+        f" doubles inside it; they are kept as text. Save it without them, or convert it: {unquoting(str(path))}"
+    )
 
 
 def _read_aligned(files: Lines) -> Iterator[tuple[str, str]]:
@@ -132,15 +165,30 @@ def _read_table(table: Table) -> Iterator[tuple[str, str]]:
         if header is None:
             raise DataError(f"{table.path}: the file is empty; its first line must name the columns")
         columns = tuple(header.split("\t"))
+        _require_tabs(table, 1, header, lambda cells: {table.source, table.target} <= set(cells))
     source, target = _column(table, columns, table.source), _column(table, columns, table.target)
     for number, line in lines:
         cells = line.split("\t")
         if len(cells) != len(columns):
+            _require_tabs(table, number, line, lambda cells: len(cells) == len(columns))
+            broken = any(cell.startswith('"') and cell.count('"') % 2 for cell in cells)
             raise DataError(
                 f"{table.path}, line {number:,}: expected {len(columns)} columns ({', '.join(columns)}), found "
                 f"{len(cells)}; columns are separated by one tab each, and each must be named"
+                + "; a cell opens with a quotation mark and goes on in the next line, as a spreadsheet writes line"
+                " breaks: take them out of its cells" * broken
             )
         yield cells[source], cells[target]
+
+
+def _require_tabs(table: Table, number: int, line: str, fits: Callable[[list[str]], bool]) -> None:
+    """DataError for a line with another separator between its cells."""
+    if other := other_separator(line, fits):
+        separator, called = other
+        raise DataError(
+            f"{table.path}, line {number:,}: the columns are separated by {called}, and s2s reads tabs; convert the"
+            f" file: {unquoting(str(table.path), separator)}"
+        )
 
 
 def _column(table: Table, columns: tuple[str, ...], name: str) -> int:

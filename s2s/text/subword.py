@@ -117,6 +117,10 @@ class SubwordTokenizer:
             self._pieces[token] = str(self._processor.id_to_piece(int(token)))
         return self._pieces[token]
 
+    def lacks(self, tokens: Sequence[int]) -> bool:
+        """Whether one of the ids is UNKNOWN or a byte's."""
+        return not self._lacking.isdisjoint(tokens)
+
     def normalize(self, line: str) -> str:
         """The line after `nmt_nfkc` and with white space collapsed."""
         return str(self._processor.normalize(line)).replace(_WORD_START, " ").strip(" ")
@@ -141,6 +145,10 @@ class SubwordTokenizer:
     @cached_property
     def _bytes(self) -> bool:
         return _byte_piece(0) in self._ids and self._processor.is_byte(self._ids[_byte_piece(0)])
+
+    @cached_property
+    def _lacking(self) -> frozenset[int]:
+        return frozenset({UNKNOWN, *filter(self._processor.is_byte, range(self.vocabulary_size))})
 
     @cached_property
     def _scores(self) -> dict[str, float]:

@@ -43,6 +43,9 @@ class Tokenizer(Protocol):
     def token(self, token: int) -> str:
         """Label of a token id, for plots and JSON; IndexError beyond the vocabulary."""
 
+    def lacks(self, tokens: Sequence[int]) -> bool:
+        """Whether some ids of a line stand for what the vocabulary lacks: UNKNOWN, or the bytes of a character."""
+
     def normalize(self, line: str) -> str:
         """Result of `decode(encode(line))` when nothing of the line is unknown."""
 
@@ -146,22 +149,34 @@ class TextReport(NamedTuple):
     """Share of the lines that come back from their tokens, but for NFKC and runs of white space."""
     examples: tuple[str, ...]
     """Up to three of the lines that do not."""
+    changed_share: float
+    """Share of the lines that come back with more than white space changed, by normalisation."""
+    changes: tuple[tuple[str, str], ...]
+    """Up to two of these, as they were and as they come back."""
 
 
 def inspect(tokenizer: Tokenizer, lines: Iterable[str]) -> TextReport:
     """Encodes and decodes lines and counts what is lost."""
-    count = tokens = unknown = returned = 0
+    count = tokens = unknown = returned = changed = 0
     examples: list[str] = []
+    changes: list[tuple[str, str]] = []
     for line in lines:
         encoded = tokenizer.encode(line)
         count += 1
         tokens += len(encoded)
         unknown += encoded.count(UNKNOWN)
-        if UNKNOWN not in encoded and _plain(tokenizer.decode(encoded)) == _plain(line):
+        decoded = tokenizer.decode(encoded)
+        if UNKNOWN not in encoded and _plain(decoded) == _plain(line):
             returned += 1
         elif len(examples) < 3:
             examples.append(line)
-    return TextReport(count, tokens, unknown / max(tokens, 1), returned / count if count else 1.0, tuple(examples))
+        if UNKNOWN not in encoded and "".join(decoded.split()) != "".join(line.split()):
+            changed += 1
+            changes += [(line, decoded)] * (len(changes) < 2)
+    total = max(count, 1)
+    share = returned / total if count else 1.0
+    unknown_share = unknown / max(tokens, 1)
+    return TextReport(count, tokens, unknown_share, share, tuple(examples), changed / total, tuple(changes))
 
 
 def _plain(line: str) -> str:
@@ -170,7 +185,7 @@ def _plain(line: str) -> str:
 
 def warnings_of(report: TextReport, name: str) -> list[str]:
     """Warnings, which begin with a name, about over 1 % unknown tokens or under 99 % of lines that come back."""
-    examples = [repr(line if len(line) <= 80 else line[:79] + "…") for line in report.examples]
+    examples = [repr(_short(line)) for line in report.examples]
     shown = f"; for example: {' | '.join(examples)}" if examples else ""
     warnings = []
     if report.unknown_share > 0.01:
@@ -184,3 +199,21 @@ def warnings_of(report: TextReport, name: str) -> list[str]:
             f" look for characters that are unknown, invisible or of another script{shown}"
         )
     return warnings
+
+
+def changes_of(report: TextReport, name: str) -> list[str]:
+    """Warning, which begins with a name, where normalisation changes what a reader sees of 0.1 % of the lines.
+
+    For text that is written: full-width marks become narrow, for example, and outputs never have them.
+    """
+    if report.changed_share < 0.001:
+        return []
+    shown = " | ".join(f"{_short(line)!r} becomes {_short(after)!r}" for line, after in report.changes)
+    return [
+        f"{name}: the tokenizer's normalisation changes {report.changed_share:.1%} of {report.lines:,} lines, and"
+        f" outputs are written so: {shown}; where that matters, take tokenizer.kind = words or characters"
+    ]
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= 80 else line[:79] + "…"

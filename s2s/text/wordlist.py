@@ -100,6 +100,10 @@ class ListTokenizer:
             raise IndexError(f"token {token} is not in a vocabulary of {self.vocabulary_size}")
         return self._labels[token]
 
+    def lacks(self, tokens: Sequence[int]) -> bool:
+        """Whether one of the ids is UNKNOWN."""
+        return not self.closed and UNKNOWN in tokens
+
     def normalize(self, line: str) -> str:
         """The line, joined again from its units."""
         return self.join(self.units(line))

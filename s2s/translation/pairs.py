@@ -1,6 +1,7 @@
 """The sentence pairs that a recipe names: found, and as memory-mapped token ids. Torch is not needed for that."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from s2s.corpus.find import Source, split_files
@@ -15,18 +18,22 @@ from s2s.errors import DataError
 from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, identity_of, token_type
 from s2s.text.lines import Lines, PairFiles, Table, read_pairs
 from s2s.text.tokenizer import Tokenizer
-from s2s.translation.recipe import FileSplit, PairSplit, Split, TableSplit
+from s2s.translation.recipe import EXTRA_TOKENS, FileSplit, PairSplit, Split, TableSplit
 
 Pairs: TypeAlias = Source[Iterator[tuple[str, str]]]
 
 _SIDES = ("source", "target")
+_MEASURED_LINES = 1000
+"""Lines whose sampled lengths are looked at before batches are planned."""
+_PLANNED_SHARE = 0.99
+"""Share of the lines whose sampled segmentation should be as short as planned."""
 
 
 def open_split(split: Split, *, source: str, target: str, corpora: Path | None) -> Pairs:
     """Pairs of a split by two languages or columns; CorpusError or DataError for what is missing, also when read."""
     if isinstance(split, PairSplit):
         pairs = split.pairs
-        return Source(lambda: iter(pairs), _hash(repr(pairs)), "the pairs in the recipe")
+        return Source(lambda: iter(pairs), _hash(repr(pairs)), "the pairs in the recipe", True)
     files: PairFiles
     if isinstance(split, str):
         found = split_files(split, corpora)
@@ -57,6 +64,10 @@ class EncodedPairs:
         self.source, self.target = (Sequences(folder, side, meta["types"][side]) for side in _SIDES)
         self.dropped: dict[str, int] = dict(meta["dropped"])
         """How many pairs were left out, by reason."""
+        self.longest_ratio: float = meta["longest_ratio"]
+        """Least decoding.max_length_ratio that allows every target"""
+        self.texts = [Sequences(folder, f"{side}.text", "uint8") for side in _SIDES] if meta["text"] else None
+        """Source and target lines in UTF-8, where they were asked for"""
 
     def __len__(self) -> int:
         """N, the pairs."""
@@ -64,13 +75,20 @@ class EncodedPairs:
 
 
 def encode_pairs(
-    pairs: Pairs, source: Tokenizer, target: Tokenizer, *, max_tokens: int, max_length_ratio: float, cache: Path
+    pairs: Pairs,
+    source: Tokenizer,
+    target: Tokenizer,
+    *,
+    max_tokens: int,
+    max_length_ratio: float,
+    cache: Path,
+    keep_text: bool = False,
 ) -> EncodedPairs:
     """Token ids of the pairs that pass the filters, from the cache or else encoded into it.
 
     Dropped are pairs with an empty side, with a side of more than `max_tokens`, and those whose longer side has more
-    than `max_length_ratio` times the tokens of the shorter plus 5. DataError when none are left, or the cache cannot
-    be written.
+    than `max_length_ratio` times the tokens of the shorter plus 5. With `keep_text` the lines themselves are there too.
+    DataError when none are left, or the cache cannot be written.
     """
 
     def reason_to_drop(*lengths: int) -> str | None:
@@ -81,28 +99,37 @@ def encode_pairs(
             return f"longer than {max_tokens:,} tokens"
         return f"length ratio above {max_length_ratio:g}" if longer > max_length_ratio * shorter + 5 else None
 
-    key = (pairs.identity, source.fingerprint, target.fingerprint, max_tokens, float(max_length_ratio))
-    write = partial(_write, pairs, source, target, reason_to_drop)
+    key = (pairs.identity, source.fingerprint, target.fingerprint, max_tokens, float(max_length_ratio), keep_text)
+    write = partial(_write, pairs, source, target, reason_to_drop, keep_text)
     return EncodedPairs(*encoded_folder(cache, key, write, pairs.description))
 
 
 def _write(
-    pairs: Pairs, source: Tokenizer, target: Tokenizer, reason_to_drop: Callable[[int, int], str | None], folder: Path
+    pairs: Pairs,
+    source: Tokenizer,
+    target: Tokenizer,
+    reason_to_drop: Callable[[int, int], str | None],
+    keep_text: bool,
+    folder: Path,
 ) -> dict[str, Any]:
     """Encode the pairs that there is no reason to drop into the files of a folder."""
     types = {"source": token_type(source), "target": token_type(target)}
-    dropped, read = Counter[str](), 0
+    dropped, read, longest_ratio = Counter[str](), 0, 0.0
     with ExitStack() as stack:
-        sources, targets = (SequenceWriter(folder, side, types[side], stack) for side in _SIDES)
+        writers = [SequenceWriter(folder, side, types[side], stack) for side in _SIDES]
+        if keep_text:
+            writers += [SequenceWriter(folder, f"{side}.text", "uint8", stack) for side in _SIDES]
         bar = tqdm(pairs.read(), desc=pairs.description, unit=" pairs", disable=None, leave=False)
-        for source_line, target_line in bar:
+        for lines in bar:
             read += 1
-            source_tokens, target_tokens = source.encode(source_line), target.encode(target_line)
-            if reason := reason_to_drop(len(source_tokens), len(target_tokens)):
+            tokens = source.encode(lines[0]), target.encode(lines[1])
+            if reason := reason_to_drop(*map(len, tokens)):
                 dropped[reason] += 1
-            else:
-                sources.append(source_tokens)
-                targets.append(target_tokens)
+                continue
+            # both with END, which is counted in the longest output too
+            longest_ratio = max(longest_ratio, (len(tokens[1]) + 1 - EXTRA_TOKENS) / (len(tokens[0]) + 1))
+            for writer, row in zip(writers, (*tokens, *(line.encode() for line in lines)), strict=False):
+                writer.append(row)
     if not read:
         raise DataError(f"{pairs.description}: there are no pairs; check the files that the recipe names")
     if dropped.total() == read:
@@ -111,4 +138,35 @@ def _write(
             f"{pairs.description}: none of {read:,} pairs is left ({reasons}); check the files, or raise"
             " data.max_tokens or data.max_length_ratio"
         )
-    return {"types": types, "dropped": dict(dropped)}
+    ratio = math.ceil(100 * longest_ratio) / 100
+    return {"types": types, "dropped": dict(dropped), "longest_ratio": ratio, "text": keep_text}
+
+
+class SampledSide:
+    """Sampled segmentations of the lines of one side, none longer than planned (Kudo 2018; Provilkov et al. 2020)."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, best: Sequences, texts: Sequences, *, alpha: float, longest: int, seed: int
+    ) -> None:
+        """`best` are the best segmentations of the `texts`; none that is sampled has more than `longest` tokens."""
+        self._tokenizer, self._best, self._texts, self._alpha = tokenizer, best, texts, alpha
+        rows = np.unique(np.linspace(0, len(best) - 1, _MEASURED_LINES).astype(np.int64))
+        lengths = best.lengths[rows].astype(float)
+        sampled = np.array([len(row) for row in self._sample(rows, seed)])
+        growth = sampled.sum() / lengths.sum()
+        # Words are sampled one by one, so that the variance of a line's length grows with its length.
+        spread = np.quantile((sampled - growth * lengths) / np.sqrt(lengths), _PLANNED_SHARE)
+        planned = np.ceil(growth * best.lengths + spread * np.sqrt(best.lengths))
+        self.planned: NDArray[np.int64] = np.maximum(np.minimum(planned, longest), best.lengths).astype(np.int64)
+        """(N,) most tokens of each line"""
+
+    def rows(self, rows: NDArray[np.int64], seed: int) -> list[list[int]]:
+        """Token ids of lines by number; the best segmentation where a sampled one is longer than planned."""
+        return [
+            sampled if len(sampled) <= self.planned[row] else self._best[row].tolist()
+            for row, sampled in zip(rows, self._sample(rows, seed), strict=True)
+        ]
+
+    def _sample(self, rows: NDArray[np.int64], seed: int) -> list[list[int]]:
+        lines = [self._texts[row].tobytes().decode() for row in rows]
+        return self._tokenizer.encode_sampled(lines, self._alpha, seed)

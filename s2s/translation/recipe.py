@@ -1,11 +1,18 @@
 """The recipe tree of translation: every value that a translator depends on, its default, its rule and its unit."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
 from s2s.recipe.sections import Optimization, Section, SplitName, TeacherForcing, Tokenizer, Tree, Variants, form_of
 from s2s.translation.languages import BleuTokenizer
+
+EXTRA_TOKENS = 10
+"""Added to the longest output that the ratio allows, so that a one-word line has room."""
+LEAST_LENGTH_RATIO = 2.0
+"""Longest output in tokens per source token where no training pair needs more."""
+_ROUNDING = 1e-6
 
 
 class FileSplit(Section):
@@ -175,6 +182,8 @@ class Training(Optimization):
 class Decoding(Section):
     """Beam search."""
 
+    left_to_data = ("max_length_ratio",)
+
     beam: int = Field(default=5, ge=1, description="beam size: hypotheses of each sentence; 1 is greedy")
     length_normalization: Literal["none", "average", "gnmt"] = Field(
         default="average", description="divide a log-probability by nothing, the length, or ((5 + length) / 6)^alpha"
@@ -183,10 +192,29 @@ class Decoding(Section):
     coverage_penalty: float = Field(default=0.0, ge=0, description="beta of gnmt's coverage penalty; 0 is off")
     no_repeat_ngram: int = Field(default=0, ge=0, description="size of n-grams that may not occur twice; 0 is off")
     min_length_ratio: float = Field(default=0.0, ge=0, description="shortest output, in tokens per source token")
-    max_length_ratio: float = Field(
-        default=2.0, gt=0, description="longest output, in tokens per source token, plus 10 tokens"
+    max_length_ratio: float | None = Field(
+        default=None,
+        gt=0,
+        description="longest output, in tokens per source token, plus 10 tokens; default: at least 2, and what the"
+        " longest target of the training pairs needs",
     )
     batch_lines: int = Field(default=64, ge=1, description="batch size, in sentences")
+
+    def longest_output(self, source_tokens: int) -> int:
+        """Most tokens of an output, its END counted, for so many of a source, its END counted."""
+        return int(source_tokens * self.longest_ratio + _ROUNDING) + EXTRA_TOKENS
+
+    @property
+    def longest_ratio(self) -> float:
+        """Longest output in tokens per source token, without EXTRA_TOKENS."""
+        return LEAST_LENGTH_RATIO if self.max_length_ratio is None else self.max_length_ratio
+
+    def settled(self, longest_ratio: float) -> Self:
+        """The same with a longest output of at least this many tokens per source token, unless the recipe gives one."""
+        if self.max_length_ratio is not None:
+            return self
+        ratio = max(longest_ratio, LEAST_LENGTH_RATIO, self.min_length_ratio)
+        return self.model_copy(update={"max_length_ratio": ratio})
 
 
 class Evaluation(Section):
@@ -231,7 +259,7 @@ class TranslationRecipe(Tree):
             )
         if self.model.attention == "none" and self.decoding.coverage_penalty:
             raise ValueError("decoding.coverage_penalty: needs attention, and model.attention is none; set it to 0")
-        if self.decoding.min_length_ratio > self.decoding.max_length_ratio:
+        if self.decoding.min_length_ratio > (self.decoding.max_length_ratio or math.inf):
             raise ValueError(
                 f"decoding.min_length_ratio: must be at most max_length_ratio (given {self.decoding.min_length_ratio},"
                 f" max_length_ratio is {self.decoding.max_length_ratio})"

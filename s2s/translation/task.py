@@ -14,20 +14,32 @@ from s2s.corpus.find import Part, Source, cache_root, find_each, sizes, split_of
 from s2s.device import Compute, Precision, release_free_memory
 from s2s.errors import DataError, S2SError
 from s2s.nn.loss import Loss
-from s2s.run import RunFolder
-from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Row, collate
-from s2s.text.tokenizer import Tokenizer, inspect, load_tokenizers, save_tokenizers, train_tokenizers, warnings_of
+from s2s.run import RunFolder, write_json
+from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, collate
+from s2s.text.tokenizer import (
+    Tokenizer,
+    changes_of,
+    inspect,
+    load_tokenizers,
+    save_tokenizers,
+    train_tokenizers,
+    warnings_of,
+)
 from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.training.graphs import ReplayedPass
 from s2s.training.trainer import Task
 from s2s.translation.model import Seq2Seq, build_seq2seq
-from s2s.translation.pairs import EncodedPairs, Pairs, encode_pairs, open_split
+from s2s.translation.pairs import EncodedPairs, Pairs, SampledSide, encode_pairs, open_split
 from s2s.translation.plots import plot_attention
 from s2s.translation.recipe import FileSplit, Split, TranslationRecipe
 from s2s.translation.scores import MOST_SHORT, bleu_tokenizer, quick_bleu, quick_chrf, score_pairs, short_share
 from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")
+MANY_DROPPED = 0.1
+"""Share of the training pairs left out for one reason that is a warning."""
+REMEDIES = {"longer than": "raise data.max_tokens", "length ratio": "raise data.max_length_ratio"}
+"""What keeps pairs that were left out, by the beginning of the reason."""
 INSPECTED_PAIRS = 10_000
 """Training pairs whose unknown rate and round trip are checked."""
 FEW_PAIRS = 100
@@ -48,8 +60,19 @@ class TranslationTask(Task[Batch]):
     compute: Compute
 
     def __post_init__(self) -> None:
-        lengths, tokens = (self.pairs.source.lengths, self.pairs.target.lengths), self.recipe.training.batch_tokens
-        self.sampler = BatchSampler(*lengths, batch_tokens=tokens, seed=self.recipe.seed)
+        pairs, recipe, lengths = (
+            self.pairs,
+            self.recipe,
+            list[Lengths]([self.pairs.source.lengths, self.pairs.target.lengths]),
+        )
+        self.sampled: list[SampledSide] = []
+        if alpha := recipe.tokenizer.sampling:
+            assert pairs.texts is not None
+            sides = zip((self.source, self.target), (pairs.source, pairs.target), pairs.texts, strict=True)
+            longest, seed = recipe.data.max_tokens, recipe.seed
+            self.sampled = [SampledSide(*side, alpha=alpha, longest=longest, seed=seed) for side in sides]
+            lengths = [side.planned for side in self.sampled]
+        self.sampler = BatchSampler(*lengths, batch_tokens=recipe.training.batch_tokens, seed=recipe.seed)
         self._plan = lru_cache(maxsize=1)(self.sampler.epoch)
 
     def batches_in_epoch(self, epoch: int) -> int:
@@ -58,15 +81,12 @@ class TranslationTask(Task[Batch]):
 
     def batches(self, epoch: int, skip: int) -> Iterator[Batch]:
         """The batches of an epoch in their order, without the first `skip`."""
-        alpha = self.recipe.tokenizer.sampling
         for number, rows in enumerate(self._plan(epoch)[skip:], start=skip):
-            sources: Sequence[Row] = [self.pairs.source[row] for row in rows]
-            targets: Sequence[Row] = [self.pairs.target[row] for row in rows]
-            if alpha:
+            if self.sampled:
                 seed = (self.recipe.seed * 1_000_003 + epoch * 10_007 + number) % 2**31
-                sources = self.source.encode_sampled([self.source.decode(list(row)) for row in sources], alpha, seed)
-                targets = self.target.encode_sampled([self.target.decode(list(row)) for row in targets], alpha, seed)
-            yield collate(sources, targets)
+                yield collate(*(side.rows(rows, seed) for side in self.sampled))
+            else:
+                yield collate(*([side[row] for row in rows] for side in (self.pairs.source, self.pairs.target)))
 
     def tokens(self, batch: Batch) -> int:
         """Target tokens of a batch, END counted."""
@@ -158,15 +178,21 @@ def prepare(
     tokenizers = _tokenizers(recipe, train, run)
     _warn_of_text(train, tokenizers, (data.source, data.target))
     pairs = encode_pairs(
-        train, *tokenizers, max_tokens=data.max_tokens, max_length_ratio=data.max_length_ratio, cache=cache_root()
+        train,
+        *tokenizers,
+        max_tokens=data.max_tokens,
+        max_length_ratio=data.max_length_ratio,
+        cache=cache_root(),
+        keep_text=recipe.tokenizer.sampling > 0,
     )
-    for reason, count in pairs.dropped.items():
-        log.info("%s: %s pairs dropped, %s", train.description, f"{count:,}", reason)
+    _report_dropped(train.description, pairs)
+    recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(pairs.longest_ratio)})
+    write_json(run.lengths, {"max_length_ratio": recipe.decoding.max_length_ratio})
     held, blank = _without_blank(validation)
-    if blank:
-        log.info("%s: %s pairs left out, empty side", validation.description, f"{blank:,}")
     if not held:
         raise DataError(f"data.validation: {validation.description} has no pairs; the best weights are chosen on them")
+    if blank:
+        log.warning("%s: %s pairs left out, empty side", validation.description, f"{blank:,}")
     log.info(
         "%s: %s pairs; %s: %s pairs", train.description, f"{len(pairs):,}", validation.description, f"{len(held):,}"
     )
@@ -176,6 +202,16 @@ def prepare(
     sizes = [tokenizer.vocabulary_size for tokenizer in tokenizers]
     model = build_seq2seq(recipe.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
     return TranslationTask(recipe, model, pairs, held, *tokenizers, compute)
+
+
+def _report_dropped(name: str, pairs: EncodedPairs) -> None:
+    """Say how many pairs were left out, by reason, and how to keep them where they are many."""
+    total = len(pairs) + sum(pairs.dropped.values())
+    for reason, count in pairs.dropped.items():
+        share = count / total
+        remedy = next((key for start, key in REMEDIES.items() if reason.startswith(start)), "check the files")
+        many = f" ({share:.1%} of {total:,}); {remedy}" if share > MANY_DROPPED else ""
+        log.log(logging.WARNING if many else logging.INFO, f"{name}: {count:,} pairs dropped, {reason}{many}")
 
 
 def _without_blank(pairs: Pairs) -> tuple[list[tuple[str, str]], int]:
@@ -209,7 +245,8 @@ def _with_metric_that_tells(recipe: TranslationRecipe, references: Sequence[str]
 def _warn_of_text(train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], names: tuple[str, str]) -> None:
     for side, (tokenizer, name) in enumerate(zip(tokenizers, names, strict=True)):
         lines = (pair[side] for pair in islice(train.read(), INSPECTED_PAIRS))
-        for warning in warnings_of(inspect(tokenizer, lines), f"{train.description} ({name})"):
+        report, title = inspect(tokenizer, lines), f"{train.description} ({name})"
+        for warning in warnings_of(report, title) + (changes_of(report, title) if side == 1 else []):
             log.warning(warning)
 
 

@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from s2s.device import Compute, Precision, choose_compute
 from s2s.errors import RunError
-from s2s.run import RunFolder, load_model, read_run
+from s2s.run import RunFolder, load_model, read_run, recorded
 from s2s.text.batches import GPU_WIDTH, pad
 from s2s.text.special import PAD, START, UNKNOWN
 from s2s.text.tokenizer import Tokenizer, framed, has_loop, load_tokenizers
 from s2s.translation.model import Seq2Seq, build_seq2seq
-from s2s.translation.recipe import Decoding, TranslationRecipe
+from s2s.translation.recipe import EXTRA_TOKENS, LEAST_LENGTH_RATIO, Decoding, TranslationRecipe
 from s2s.translation.search.beam import AnyState, JointState, Step, beam_search, combine
 from s2s.translation.search.cells import Int8Affine
 from s2s.translation.search.graphs import ReplayedStep
@@ -32,8 +32,6 @@ log = logging.getLogger("s2s")
 
 BATCH_TOKENS = 8192
 """Padded source tokens searched together at most, whatever the recipe's number of lines."""
-EXTRA_TOKENS = 10
-"""Added to the longest output that the recipe's ratio allows, so that a one-word line has room."""
 
 
 class Alternative(NamedTuple):
@@ -54,7 +52,7 @@ class Translation(NamedTuple):
     log_probability: float
     flags: tuple[str, ...] = ()
     """`truncated` (cut off at the longest length), `repeats` (some words stand three times in a row), `long` (of more
-    source tokens than any line of the training)"""
+    source tokens than any line of the training), `unknown` (with characters or words that the vocabulary lacks)"""
     tokens: tuple[str, ...] = ()
     """target tokens, END last unless truncated"""
     log_probabilities: tuple[float, ...] = ()
@@ -105,6 +103,8 @@ class Translator:
 
         Raises RunError for a folder that is missing or damaged, or whose languages or tokenizers differ.
         """
+        if not runs:
+            raise RunError("Translator.load: no run folder is given; name one, or several of an ensemble")
         compute = choose_compute(device, precision)
         models, tokenizers, recipes = [], [], []
         for run in (RunFolder(Path(path)) for path in runs):
@@ -125,7 +125,7 @@ class Translator:
             if own != prints[0]:
                 raise RunError(f"{run_path}: its tokenizer is not that of {runs[0]}; an ensemble must share tokenizers")
         learned = min(recipe.data.max_tokens for recipe in recipes)
-        return cls(models, *tokenizers[0], recipes[0].decoding, compute, learned)
+        return cls(models, *tokenizers[0], _decoding(RunFolder(Path(runs[0])), recipes[0]), compute, learned)
 
     def with_batch(self, lines: int) -> Self:
         """The same translator, searching so many lines together."""
@@ -144,8 +144,9 @@ class Translator:
     ) -> list[Translation]:
         """Translate lines of raw text, in their order; a blank line stays blank.
 
-        `beam` is the recipe's unless given; it is widened to `nbest`, the translations returned of each line. Raises
-        TypeError for a text instead of lines, and ValueError for a beam or nbest below 1.
+        `beam` is the recipe's unless given; it is widened to `nbest`, the translations returned of each line. Their
+        texts differ; there are fewer where a beam four times as wide finds no more. Raises TypeError for a text instead
+        of lines, and ValueError for a beam or nbest below 1.
         """
         if isinstance(lines, str):
             raise TypeError(
@@ -163,7 +164,7 @@ class Translator:
             bar = tqdm(total=len(lines), desc="translate", unit=" lines", disable=None, delay=2, leave=False)
         with torch.inference_mode(), bar as progress:
             for group in self._groups([len(tokens) for tokens in encoded]):
-                found = self._search([encoded[index] for index in group], max(width, nbest), nbest, attention)
+                found = self._different([encoded[index] for index in group], max(width, nbest), nbest, attention)
                 for index, hypotheses in zip(group, found, strict=True):
                     results[index] = self._translation(encoded[index], hypotheses)
                 if progress is not None:
@@ -196,6 +197,28 @@ class Translator:
         if group:
             yield group
 
+    def _different(
+        self, sources: Sequence[list[int]], beam: int, nbest: int, attention: bool, wider: int = 2
+    ) -> list[list[Hypothesis]]:
+        """The best hypotheses of each source, no two of one text, as two segmentations of a word are.
+
+        Where that leaves fewer than `nbest`, beams twice as wide are searched, `wider` times at most.
+        """
+        if nbest == 1:
+            return self._search(sources, beam, 1, attention)
+        found = []
+        for hypotheses in self._search(sources, beam, beam, attention):
+            texts: dict[str, Hypothesis] = {}
+            for each in hypotheses:
+                texts.setdefault(self.target.decode(each.tokens), each)
+            found.append([*texts.values()][:nbest])
+        few = [index for index, hypotheses in enumerate(found) if len(hypotheses) < nbest]
+        if few and wider:
+            again = self._different([sources[index] for index in few], 2 * beam, nbest, attention, wider - 1)
+            for index, hypotheses in zip(few, again, strict=True):
+                found[index] = hypotheses
+        return found
+
     def _search(self, sources: Sequence[list[int]], beam: int, nbest: int, attention: bool) -> list[list[Hypothesis]]:
         decoding, device = self.decoding, self.compute.device
         options = SearchOptions(
@@ -207,7 +230,7 @@ class Translator:
             keep_attention=attention,
         )
         sentences = [framed(tokens) for tokens in sources]
-        longest = [int(len(tokens) * decoding.max_length_ratio) + EXTRA_TOKENS for tokens in sentences]
+        longest = [decoding.longest_output(len(tokens)) for tokens in sentences]
         shortest = [
             min(int(len(tokens) * decoding.min_length_ratio), most)
             for tokens, most in zip(sentences, longest, strict=True)
@@ -248,6 +271,7 @@ class Translator:
             "truncated": best.truncated,
             "repeats": has_loop(nbest[0].text.split()),
             "long": self._is_long(source),
+            "unknown": self.source.lacks(source),
         }
         tokens = best.tokens if best.truncated else framed(best.tokens)
         return Translation(
@@ -259,3 +283,18 @@ class Translator:
             best.attention,
             nbest,
         )
+
+
+def _decoding(run: RunFolder, recipe: TranslationRecipe) -> Decoding:
+    """Search of a run, with the longest output that its training data need where the recipe gives none."""
+    decoding = recipe.decoding
+    if decoding.max_length_ratio is None:
+        try:
+            decoding = decoding.settled(float(recorded(run.lengths, "max_length_ratio")))
+        except (TypeError, ValueError):
+            log.warning(
+                "%s: missing or damaged, so an output has at most %g tokens for each of the source, and %d; put back a"
+                " copy, or give decoding.max_length_ratio in %s",
+                run.lengths, LEAST_LENGTH_RATIO, EXTRA_TOKENS, run.recipe,
+            )  # fmt: skip
+    return decoding

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 import s2s
 from s2s.cli.commands import main
+from s2s.cli.terminal import messages
 
 RECIPE = """
 task = "translation"
@@ -51,6 +53,7 @@ RUN_FOLDER = {
     "best.safetensors",
     "environment.json",
     "last",
+    "lengths.json",
     "metrics.jsonl",
     "plots",
     "recipe.toml",
@@ -158,7 +161,7 @@ def test_resuming_a_finished_run_says_that_there_is_nothing_to_do(place: Place) 
 def test_dry_run_reads_the_data_prints_the_recipe_and_writes_nothing(place: Place, tmp_path: Path) -> None:
     result = place.s2s("train", place.recipe, "model.hidden_size=64", "--dry-run")
     assert "hidden_size = 64" in result.stdout
-    assert "data.train: the pairs in the recipe, 4 pairs" in result.stderr
+    assert "data.train: the pairs in the recipe (train), 4 pairs" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -199,7 +202,8 @@ def test_a_wrong_recipe_is_one_clear_message(place: Place, arguments: list[str],
 
 
 WRONG = ["", "nothing", "train", "train a --resum", "translate a --beam 0", "translate a --device tpu",
-         "translate a --tokens", "generate", "generate a --temperature -1",
+         "translate a --tokens", "generate", "generate a --temperature -1", "generate a --temperature 1e-50",
+         "generate a --temperature nan", "generate a --temperature inf", "generate a --temperature x",
          "evaluate a --reference b", "generate a --top-p 0", "evaluate a --on b --source c --reference d"]  # fmt: skip
 
 
@@ -402,13 +406,56 @@ def test_recipes_are_listed_shown_copied_and_checked(place: Place, tmp_path: Pat
     assert "did you mean gru?" in wrong.stderr
 
 
+def test_output_is_utf8_whatever_the_terminals_letters_are() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1]), "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-m", "s2s", "recipes", "show", "tiny-en-ko"]
+    shown = subprocess.run(command, capture_output=True, check=True, env=environment).stdout.decode("utf-8")
+    assert "좋은 아침이에요" in shown
+
+
+@pytest.mark.parametrize("words", [["recipes"], ["corpora"], ["recipes", "keys"], ["evaluate", "x"], ["forecast", "x"]])
+def test_a_closed_standard_output_is_one_message(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1])}
+    program = f"import sys; sys.stdout = None; from s2s.cli.commands import main; main({words!r})"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.decode() == (
+        f"s2s: the standard output is closed, and s2s {words[0]} has nowhere to write to\n"
+    )
+
+
+def test_a_closed_standard_error_leaves_the_results_alone() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1])}
+    program = (
+        "import sys, logging; sys.stderr = None; from s2s.cli.terminal import messages\n"
+        "with messages():\n"
+        "    logging.getLogger('s2s').warning('lost')\n"
+        "print('kept')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=True)
+    assert ended.stdout.decode() == "kept\n"
+
+
+def test_a_warning_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with messages():
+        for text in ("one", "two", "one"):
+            logging.getLogger("s2s").warning(text)
+            logging.getLogger("s2s").info(text)
+    assert capsys.readouterr().err == "warning: one\none\nwarning: two\ntwo\none\n"
+
+
 def test_recipes_table_prints_markdown(place: Place) -> None:
     assert place.s2s("recipes", "table", place.run).stdout.startswith("| run |")
 
 
 def test_corpora_are_listed_and_their_place_is_printed(place: Place) -> None:
     assert re.search(r"^multi30k +.+\(.+\)$", place.s2s("corpora").stdout, re.MULTILINE)
-    assert place.s2s("corpora", "where", "multi30k", "--corpora", "here").stdout == "here/multi30k\n"
+    missing = place.s2s("corpora", "where", "multi30k", "--corpora", "here", code=1)
+    assert "multi30k is not on this machine (looked in here/multi30k for" in missing.stderr
+    assert missing.stdout == ""
+    for name in ("phrasebook-en-ko", "sunspots"):  # which ship with s2s
+        for command in ("where", "fetch"):
+            assert Path(place.s2s("corpora", command, name).stdout.removesuffix("\n"), "corpus.toml").is_file()
     for command in ("where", "fetch"):
         assert "did you mean multi30k?" in place.s2s("corpora", command, "multi30", code=1).stderr
 
@@ -509,7 +556,7 @@ class TestLanguage:
 
     def test_a_dry_run_counts_characters(self, run: Path) -> None:
         result = call("train", str(run.parent / "small.toml"), "--dry-run")
-        assert "data.train: the first 90% of the text in the recipe, 8 times, 136 characters" in result.stderr
+        assert "data.train: the first 90% of the text in the recipe, 8 times (train), 136 characters" in result.stderr
         assert 'task = "language"' in result.stdout
 
 

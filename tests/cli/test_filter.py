@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -182,6 +183,14 @@ def test_chunks_of_any_size_give_the_lines_of_a_file(
     assert [line for block in arriving(Slow(data)) for line in block] == list(read_lines(path))
 
 
+def test_another_encoding_of_a_stream_is_named() -> None:
+    with pytest.raises(DataError, match="standard input: the text is in UTF-16LE"):
+        list(arriving(io.BytesIO("\ufeffa b\n".encode("utf-16-le"))))
+    with pytest.raises(DataError, match="standard input: the text is in UTF-32BE"):
+        list(arriving(io.BytesIO("안녕 여러분\n".encode("utf-32-be"))))
+    assert list(arriving(io.BytesIO(b"a\0b\n\0"))) == [["a\0b"], ["\0"]]
+
+
 def test_blocks_are_bounded() -> None:
     data = b"a\n" * (2 * LINES_AT_ONCE + 1)
     assert max(map(len, arriving(io.BytesIO(data)))) == LINES_AT_ONCE
@@ -292,10 +301,28 @@ def test_output_is_whole_or_absent(runs: Runs) -> None:
     assert os.listdir() == ["out"]
 
 
-def test_output_may_be_the_input(runs: Runs) -> None:
+def test_output_may_not_be_the_input(runs: Runs) -> None:
     Path("lines").write_text("a b c d\n")
-    s2s("translate", runs.first, "--input", "lines", "--output", "lines")
-    assert Path("lines").read_text() == f"{FORWARD}\n"
+    os.symlink("lines", "link")
+    for output in ("lines", "./lines", "link"):
+        result = s2s("translate", runs.first, "--input", "lines", "--output", output, code=2)
+        assert "is the --input file, which would be lost" in result.stderr
+    assert Path("lines").read_text() == "a b c d\n"
+
+
+@pytest.mark.parametrize("form", ["text", "jsonl"])
+def test_a_limit_that_cuts_most_outputs_is_told_once(runs: Runs, form: str) -> None:
+    shutil.copytree(runs.first, "run")
+    recipe = Path("run/recipe.toml")
+    recipe.write_text(recipe.read_text().replace("[decoding]", "[decoding]\nmax_length_ratio = 0.01"))
+    said = s2s("translate", "run", "--format", form, "--beam", "1", input=b"a b c d\n\n" * 3).stderr
+    assert "warning" not in said  # ten tokens are enough
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("s2s.translation.recipe.EXTRA_TOKENS", 2)
+        said = s2s("translate", "run", "--format", form, "--beam", "1", input=b"a b c d\n\n" * 3).stderr
+    assert said.count("\n") == 1
+    assert "3 of 3 outputs (100%) were cut off" in said
+    assert "raise decoding.max_length_ratio in run/recipe.toml (0.01)" in said
 
 
 def test_nbest_text_gives_so_many_scored_lines_for_each(runs: Runs) -> None:

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from s2s.corpus.fetch import Download, download, sha256_of
 from s2s.errors import CorpusError
@@ -76,7 +77,7 @@ def origin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Origin]:
 
 def described(url: str, content: bytes = CONTENT, **more: object) -> Download:
     sha256 = hashlib.sha256(content).hexdigest()
-    return Download.model_validate({"url": url, "bytes": len(content), "sha256": sha256, **more})
+    return Download.model_validate({"url": url, "bytes": len(content), "sha256": sha256, "unencrypted": True, **more})
 
 
 def left_in(folder: Path) -> list[str]:
@@ -279,3 +280,14 @@ def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
     """The example of FIPS 180-2, appendix B.1."""
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_an_address_without_encryption_is_refused_unless_the_manifest_allows_it(origin: Origin, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"url: must begin with https:// \(given http://example\.org/a\)"):
+        described("http://example.org/a", unencrypted=False)
+    described("http://example.org/a")
+    origin.files["a"] = CONTENT
+    sent_on = described("https://example.org/a", unencrypted=False).model_copy(update={"url": origin.url("a")})
+    with pytest.raises(CorpusError, match=r"was sent on to another address; url: must begin with https://"):
+        download(sent_on, tmp_path / "a")
+    assert left_in(tmp_path) == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from s2s.corpus.find import split_of
-from s2s.errors import DataError
+from s2s.errors import DataError, RunError
 from s2s.jobs.evaluate import evaluate, without_text
 from s2s.recipe.load import parse_recipe
 from s2s.tasks import TREES
@@ -124,6 +124,13 @@ def test_runs_on_other_pairs_are_scored_and_not_compared(caplog: pytest.LogCaptu
     assert [result["scores"]["bleu"]["value"] for result in results] == pytest.approx([100, 100])
     assert compare(results) == []
     assert "other and one: scored on different pairs, so they are not compared" in caplog.text
+
+
+def test_a_single_path_is_a_run(tmp_path: Path) -> None:
+    for one in (tmp_path / "none", str(tmp_path / "none")):
+        with pytest.raises(RunError, match="none: no such run folder"):
+            evaluate(one)
+
 
 
 def test_the_sentences_stay_out_of_what_is_printed() -> None:

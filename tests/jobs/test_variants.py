@@ -46,7 +46,7 @@ def test_each_variant_is_a_run_with_its_overrides_and_a_row_of_the_table(tmp_pat
     rows = (tmp_path / "out" / "results.md").read_text(encoding="utf-8").split("\n")
     assert [row.split("|")[1].strip() for row in rows[2:4]] == ["dot", "forced"]
     weights = runs[0].best.read_bytes()
-    train_variants(compared, tmp_path / "out", resume=True)
+    train_variants(compared, str(tmp_path / "out"), resume=True)
     assert runs[0].best.read_bytes() == weights
 
 

@@ -36,6 +36,7 @@ def test_temperature_divides_the_logits(temperature: float) -> None:
 def test_temperature_zero_is_the_most_likely_and_a_very_low_one_too() -> None:
     assert set(sample(many(50), seeds(), temperature=0.0).tolist()) == {1}
     assert set(sample(many(50), seeds(), temperature=1e-30).tolist()) == {1}
+    assert set(sample(many(50), seeds(), temperature=1e-50).tolist()) == {1}
     assert sample(torch.zeros(1, 4), seeds(), temperature=0.0).item() == 0
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from s2s.device import choose_compute
 from s2s.errors import DataError, RecipeError, RunError, TrainingError
 from s2s.jobs.evaluate import evaluate
 from s2s.jobs.train import train
@@ -16,6 +17,7 @@ from s2s.language.generator import Generator
 from s2s.language.recipe import LanguageRecipe, TextFile
 from s2s.language.scores import row, score_text
 from s2s.language.sweeps import sweep_table
+from s2s.language.task import prepare
 from s2s.language.text import find
 from s2s.recipe.load import parse_recipe
 from s2s.run import Metrics, RunFolder, load_tensors
@@ -58,6 +60,15 @@ def recipe_with(*overrides: str) -> LanguageRecipe:
     recipe = parse_recipe(RECIPE, TREES, origin="test", folder=Path("/"), overrides=overrides)
     assert isinstance(recipe, LanguageRecipe)
     return recipe
+
+
+def test_lines_that_are_too_short_to_predict_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = 'data.train={text = "abc\\na\\n\\nbca\\n", repeat = 9}'
+    recipe = recipe_with(text, "data.cut=lines", "tokenizer.symbols=['a','b','c']", "training.steps=1")
+    run = RunFolder(tmp_path / "run")
+    run.create()
+    prepare(recipe, run, choose_compute("cpu", "float32"), find(recipe, None))
+    assert "lines of fewer than 2 symbols left out" in caplog.text
 
 
 def last_state(run: RunFolder) -> dict[str, torch.Tensor]:

@@ -632,6 +632,9 @@ def test_differences_name_key_old_and_new() -> None:
         "training.learning_rate: 0.002 -> 0.001",
     ]
     assert differences(old, old) == []
+    given, longer = parse(SMALL, "decoding.max_length_ratio=2"), parse(SMALL, "decoding.max_length_ratio=3")
+    assert differences(given, old) == []  # left to the training data
+    assert differences(given, longer) == ["decoding.max_length_ratio: 2.0 -> 3.0"]
 
 
 def test_long_values_are_shortened_and_a_change_out_of_sight_is_still_said() -> None:

@@ -1,6 +1,8 @@
 """Laws of strict reading."""
 
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s2s.errors import DataError
-from s2s.text.lines import Lines, Table, read_lines, read_pairs
+from s2s.text.conventions import quoted_cell
+from s2s.text.lines import Lines, Table, read_lines, read_pairs, read_text
 
 a_line = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"))
 in_a_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -53,7 +56,6 @@ def test_only_newlines_end_a_line(tmp_path: Path, content: bytes, lines: list[st
     ("content", "place"),
     [
         (b"good\ngr\xfc\xdfe\n", "line 2: byte 0xfc at position 3"),
-        (b"\xff\xfeg\x00", "line 1: byte 0xff at position 1"),
         (b"cut \xe2\x82", "line 1: byte 0xe2 at position 5"),
         (b"\n" * 1234 + b"\xed\xa0\x80", "line 1,235: byte 0xed at position 1"),
     ],
@@ -167,3 +169,73 @@ def test_an_empty_table_has_no_header(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the file is empty"):
         list(read_pairs(Table(path, "en", "ko")))
     assert list(read_pairs(Table(path, "en", "ko", ("en", "ko")))) == []
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE"])
+@pytest.mark.parametrize("text", ["Hello, world.\nBye.\n", "안녕하세요 여러분\n잘 가요\n", "你好，世界！\n再见\n"])
+@pytest.mark.parametrize("has_mark", [True, False])
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_utf16_and_utf32_are_named_as_what_they_are(
+    tmp_path: Path, encoding: str, text: str, has_mark: bool, is_packed: bool
+) -> None:
+    content = (f"\ufeff{text}" if has_mark else text).encode(encoding)
+    path = written(tmp_path / ("text.gz" if is_packed else "text"), gzip.compress(content) if is_packed else content)
+    for read in (read_lines, read_text):
+        with pytest.raises(DataError, match=rf"text(\.gz)?: the text is in {encoding}.*iconv -f {encoding} -t UTF-8"):
+            list(read(path))
+
+
+@pytest.mark.parametrize("content", [b"one\0\ntwo\n", b"\0\none\ntwo\n", "안녕\0\n그래요\n".encode()])
+def test_nul_bytes_are_told_once_with_their_line(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(tmp_path / "text", b"good\n" + content + b"\0\n")
+    for read in (read_lines, read_text):
+        caplog.clear()
+        assert "\0" in "".join(read(path))
+        (record,) = caplog.records
+        assert f"{path}, line 2: has NUL bytes" in record.getMessage()
+
+
+def escaped(*cells: str) -> str:
+    return "\t".join('"' + cell.replace('"', '""') + '"' if '"' in cell else cell for cell in cells)
+
+
+def test_a_spreadsheets_quotation_marks_are_told_once_with_line_and_remedy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pairs = [("fine", "gut"), ('He said "hi".', 'Er sagte "hallo".'), ('A "b".', "c")]
+    path = written(tmp_path / "x.tsv", "\n".join(["en\tde", *(escaped(*pair) for pair in pairs)]).encode())
+    assert list(read_pairs(Table(path, "en", "de")))[1] == ('"He said ""hi""."', '"Er sagte ""hallo""."')
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    message = record.getMessage()
+    assert f'{path}, line 3: "He said ""hi""." has the quotation marks that a spreadsheet puts' in message
+    program = message.partition("python3 -c '")[2].partition("'")[0]
+    run = subprocess.run([sys.executable, "-c", program], input=path.read_bytes(), capture_output=True, check=True)
+    path.write_bytes(run.stdout)
+    caplog.clear()
+    assert list(read_pairs(Table(path, "en", "de"))) == pairs
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("line", ['"Yes," she said.', '"Yes."\tno', 'the "" of', '"a" and ""b""', '5"" long "'])
+def test_quotation_marks_of_people_are_none_of_a_spreadsheet(line: str) -> None:
+    assert quoted_cell(line) is None
+
+
+@pytest.mark.parametrize(("separator", "called"), [(",", "commas"), (";", "semicolons"), ("|", "vertical bars")])
+@pytest.mark.parametrize("columns", [(), ("en", "de")])
+def test_another_separator_than_tabs_is_named(
+    tmp_path: Path, separator: str, called: str, columns: tuple[str, ...]
+) -> None:
+    rows = [[] if columns else ["en", "de"], ["one", "eins"]]
+    path = written(tmp_path / "x.tsv", "\n".join(separator.join(row) for row in rows if row).encode())
+    with pytest.raises(DataError, match=rf"x\.tsv, line 1: the columns are separated by {called}.* delimiter="):
+        list(read_pairs(Table(path, "en", "de", columns)))
+
+
+def test_a_cell_with_a_line_break_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.tsv", b'en\tde\n"one\ntwo"\tzwei\n')
+    with pytest.raises(DataError, match=r"line 2: expected 2 columns.*goes on in the next line"):
+        list(read_pairs(Table(path, "en", "de")))

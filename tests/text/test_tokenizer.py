@@ -16,6 +16,7 @@ from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.text.subword import SubwordTokenizer
 from s2s.text.tokenizer import (
     Tokenizer,
+    changes_of,
     has_loop,
     inspect,
     load_tokenizers,
@@ -224,6 +225,27 @@ def test_a_report_forgives_compatible_characters_and_white_space_only() -> None:
     report = inspect(ALL["unigram"], ["ﬁne  day", "Katzen\u00a0schlafen ", "می\u200cخواهم"])
     assert report.examples == ("می\u200cخواهم",)
     assert report.round_trip_share == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("byte_fallback", [True, False])
+def test_what_the_vocabulary_lacks_is_known_from_the_tokens(byte_fallback: bool) -> None:
+    lines = ["the cat sat", "the dog sat"] * 5
+    size = 600 if byte_fallback else 30
+    learned = SubwordTokenizer.train(lines, model="unigram", vocabulary_size=size, byte_fallback=byte_fallback)
+    assert [learned.lacks(learned.encode(line)) for line in ("the cat", "the {cat}", "the é", "")] == [0, 1, 1, 0]
+    words = WordTokenizer(["the", "cat"])
+    assert [words.lacks(words.encode(line)) for line in ("the cat", "the {cat}", "")] == [0, 1, 0]
+
+
+def test_what_normalisation_changes_is_told_with_share_and_examples() -> None:
+    lines = ["one  two", "５０％", "你好，世界！", "wait…", *["plain"] * 6]
+    learned = SubwordTokenizer.train(lines * 3, model="unigram", vocabulary_size=40, byte_fallback=False)
+    (warning,) = changes_of(inspect(learned, lines), "train (zh)")
+    assert "train (zh): the tokenizer's normalisation changes 30.0% of 10 lines" in warning
+    assert "'５０％' becomes '50%' | '你好，世界！' becomes '你好,世界!';" in warning
+    assert changes_of(inspect(CharacterTokenizer(sorted(set("".join(lines)))), lines), "train") == []
+    assert changes_of(inspect(learned, ["one  two ", "plain"]), "train") == []
+    assert changes_of(inspect(learned, []), "train") == []
 
 
 def test_good_text_and_no_text_give_no_warnings(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,9 @@
 """Pairs as a recipe names them, and encoded: what is kept, what is cached, what a damaged or contested cache does."""
 
+import errno
+import io
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +19,15 @@ from s2s.text.encoded import identity_of
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.wordlist import CharacterTokenizer, WordTokenizer
 from s2s.translation.pairs import EncodedPairs, encode_pairs, open_split
-from s2s.translation.recipe import FileSplit, PairSplit, TableSplit, Training, TranslationData, TranslationRecipe
+from s2s.translation.recipe import (
+    Decoding,
+    FileSplit,
+    PairSplit,
+    TableSplit,
+    Training,
+    TranslationData,
+    TranslationRecipe,
+)
 from s2s.translation.task import find
 
 FEW = (("a b", "one two"), ("c", "three"))
@@ -199,6 +210,38 @@ def test_a_damaged_cache_is_built_again(name: str, damage: str, tmp_path: Path) 
     assert names(tmp_path) == [folder]
 
 
+@pytest.mark.parametrize("name", ["meta.json", "target.tokens"])
+def test_a_cache_that_cannot_be_read_is_said_and_left_alone(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode(Counted(PAIRS), tmp_path)
+    (folder,) = names(tmp_path)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "encoded" / folder).iterdir()}
+    opened = io.open
+
+    def refuse(path: object, *arguments: object, **options: object) -> object:
+        if isinstance(path, Path) and path.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *arguments, **options)  # type: ignore[call-overload]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "open", refuse)
+        with pytest.raises(DataError, match=rf"is there and cannot be read \(.*{name}: Permission denied\); ask its"):
+            encode(Counted(PAIRS), tmp_path)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "encoded" / folder).iterdir()} == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs modes")
+def test_others_may_read_the_cache_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        encode(Counted(PAIRS), tmp_path)
+    finally:
+        os.umask(before)
+    (folder,) = names(tmp_path)
+    assert stat.S_IMODE((tmp_path / "encoded" / folder).stat().st_mode) == 0o755
+
+
 def test_builders_at_the_same_time_share_one_result(tmp_path: Path) -> None:
     barrier = threading.Barrier(4, timeout=30)
     results: list[EncodedPairs] = []
@@ -232,6 +275,28 @@ def test_a_failure_while_reading_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 2 is not UTF-8"):
         encode_pairs(source, WORDS, WORDS, max_tokens=9, max_length_ratio=9, cache=tmp_path)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("pair", [(1, 14), (7, 52), (3, 3), (20, 21), (6, 38), (29, 261)])
+def test_the_longest_output_holds_each_target_that_was_kept(tmp_path: Path, pair: tuple[int, int]) -> None:
+    source, target = ("w1 " * length for length in pair)
+    ratio = encode(Counted([("w1", "w1"), (source, target)]), tmp_path, max_tokens=1000).longest_ratio
+    decoding = Decoding().settled(ratio)
+    assert decoding.longest_output(pair[0] + 1) >= pair[1] + 1
+    if ratio > 2:
+        assert decoding.longest_output(pair[0] + 1) <= pair[1] + 2
+    assert Decoding(max_length_ratio=1.5).settled(ratio).max_length_ratio == 1.5
+    assert Decoding(min_length_ratio=50).settled(ratio).max_length_ratio == 50
+
+
+def test_lines_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
+    pairs = [("w1", "w2"), ("", "w1"), ("w3 é", "w4  漢")]
+    source = Source(Counted(pairs), "some", "some")
+    kept = encode_pairs(source, WORDS, WORDS, max_tokens=9, max_length_ratio=9, cache=tmp_path, keep_text=True)
+    assert kept.texts is not None
+    lines = [[side[row].tobytes().decode() for row in range(len(kept))] for side in kept.texts]
+    assert lines == [["w1", "w3 é"], ["w2", "w4  漢"]]
+    assert encode(Counted(pairs), tmp_path).texts is None
 
 
 def test_nothing_left_says_why(tmp_path: Path) -> None:

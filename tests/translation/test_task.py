@@ -1,5 +1,6 @@
 """The translation task: its batches can be taken up anywhere, and its validation disturbs nothing."""
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from s2s.errors import DataError, RunError
 from s2s.recipe.load import parse_recipe
 from s2s.run import RunFolder, weights_of
 from s2s.tasks import TREES
+from s2s.text.subword import SubwordTokenizer
 from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.task import TranslationTask, find, prepare
 
@@ -94,6 +96,39 @@ def test_sampling_draws_other_pieces_in_each_epoch_of_the_same_text(prepared: Pr
     assert texts[0] == texts[1] == sorted(target for _, target in task.recipe.data.train.pairs)  # type: ignore[union-attr]
 
 
+def test_what_is_unknown_stays_unknown_when_it_is_sampled(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["a c? a", "one two? one", "c a", "two one"] * 3
+    learned = SubwordTokenizer.train(lines, model="bpe", vocabulary_size=24, byte_fallback=False)
+    monkeypatch.setattr("s2s.translation.task.train_tokenizers", lambda *_: (learned, learned))
+    task = prepared("tokenizer.sampling=0.5", "data.train.pairs=[['a é c', 'one é two'], ['a c', 'one two']]")
+    lines = [
+        task.target.decode([t for t in row.tolist() if t not in (0, 2, 3)])
+        for batch in task.batches(0, 0)
+        for row in batch.targets
+    ]
+    assert sorted(" ".join(line.split()) for line in lines) == ["one two", "one ⁇ two"]
+
+
+@pytest.mark.parametrize("model", ["unigram", "bpe"])
+@pytest.mark.parametrize("tokens", [30, 60, 200])
+def test_sampled_batches_stay_within_what_was_planned(prepared: Prepare, model: str, tokens: int) -> None:
+    words = ["never", "minding", "the", "weather", "walking", "together", "to", "harbours"]
+    lines = [" ".join(words[(start + step) % 8] for step in range(1 + start % 5)) for start in range(60)]
+    pairs = json.dumps([[line, line[::-1]] for line in lines])
+    task = prepared(
+        "tokenizer.sampling=0.3", f"data.train.pairs={pairs}", f"tokenizer.model={model}",
+        "tokenizer.vocabulary_size=70", f"training.batch_tokens={tokens}", "data.max_tokens=40",
+    )  # fmt: skip
+    longer = 0
+    for epoch in range(3):
+        for batch in task.batches(epoch, 0):
+            for side in (batch.source, batch.targets):
+                assert side.numel() <= tokens or len(side) == 1
+                assert side.shape[1] <= 41
+            longer += int(batch.target_lengths.sum())
+    assert longer > 3 * (task.pairs.target.lengths.sum() + len(lines))
+
+
 def test_validation_draws_no_random_numbers_and_leaves_the_weights(prepared: Prepare) -> None:
     task = prepared()
     task.model.eval()
@@ -119,7 +154,7 @@ def test_validation_loss_does_not_depend_on_the_batches(prepared: Prepare) -> No
 
 def test_blank_validation_lines_are_left_out_and_none_left_is_an_error(prepared: Prepare) -> None:
     assert len(prepared().validation) == 3
-    with pytest.raises(DataError, match=r"data\.validation: the pairs in the recipe has no pairs"):
+    with pytest.raises(DataError, match=r"data\.validation: the pairs in the recipe \(validation\) has no pairs"):
         prepared('data.validation.pairs=[["", "x"]]')
 
 
@@ -149,12 +184,32 @@ def test_the_forcing_rate_follows_its_schedule(prepared: Prepare) -> None:
     assert [task.rates(step)["forcing_rate"] for step in (0, 5, 10, 20)] == pytest.approx([1, 0.5, 0, 0])
 
 
+def test_a_limit_that_drops_many_pairs_is_a_warning_with_share_and_key(
+    prepared: Prepare, caplog: pytest.LogCaptureFixture
+) -> None:
+    pairs = json.dumps([["x" * 121, "y" * 121]] * 20 + [["a", "b"], ["c", "d"]] * 100)
+    prepared(f"data.train.pairs={pairs}", "tokenizer.kind=characters")
+    (few,) = [record for record in caplog.records if "dropped" in record.getMessage()] or [None]
+    caplog.clear()
+    pairs = json.dumps([["x" * 121, "y" * 121]] * 20 + [["a", "b"], ["c", "d"]])
+    prepared(f"data.train.pairs={pairs}", "tokenizer.kind=characters")
+    (many,) = [record for record in caplog.records if "dropped" in record.getMessage()]
+    assert few is None or few.levelname == "INFO"
+    assert many.levelname == "WARNING"
+    assert "20 pairs dropped, longer than 100 tokens (90.9% of 22); raise data.max_tokens" in many.getMessage()
+
+
+def test_blank_validation_pairs_are_told_of(prepared: Prepare, caplog: pytest.LogCaptureFixture) -> None:
+    prepared()
+    assert "1 pairs left out, empty side" in caplog.text
+
+
 def test_what_is_unknown_or_dropped_is_said(prepared: Prepare, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "s2s")
     prepared("tokenizer.kind=words", "tokenizer.minimum_count=6", "data.max_tokens=3")
     assert "are unknown to the tokenizer; raise tokenizer.vocabulary_size" in caplog.text
-    assert "the pairs in the recipe: 4 pairs dropped, longer than 3 tokens" in caplog.text
-    assert "the pairs in the recipe: 4 pairs; the pairs in the recipe: 3 pairs" in caplog.text
+    assert "the pairs in the recipe (train): 4 pairs dropped, longer than 3 tokens" in caplog.text
+    assert "the pairs in the recipe (train): 4 pairs; the pairs in the recipe (validation): 3 pairs" in caplog.text
 
 
 WORDS = (
@@ -188,7 +243,7 @@ def test_bleu_decides_where_half_of_the_references_have_four_tokens(prepared: Pr
 def test_few_or_blank_validation_pairs_are_said(prepared: Prepare, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "s2s")
     prepared()
-    assert "the pairs in the recipe: 1 pairs left out, empty side" in caplog.text
+    assert "the pairs in the recipe (validation): 1 pairs left out, empty side" in caplog.text
     assert "data.validation: only 3 pairs; the best weights are chosen on them, by luck" in caplog.text
 
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,11 @@ def test_repeats_are_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
         assert ("repeats" in translator().translate(["abc"])[0].flags) == flagged
 
 
+def test_a_line_with_what_the_vocabulary_lacks_is_flagged() -> None:
+    found = translator().translate(["abc", "abz", "", "{a}"])
+    assert ["unknown" in each.flags for each in found] == [False, True, False, True]
+
+
 def test_a_line_longer_than_any_that_was_learned_is_flagged_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     made = Translator([build()], TOKENIZER, TOKENIZER, Decoding(), CPU, 5)
     for each in made, made.with_batch(2):
@@ -182,6 +188,23 @@ def test_a_line_longer_than_any_that_was_learned_is_flagged_and_told_once(caplog
         each.translate(["abcdefg"])
         (record,) = caplog.records
         assert "a line has 6 tokens ('abcdef'...), and training kept lines of at most 5" in record.getMessage()
+
+
+def test_nbest_texts_differ_and_a_wider_beam_is_searched_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    decode = CharacterTokenizer.decode
+    merged = str.maketrans("bdfh", "aceg")
+    monkeypatch.setattr(CharacterTokenizer, "decode", lambda self, tokens: decode(self, tokens).translate(merged))
+    found = translator(beam=2).translate(lines(20), nbest=4)
+    once = translator(beam=2)
+    monkeypatch.setattr(once, "_different", partial(once._different, wider=0))
+    assert sum(len(each.nbest) for each in found) > sum(len(each.nbest) for each in once.translate(lines(20), nbest=4))
+    for each in found:
+        texts = [other.text for other in each.nbest]
+        assert len(texts) == len(set(texts))
+        assert [other.score for other in each.nbest] == sorted((other.score for other in each.nbest), reverse=True)
+    alone = translator(beam=2)
+    for line, each in zip(lines(20), found, strict=True):
+        same(alone.translate([line], nbest=4)[0], each)
 
 
 def test_an_ensemble_of_one_model_twice_is_that_model() -> None:
@@ -263,3 +286,27 @@ def test_damaged_weights_are_named(tmp_path: Path) -> None:
     best.write_bytes(best.read_bytes()[:-10])
     with pytest.raises(RunError, match=r"a/best\.safetensors: damaged"):
         Translator.load(tmp_path / "a", device="cpu")
+
+
+def test_the_longest_output_is_the_recipes_or_what_training_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = save(tmp_path / "a")
+    (folder / "lengths.json").write_text('{"max_length_ratio": 7.5}')
+    assert Translator.load(folder, device="cpu").decoding.longest_output(2) == 25
+    assert not caplog.records
+    for damaged in ("{", "{}", '{"max_length_ratio": null}'):
+        (folder / "lengths.json").write_text(damaged)
+        caplog.clear()
+        assert Translator.load(folder, device="cpu").decoding.longest_output(2) == 14
+        assert "lengths.json: missing or damaged, so an output has at most 2 tokens for each" in caplog.text
+    recipe = folder / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("[decoding]", "[decoding]\nmax_length_ratio = 3.0"))
+    caplog.clear()
+    assert Translator.load(folder, device="cpu").decoding.longest_output(2) == 16
+    assert not caplog.records
+
+
+def test_no_run_folder_is_a_readable_error() -> None:
+    with pytest.raises(RunError, match="no run folder is given; name one"):
+        Translator.load()

@@ -1,0 +1,81 @@
+"""Conventions of other programs, recognised where they would be taken for text: encodings, separators, escapes."""
+
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE, getincrementaldecoder
+from collections.abc import Callable
+
+from s2s.errors import DataError
+
+SAMPLE_BYTES = 4096
+"""Bytes at the beginning of a text that its encoding is recognised by."""
+_MARKS = {
+    BOM_UTF8: None,
+    BOM_UTF32_LE: "UTF-32LE",  # begins with the mark of UTF-16LE
+    BOM_UTF32_BE: "UTF-32BE",
+    BOM_UTF16_LE: "UTF-16LE",
+    BOM_UTF16_BE: "UTF-16BE",
+}
+_FEWEST_CHARACTERS = 4
+_SEPARATORS = {",": "commas", ";": "semicolons", "|": "vertical bars"}
+_CELL = re.compile(r'(?:^|\t)"((?:[^"\t]|"")*+)"(?=\t|$)')
+_UNQUOTE = (
+    """python3 -c 'import csv, sys; [print(*row, sep="\\t") for row in csv.reader(sys.stdin%s)]' < %s > table.tsv"""
+)
+
+
+def encoding_of(sample: bytes) -> str | None:
+    """UTF-16 or UTF-32 with its byte order, as iconv names it, by the beginning of a text; None for all others.
+
+    Without a byte-order mark a sample has to read as letters and line ends in it: a NUL byte in UTF-8 is no sign.
+    """
+    for mark, encoding in _MARKS.items():
+        if sample.startswith(mark):
+            return encoding
+    if 0 not in sample:
+        return None
+    return next((name for name in _MARKS.values() if name and _reads_as(sample, name)), None)
+
+
+def _reads_as(sample: bytes, encoding: str) -> bool:
+    try:
+        text = getincrementaldecoder(encoding)().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    if len(text) < _FEWEST_CHARACTERS or not any(map(str.isalnum, text)):
+        return False
+    if not all(each.isprintable() or each.isspace() for each in text):
+        return False
+    narrow = sum(each < "\u0100" for each in text)
+    ends = sample.count(b"\n")
+    return 2 * narrow >= len(text) or 2 * text.count("\n") > ends > 0
+
+
+def require_utf8(sample: bytes, origin: str) -> None:
+    """DataError, which says how to convert it, for a text that begins as one in UTF-16 or UTF-32."""
+    if encoding := encoding_of(sample):
+        raise DataError(
+            f"{origin}: the text is in {encoding}, and s2s reads UTF-8; save it as UTF-8, or convert it"
+            f" (iconv -f {encoding} -t UTF-8)"
+        )
+
+
+def quoted_cell(line: str) -> str | None:
+    """Cell of a line of tab-separated cells that a spreadsheet wrote with its escapes: "a ""b""." for a "b"."""
+    if '""' not in line:
+        return None
+    cells = (cell[0].strip("\t") for cell in _CELL.finditer(line) if '""' in cell[1])
+    return next(cells, None)
+
+
+def unquoting(path: str, separator: str = "\t") -> str:
+    """Command that turns a spreadsheet's file into one that s2s reads."""
+    return _UNQUOTE % (', delimiter="\\t"' if separator == "\t" else f', delimiter="{separator}"', path)
+
+
+def other_separator(line: str, fits: Callable[[list[str]], bool]) -> tuple[str, str] | None:
+    """Character between the cells of a line without tabs, and its name, where these cells fit."""
+    if "\t" not in line:
+        for separator, called in _SEPARATORS.items():
+            if fits([cell.strip().strip('"') for cell in line.split(separator)]):
+                return separator, called
+    return None
