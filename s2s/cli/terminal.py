@@ -13,12 +13,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 import click
 from tqdm import tqdm
 
 from s2s.errors import S2SError
+from s2s.process import INTERRUPTED, leave
 
 log = logging.getLogger("s2s")
 
@@ -47,7 +49,7 @@ class Commands(click.Group):
             context.exit(1)
         except KeyboardInterrupt:
             click.echo("s2s: interrupted", err=True)
-            context.exit(130)
+            context.exit(INTERRUPTED)
 
 
 def _report(problem: Exception, command: str | None = None) -> None:
@@ -80,7 +82,7 @@ class _ThroughBars(logging.Handler):
 
 @contextmanager
 def messages() -> Iterator[None]:
-    """Inside, log messages and warnings go to stderr, and SIGTERM does what Ctrl-C does."""
+    """Inside, log messages and warnings go to stderr, and SIGTERM ends the command."""
 
     def show(message: Warning | str, *place: Any, **line: Any) -> None:
         log.warning("%s", message)
@@ -90,11 +92,13 @@ def messages() -> Iterator[None]:
     log.setLevel(logging.INFO)
     log.propagate = False
     show_before, warnings.showwarning = warnings.showwarning, show
-    terminate_before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    in_main = current_thread() is main_thread()  # no other thread may take signals
+    terminate_before = signal.signal(signal.SIGTERM, leave) if in_main else None
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, terminate_before)
+        if in_main:
+            signal.signal(signal.SIGTERM, terminate_before)
         warnings.showwarning = show_before
         log.propagate = True
         log.removeHandler(handler)

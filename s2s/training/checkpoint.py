@@ -82,10 +82,11 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside, Ctrl-C and SIGTERM are requests; a second Ctrl-C ends the program at once."""
+        """Inside, Ctrl-C and SIGTERM are requests; a second Ctrl-C does what it did outside."""
         in_main = current_thread() is main_thread()  # no other thread may take signals
         numbers = (signal.SIGINT, signal.SIGTERM) if in_main else ()
         before = {number: signal.signal(number, self._ask) for number in numbers}
+        self._at_once = before.get(signal.SIGINT)
         try:
             yield
         finally:
@@ -93,8 +94,8 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
+        if self.asked and number == signal.SIGINT and callable(self._at_once):
+            self._at_once(number, frame)
         self.asked = True
 
 
