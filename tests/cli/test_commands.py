@@ -50,6 +50,7 @@ validate_every = 30
 RUN_FOLDER = {
     "best.safetensors",
     "environment.json",
+    "format",
     "last",
     "metrics.jsonl",
     "plots",
