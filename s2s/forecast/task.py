@@ -94,7 +94,7 @@ class ForecastTask(Task[NDArray[np.integer]]):
     def diverged_loss(self) -> float:
         """A hundred times the mean square of what is forecast, scaled, and of a value of one."""
         known = self.series.targets[: self.series.parts.validation]
-        return 100 * (1 + float(np.square(self.series.scaler.scale(known)).mean()))
+        return 100 * (1 + float(np.nanmean(np.square(self.series.scaler.scale(known)))))
 
     def path(self) -> str:
         """Rows read, and steps forecast."""
