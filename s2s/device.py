@@ -1,6 +1,7 @@
 """The device and precision of computation, the settings of the process for it, and its memory."""
 
 import ctypes
+import logging
 import os
 import sys
 from contextlib import AbstractContextManager
@@ -9,12 +10,15 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 
-from s2s.errors import S2SError
+from s2s.errors import RunError, S2SError
 
 Precision = Literal["auto", "float32", "bfloat16"]
 MALLOPT = {-3: 1 << 30, -1: 1 << 30, -2: 64 << 20}
 """Bytes for M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD of glibc's mallopt(3)."""
 STATUS = Path("/proc/self/status")
+_process = os.getpid()
+"""The process that imported torch; in one that was forked from it, torch's threads are not there."""
+log = logging.getLogger("s2s")
 
 
 class Compute(NamedTuple):
@@ -42,6 +46,7 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
     if precision not in get_args(Precision):
         raise S2SError(f"precision {precision}: there is none of that name; give auto, float32 or bfloat16")
     chosen = _device(device)
+    settle_fork(chosen)
     if precision == "float32":
         return Compute(chosen, torch.float32, "as asked")
     native = _native_bfloat16(chosen)
@@ -69,6 +74,27 @@ def settle_process() -> None:
         values = torch.full((64,), 0.5, dtype=dtype)
         for function in (torch.tanh, torch.exp, torch.log, torch.erf, torch.sqrt, torch.sin, torch.cos):
             function(values)
+
+
+def settle_fork(device: torch.device) -> None:
+    """Go on with one thread in a process forked from one that had imported torch: with more it would wait for ever.
+
+    RunError for a GPU that was in use before the fork.
+    """
+    global _process
+    if _process == os.getpid():
+        return
+    if device.type == "cuda" and torch.cuda._is_in_bad_fork():
+        raise RunError(
+            "this process was forked from one that used the GPU; start it with spawn, and load the run in it"
+        )
+    if torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+        log.warning(
+            "this process was forked from one that had loaded torch, so it computes with one thread; for more, start it"
+            " with spawn"
+        )
+    _process = os.getpid()
 
 
 def release_free_memory() -> None:

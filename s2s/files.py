@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SUFFIX = ".tmp"
 """Suffix of files and folders that are not finished; their names begin with a dot."""
+_unfinished: set[Path] = set()
+"""What this process is making now, for a process that ends at once."""
 
 
 @contextmanager
@@ -32,6 +34,7 @@ def writing(path: Path) -> Iterator[Path]:
             yield path
             return
         place.parent.mkdir(parents=True, exist_ok=True)
+        _unfinished.add(temporary)
         if place.exists():
             temporary.touch()
             temporary.chmod(stat.S_IMODE(place.stat().st_mode))
@@ -46,6 +49,8 @@ def writing(path: Path) -> Iterator[Path]:
         if isinstance(problem, OSError) and problem.errno is not None and str(named).endswith(SUFFIX):
             problem.filename, problem.filename2 = str(path), None
         raise
+    finally:
+        _unfinished.discard(temporary)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -55,8 +60,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole UTF-8 file or leaves it as it was."""
-    write_bytes(path, text.encode("utf-8"))
+    """Writes a whole UTF-8 file or leaves it as it was; one that holds the text already is not touched."""
+    content = text.encode("utf-8")
+    with suppress(OSError):
+        if path.is_file() and path.read_bytes() == content:
+            return
+    write_bytes(path, content)
 
 
 @contextmanager
@@ -78,6 +87,7 @@ def building(folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir) -> It
                 shutil.rmtree(left, ignore_errors=True)  # a killed process was building it: nobody holds its lock
         temporary = folder.with_name(f".{folder.name}{SUFFIX}")
         shutil.rmtree(temporary, ignore_errors=True)
+        _unfinished.add(temporary)
         try:
             temporary.mkdir()
             yield temporary
@@ -89,6 +99,17 @@ def building(folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir) -> It
             _sync_names(folder.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            _unfinished.discard(temporary)
+
+
+def remove_unfinished() -> None:
+    """Removes what this process is making now; only for one that ends at once after that."""
+    for path in list(_unfinished):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 @contextmanager

@@ -4,21 +4,27 @@ Weights are in safetensors files: no pickle is ever loaded. torch is imported on
 """
 
 import json
+import logging
 import math
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from s2s.errors import RecipeError, RunError
 from s2s.files import is_unfinished, write_bytes, write_text
-from s2s.recipe.load import AnyTree, check_table, parse_table
+from s2s.recipe.load import AnyTree, check_table, parse_table, usable_table
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+log = logging.getLogger("s2s")
 Model = TypeVar("Model", bound="nn.Module")
+FORMAT = 1
+"""Number of the layout of a run folder, in its file `format`; the folders of s2s 0.1 have none and are of format 0."""
 MODELS = {
     "translation": ("translator", "translate"),
     "language": ("language model", "generate"),
@@ -32,10 +38,14 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.format = path / "format"
+        self.lock = path / ".lock"
+        self.holder = path / ".holder"
         self.recipe = path / "recipe.toml"
         self.environment = path / "environment.json"
         self.best = path / "best.safetensors"
         self.last = path / "last"
+        self.checkpoint = self.last / "checkpoint.json"
         self.metrics = path / "metrics.jsonl"
         self.scores = path / "scores.json"
         self.plots = path / "plots"
@@ -46,11 +56,53 @@ class RunFolder:
     def __str__(self) -> str:
         return str(self.path)
 
+    @contextmanager
+    def locked(self, command: Sequence[str] = ()) -> Iterator[None]:
+        """Excludes whoever else writes into the folder, until the block or the process ends.
+
+        RunError, at once and with the process, where another one does. Folders made here that stay empty are removed.
+        """
+        from filelock import FileLock, Timeout  # takes 70 ms to import
+
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self}: is a file, not a folder; choose another one with --out")
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.lock, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"{self}: {self._who()} is writing into it, so nothing was started; wait until that has ended, or"
+                " choose another folder with --out"
+            ) from None
+        except NotImplementedError:
+            log.warning(
+                "%s: the file system has no locks; see to it that only one process writes into the folder", self
+            )
+        try:
+            who = f"process {os.getpid()} on {socket.gethostname()}"
+            self.holder.write_text(f"{who} ({' '.join(command)})" if command else who, encoding="utf-8")
+            yield
+        finally:
+            for path in (self.holder, self.lock):
+                path.unlink(missing_ok=True)
+            lock.release()
+            with suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
+
+    def _who(self) -> str:
+        """The process that holds the lock, as it wrote."""
+        with suppress(OSError, UnicodeDecodeError):
+            return self.holder.read_text(encoding="utf-8") or "another process"
+        return "another process"
+
     def exists(self) -> bool:
-        """Whether the path is in use; a folder that is empty, or holds unfinished files only, is not."""
+        """Whether the path is in use; a folder with nothing but unfinished files and a lock is not."""
         if not self.path.is_dir():
             return self.path.exists()
-        return not all(is_unfinished(path) for path in self.path.iterdir())
+        return not all(is_unfinished(path) or path in (self.lock, self.holder) for path in self.path.iterdir())
 
     def create(self) -> None:
         """Make the folder; one that is in use already is refused."""
@@ -61,7 +113,8 @@ class RunFolder:
 
     def discard(self) -> None:
         """Take back a folder in which no training began."""
-        for path in (self.recipe, self.environment, self.series, self.lengths, *self.path.glob("tokenizer.*")):
+        files = (self.format, self.recipe, self.environment, self.series, self.lengths)
+        for path in (*files, *self.path.glob("tokenizer.*")):
             path.unlink(missing_ok=True)
         self.remove_unfinished()
         with suppress(OSError):
@@ -77,32 +130,64 @@ class RunFolder:
         """The text of recipe.toml, or an error that says what the path is."""
         if not self.path.is_dir():
             raise RunError(f"{self}: no such run folder; train one with s2s train RECIPE --out {self}")
+        self._require_format()
         try:
             return self.recipe.read_text(encoding="utf-8")
         except FileNotFoundError:
             runs = sorted(path.parent.name for path in self.path.glob("*/recipe.toml"))
             inside = f"; the runs in it are {', '.join(str(self.path / name) for name in runs)}" if runs else ""
+            inside = "; a run is opened by it: put back a copy" if self.best.exists() else inside
             raise RunError(f"{self}: not a run folder (it has no recipe.toml){inside}") from None
+
+    def _require_format(self) -> None:
+        """RunError for a folder of a layout that this version does not know."""
+        if not self.format.exists():
+            return
+        try:
+            number = int(self.format.read_text(encoding="ascii"))
+        except ValueError:
+            raise RunError(f"{self.format}: damaged, it holds no number; write {FORMAT} into it") from None
+        if number > FORMAT:
+            raise RunError(
+                f"{self}: was written by a newer s2s (format {number}; this version reads up to {FORMAT}); update s2s"
+            )
 
     def require_best(self) -> Path:
         """The path of the best weights, or an error that says what to do."""
         if not self.best.exists():
+            if self.scores.exists() or recorded(self.checkpoint, "progress", "best") is not None:
+                raise RunError(
+                    f"{self.best}: missing, though the training has saved it; put back a copy, or train again"
+                )
             raise RunError(f"{self}: no weights yet (best.safetensors); the training has not reached a validation")
         return self.best
 
 
-def read_run(run: RunFolder, trees: Mapping[str, type[AnyTree]]) -> AnyTree:
-    """Recipe of a run folder; RunError for one that cannot be read, and for a task without a tree in `trees`."""
+def read_run(run: RunFolder, trees: Mapping[str, type[AnyTree]], *, whole: bool = False) -> AnyTree:
+    """Recipe of a run folder; RunError for one that cannot be read, and for a task without a tree in `trees`.
+
+    To use the run needs only parts of it: unless the `whole` recipe is wanted, what this version does not know in the
+    others is left out, with a warning.
+    """
     text, origin = run.require_recipe(), str(run.recipe)
     try:
         table = parse_table(text, origin)
         task = table.get("task")
-        if task in MODELS and task not in trees:
+        if isinstance(task, str) and task in MODELS and task not in trees:
             wanted, (held, command) = " or ".join(MODELS[name][0] for name in trees), MODELS[task]
             raise RunError(f"{run}: holds no {wanted} but a {held}; use s2s {command}")
+        if not whole:
+            table, unknown = usable_table(table, trees, folder=run.path)
+            if unknown:
+                _warn_once(f"{origin}: left out, since using the run does not need it: {'; '.join(unknown)}")
         return check_table(table, trees, origin=origin, folder=run.path)
     except RecipeError as problem:
         raise RunError(f"{problem}\n  a run is opened by its recipe: put back a copy, or train again") from None
+
+
+@lru_cache
+def _warn_once(message: str) -> None:
+    log.warning("%s", message)
 
 
 def weights_of(model: "nn.Module") -> dict[str, "Tensor"]:
@@ -189,6 +274,8 @@ class Metrics:
 
     def forget_after(self, step: int, rows: int | None = None) -> None:
         """Drop what a resumed training will do again: the rows after a step, and those after the first `rows`."""
+        if not self.path.exists():
+            return
         kept = [row for row in self.read() if row.get("step", 0) <= step][:rows]
         write_text(self.path, "".join(json_text(row, indent=None) + "\n" for row in kept))
 

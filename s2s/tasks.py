@@ -54,9 +54,9 @@ def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     return read_recipe(recipe, TREES, overrides)
 
 
-def recipe_of(run: RunFolder) -> Recipe:
-    """The recipe that a run folder was trained with, whatever its task; RunError for one that cannot be read."""
-    return read_run(run, TREES)
+def recipe_of(run: RunFolder, *, whole: bool = False) -> Recipe:
+    """The recipe that a run folder was trained with, whatever its task, as `read_run` gives it."""
+    return read_run(run, TREES, whole=whole)
 
 
 class TaskModule(Protocol):

@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "s2s"
 FLOORS = [
     {"errors"},
-    {"files", "device"},
+    {"files", "device", "process"},
     {"recipe/"},
     {"corpus/", "run"},
     {"text/", "nn/", "plots"},

@@ -173,7 +173,7 @@ def test_killed_in_every_phase_it_ends_with_the_same_bytes(trainings: Trainings)
     hits = [
         Hit("s2s.files:write_text", 1),
         Hit("s2s.text.subword:train", 1),
-        Hit("s2s.files:write_bytes", 4),
+        Hit("s2s.files:write_bytes", 2),
         Hit("s2s.text.encoded:append", 3),
         Hit("s2s.training.checkpoint:save_checkpoint", 1),
         Hit("s2s.training.trainer:step", 4),

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import s2s
 from s2s.errors import RunError
 from s2s.forecast.model import Forecaster
 from s2s.forecast.recipe import ForecastModel, SeriesData
@@ -98,6 +101,111 @@ def test_a_run_of_another_task_names_the_command_that_uses_it(asked: str, held: 
     with pytest.raises(RunError) as caught:
         read_run(RunFolder(tmp_path), {asked: TREES[asked]})
     assert str(caught.value) == f"{tmp_path}: {said}"
+
+
+HOLDER = """
+import os, sys
+from pathlib import Path
+from s2s.run import RunFolder
+with RunFolder(Path(sys.argv[1])).locked(["s2s", "train", "x"]):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_refused_with_the_first_and_a_killed_one_holds_nothing(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    environment = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"locked\n"
+        assert not run.exists()
+        for _ in range(2):
+            with pytest.raises(RunError) as caught, run.locked():
+                pytest.fail("the lock was given twice")
+            assert str(caught.value).startswith(f"{run}: process {holder.pid} on ")
+            assert " (s2s train x) is writing into it, so nothing was started; " in str(caught.value)
+        holder.kill()
+    with run.locked():
+        run.recipe.touch()
+    assert [path.name for path in run.path.iterdir()] == ["recipe.toml"]
+
+
+def test_a_lock_is_for_one_at_a_time_in_a_process_too_and_leaves_no_folder(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with run.locked(), pytest.raises(RunError, match=f"process {os.getpid()} on "), run.locked():
+        pytest.fail("the lock was given twice")
+    assert not run.path.exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="file: is a file, not a folder"), RunFolder(tmp_path / "file").locked():
+        pytest.fail("a file was locked")
+
+
+def test_where_nothing_can_be_locked_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr("filelock.FileLock.acquire", fail)
+    with RunFolder(tmp_path).locked():
+        assert "the file system has no locks; see to it that only one process writes into the folder" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("format", "said"),
+    [
+        ("2\n", r": was written by a newer s2s \(format 2; this version reads up to 1\); update s2s"),
+        ("one", r"format: damaged, it holds no number; write 1 into it"),
+    ],
+)
+def test_a_run_of_another_format_is_refused_in_one_line(tmp_path: Path, format: str, said: str) -> None:
+    run = RunFolder(tmp_path)
+    run.recipe.write_text("a recipe that only a newer version can read")
+    run.format.write_text(format)
+    with pytest.raises(RunError, match=said) as caught:
+        read_run(run, TREES)
+    assert "\n" not in str(caught.value)
+
+
+TRANSLATOR = """task = "translation"
+[data]
+source = "a"
+target = "b"
+train = {table = "t.tsv"}
+validation = {table = "v.tsv"}
+[training]
+steps = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "left_out"),
+    [
+        ('warm_restarts = 2\n[archive]\nkind = "zip"', ["training.warm_restarts", "archive"]),
+        ('optimizer = "lion"\nmetric = "ter"', ["training.optimizer", "training.metric"]),
+        ("[data.train]\n", None),
+        ("[model]\nhiden_size = 2", None),
+        ("[decoding]\nspeed = 2", None),
+    ],
+)
+def test_only_what_a_run_is_used_by_must_be_known(
+    tmp_path: Path, more: str, left_out: list[str] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = RunFolder(tmp_path)
+    run.recipe.write_text(TRANSLATOR + more)
+    with pytest.raises(RunError):
+        read_run(run, TREES, whole=True)
+    if left_out is None:
+        with pytest.raises(RunError):
+            read_run(run, TREES)
+        return
+    assert read_run(run, TREES).training.steps == 1
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{run.recipe}: left out, since using the run does not need it: ")
+    assert sorted(record.getMessage().rsplit(": ", 1)[1].split("; ")) == sorted(left_out)
 
 
 def test_metrics_come_back_without_a_line_that_was_cut_off(tmp_path: Path) -> None:

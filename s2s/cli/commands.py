@@ -27,6 +27,7 @@ from s2s.cli.terminal import (
     temperature,
 )
 from s2s.errors import S2SError
+from s2s.process import INTERRUPTED, require_one_process
 
 log = logging.getLogger("s2s")
 
@@ -39,6 +40,7 @@ def main(context: click.Context) -> None:
 
     Exit codes: 0 success, 1 failure, 2 wrong command line, 130 interrupted. With S2S_DEBUG=1 errors show a traceback.
     """
+    require_one_process()
     context.with_resource(messages())
     if sys.stdout is None and context.invoked_subcommand not in ("train", "translate"):  # which write files too
         raise S2SError(f"the standard output is closed, and s2s {context.invoked_subcommand} has nowhere to write to")
@@ -86,7 +88,7 @@ def train(
         run = run_training(loaded, place, corpora=corpora, command=sys.argv, **options)
     except Interrupted as stop:
         click.echo(f"s2s: {stop}; go on with --resume", err=True)
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
     if run.scores.exists():
         scores = json.loads(run.scores.read_text(encoding="utf-8"))
         click.echo(scores_of(loaded.task).score_text(scores), nl=False)

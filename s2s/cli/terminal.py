@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, suppress
 from io import TextIOWrapper
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any, TextIO
 
 import click
 from tqdm import tqdm
 
 from s2s.errors import S2SError
+from s2s.process import INTERRUPTED, leave
 
 log = logging.getLogger("s2s")
 
@@ -50,7 +52,7 @@ class Commands(click.Group):
             context.exit(1)
         except KeyboardInterrupt:
             click.echo("s2s: interrupted", err=True)
-            context.exit(130)
+            context.exit(INTERRUPTED)
 
 
 def _report(problem: Exception, command: str | None = None) -> None:
@@ -97,7 +99,7 @@ def _stderr() -> AbstractContextManager[TextIO]:
 
 @contextmanager
 def messages() -> Iterator[None]:
-    """Inside, log messages and warnings go to stderr, or nowhere if it is closed; SIGTERM does what Ctrl-C does."""
+    """Inside, log messages and warnings go to stderr, or nowhere if it is closed, and SIGTERM ends the command."""
 
     def show(message: Warning | str, *place: Any, **line: Any) -> None:
         log.warning("%s", message)
@@ -107,12 +109,14 @@ def messages() -> Iterator[None]:
     log.setLevel(logging.INFO)
     log.propagate = False
     show_before, warnings.showwarning = warnings.showwarning, show
-    terminate_before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    in_main = current_thread() is main_thread()  # no other thread may take signals
+    terminate_before = signal.signal(signal.SIGTERM, leave) if in_main else None
     try:
         with _stderr() as stream, redirect_stderr(stream):
             yield
     finally:
-        signal.signal(signal.SIGTERM, terminate_before)
+        if in_main:
+            signal.signal(signal.SIGTERM, terminate_before)
         warnings.showwarning = show_before
         log.propagate = True
         log.removeHandler(handler)

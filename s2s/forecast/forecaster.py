@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2s.device import Compute, choose_compute
+from s2s.device import Compute, choose_compute, settle_fork
 from s2s.errors import DataError, RunError
 from s2s.forecast.model import Forecaster
 from s2s.forecast.plots import plot_next
@@ -103,6 +103,7 @@ class SeriesForecaster:
 
     def after(self, read: Floats, targets: Floats, origins: NDArray[np.integer]) -> Forecasts:
         """Forecasts from each of some rows (O,) on; DataError for a value that the scaling is not defined for."""
+        settle_fork(self.compute.device)
         data = self.recipe.data
         for values, names in ((read, data.read), (targets, data.targets)):
             require_scalable(data.scaling, values, names, lambda row: f"row {row + 1:,}")

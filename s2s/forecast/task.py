@@ -91,6 +91,11 @@ class ForecastTask(Task[NDArray[np.integer]]):
         own = {"mae": float(errors[0])} if len(errors) == 1 else {}
         return {"loss": total / truths.size, "mase": float((errors / self.naive_errors).mean()), **own}
 
+    def diverged_loss(self) -> float:
+        """A hundred times the mean square of what is forecast, scaled, and of a value of one."""
+        known = self.series.targets[: self.series.parts.validation]
+        return 100 * (1 + float(np.nanmean(np.square(self.series.scaler.scale(known)))))
+
     def path(self) -> str:
         """Rows read, and steps forecast."""
         data, model = self.recipe.data, self.recipe.model
@@ -151,7 +156,14 @@ def part_of(
     if beam is not None:
         raise DataError(f"{run}: a forecaster translates nothing; leave out --beam")
     source = find_series(recipe.data, corpora)["series"]
-    if recorded(run.environment, "data", "series") not in (None, source.identity):
+    before = recorded(run.environment, "data", "series")
+    if before is None:
+        log.warning(
+            "%s: missing, damaged, or without data.series: whether %s is what the run was trained on cannot be checked,"
+            " and rows that it learned from could be scored as unseen",
+            run.environment, source.description,
+        )  # fmt: skip
+    if before not in (None, source.identity):
         raise DataError(
             f"{source.description}: has changed since {run} was trained on it, so rows that it learned from could be"
             " scored as unseen; put the old file back, or train again"

@@ -64,7 +64,7 @@ def _weights(run: RunFolder) -> str:
 
 def _minutes(run: RunFolder) -> str:
     """Minutes of training at the last checkpoint, or else at the last line of the log."""
-    seconds = recorded(run.last / "checkpoint.json", "progress", "elapsed_seconds")
+    seconds = recorded(run.checkpoint, "progress", "elapsed_seconds")
     if seconds is None:
         seconds = max((row.get("elapsed_seconds", 0.0) for row in Metrics(run.metrics).read()), default=0.0)
     return f"{seconds / 60:.1f}"

@@ -19,21 +19,25 @@ from s2s.files import write_text
 from s2s.forecast.scores import SUSPICION
 from s2s.jobs.evaluate import evaluate, without_text
 from s2s.plots import plot_curves
+from s2s.process import require_one_process
 from s2s.recipe.load import differences, recipe_toml
-from s2s.run import Metrics, RunFolder, recorded, write_json
+from s2s.run import FORMAT, Metrics, RunFolder, recorded, write_json
 from s2s.tasks import Recipe, Sources, recipe_of, task_of
+from s2s.training.checkpoint import require_unbegun
 from s2s.training.trainer import Trainer
 
 log = logging.getLogger("s2s")
 FIXED = (
     "task", "seed", "tokenizer.", "model.", "sweep",
-    "data.source", "data.target", "data.series", "data.time", "data.longest_step", "data.missing", "data.newest_first",
-    "data.inputs", "data.horizon", "data.test_share", "data.scaling", "data.train", "data.validation", "data.max_",
-    "data.cut", "data.window",
+    "data.source", "data.target", "data.time", "data.longest_step", "data.missing", "data.newest_first", "data.inputs",
+    "data.horizon", "data.test_share", "data.scaling", "data.validation_share", "data.max_", "data.cut", "data.window",
     "data.rows", "training.batch_", "training.optimizer", "training.moving_average", "training.metric",
     "evaluation.bleu_tokenizer",
 )  # fmt: skip
-"""What a resumed training cannot change: its weights, its best score or its place in the data would no longer fit."""
+"""What a resumed training cannot change: its weights, its best score or its place in the data would no longer fit.
+
+What `data.train`, `data.validation` and `data.series` name is compared by its content.
+"""
 
 
 def train(
@@ -50,46 +54,78 @@ def train(
     With `resume` a run that was stopped, or killed, goes on exactly where its last checkpoint was; one that was not
     begun is begun. Raises RunError for a folder in use, Interrupted when asked to stop.
     """
+    require_one_process()
     if recipe.trainings:
         raise RecipeError("variants: the recipe names trainings to compare; train_variants runs them all")
     run = RunFolder(Path(out))
     compute = choose_compute(device, recipe.training.precision)
+    with run.locked(command):
+        sources = _begun(recipe, run, resume, corpora)
+        environment = _environment(recipe, compute, sources, corpora, command)
+        trainer = _prepared(recipe, run, compute, sources, environment)
+        if not trainer.was_complete:
+            run.remove_unfinished()
+            _describe(recipe, run, environment)
+        with _enough_memory("train a batch", "make batches smaller and go on with --resume"):
+            progress = trainer.train()
+        log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
+        if not (trainer.was_complete and _has_results(run, recipe, progress.best_step)):
+            _score(run, recipe, progress.best_step, corpora, device)
+            run.plots.mkdir(exist_ok=True)
+            task_of(recipe).draw(run, trainer.task, sources, device)
+            plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
+    return run
+
+
+def _begun(recipe: Recipe, run: RunFolder, resume: bool, corpora: Path | None) -> Sources:
+    """The data of a training, once it may begin or go on in a run folder."""
     goes_on = resume and run.exists()
     if resume and not goes_on:
         log.info("%s: nothing to resume, a new training begins", run)
-    begun = goes_on and (run.last / "checkpoint.json").exists()
-    if begun:
-        _check_changes(recipe_of(run), recipe)
-    sources = task_of(recipe).find(recipe, corpora)
-    if begun:
-        _check_data(run, sources)
-    if goes_on:
-        run.require_recipe()
-        run.remove_unfinished()
-    else:
+    if not goes_on:
+        sources = task_of(recipe).find(recipe, corpora)
         run.create()
+        return sources
+    if not run.checkpoint.exists():
+        run.require_recipe()
+        require_unbegun(run)
+        return task_of(recipe).find(recipe, corpora)
+    _check_changes(recipe_of(run, whole=True), recipe)
+    sources = task_of(recipe).find(recipe, corpora)
+    _check_data(run, sources)
+    return sources
+
+
+def _prepared(
+    recipe: Recipe, run: RunFolder, compute: Compute, sources: Sources, environment: dict[str, Any]
+) -> Trainer[Any]:
+    """The trainer at the checkpoint of a run; a run without one is described first, and one of this call taken back."""
+    is_new = not run.recipe.exists()
     try:
         with _enough_memory("build the model", "make the model smaller"):
-            write_text(run.recipe, recipe_toml(recipe))
-            write_json(run.environment, _environment(recipe, compute, sources, corpora, command))
+            if not run.checkpoint.exists():
+                _describe(recipe, run, environment)
             task = task_of(recipe).prepare(recipe, run, compute, sources)
             trainer = Trainer(task, task.recipe.training, run, compute)
     except (S2SError, OSError):
-        if not goes_on:
+        if is_new:
             run.discard()
         raise
     weights = sum(weight.numel() for weight in task.model.parameters())
     log.info("%s weights on %s; %s", f"{weights:,}", compute, task.path())
-    with _enough_memory("train a batch", "make batches smaller and go on with --resume"):
-        progress = trainer.train()
-    log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
-    scored = task_of(recipe).scored_part(recipe) is None or recorded(run.scores, "step") == progress.best_step
-    if not (trainer.was_complete and scored and (run.plots / "curves.png").exists()):
-        _score(run, recipe, progress.best_step, corpora, device)
-        run.plots.mkdir(exist_ok=True)
-        task_of(recipe).draw(run, task, sources, device)
-        plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
-    return run
+    return trainer
+
+
+def _describe(recipe: Recipe, run: RunFolder, environment: dict[str, Any]) -> None:
+    write_text(run.recipe, recipe_toml(recipe))
+    write_json(run.environment, environment)
+    write_text(run.format, f"{FORMAT}\n")
+
+
+def _has_results(run: RunFolder, recipe: Recipe, best_step: int) -> bool:
+    """Whether scores, and all that is written after them, are those of the best weights."""
+    scored = task_of(recipe).scored_part(recipe) is None or recorded(run.scores, "step") == best_step
+    return scored and all((run.path / name).exists() for name in recipe.results())
 
 
 def _score(run: RunFolder, recipe: Recipe, best_step: int, corpora: Path | None, device: str) -> None:
@@ -128,10 +164,17 @@ def _check_changes(old: Recipe, new: Recipe) -> None:
 
 
 def _check_data(run: RunFolder, sources: Sources) -> None:
-    """Refuse training data that are no longer those that the run began with, where it has a record of them."""
+    """Refuse training data that are no longer those that the run began with; warn where it has no record of them."""
     for name, found in sources.items():
+        if name == "test":
+            continue
         before = recorded(run.environment, "data", name)
-        if name != "test" and before not in (None, found.identity):
+        if before is None:
+            log.warning(
+                "%s: missing, damaged, or without data.%s: whether %s is what the run began with cannot be checked",
+                run.environment, name, found.description,
+            )  # fmt: skip
+        if before not in (None, found.identity):
             raise RunError(
                 f"{run}: the text of data.{name} ({found.description}) has changed since the run began, so"
                 " it cannot go on; put the old one back, or start a new run with --out"

@@ -10,6 +10,7 @@ from s2s.jobs.table import result_table
 from s2s.jobs.train import train
 from s2s.language.plots import join_plots
 from s2s.language.sweeps import sweep_table
+from s2s.process import require_one_process
 from s2s.run import RunFolder
 from s2s.tasks import Recipe, task_of
 
@@ -31,14 +32,22 @@ def train_variants(
     """
     if task_of(recipe).scored_part(recipe) is None:
         raise RecipeError("data.test: missing; variants are compared on a test split")
+    require_one_process()
     out, runs = Path(out), []
     variants: Mapping[str, Recipe] = recipe.trainings
-    for number, (name, variant) in enumerate(variants.items(), start=1):
-        log.info("variant %d of %d: %s", number, len(variants), name)
-        runs.append(train(variant, out / name, resume=resume, corpora=corpora, device=device, command=command))
-    table = sweep_table(runs) if all(run.sweep.exists() for run in runs) else result_table([run.path for run in runs])
-    for name in ("sweep.png", "accuracies.png", "predictions.png"):
-        if plots := [run.plots / name for run in runs if (run.plots / name).exists()]:
-            join_plots(plots, out / name)
-    write_text(out / "results.md", table)
+    with RunFolder(out).locked(command):
+        for number, (name, variant) in enumerate(variants.items(), start=1):
+            log.info("variant %d of %d: %s", number, len(variants), name)
+            runs.append(train(variant, out / name, resume=resume, corpora=corpora, device=device, command=command))
+        swept = all(run.sweep.exists() for run in runs)
+        table = sweep_table(runs) if swept else result_table([run.path for run in runs])
+        for name in ("sweep.png", "accuracies.png", "predictions.png"):
+            plots = [run.plots / name for run in runs if (run.plots / name).exists()]
+            if plots and not _is_newer(out / name, plots):
+                join_plots(plots, out / name)
+        write_text(out / "results.md", table)
     return runs
+
+
+def _is_newer(path: Path, sources: Sequence[Path]) -> bool:
+    return path.exists() and all(path.stat().st_mtime_ns > source.stat().st_mtime_ns for source in sources)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from s2s.device import Compute, Precision, choose_compute
+from s2s.device import Compute, Precision, choose_compute, settle_fork
 from s2s.errors import DataError
 from s2s.language.model import LanguageModel, build_language_model
 from s2s.language.recipe import LanguageRecipe
@@ -64,6 +64,7 @@ class Generator:
         Lines that were trained on one by one end early. DataError for a prompt with characters or words that the
         vocabulary lacks, and for an empty one where the model knows no beginning of a line.
         """
+        settle_fork(self.compute.device)
         begin = self._begin(prompt)
         generator = torch.Generator(device=self.compute.device).manual_seed(seed)
         written: list[Tensor] = []

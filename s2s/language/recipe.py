@@ -162,6 +162,10 @@ class LanguageRecipe(Tree):
         swept = {f"hidden-{size}": (f"model.hidden_size={size}", "sweep.hidden_sizes=[]") for size in sizes}
         return super().compared() or dict(swept)
 
+    def results(self) -> tuple[str, ...]:
+        """A sweep also has its results."""
+        return (*super().results(), *(("sweep.json",) if self.sweep else ()))
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         symbols, model = self.tokenizer.symbols, self.model

@@ -41,7 +41,8 @@ def score_text(result: Mapping[str, Any]) -> str:
     unknown = _unknown(result)
     for name, score in result["scores"].items():
         beside = unknown if name == "perplexity" else ""
-        lines.append(f"  {name.replace('_', ' '):18} {number_text(score['value'], '.4f')}{beside}")
+        form = ".4f" if abs(score["value"] or 0.0) < 1e6 else ".4g"
+        lines.append(f"  {name.replace('_', ' '):18} {number_text(score['value'], form)}{beside}")
     if unknown:
         lines.append("  an unknown token is easier to predict than the word in its place, so these scores are too good")
     if result.get("state") == "carried":

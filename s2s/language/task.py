@@ -1,6 +1,7 @@
 """Language models: from a recipe to text, model, loss and validation."""
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,10 @@ class LanguageTask(Task[TextBatch]):
     def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """All weights, or those of the member of a sweep that did best on the validation text."""
         return weights if self.recipe.sweep is None else member_weights(self.model, weights, self._kept_member)
+
+    def diverged_loss(self) -> float:
+        """Ten times the nats of a guess."""
+        return 10 * math.log(self.tokenizer.vocabulary_size)
 
     def path(self) -> str:
         """How training runs through the text."""
@@ -256,7 +261,7 @@ def _shown_tokens(task: LanguageTask) -> list[int]:
 
 def _tokenizer(recipe: LanguageRecipe, train: Pieces, run: RunFolder) -> Tokenizer:
     """Tokenizer of the run; until there is a checkpoint a new one, of the recipe's symbols or the training text."""
-    if (run.last / "checkpoint.json").exists():
+    if run.checkpoint.exists():
         return load_tokenizers(run.path)[0]
     settings = recipe.tokenizer
     tokenizer: Tokenizer

@@ -6,6 +6,7 @@ encoder), A attention units, V tokens of the vocabulary. Batch first, except in 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -103,6 +104,11 @@ def run_layer(
     `weights` by name replace the layer's own, where they are given. A GRU on a CPU is `s2s.nn.gru`, which is faster
     with gradients or in bfloat16; all others are torch's own, packed where the lengths differ.
     """
+    rounded = product_type(inputs) == torch.bfloat16 and inputs.device.type == "cpu"
+    if isinstance(layer, nn.LSTM) and rounded and not lstm_takes_bfloat16():
+        exact = None if state is None else tuple(part.float() for part in state)
+        with torch.autocast("cpu", enabled=False):
+            return run_layer(layer, weights, inputs.float(), exact, lengths)
     trained = torch.is_grad_enabled() or product_type(inputs) != torch.float32
     if isinstance(layer, nn.GRU) and inputs.device.type == "cpu" and inputs.shape[1] > 1 and trained:
         valid = None if lengths is None else positions_valid(lengths, inputs.shape[1], inputs.device)
@@ -116,6 +122,17 @@ def run_layer(
     if lengths is not None:
         outputs, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.shape[1])
     return outputs, end if isinstance(layer, nn.LSTM) else (end,)
+
+
+@lru_cache(maxsize=1)
+def lstm_takes_bfloat16() -> bool:
+    """Whether oneDNN has an LSTM in bfloat16 for this CPU; without AVX-512 it has none."""
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.autocast("cpu", torch.bfloat16):
+        try:
+            nn.LSTM(8, 8, batch_first=True)(torch.zeros(2, 3, 8))[0].sum().backward()
+        except RuntimeError:
+            return False
+    return True
 
 
 def positions_valid(lengths: Tensor, size: int, device: torch.device) -> Tensor:

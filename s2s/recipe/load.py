@@ -82,6 +82,30 @@ def check_table(
     return _checked(_overridden(table, overrides, tree), tree, origin)
 
 
+def usable_table(table: Table, trees: Mapping[str, type[AnyTree]], *, folder: Path) -> tuple[Table, list[str]]:
+    """A copy of a run's table without what breaks a rule in parts that using the run does not need, and those keys."""
+    task, table, left_out = table.get("task"), deepcopy(table), list[str]()
+    if not isinstance(task, str) or task not in trees:
+        return table, left_out
+    tree = trees[task]
+    _settle_paths(table, folder, tree)
+    try:
+        tree.model_validate(table)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            keys = [key for key in details["loc"] if key not in {form.__name__ for form in tree.forms}]
+            if keys and not tree.uses(keys) and _removed(table, keys):
+                left_out.append(".".join(map(str, keys)))
+    return table, left_out
+
+
+def _removed(table: Any, keys: Sequence[str | int]) -> bool:
+    """Whether nested keys were there to be removed, in place."""
+    for key in keys[:-1]:
+        table = table.get(key) if isinstance(table, dict) else None
+    return isinstance(table, dict) and table.pop(keys[-1], None) is not None
+
+
 def _checked(table: Table, tree: type[AnyTree], origin: str) -> AnyTree:
     """Recipe of a table with absolute paths, with the trainings that it compares."""
     try:

@@ -3,6 +3,7 @@
 A default lives in its tree and nowhere else: here, or in the `recipe` module of a task.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, model_validator
@@ -49,6 +50,8 @@ class Tree(Section):
     """Keys of such a table that are paths; a bare path is short for a table with the first."""
     path_endings: ClassVar[tuple[str, ...]]
     """Endings of a bare path."""
+    used: ClassVar[tuple[str, ...]] = ("task", "seed", "data", "tokenizer", "model")
+    """Dotted keys of the parts that a trained model is used by."""
 
     task: str = Field(description="what is trained; chooses this tree")
     title: str = Field(default="", description="one line on what the recipe shows")
@@ -59,9 +62,19 @@ class Tree(Section):
     if TYPE_CHECKING:  # each tree declares them after its own parts, so that they are written last
         variants: dict[str, tuple[str, ...]]
 
+    @classmethod
+    def uses(cls, keys: Sequence[str | int]) -> bool:
+        """Whether a nested key lies in a part that a trained model is used by, or holds one."""
+        key = ".".join(map(str, keys)) + "."
+        return any(key.startswith(f"{part}.") or f"{part}.".startswith(key) for part in cls.used)
+
     def compared(self) -> dict[str, tuple[str, ...]]:
         """Overrides of each training that the recipe compares, by name."""
         return dict(self.variants)
+
+    def results(self) -> tuple[str, ...]:
+        """Files in a run folder that a training of the recipe writes after its scores."""
+        return ("plots/curves.png",)
 
     @property
     def trainings(self) -> dict[str, Self]:
@@ -100,6 +113,12 @@ class Optimization(Section):
     )
     schedule: Literal["constant", "inverse_square_root", "cosine", "plateau"] = Field(
         default="cosine", description="learning rate after the warm-up; plateau halves it when validation stalls"
+    )
+    restarts: int = Field(
+        default=0,
+        ge=0,
+        description="warm restarts: raised by one with --resume, the best weights go on with a new optimizer and a new"
+        " curve of the learning rate",
     )
     warmup_steps: int = Field(default=400, ge=0, description="steps over which the learning rate rises from zero")
     plateau_validations: int = Field(default=2, ge=1, description="validations without a better score before halving")

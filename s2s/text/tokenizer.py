@@ -98,10 +98,11 @@ def save_tokenizers(source: Tokenizer, target: Tokenizer, folder: Path) -> None:
 
 def load_tokenizers(folder: Path) -> tuple[Tokenizer, Tokenizer]:
     """Reads the tokenizers of source and target; RunError names a file that is missing or damaged."""
-    if not any(path.exists() for path in _places(folder, "tokenizer.source")):
+    stems = ("tokenizer.source", "tokenizer.target")
+    if not any(path.exists() for stem in stems for path in _places(folder, stem)):
         both = _load(folder, "tokenizer")
         return both, both
-    return _load(folder, "tokenizer.source"), _load(folder, "tokenizer.target")
+    return _load(folder, stems[0]), _load(folder, stems[1])
 
 
 def _places(folder: Path, stem: str) -> list[Path]:

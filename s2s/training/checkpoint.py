@@ -5,6 +5,7 @@ instant it points at one whole checkpoint. Files that it does not name are remov
 """
 
 import json
+import math
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from s2s.errors import RunError
 from s2s.files import write_text
 from s2s.recipe.sections import Optimization
-from s2s.run import load_tensors, put_weights, save_tensors, weights_of
+from s2s.run import RunFolder, load_tensors, put_weights, save_tensors, weights_of
 
 FORMAT = 1
 
@@ -40,6 +41,9 @@ class Progress:
     validated_step: int = 0
     validations_without_better: int = 0
     halvings: int = 0
+    restarts: int = 0
+    curve_start: int = 0
+    """the step at which the curve of the learning rate began"""
     since_halving: int = 0
     validated: list[float] = field(default_factory=list)
     """values of the metric so far, with asgd until it averages"""
@@ -55,6 +59,14 @@ class Progress:
     """lines of metrics.jsonl; those after them belong to steps or validations that a resumed training does again"""
     finished: str = ""
     """why the training ended; empty while it goes on"""
+
+    def curve(self, total_steps: int | None) -> tuple[int, int | None, int]:
+        """The step within the curve of the learning rate, the steps of the curve, and the halvings in it."""
+        return (
+            self.step - self.curve_start,
+            None if total_steps is None else total_steps - self.curve_start,
+            self.halvings,
+        )
 
 
 def limit_reached(settings: Optimization, progress: Progress, epochs: float) -> str:
@@ -75,6 +87,23 @@ class Interrupted(Exception):  # not an error: it was asked for
     """The training was asked to stop, and everything is saved."""
 
 
+def wrong_with(what: str, loss: float, limit: float, part: str, finite: bool) -> str:
+    """What is wrong with a loss beyond a limit, or with a gradient or weight that is not finite; empty if nothing."""
+    if not finite or not math.isfinite(loss):
+        return f"the {part if math.isfinite(loss) else 'loss'} is not finite"
+    return f"the training has diverged, {what} is {loss:.4g} (more than {limit:.4g})" if loss > limit else ""
+
+
+def remedy(settings: Optimization, exact: bool) -> str:
+    """What to do about a training that diverged; `exact` where it computes in float32."""
+    clipping = "" if settings.clip_norm else ", clip gradients (training.clip_norm is 0, off)"
+    precision = "" if exact else ' or set training.precision = "float32"'
+    return (
+        f"lower training.learning_rate (now {settings.learning_rate:g}){clipping}{precision}; the checkpoint and the"
+        " best weights of before are kept"
+    )
+
+
 class StopRequest:
     """Whether Ctrl-C or SIGTERM came."""
 
@@ -82,10 +111,11 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside, Ctrl-C and SIGTERM are requests; a second Ctrl-C ends the program at once."""
+        """Inside, Ctrl-C and SIGTERM are requests; a second Ctrl-C does what it did outside."""
         in_main = current_thread() is main_thread()  # no other thread may take signals
         numbers = (signal.SIGINT, signal.SIGTERM) if in_main else ()
         before = {number: signal.signal(number, self._ask) for number in numbers}
+        self._at_once = before.get(signal.SIGINT)
         try:
             yield
         finally:
@@ -93,8 +123,8 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
+        if self.asked and number == signal.SIGINT and callable(self._at_once):
+            self._at_once(number, frame)
         self.asked = True
 
 
@@ -121,6 +151,17 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             path.unlink(missing_ok=True)
 
 
+def require_unbegun(run: RunFolder) -> None:
+    """RunError for a run without a checkpoint that has more than a training leaves before its first."""
+    states = [path for path in run.last.glob("*.safetensors") if path.name != "state-0.safetensors"]
+    for path in (run.best, run.scores, run.metrics, run.sweep, *states):
+        if path.exists():
+            raise RunError(
+                f"{run.last / 'checkpoint.json'}: missing, so the training cannot go on, and a new one would overwrite"
+                f" {path.relative_to(run.path)}; put back a copy of {run.last}, or start a new run with --out"
+            )
+
+
 def load_checkpoint(folder: Path) -> Checkpoint | None:
     """The last whole checkpoint; None where none was saved yet."""
     path = folder / "checkpoint.json"
@@ -131,10 +172,20 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         version, name = index["format"], index["state"]
         averaged, progress = list(index["averaged"]), dict(index["progress"])
     except (ValueError, KeyError, TypeError):
-        raise RunError(f"{path}: damaged; remove {folder} and train again, or start from best.safetensors") from None
+        raise RunError(f"{path}: damaged; put back a copy of {folder}, or start a new run with --out") from None
     if version != FORMAT:
         raise RunError(f"{path}: has format {version}, this version of s2s reads {FORMAT}")
+    require_file(folder / name)
     return Checkpoint(load_tensors(folder / name), progress, averaged)
+
+
+def require_file(path: Path) -> None:
+    """RunError for a file of a checkpoint that is not there."""
+    if not path.exists():
+        raise RunError(
+            f"{path}: no such file, and the training cannot go on without it (was the run copied while a training wrote"
+            " it?); put back a copy, or start a new run with --out"
+        )
 
 
 def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

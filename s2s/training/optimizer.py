@@ -40,6 +40,22 @@ def learning_rate_factor(settings: Optimization, step: int, total_steps: int | N
     return 0.5**halvings if schedule == "plateau" else 1.0
 
 
+def curve_text(settings: Optimization, step: int, total_steps: int | None, halvings: int) -> str:
+    """The learning rate from a step of its curve on, for people."""
+    now, end = (
+        settings.learning_rate * learning_rate_factor(settings, at, total_steps, halvings)
+        for at in (step, max((total_steps or step) - 1, step))
+    )
+    peak = f"the learning rate is {now:.3g} (training.learning_rate is {settings.learning_rate:g})"
+    return f"{peak}, at the end {end:.3g}, by the schedule {settings.schedule}"
+
+
+def restart_text(settings: Optimization) -> str:
+    """How to train on in a lower curve of the learning rate, for people."""
+    lower = f"training.restarts={settings.restarts + 1} training.learning_rate=N"
+    return f"with a raised limit and {lower}, N below {settings.learning_rate:g}, a new lower curve begins"
+
+
 def total_steps(settings: Optimization, batches_in_epoch: int) -> int | None:
     """Optimizer steps to the limit, None where it is in minutes alone; raises TrainingError for an epoch of no step."""
     per_epoch = batches_in_epoch // settings.accumulate

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -25,11 +25,22 @@ from s2s.training.checkpoint import (
     limit_reached,
     load_checkpoint,
     put_state,
+    remedy,
+    require_file,
     save_checkpoint,
     state_of,
     under,
+    wrong_with,
 )
-from s2s.training.optimizer import build_optimizer, clip_gradients, learning_rate_factor, share_of_new, total_steps
+from s2s.training.optimizer import (
+    build_optimizer,
+    clip_gradients,
+    curve_text,
+    learning_rate_factor,
+    restart_text,
+    share_of_new,
+    total_steps,
+)
 
 log = logging.getLogger("s2s")
 BatchT = TypeVar("BatchT")
@@ -66,6 +77,10 @@ class Task(Protocol[BatchT]):
         The recipe's metric is a number; of the others one that cannot tell is None.
         """
 
+    def diverged_loss(self) -> float:
+        """Loss of a token that only a training reaches, on average, whose weights have grown without bound."""
+        return math.inf
+
     def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """The part to keep of the weights that were validated last, when they are the best: all."""
         return weights
@@ -92,21 +107,28 @@ class Trainer(Generic[BatchT]):
         averages = settings.moving_average or settings.optimizer == "asgd"
         self.moving = {name: weight.clone() for name, weight in weights_of(self.model).items()} if averages else None
         self.averaged: list[str] = []
-        self.was_complete = False
-        """whether there was nothing left to train"""
         self.stop = StopRequest()
         # float64, in which sums of float32 lose nothing: a checkpoint in between cuts them in two
         self._nats = torch.zeros((), dtype=torch.float64, device=compute.device)
         # of all gradients since the last look; a GPU is not waited for at each step
         self._finite = torch.ones((), dtype=torch.bool, device=compute.device)
+        self.progress.restarts = settings.restarts
+        self._resumes = False
+        self._rows: int | None = None
+        """lines of metrics.jsonl that the checkpoint knows; None for one of an early version"""
+        self._restore()
+        self.was_complete = bool(self._limit()) and not self.averaged
+        """whether there is nothing left to train"""
 
     def train(self) -> Progress:
         """Run to the recipe's limit, or from the last checkpoint on; raises `Interrupted` when asked to stop."""
-        self._resume()
-        if self.progress.finished and not self.averaged:
-            self.was_complete = True
-            log.info("nothing to do: step %s, %s", f"{self.progress.step:,}", self.progress.finished)
+        if self.was_complete:
+            self.progress.finished = self._limit()
+            done, more = f"step {self.progress.step:,}, {self.progress.finished}", restart_text(self.settings)
+            log.info("nothing to do: %s; %s", done, more)
             return self.progress
+        if self._resumes:
+            self._go_on()
         bar = tqdm(total=self.total_steps, initial=self.progress.step, unit="step", desc="train", disable=None)
         with self.stop.listening(), bar:
             if self.progress.step == 0:
@@ -147,7 +169,7 @@ class Trainer(Generic[BatchT]):
     def step(self, group: list[BatchT]) -> None:
         """One update from the summed gradients of a group of batches."""
         progress, settings = self.progress, self.settings
-        factor = learning_rate_factor(settings, progress.step, self.total_steps, progress.halvings)
+        factor = learning_rate_factor(settings, *progress.curve(self.total_steps))
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = settings.learning_rate * factor
         tokens = sum(self.task.tokens(batch) for batch in group)
@@ -157,11 +179,8 @@ class Trainer(Generic[BatchT]):
             (loss.smoothed / tokens).backward()  # type: ignore[no-untyped-call]
             self._nats += loss.nats
         norm = clip_gradients(list(self.model.parameters()), settings.clip_norm)
-        if self.compute.device.type == "cpu" and not math.isfinite(float(norm)):
-            raise TrainingError(
-                f"step {progress.step:,}: the gradient is not finite; lower training.learning_rate"
-                f' (now {settings.learning_rate}) or set training.precision = "float32"'
-            )
+        if self.compute.device.type == "cpu":
+            self._require_sound("its loss", 0.0, 0.0, "gradient", math.isfinite(float(norm)))
         self._finite &= norm.isfinite()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -199,15 +218,7 @@ class Trainer(Generic[BatchT]):
         return f"{self.total_steps:,}" if self.total_steps else f"{self.settings.minutes:g} minutes"
 
     def _log(self, bar: "tqdm[Any]") -> None:
-        progress = self.progress
-        progress.logged_nats += float(self._nats)
-        self._nats.zero_()
-        loss = progress.logged_nats / max(progress.logged_tokens, 1)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"step {progress.step:,}: the loss is not finite; lower training.learning_rate"
-                f" (now {self.settings.learning_rate})"
-            )
+        progress, loss = self.progress, self._sound_loss()
         speed = progress.target_tokens / max(progress.elapsed_seconds - progress.validation_seconds, 1e-9)
         self._record(
             {"step": progress.step, "epoch": round(self._epochs_done(), 4), "loss": loss}
@@ -222,8 +233,23 @@ class Trainer(Generic[BatchT]):
         self.metrics.append(row)
         self.progress.metrics_rows += 1
 
+    def _sound_loss(self) -> float:
+        """The mean loss of a token since the last log; TrainingError for one of a training that went wrong."""
+        progress = self.progress
+        progress.logged_nats += float(self._nats)
+        self._nats.zero_()
+        loss = progress.logged_nats / max(progress.logged_tokens, 1)
+        self._require_sound("its loss", loss, self.task.diverged_loss(), "gradient", bool(self._finite))
+        return loss
+
+    def _require_sound(self, what: str, loss: float, limit: float, part: str, finite: bool) -> None:
+        if wrong := wrong_with(what, loss, limit, part, finite):
+            remedies = remedy(self.settings, self.compute.dtype == torch.float32)
+            raise TrainingError(f"step {self.progress.step:,}: {wrong}; {remedies}")
+
     def _validate(self) -> None:
         """Score the weights that would be saved, keep them if they are the best, and save."""
+        self._sound_loss()
         clock, progress, settings = time.perf_counter(), self.progress, self.settings
         weights = weights_of(self.model) if self.moving is None else self.moving
         scores, better = self._score(weights)
@@ -258,6 +284,10 @@ class Trainer(Generic[BatchT]):
         with torch.inference_mode():
             scores = self.task.validate()
         put_weights(self.model, own, origin="validation")
+        loss = _loss_in(scores)
+        sound = all(bool(weight.isfinite().all()) for weight in weights.values())
+        limit = 10 * self.task.diverged_loss()
+        self._require_sound("the validation loss", 0.0 if loss is None else loss, limit, "weight", sound)
         better = self._is_best(scores)
         if better:
             self.progress.best, self.progress.best_step = scores[self.settings.metric], self.progress.step
@@ -296,22 +326,18 @@ class Trainer(Generic[BatchT]):
 
     def _save(self) -> None:
         """Write `last/`; weights that are not finite are never written over good ones."""
-        self.progress.logged_nats += float(self._nats)
-        self._nats.zero_()
-        if not math.isfinite(self.progress.logged_nats) or not bool(self._finite):
-            raise TrainingError(
-                f"step {self.progress.step:,}: the loss or a gradient is not finite; the checkpoint before is kept"
-            )
+        self._sound_loss()
         tensors = state_of(self.model, self.optimizer)
         tensors.update({f"moving.{name}": weight for name, weight in (self.moving or {}).items()})
         tensors.update({f"carried.{name}": tensor for name, tensor in self.task.carried().items()})
         save_checkpoint(self.run.last, Checkpoint(tensors, asdict(self.progress), self.averaged))
 
-    def _resume(self) -> None:
+    def _restore(self) -> None:
         """Take up the last checkpoint, if there is one."""
         checkpoint = load_checkpoint(self.run.last)
         if checkpoint is None:
             return
+        self._resumes, self._rows = True, checkpoint.progress.get("metrics_rows")
         origin = str(self.run.last)
         try:
             self.progress = Progress(**checkpoint.progress)
@@ -327,12 +353,54 @@ class Trainer(Generic[BatchT]):
         if self.progress.best is not None:
             load_tensors(self.run.require_best())  # damaged ones are to be known before hours of training
         self.averaged = checkpoint.averaged
-        self.metrics.forget_after(self.progress.step, checkpoint.progress.get("metrics_rows"))
-        self.progress.metrics_rows = len(self.metrics.read())
-        self.progress.finished = ""
-        if self.progress.step:
-            self._check_limits()
-            log.info("resumed at step %s of %s", f"{self.progress.step:,}", self._goal())
+        for name in self.averaged:
+            require_file(self.run.last / name)
+        if self.settings.restarts < self.progress.restarts:
+            raise RunError(
+                f"training.restarts: the run has had {self.progress.restarts} (given {self.settings.restarts});"
+                " give every KEY=VALUE that it went on with"
+            )
+
+    def _limit(self) -> str:
+        """The limit that the training has reached with all of it validated; empty while something is left to do."""
+        progress = self.progress
+        if progress.restarts != self.settings.restarts:
+            progress = replace(progress, validations_without_better=0)
+        reached = progress.step and progress.validated_step == progress.step
+        return limit_reached(self.settings, progress, self._epochs_done()) if reached else ""
+
+    def _go_on(self) -> None:
+        """Begin where the checkpoint was made, or with the best weights and a new curve of the learning rate."""
+        progress, was_finished = self.progress, self.progress.finished
+        if progress.metrics_rows and not self.run.metrics.exists():
+            log.warning("%s: missing; the log and the curves begin anew", self.run.metrics)
+        self.metrics.forget_after(progress.step, self._rows)
+        progress.metrics_rows = len(self.metrics.read())
+        progress.finished = ""
+        restarts = progress.restarts != self.settings.restarts
+        if restarts:
+            self._restart()
+        if not progress.step:
+            return
+        self._check_limits()
+        log.info("resumed at step %s of %s", f"{progress.step:,}", self._goal())
+        if was_finished and not progress.finished:
+            log.info("%s", curve_text(self.settings, *progress.curve(self.total_steps)))
+            if not restarts:
+                log.info("%s", restart_text(self.settings))
+
+    def _restart(self) -> None:
+        best = load_tensors(self.run.require_best())
+        put_weights(self.model, best, origin=str(self.run.best))
+        for name, weight in (self.moving or {}).items():
+            weight.copy_(best[name])
+        self.optimizer = build_optimizer(self.model.parameters(), self.settings)
+        progress = self.progress
+        progress.restarts, progress.curve_start = self.settings.restarts, progress.step
+        progress.halvings = progress.since_halving = progress.validations_without_better = 0
+        progress.validated, progress.averaged_from = [], None
+        log.info("the weights of step %s, the best, go on with a new optimizer", f"{progress.best_step:,}")
+        self._save()
 
 
 def _loss_in(scores: Mapping[str, Any]) -> float | None:

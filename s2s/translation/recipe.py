@@ -236,6 +236,7 @@ class TranslationRecipe(Tree):
     forms = (FileSplit, TableSplit, PairSplit)
     paths = ("table", "source", "target")
     path_endings = (".tsv", ".tsv.gz")
+    used = ("task", "data.source", "data.target", "data.max_tokens", "data.test", "tokenizer", "model", "decoding")
 
     task: Literal["translation"] = Field(description="what is trained; chooses this tree")
     data: TranslationData

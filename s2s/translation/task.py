@@ -1,6 +1,7 @@
 """Translation: from a recipe to data, model, loss and validation."""
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -126,6 +127,10 @@ class TranslationTask(Task[Batch]):
             "chrf": quick_chrf(hypotheses, references),
         }
 
+    def diverged_loss(self) -> float:
+        """Ten times the nats of a guess."""
+        return 10 * math.log(self.target.vocabulary_size)
+
     def path(self) -> str:
         """How the decoder runs in training, and why."""
         if self.recipe.model.input_feeding:
@@ -187,7 +192,8 @@ def prepare(
     )
     _report_dropped(train.description, pairs)
     recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(pairs.longest_ratio)})
-    write_json(run.lengths, {"max_length_ratio": recipe.decoding.max_length_ratio})
+    if not run.checkpoint.exists():
+        write_json(run.lengths, {"max_length_ratio": recipe.decoding.max_length_ratio})
     held, blank = _without_blank(validation)
     if not held:
         raise DataError(f"data.validation: {validation.description} has no pairs; the best weights are chosen on them")
@@ -252,7 +258,7 @@ def _warn_of_text(train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], names: 
 
 def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tuple[Tokenizer, Tokenizer]:
     """The run's tokenizers; until it has a checkpoint they are trained, on the training pairs."""
-    if (run.last / "checkpoint.json").exists():
+    if run.checkpoint.exists():
         return load_tokenizers(run.path)
     trained = train_tokenizers(recipe.tokenizer, recipe.tokenizer.joint, train.read)
     save_tokenizers(*trained, run.path)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from tqdm import tqdm
 
-from s2s.device import Compute, Precision, choose_compute
+from s2s.device import Compute, Precision, choose_compute, settle_fork
 from s2s.errors import RunError
 from s2s.run import RunFolder, load_model, read_run, recorded
 from s2s.text.batches import GPU_WIDTH, pad
@@ -152,6 +152,7 @@ class Translator:
             raise TypeError(
                 f"lines: a sequence of texts is wanted, not one text (given {lines[:40]!r}); put it in a list"
             )
+        settle_fork(self.compute.device)
         width = self.decoding.beam if beam is None else beam
         for name, value in (("beam", width), ("nbest", nbest)):
             if not isinstance(value, int | np.integer) or value < 1:

@@ -132,7 +132,6 @@ def test_a_single_path_is_a_run(tmp_path: Path) -> None:
             evaluate(one)
 
 
-
 def test_the_sentences_stay_out_of_what_is_printed() -> None:
     keys = {"task", "run", "split", "examples", "beam", "scores", "by_length", "rates", "data"}
     assert without_text(scored(REFERENCES)).keys() == keys

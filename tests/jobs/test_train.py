@@ -1,6 +1,7 @@
 """One training from Python: what it records, and that what could not begin leaves nothing."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from s2s.errors import DataError, RecipeError, RunError, S2SError, TrainingError
 from s2s.jobs.train import train
 from s2s.recipe.load import differences, parse_recipe
-from s2s.run import RunFolder
+from s2s.run import Metrics, RunFolder
 from s2s.tasks import TREES
 from s2s.translation.recipe import TranslationRecipe
 
@@ -130,3 +131,76 @@ def test_a_vocabulary_that_does_not_fit_is_a_recipe_error_and_leaves_nothing(tmp
     with pytest.raises(RecipeError, match=r"tokenizer\.vocabulary_size: 9 pieces cannot hold the characters"):
         train(recipe, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_with_nothing_to_do_no_byte_changes(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run.path / ".hidden").touch()
+
+    def state() -> dict[Path, tuple[bytes, int]]:
+        files = [path for path in run.path.rglob("*") if path.is_file()]
+        return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+    before = state()
+    train(recipe_with(), run.path, resume=True, device="cpu", command=["another"])
+    train(recipe_with("training.steps=2", "decoding.beam=2"), run.path, resume=True, device="cpu")
+    assert state() == before
+
+
+def test_a_training_goes_on_where_its_files_are_now(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        for split in ("train", "validation"):
+            (tmp_path / place / f"{split}.tsv").write_text("letters\tnumbers\na b\tone two\nb a\ttwo one\n")
+
+    def recipe(place: str, steps: int) -> TranslationRecipe:
+        tables = [f"data.{split}={tmp_path}/{place}/{split}.tsv" for split in ("train", "validation")]
+        return recipe_with(*tables, "data.test=", f"training.steps={steps}")
+
+    train(recipe("here", 2), tmp_path / "run", device="cpu")
+    moved = Path(shutil.move(tmp_path / "run", tmp_path / "moved"))
+    shutil.rmtree(tmp_path / "here")
+    train(recipe("there", 4), moved, resume=True, device="cpu")
+    assert json.loads((moved / "last" / "checkpoint.json").read_text())["progress"]["step"] == 4
+    (tmp_path / "there" / "train.tsv").write_text("letters\tnumbers\na b\tone two\nb a\tTWO\n")
+    with pytest.raises(RunError, match=r"the text of data.train \(train.tsv\) has changed since the run began"):
+        train(recipe("there", 6), moved, resume=True, device="cpu")
+
+
+def test_a_folder_in_use_is_refused_before_anything_is_looked_at(run: RunFolder) -> None:
+    with run.locked(["s2s", "train", "letters"]):
+        for resume in (False, True):
+            with pytest.raises(RunError, match=r"run: process \d+ on .* \(s2s train letters\) is writing into it"):
+                train(recipe_with(), run.path, resume=resume, device="cpu")
+
+
+def test_one_of_several_processes_does_not_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "3")
+    with pytest.raises(RunError, match="this is one of 4 processes"):
+        train(recipe_with(), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_steps_say_what_the_learning_rate_does_and_a_restart_lowers_it(
+    run: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="s2s")
+    steps = ("training.warmup_steps=0", "training.log_every=1")
+    shutil.copytree(run.path, run.path / "copy")
+    train(recipe_with("training.steps=8", *steps), run.path, resume=True, device="cpu")
+    said = caplog.text
+    assert (
+        "the learning rate is 0.001 (training.learning_rate is 0.002), at the end 7.61e-05, by the schedule co" in said
+    )
+    assert "with a raised limit and training.restarts=1 training.learning_rate=N, N below 0.002, a new lower cu" in said
+    caplog.clear()
+    copy = RunFolder(run.path / "copy")
+    lower = ("training.steps=8", "training.restarts=1", "training.learning_rate=0.0005", *steps)
+    train(recipe_with(*lower), copy.path, resume=True, device="cpu")
+    assert "the weights of step 4, the best, go on with a new optimizer" in caplog.text
+    rates = [
+        row["learning_rate"] for row in Metrics(copy.metrics).read() if row.get("loss") is not None and row["step"] > 4
+    ]
+    assert rates == pytest.approx([0.0005 * (1 + math.cos(math.pi * step / 4)) / 2 for step in range(4)])
+    with pytest.raises(RunError, match=r"training.restarts: the run has had 1 \(given 0\)"):
+        train(recipe_with("training.steps=9"), copy.path, resume=True, device="cpu")

@@ -1,6 +1,10 @@
 """The recurrent core against its textbook equations, written out one row and one step at a time."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import NamedTuple, get_args
 
 import pytest
@@ -9,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import s2s
 from s2s.nn.gru import run_gru
 from s2s.nn.layers import Embedding
 from s2s.nn.recurrent import Cell, Recurrent, State, initialize, positions_valid
@@ -290,3 +295,32 @@ def test_a_second_derivative_of_a_gru_is_refused() -> None:
 def test_positions_are_valid_below_each_length(lengths: list[int], size: int) -> None:
     valid = positions_valid(torch.tensor(lengths), size, torch.device("cpu"))
     assert valid.tolist() == [[position < length for position in range(size)] for length in lengths]
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_an_lstm_that_bfloat16_cannot_compute_is_computed_in_float32(
+    ragged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s2s.nn.recurrent.lstm_takes_bfloat16", lambda: False)
+    core = Recurrent(3, 4, layers=2, cell="lstm")
+    inputs, lengths = torch.randn(2, 5, 3), torch.tensor([5, 3]) if ragged else None
+    expected = core(inputs, None, lengths)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = core(inputs, None, lengths)
+        rounded = core(inputs.bfloat16(), tuple(part.bfloat16() for part in found[1]), lengths)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(rounded, core(inputs, expected[1], lengths), rtol=0.1, atol=0.01)
+
+
+def test_without_a_bfloat16_lstm_in_onednn_no_error_of_a_library_comes_up() -> None:
+    """oneDNN can be told to take this machine for one with AVX2, which has none."""
+    program = (
+        "import torch; from s2s.nn.recurrent import Recurrent, lstm_takes_bfloat16\n"
+        "before = torch.get_rng_state()\n"
+        "lstm_takes_bfloat16(); assert torch.equal(before, torch.get_rng_state())\n"
+        "with torch.autocast('cpu', torch.bfloat16):\n"
+        "    Recurrent(3, 4, cell='lstm')(torch.randn(2, 5, 3))[0].sum().backward()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1]), "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr

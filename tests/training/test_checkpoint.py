@@ -119,7 +119,9 @@ def test_killed_while_it_removes_old_files_it_still_loads_as_one_whole(tmp_path:
 )
 def test_a_damaged_index_is_an_error_that_names_it_and_a_way_out(tmp_path: Path, text: str) -> None:
     (tmp_path / "checkpoint.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(RunError, match=r"checkpoint\.json: damaged; remove .* train again"):
+    with pytest.raises(
+        RunError, match=r"checkpoint\.json: damaged; put back a copy of .*, or start a new run with --out"
+    ):
         load_checkpoint(tmp_path)
 
 

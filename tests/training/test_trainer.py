@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -70,6 +71,9 @@ class Toy:
     def validate(self) -> Mapping[str, float]:
         nats = float(self._loss(self.held_out).nats) / 3
         return {"nats_per_token": nats, "bleu": -nats}
+
+    def diverged_loss(self) -> float:
+        return 100.0
 
     def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         return weights
@@ -377,9 +381,65 @@ def test_a_moving_average_turned_on_later_begins_from_the_weights_of_then(tmp_pa
     train(tmp_path, {"steps": 4, "validate_every": 4, "schedule": "constant"})
     toy = Toy()
     trainer = Trainer(toy, settings(moving_average=0.9, schedule="constant"), RunFolder(tmp_path), COMPUTE)
-    trainer._resume()
     assert trainer.moving is not None
     assert all(torch.equal(trainer.moving[name], weight) for name, weight in weights_of(toy.model).items())
+
+
+@pytest.mark.parametrize("at", [3, 7])
+@pytest.mark.parametrize("what", ["loss", "validation", "weights"])
+def test_a_training_that_diverged_ends_before_good_weights_are_overwritten(
+    tmp_path: Path, what: str, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Diverged(Toy):
+        def loss(self, batch: Pairs, step: int) -> Loss:
+            self.step = step
+            loss = super().loss(batch, step)
+            return loss._replace(nats=loss.nats + 5000.0 * (what == "loss" and step >= at))
+
+        def validate(self) -> Mapping[str, float]:
+            nats = 5000.0 if what == "validation" and self.step >= at else 1.0
+            return {"nats_per_token": nats, "bleu": float(self.step)}
+
+    toy = Diverged()
+    trainer = Trainer(toy, settings(validate_every=2, clip_norm=0.0), RunFolder(tmp_path), COMPUTE)
+    update = trainer.optimizer.step
+
+    def step() -> None:
+        update()
+        if what == "weights" and toy.step >= at:
+            toy.model[0].weight.data[0, 0] = math.inf
+
+    monkeypatch.setattr(trainer.optimizer, "step", step)
+    with pytest.raises(TrainingError) as caught:
+        trainer.train()
+    said = "the weight is not finite" if what == "weights" else "the training has diverged, "
+    assert str(caught.value).startswith(f"step {at + 1}: {said}")
+    assert "lower training.learning_rate (now 0.05), clip gradients (training.clip_norm is 0, off); " in str(
+        caught.value
+    )
+    checkpoint = load_checkpoint(tmp_path / "last")
+    assert checkpoint is not None
+    assert checkpoint.progress["best_step"] == checkpoint.progress["step"] == at - 1
+    assert all(weight.isfinite().all() for weight in load_tensors(tmp_path / "best.safetensors").values())
+
+
+@pytest.mark.parametrize("values", [{"patience_validations": 1, "learning_rate": 1.0}, {"moving_average": 0.9}])
+def test_a_restart_goes_on_from_the_best_weights_and_is_made_once(tmp_path: Path, values: dict[str, Any]) -> None:
+    first = {"steps": 6, "validate_every": 2, "optimizer": "sgd", "momentum": 0.9, **values}
+    finished = train(tmp_path / "one", first).step
+    best = load_tensors(tmp_path / "one" / "best.safetensors")
+    again = first | {"steps": 20, "restarts": 1, "learning_rate": 1e-9, "patience_validations": None}
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    stop = ask_to_stop(finished + 3)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "one", again, stop)
+    trainer = Trainer(Toy(), settings(**again), RunFolder(tmp_path / "one"), COMPUTE)
+    assert trainer.progress.curve_start == finished
+    for name, weight in weights_of(trainer.model).items():
+        torch.testing.assert_close(weight, best[name])
+    trainer.train()
+    train(tmp_path / "other", again)
+    assert outcome(tmp_path / "one") == outcome(tmp_path / "other")
 
 
 @pytest.mark.parametrize("poison", ["value", "gradient"])

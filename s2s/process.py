@@ -1,0 +1,46 @@
+"""The process as others see it: signals that ask it to stop, and whether it is one of several."""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+
+from s2s.errors import RunError
+
+INTERRUPTED = 130
+"""Exit code of a command that was asked to stop."""
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """Ends the process and those that it started; unfinished files are removed, finished output is written.
+
+    No exception is raised: it could come up in an import, in a callback of a C library, or where somebody catches it.
+    """
+    with suppress(OSError):
+        os.write(2, b"\n" * os.isatty(2) + b"s2s: interrupted\n")
+    with suppress(Exception):
+        sys.stdout.flush()
+    if files := sys.modules.get("s2s.files"):
+        files.remove_unfinished()
+    if multiprocessing := sys.modules.get("multiprocessing"):
+        for child in multiprocessing.active_children():
+            child.kill()
+    os._exit(INTERRUPTED)
+
+
+def leave_when_asked() -> None:
+    """From here on Ctrl-C and SIGTERM end the process in one line; a Ctrl-C that its parent ignores stays ignored."""
+    signal.signal(signal.SIGTERM, leave)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, leave)
+
+
+def require_one_process() -> None:
+    """RunError in a process that torchrun, or the like, has started as one of several."""
+    ranks = os.environ.get("WORLD_SIZE", "1")
+    if ranks.isdecimal() and int(ranks) > 1 and not os.environ.keys().isdisjoint(("RANK", "LOCAL_RANK")):
+        raise RunError(
+            f"this is one of {ranks} processes started together (WORLD_SIZE={ranks}), and s2s runs in one process;"
+            " start it without torchrun"
+        )

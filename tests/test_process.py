@@ -1,0 +1,111 @@
+"""The process from outside: asked to stop at any moment it says one line; started as one of several it refuses."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import s2s
+
+PACKAGE = str(Path(s2s.__file__).parents[1])
+
+
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": PACKAGE, "S2S_CACHE": str(tmp_path / "cache"), **more}
+
+
+@pytest.mark.parametrize("imports", [1, 60, 250, 600, 1100, 1500, 1900])
+def test_sigterm_after_so_many_imports_is_one_line(tmp_path: Path, imports: int) -> None:
+    """The moments are counted in the lines that Python writes for each import; few more come than a training has."""
+    command = [sys.executable, "-X", "importtime", "-m", "s2s", "train", "tiny-en-ko", "training.steps=1000000"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment(tmp_path)
+    ) as process:
+        assert process.stderr is not None
+        seen, said = 0, []
+        for line in process.stderr:
+            is_import = line.startswith("import time:")
+            seen += is_import
+            said += [] if is_import else [line]
+            ready = any(name in line for name in (" s2s.process", " s2s.errors")) if imports == 1 else seen >= imports
+            if ready or "weights on cpu" in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        said += [line for line in process.stderr if not line.startswith("import time:")]
+    assert "Traceback" not in "".join(said)
+    if process.returncode == -signal.SIGTERM:  # before any code of s2s
+        assert imports == 1
+    else:
+        assert process.returncode == 130, said
+        assert said[-1] == "s2s: interrupted\n" or said[-1].startswith("s2s: stopped at step ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_leaving_removes_what_is_unfinished_and_writes_what_was_printed(tmp_path: Path, number: signal.Signals) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from s2s.process import leave_when_asked; import s2s.files;"
+        "leave_when_asked(); print('a line');\n"
+        f"with s2s.files.writing(Path('out.txt')) as path: path.touch(); os.kill(os.getpid(), {number:d})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path)
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "a line\n", "s2s: interrupted\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("ranks", "code"),
+    [
+        ({"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}, 1),
+        ({"WORLD_SIZE": "2", "LOCAL_RANK": "0"}, 1),
+        ({"WORLD_SIZE": "1", "RANK": "0"}, 0),
+        ({"WORLD_SIZE": "2"}, 0),
+    ],
+)
+def test_one_of_several_processes_refuses_in_one_sentence(tmp_path: Path, ranks: dict[str, str], code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "s2s", "train", "tiny-en-ko", "--dry-run"],
+        capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path, **ranks),
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    if code:
+        assert done.stderr == (
+            "s2s: this is one of 2 processes started together (WORLD_SIZE=2), and s2s runs in one process; start it"
+            " without torchrun\n"
+        )
+        assert not list(tmp_path.iterdir())
+
+
+FORKED = """
+import os, signal, sys, torch
+from s2s import Generator, Translator
+from s2s.forecast.forecaster import SeriesForecaster
+torch.set_num_threads(2)
+runs = sys.argv[1]
+translator = Translator.load(runs + "/tiny-en-ko", device="cpu")
+generator = Generator.load(runs + "/words-one-to-five", device="cpu")
+forecaster = SeriesForecaster.load(runs + "/sunspots", device="cpu")
+def answers():
+    found = [each.text for each in translator.translate(["good morning", "thank you very much"])]
+    return found, generator.generate("one", length=5, temperature=0)[0].text, forecaster.next_steps().points.tolist()
+(torch.ones(1000, 1000) @ torch.ones(1000, 1000)).sum()  # on both threads
+expected = answers()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    os._exit(0 if answers() == expected and torch.get_num_threads() == 1 else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_what_was_loaded_before_a_fork_answers_in_the_child(tmp_path: Path) -> None:
+    runs = str(Path(__file__).parent / "runs")
+    many = environment(tmp_path, OMP_NUM_THREADS="2")
+    done = subprocess.run([sys.executable, "-c", FORKED, runs], capture_output=True, text=True, env=many)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("it computes with one thread; for more, start it with spawn") == 1
