@@ -16,7 +16,16 @@ import click
 
 from s2s import __version__
 from s2s.cli.shipped import corpora, recipes
-from s2s.cli.terminal import FILE, FOLDER, Commands, corpora_option, device_option, messages, precision_option
+from s2s.cli.terminal import (
+    FILE,
+    FOLDER,
+    Commands,
+    corpora_option,
+    device_option,
+    messages,
+    precision_option,
+    wait_passively,
+)
 from s2s.errors import S2SError
 
 log = logging.getLogger("s2s")
@@ -31,6 +40,7 @@ def main(context: click.Context) -> None:
     Exit codes: 0 success, 1 failure, 2 wrong command line, 130 interrupted. With S2S_DEBUG=1 errors show a traceback.
     """
     context.with_resource(messages())
+    wait_passively()
 
 
 @main.command()
@@ -122,9 +132,11 @@ def translate(
     if source is None and sys.stdin is None:
         raise S2SError("the standard input is closed; give --input FILE, or lines")
     from s2s.cli.filter import arriving, in_blocks, opened, rendered
+    from s2s.device import settle_process
     from s2s.text.lines import read_lines
     from s2s.translation.translator import Translator
 
+    settle_process()
     translator = Translator.load(*runs, **options)
     if batch:
         translator = translator.with_batch(batch)
@@ -170,6 +182,7 @@ def evaluate(
         raise click.UsageError("--reference needs --source")
     if source is not None and on is not None:
         raise click.UsageError("--on and --source exclude each other")
+    from s2s.device import settle_process
     from s2s.jobs.evaluate import evaluate as score_runs
     from s2s.jobs.evaluate import without_text
     from s2s.language.recipe import TextFile
@@ -178,6 +191,7 @@ def evaluate(
     from s2s.translation.comparison import compare, comparison_text
     from s2s.translation.recipe import FileSplit
 
+    settle_process()
     files: FileSplit | TextFile | None = None
     if source is not None:
         files = FileSplit(source=str(source), target=str(reference)) if reference else TextFile(file=str(source))
