@@ -267,16 +267,24 @@ def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, d
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
 @click.option("--run", type=FOLDER, help="Run folder with the weights to translate with. Default: runs/<recipe name>.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=1),
+    default=5.0,
+    show_default=True,
+    help="Time that it may take: with more there are more rounds, and more pairs.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpora_option
 @device_option
 def bench(
-    recipe: str, overrides: tuple[str, ...], run: Path | None, as_json: bool, corpora: Path | None, device: str
+    recipe: str, overrides: tuple[str, ...], run: Path | None, as_json: bool, minutes: float, **options: Any
 ) -> None:
     """Measure how fast RECIPE trains and translates here, compared with textbook code and the machine's limit.
 
-    Takes some minutes, in which nothing else should run. Without a run folder, the weights trained in the measurement
-    translate. Of a recipe with variants, only the recipe itself is measured.
+    Nothing else should run meanwhile; the lowest and the highest of the rounds stand beside each figure. Without a run
+    folder, the weights trained in the measurement translate. Of a recipe with variants, only the recipe itself is
+    measured.
     """
     from s2s.tasks import load_recipe
 
@@ -285,7 +293,7 @@ def bench(
     from s2s.run import json_text
 
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
-    found = benchmark(loaded, run or Path("runs") / name, asked=run is not None, corpora=corpora, device=device)
+    found = benchmark(loaded, run or Path("runs") / name, asked=run is not None, minutes=minutes, **options)
     click.echo(json_text(found) if as_json else benchmark_text(found), nl=as_json)
 
 
