@@ -171,7 +171,8 @@ class Trainer(Generic[BatchT]):
         progress.logged_tokens += tokens
         if self.moving is not None:
             share = share_of_new(settings, progress.step, progress.averaged_from)
-            torch._foreach_lerp_(list(self.moving.values()), list(weights_of(self.model).values()), share)
+            for name, weight in weights_of(self.model).items():
+                self.moving[name].lerp_(weight, share)
 
     def _after_step(self, bar: "tqdm[Any]") -> None:
         """Log, validate, save and stop where it is time to."""
