@@ -1,6 +1,7 @@
 """A model in somebody's program: loading and using it leaves the process as it was, threads and forks are answered."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,9 @@ import pytest
 
 from s2s import Generator, Translator
 from s2s.device import Compute
+from s2s.errors import RunError
 from s2s.forecast.forecaster import SeriesForecaster
+from s2s.run import load_tensors, save_tensors
 from tests.translation.test_translator import build, translator
 
 RUNS = Path(__file__).parent / "runs"
@@ -97,6 +100,19 @@ USES: list[tuple[Any, str, Callable[[Any, int], object]]] = [
     (Generator, "words-one-to-five", generated),
     (SeriesForecaster, "sunspots", forecast),
 ]
+
+
+@pytest.mark.parametrize(("loaded", "run", "use"), USES)
+def test_weights_that_are_not_finite_are_found_by_every_task(
+    loaded: Any, run: str, use: object, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(RUNS / run, tmp_path / run)
+    weights = load_tensors(folder / "best.safetensors")
+    name = sorted(weights)[-1]
+    weights[name].view(-1)[0] = float("nan")
+    save_tensors(folder / "best.safetensors", weights)
+    with pytest.raises(RunError, match=rf"best.safetensors: {name} holds numbers that are not finite"):
+        loaded.load(folder, device="cpu")
 
 
 @pytest.mark.parametrize(("loaded", "run", "use"), USES)
