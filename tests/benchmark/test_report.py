@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -63,6 +64,26 @@ def test_the_benchmark_measures_what_it_promises(tmp_path: Path, monkeypatch: py
     assert [(row["of"], row["size"]) for row in found["growth"]] == [
         ("pairs", growth.EMPTY), ("pairs", 400), ("length", 5), ("beam", 1), ("beam", 2),
     ]  # fmt: skip
+
+
+def test_the_text_gives_the_spread_beside_each_figure() -> None:
+    spread = {"median": 2.0, "low": 1.0, "high": 1234.5, "rounds": 3}
+    found = {
+        **{"machine": "a CPU", "device": "cpu", "precision": "float32", "torch": "2", "parameters": 1000},
+        "training": {"ratio": 2.0, "padding_share": 0.5, "stepped": {"forcing": 0.25}}
+        | {"spread": {"ratio": spread, "stepped.forcing": spread, "forcing": {}}},
+        "decoding": {"bfloat16": {"greedy": 2.0, "bleu": 3.0}, "spread": {"bfloat16_greedy": spread}},
+        "growth": [
+            {"of": "beam", "size": 5, "rate": 2.0, "spread": {"rate": spread}},
+            {"of": "pairs", "size": 9, "s": 1},
+        ],
+    }
+    text, beside = re.sub(" +", " ", report.benchmark_text(found)), "(1 to 1,234, 3 rounds)"
+    for line in (f"ratio 2 {beside}", "padding_share 0.5", f"stepped.forcing 0.25 {beside}"):
+        assert f"\n {line}\n" in text
+    for line in (f"bfloat16.greedy 2 {beside}", "bfloat16.bleu 3", f"beam 5 rate 2 {beside}", "pairs 9 s 1"):
+        assert f"\n {line}\n" in text
+    assert "spread" not in text
 
 
 def test_only_translators_are_measured() -> None:
