@@ -4,21 +4,23 @@ import ctypes
 import logging
 import os
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import torch
 
-from s2s.errors import RunError, S2SError
+from s2s.errors import S2SError
+
+log = logging.getLogger("s2s")
 
 Precision = Literal["auto", "float32", "bfloat16"]
 MALLOPT = {-3: 1 << 30, -1: 1 << 30, -2: 64 << 20}
 """Bytes for M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD of glibc's mallopt(3)."""
 STATUS = Path("/proc/self/status")
-_process = os.getpid()
-"""The process that imported torch; in one that was forked from it, torch's threads are not there."""
-log = logging.getLogger("s2s")
+PROCESS = os.getpid()
+"""Process that imported this module; another one has been forked from it."""
 
 
 class Compute(NamedTuple):
@@ -32,6 +34,16 @@ class Compute(NamedTuple):
         """A context in which matrix products are computed in the chosen type."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """A context in which a GPU is the thread's current one, as streams and graphs need it, whatever its number.
+
+        A forked process computes with one thread; S2SError for a GPU in one.
+        """
+        _fit_forked_process(self.device)
+        with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+            yield
+
     def __str__(self) -> str:
         name = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
         if self.device.type == "cuda":
@@ -41,16 +53,22 @@ class Compute(NamedTuple):
 
 
 def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compute:
-    """Resolve `auto|cpu|cuda[:N]` and `auto|float32|bfloat16` on this machine, and settle the process."""
-    settle_process()
+    """Resolve `auto|cpu|cuda[:N]` and `auto|float32|bfloat16` on this machine."""
     if precision not in get_args(Precision):
         raise S2SError(f"precision {precision}: there is none of that name; give auto, float32 or bfloat16")
     chosen = _device(device)
-    settle_fork(chosen)
+    _fit_forked_process(chosen)
+    _choose_vector_functions()
     if precision == "float32":
         return Compute(chosen, torch.float32, "as asked")
     native = _native_bfloat16(chosen)
     if precision == "bfloat16":
+        if not native:
+            log.warning(
+                "precision bfloat16: %s emulates it, which is slower than float32 (98 ms for a line, not 37, on one"
+                " such CPU); give float32, or auto",
+                "this CPU" if chosen.type == "cpu" else chosen,
+            )
         return Compute(chosen, torch.bfloat16, "as asked" if native else "as asked; this machine emulates it slowly")
     if native:
         return Compute(chosen, torch.bfloat16, "the machine computes it natively")
@@ -58,7 +76,10 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
 
 
 def settle_process() -> None:
-    """Fit oneDNN's cache, the heap and MKL's functions to training and translating; a second call changes nothing."""
+    """Fit oneDNN's cache and the heap to training and translating; a second call changes nothing.
+
+    For processes that do nothing else, those of commands and trainings: what a program loads leaves it as it is.
+    """
     # Batches come in some hundred shapes. oneDNN compiles code for each product of a new shape, in bfloat16 some
     # milliseconds and 1.4 to 2 MB, and keeps the last ones: here twice as many as it would by itself.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "2048")
@@ -67,6 +88,30 @@ def settle_process() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     for option, size in MALLOPT.items():
         _heap("mallopt", option, size)
+
+
+def _fit_forked_process(device: torch.device) -> None:
+    """Compute with one thread in a process that was forked from another; S2SError for a GPU, which it cannot use.
+
+    A fork has only the thread that forked, and OpenMP would wait for the others without end.
+    """
+    if os.getpid() == PROCESS:
+        return
+    if device.type == "cuda":
+        raise S2SError(
+            f"{device}: a forked process cannot use the GPU of the one that it was forked from; start processes by the"
+            " method spawn, and load in each"
+        )
+    if torch.get_num_threads() > 1:
+        log.warning(
+            "this process was forked from one with torch's threads and has none of them, so it computes with one"
+            " thread; for more, start it with spawn"
+        )
+        torch.set_num_threads(1)
+
+
+def _choose_vector_functions() -> None:
+    """Call MKL's vector functions once; nothing that a program can see changes."""
     # MKL chooses the code of a vector function at its first call. Where two threads made that together, one of them got
     # a less accurate kind in some processes, with relative errors up to 2.4e-4: the first step of a training then
     # differed, and with it every byte of the result. So one thread calls each first.
@@ -74,27 +119,6 @@ def settle_process() -> None:
         values = torch.full((64,), 0.5, dtype=dtype)
         for function in (torch.tanh, torch.exp, torch.log, torch.erf, torch.sqrt, torch.sin, torch.cos):
             function(values)
-
-
-def settle_fork(device: torch.device) -> None:
-    """Go on with one thread in a process forked from one that had imported torch: with more it would wait for ever.
-
-    RunError for a GPU that was in use before the fork.
-    """
-    global _process
-    if _process == os.getpid():
-        return
-    if device.type == "cuda" and torch.cuda._is_in_bad_fork():
-        raise RunError(
-            "this process was forked from one that used the GPU; start it with spawn, and load the run in it"
-        )
-    if torch.get_num_threads() > 1:
-        torch.set_num_threads(1)
-        log.warning(
-            "this process was forked from one that had loaded torch, so it computes with one thread; for more, start it"
-            " with spawn"
-        )
-    _process = os.getpid()
 
 
 def release_free_memory() -> None:

@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,7 @@ from s2s.files import is_unfinished, write_bytes, write_text
 from s2s.recipe.load import AnyTree, check_table, parse_table, usable_table
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 log = logging.getLogger("s2s")
@@ -196,7 +198,7 @@ def weights_of(model: "nn.Module") -> dict[str, "Tensor"]:
 
 
 def put_weights(model: "nn.Module", weights: Mapping[str, "Tensor"], *, origin: str) -> None:
-    """Copy weights into a model; names and shapes must be those of the model."""
+    """Copy weights into a model; RunError where names or shapes are not the model's, or a number is not finite."""
     own = weights_of(model)
     if own.keys() != weights.keys():
         odd = sorted(own.keys() ^ weights.keys())
@@ -204,6 +206,12 @@ def put_weights(model: "nn.Module", weights: Mapping[str, "Tensor"], *, origin: 
     for name, weight in own.items():
         if weight.shape != weights[name].shape:
             raise RunError(f"{origin}: {name} is {tuple(weights[name].shape)}, the recipe says {tuple(weight.shape)}")
+        if not weights[name].isfinite().all():
+            raise RunError(
+                f"{origin}: {name} holds numbers that are not finite, as after a training that diverged; put back a"
+                " copy, or train again with a lower training.learning_rate"
+            )
+    for name, weight in own.items():
         weight.copy_(weights[name])
 
 
@@ -222,6 +230,11 @@ def load_model(build: Callable[[], Model], path: Path) -> Model:
             setattr(part, name, empty[weight])
     put_weights(model, load_tensors(path), origin=str(path))
     return model
+
+
+def frozen(model: Model, device: "torch.device") -> Model:
+    """A copy of a model to use on a device: no other's training changes it, and it has no gradients."""
+    return deepcopy(model).to(device).eval().requires_grad_(False)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:

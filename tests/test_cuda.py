@@ -3,7 +3,9 @@
 import json
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -11,16 +13,21 @@ import torch
 from torch import Tensor
 
 import s2s
+from s2s import Translator
+from s2s.device import choose_compute
 from s2s.nn import graphs
 from s2s.nn.graphs import CAPTURED_WHEN_SEEN
 from s2s.training.forcing import ScheduledSampling
 from s2s.training.graphs import Pass, ReplayedPass, capture_cuda
 from s2s.translation.model import Seq2Seq
+from s2s.translation.recipe import Decoding
 from s2s.translation.search.beam import beam_search
 from s2s.translation.search.graphs import ReplayedStep
 from s2s.translation.search.hypotheses import SearchOptions
 from s2s.translation.search.step import Stepper
 from tests.translation.test_model import batch_of, build, drawn, small
+from tests.translation.test_translator import TOKENIZER, lines, translator
+from tests.translation.test_translator import build as make_toy
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 DEVICE = "cuda"
@@ -144,10 +151,63 @@ def test_captured_steps_find_what_plain_ones_do(feeding: bool, caplog: pytest.Lo
     assert REFUSED not in caplog.text
 
 
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU here")
+two_gpus = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU here")
+
+
+@two_gpus
 @torch.inference_mode()
 def test_a_second_gpu_is_captured_too() -> None:
     check_search("cuda:1", True)
+
+
+@pytest.mark.parametrize("device", ["cuda:0", pytest.param("cuda:1", marks=two_gpus)])
+def test_a_translator_translates_on_each_gpu_as_on_the_cpu(device: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Also by many threads at once; and another GPU does not become the thread's current one."""
+    model, texts = make_toy(), lines(40)
+    expected = translator(model).translate(texts, beam=3)
+    made = Translator([model], TOKENIZER, TOKENIZER, Decoding(), choose_compute(device, "float32"))
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: made.translate(texts, beam=3), range(3 * CAPTURED_WHEN_SEEN)):
+            assert [each.text for each in found] == [each.text for each in expected]
+    assert REFUSED not in caplog.text
+    assert made.steps[0].graphs.kept  # type: ignore[attr-defined]
+    assert torch.cuda.current_device() == 0
+    assert next(model.parameters()).device.type == "cpu"
+
+
+def test_a_search_is_captured_while_another_thread_computes(caplog: pytest.LogCaptureFixture) -> None:
+    """It allocates, which would end a capture that all threads share."""
+    done, texts = Event(), lines(40)
+    made = Translator([make_toy()], TOKENIZER, TOKENIZER, Decoding(), choose_compute(DEVICE, "float32"))
+
+    def compute() -> float:
+        total = torch.zeros((), device=DEVICE)
+        while not done.is_set():
+            total += torch.ones(torch.randint(1, 10**6, ()).item(), device=DEVICE).mean()
+        return float(total)
+
+    with ThreadPoolExecutor(1) as pool:
+        computed = pool.submit(compute)
+        try:
+            for _ in range(3 * CAPTURED_WHEN_SEEN):
+                made.translate(texts)
+        finally:
+            done.set()
+        assert computed.result() >= 0
+    assert REFUSED not in caplog.text
+
+
+@two_gpus
+def test_a_training_on_the_second_gpu_goes_as_one_on_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
+    losses = []
+    for device in ("cuda:0", "cuda:1"):
+        (tmp_path / device).mkdir()
+        losses.append([row["loss"] for row in trained(tmp_path / device, device=device) if "loss" in row])
+    assert REFUSED not in caplog.text
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
 def check_search(device: str, feeding: bool) -> None:
@@ -167,14 +227,14 @@ def check_search(device: str, feeding: bool) -> None:
     assert replayed.graphs.kept
 
 
-def trained(folder: Path, *overrides: str) -> list[dict[str, Any]]:
+def trained(folder: Path, *overrides: str, device: str = DEVICE) -> list[dict[str, Any]]:
     """The rows of a run's metrics."""
     chooser = random.Random(1)
     rows = ["".join(chooser.choices("abcdef", k=6)) for _ in range(64)]
     (folder / "pairs.tsv").write_text("x\ty\n" + "".join(f"{row}\t{row[::-1]}\n" for row in rows))
     (folder / "recipe.toml").write_text(RECIPE)
     recipe = s2s.load_recipe(str(folder / "recipe.toml"), overrides)
-    run = s2s.train(recipe, folder / "run", device=DEVICE)
+    run = s2s.train(recipe, folder / "run", device=device)
     return [json.loads(row) for row in run.metrics.read_text().splitlines()]
 
 

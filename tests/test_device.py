@@ -1,9 +1,13 @@
 """The choice of device and precision, and the reason it gives."""
 
+import os
+from contextlib import nullcontext
+
 import pytest
 import torch
 
-from s2s.device import choose_compute
+from s2s import device as module
+from s2s.device import Compute, choose_compute, settle_process
 from s2s.errors import S2SError
 
 
@@ -26,13 +30,59 @@ def test_auto_computes_in_bfloat16_where_the_machine_does(monkeypatch: pytest.Mo
     assert compute.reason == ("the machine computes it natively" if supported else "the machine has no native bfloat16")
 
 
-def test_bfloat16_on_a_machine_without_it_is_granted_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_on_a_machine_without_it_is_granted_and_said_to_be_slower(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     native(monkeypatch, False)
     compute = choose_compute("cpu", "bfloat16")
     assert compute.dtype == torch.bfloat16
     assert "emulates it slowly" in str(compute)
+    [warning] = caplog.messages
+    assert warning.startswith("precision bfloat16: this CPU emulates it, which is slower than float32")
+    assert warning.endswith("give float32, or auto")
     native(monkeypatch, True)
     assert "emulates" not in str(choose_compute("cpu", "bfloat16"))
+    for precision in ("auto", "float32"):
+        choose_compute("cpu", precision)  # type: ignore[arg-type]
+    assert caplog.messages == [warning]
+
+
+def test_a_gpu_is_the_current_one_inside_whatever_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    current = []
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext(current.append(str(device))))
+    for name in ("cpu", "cuda:1", "cuda"):
+        with Compute(torch.device(name), torch.float32, "").entered():
+            pass
+    assert current == ["cuda:1", "cuda"]
+
+
+def test_a_forked_process_has_one_thread_and_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: given[-1] if given else 2)
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    compute = choose_compute("cpu", "float32")
+    with compute.entered():
+        assert given == []
+    monkeypatch.setattr(module, "PROCESS", os.getpid() + 1)
+    with compute.entered(), compute.entered():
+        assert given == [1]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    said = "cuda:1: a forked process cannot use the GPU .* by the method spawn"
+    with pytest.raises(S2SError, match=said):
+        choose_compute("cuda:1")
+    with pytest.raises(S2SError, match=said), Compute(torch.device("cuda:1"), torch.float32, "").entered():
+        pass
+
+
+def test_the_process_is_settled_when_that_is_asked_for_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(module, "_heap", lambda *values: asked.append(values))
+    monkeypatch.setattr(os, "environ", {"THP_MEM_ALLOC_ENABLE": "0"})
+    choose_compute("cpu", "float32")
+    assert (asked, os.environ) == ([], {"THP_MEM_ALLOC_ENABLE": "0"})
+    settle_process()
+    assert os.environ == {"THP_MEM_ALLOC_ENABLE": "0", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "2048"}
+    assert len(asked) == 3
 
 
 def test_a_machine_whose_torch_cannot_tell_has_no_native_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,11 +103,7 @@ def metrics(run: Path) -> list[dict[str, Any]]:
 def learned(run: Path) -> dict[str, bytes]:
     """The files of a run that only training changes."""
     paths = [path for path in run.rglob("*") if path.is_file() and path.suffix in (".safetensors", ".json", ".jsonl")]
-    return {
-        str(path.relative_to(run)): path.read_bytes()
-        for path in paths
-        if path.name != "environment.json"
-    }
+    return {str(path.relative_to(run)): path.read_bytes() for path in paths if path.name != "environment.json"}
 
 
 def test_a_translator_translates(runs: Path) -> None:

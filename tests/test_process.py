@@ -78,34 +78,3 @@ def test_one_of_several_processes_refuses_in_one_sentence(tmp_path: Path, ranks:
             " without torchrun\n"
         )
         assert not list(tmp_path.iterdir())
-
-
-FORKED = """
-import os, signal, sys, torch
-from s2s import Generator, Translator
-from s2s.forecast.forecaster import SeriesForecaster
-torch.set_num_threads(2)
-runs = sys.argv[1]
-translator = Translator.load(runs + "/tiny-en-ko", device="cpu")
-generator = Generator.load(runs + "/words-one-to-five", device="cpu")
-forecaster = SeriesForecaster.load(runs + "/sunspots", device="cpu")
-def answers():
-    found = [each.text for each in translator.translate(["good morning", "thank you very much"])]
-    return found, generator.generate("one", length=5, temperature=0)[0].text, forecaster.next_steps().points.tolist()
-(torch.ones(1000, 1000) @ torch.ones(1000, 1000)).sum()  # on both threads
-expected = answers()
-child = os.fork()
-if child == 0:
-    signal.alarm(60)
-    os._exit(0 if answers() == expected and torch.get_num_threads() == 1 else 1)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
-def test_what_was_loaded_before_a_fork_answers_in_the_child(tmp_path: Path) -> None:
-    runs = str(Path(__file__).parent / "runs")
-    many = environment(tmp_path, OMP_NUM_THREADS="2")
-    done = subprocess.run([sys.executable, "-c", FORKED, runs], capture_output=True, text=True, env=many)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("it computes with one thread; for more, start it with spawn") == 1

@@ -23,6 +23,7 @@ from s2s.language.recipe import LanguageModel
 from s2s.run import (
     Metrics,
     RunFolder,
+    frozen,
     json_text,
     load_model,
     load_tensors,
@@ -282,6 +283,29 @@ def test_a_shared_weight_stands_once_and_comes_back_shared() -> None:
     assert other.output.weight is other.embedding.weight
     assert torch.equal(other.output.weight, model.output.weight)
     assert other.output.weight is not model.output.weight
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_that_are_not_finite_are_found_before_any_weight_changes(value: float) -> None:
+    model, weights = Shared(), {name: weight + 1 for name, weight in weights_of(Shared()).items()}
+    before = {name: weight.clone() for name, weight in weights_of(model).items()}
+    weights["output.bias"][-1] = value
+    with pytest.raises(RunError, match=r"runs/a/best: output.bias holds numbers that are not finite.*learning_rate"):
+        put_weights(model, weights, origin="runs/a/best")
+    assert all(torch.equal(weight, before[name]) for name, weight in weights_of(model).items())
+
+
+def test_a_frozen_copy_has_no_gradients_and_does_not_change_with_its_model() -> None:
+    model = Shared().train()
+    copied = frozen(model, torch.device("cpu"))
+    before = {name: weight.clone() for name, weight in weights_of(copied).items()}
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.neg_()
+    assert all(torch.equal(weight, before[name]) for name, weight in weights_of(copied).items())
+    assert copied.output.weight is copied.embedding.weight
+    assert not any(weight.requires_grad for weight in copied.parameters())
+    assert (model.training, copied.training) == (True, False)
 
 
 BUILDERS: dict[str, Callable[[], nn.Module]] = {

@@ -1,10 +1,11 @@
 """Growth of cost with the pairs of a corpus, the length of sentences, and the width of the beam."""
 
 import logging
+import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -18,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from s2s.benchmark.rates import alternate, seconds_of, timed
-from s2s.device import choose_compute, peak_memory_bytes
+from s2s.benchmark.rates import Rates, alternate, spread_of, timed
+from s2s.device import choose_compute, peak_memory_bytes, settle_process
 from s2s.errors import RunError
 from s2s.run import RunFolder
 from s2s.text.batches import Batch, collate
@@ -31,32 +32,47 @@ from s2s.translation.search.step import Stepper
 from s2s.translation.task import TranslationTask, find, prepare
 from s2s.translation.translator import Translator
 
+log = logging.getLogger("s2s")
+
 EMPTY = 200
 """Pairs of the run with which the others' memory is compared."""
 PAIRS = (10_000, 100_000, 1_000_000)
-STEPS = 20
+"""As many of these as there is time for, but the first."""
+STEPS = 5
 LARGEST_VOCABULARY = 400
 LENGTHS = (10, 25, 50, 100, 200)
 LENGTH_ROWS = 16
 ROUNDS = 3
 BEAMS = (1, 2, 5, 10, 20)
-BEAM_LINES = 200
+BEAM_LINES = 64
 WORDS = 20_000
 
 
 def bench_growth(
-    recipe: TranslationRecipe, task: TranslationTask, translator: Translator, lines: Sequence[str]
+    recipe: TranslationRecipe, task: TranslationTask, translator: Translator, lines: Sequence[str], seconds: float
 ) -> list[Any]:
-    """The `growth` part of the result: an object for each size, `of` saying of what."""
-    return [*_of_pairs(recipe, str(task.compute.device)), *_of_lengths(task, translator), *_of_beams(translator, lines)]
+    """The `growth` part of the result within some seconds: an object for each size, `of` saying of what."""
+    end = time.perf_counter() + seconds
+    of_lengths = list(_of_lengths(task, translator, seconds / 4))
+    of_beams = list(_of_beams(translator, lines, (end - time.perf_counter()) / 4))
+    return [*_of_pairs(recipe, str(task.compute.device), end - time.perf_counter()), *of_lengths, *of_beams]
 
 
-def _of_pairs(recipe: TranslationRecipe, device: str) -> Iterator[dict[str, Any]]:
+def _of_pairs(recipe: TranslationRecipe, device: str, seconds: float = math.inf) -> Iterator[dict[str, Any]]:
     """Growth with pairs; each number in a process of its own, for its peak of memory."""
     with TemporaryDirectory() as folder:
         held, peaks = Path(folder) / "validation.tsv", []
         _write_pairs(held, EMPTY)
+        begin = time.perf_counter()
+        ended: list[tuple[int, float]] = []
         for count in (EMPTY, *PAIRS):
+            needed = _predicted(ended, count)
+            if needed > begin + seconds - time.perf_counter():
+                log.info(
+                    "%s pairs and more would take %.0f s at least: left out; give more --minutes", f"{count:,}", needed
+                )
+                return
+            started = time.perf_counter()
             table = Path(folder) / f"{count}.tsv"
             _write_pairs(table, count)
             try:
@@ -68,8 +84,17 @@ def _of_pairs(recipe: TranslationRecipe, device: str) -> Iterator[dict[str, Any]
                     " runs out"
                 ) from None
             table.unlink()
+            ended.append((count, time.perf_counter() - started))
             peaks.append(found["peak_memory_bytes"])
             yield {"of": "pairs", "size": count, **found, "memory_over_empty_bytes": peaks[-1] - peaks[0]}
+
+
+def _predicted(ended: Sequence[tuple[int, float]], count: int) -> float:
+    """Seconds for so many pairs, by those of the last two numbers of pairs."""
+    if len(ended) < 2:
+        return 0.0
+    (few, short), (many, long) = ended[-2:]
+    return long + max(0.0, long - short) * (count - many) / (many - few)
 
 
 def _be_quiet() -> None:
@@ -93,6 +118,7 @@ def _write_pairs(path: Path, count: int) -> None:
 
 def _train_on(recipe: TranslationRecipe, table: Path, held: Path, device: str) -> dict[str, float]:
     """Prepare a corpus and train some steps, as `s2s train` does; `held` is the validation split."""
+    settle_process()
     compute = choose_compute(device, recipe.training.precision)
     train, validation = TableSplit(table=str(table)), TableSplit(table=str(held))
     data = TranslationData(source="source", target="target", train=train, validation=validation, test=None)
@@ -121,7 +147,7 @@ def _train_on(recipe: TranslationRecipe, table: Path, held: Path, device: str) -
     }
 
 
-def _of_lengths(task: TranslationTask, translator: Translator) -> Iterator[dict[str, Any]]:
+def _of_lengths(task: TranslationTask, translator: Translator, seconds: float) -> Iterator[dict[str, Any]]:
     """Growth with length, of random tokens: a step of the recipe's batch size, and greedy search as long as sources."""
     generator = torch.Generator().manual_seed(1)
     for length in LENGTHS:
@@ -135,9 +161,9 @@ def _of_lengths(task: TranslationTask, translator: Translator) -> Iterator[dict[
             "loss_and_gradient": timed(batch.target_tokens, partial(_loss_and_gradient, task, batch), task.compute),
             "greedy": timed(few.numel(), partial(_greedy, stepper, few), translator.compute),
         }
-        rates = {f"{name}_target_tokens_per_second": rate.median for name, rate in alternate(ways, ROUNDS).items()}
+        rates = alternate(ways, ROUNDS, seconds / len(LENGTHS))
         task.model.zero_grad()
-        yield {"of": "length", "size": length, **rates}
+        yield _row("length", length, {f"{name}_target_tokens_per_second": rate for name, rate in rates.items()})
 
 
 def _loss_and_gradient(task: TranslationTask, batch: Batch) -> None:
@@ -155,9 +181,15 @@ def _greedy(stepper: Stepper, rows: Tensor) -> None:
     beam_search(stepper, begin, SearchOptions(), beam=1, **limits, device=device)
 
 
-def _of_beams(translator: Translator, lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _of_beams(translator: Translator, lines: Sequence[str], seconds: float) -> Iterator[dict[str, Any]]:
     lines = lines[:BEAM_LINES]
-    for beam in BEAMS:
-        translator.translate(lines[:64], beam=beam)
-        seconds = seconds_of(partial(translator.translate, lines, beam=beam), translator.compute)
-        yield {"of": "beam", "size": beam, "sentences_per_second": len(lines) / seconds}
+    ways = {
+        str(beam): timed(len(lines), partial(translator.translate, lines, beam=beam), translator.compute)
+        for beam in BEAMS
+    }
+    for beam, rate in alternate(ways, ROUNDS, seconds).items():
+        yield _row("beam", int(beam), {"sentences_per_second": rate})
+
+
+def _row(of: str, size: int, rates: Mapping[str, Rates]) -> dict[str, Any]:
+    return {"of": of, "size": size, **{name: rate.median for name, rate in rates.items()}, "spread": spread_of(rates)}

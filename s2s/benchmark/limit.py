@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from s2s.benchmark.rates import seconds_of
 from s2s.device import Compute
 
-REPEATS = 7
+REPEATS = 3
 aten = torch.ops.aten
 FACTORS = {aten.mm: 0, aten.bmm: 0, aten.addmm: 1, aten.addmm_: 1, aten.baddbmm: 1, aten.baddbmm_: 1}
 """Operators of matrix products, and the position of the left factor among their arguments."""

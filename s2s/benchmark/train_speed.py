@@ -1,5 +1,6 @@
 """Speed of training, compared with the textbook's and with the machine's limit, and the parts of its time."""
 
+import time
 from collections import Counter
 from contextlib import ExitStack
 from copy import deepcopy
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from s2s.benchmark.limit import Product, Products, seconds_of_product
-from s2s.benchmark.rates import Way, alternate, now, timed
+from s2s.benchmark.rates import Way, alternate, fitting, now, spread_of, timed
 from s2s.benchmark.textbook import Textbook
 from s2s.device import Compute, peak_memory_bytes
 from s2s.nn.loss import Loss
@@ -25,24 +26,29 @@ from s2s.translation.task import TranslationTask
 
 RATE = "target_tokens_per_second"
 BATCHES = 20
-"""Batches of a recipe's first epoch that are measured, all in each round."""
+"""Batches of a recipe's first epoch that are measured at most, all in each round."""
+LEAST_BATCHES = 4
 TEXTBOOK_BATCHES = 3
 ROUNDS = 9
+PASS_SHARE = 1 / 30
+"""Of the time, for a pass over the batches: a round takes some three, and there are a warm-up and several rounds."""
 FORCING_RATE = 0.5
 """Forcing rate of the stepped training that is measured."""
 
 
-def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
-    """The `training` part of the result; the task's model is trained on the way."""
+def bench_training(task: TranslationTask, compute: Compute, seconds: float) -> dict[str, Any]:
+    """The `training` part of the result, within some seconds; the task's model is trained on the way."""
+    begin, own = time.perf_counter(), _trainer(task, compute)
     batches = list(islice(task.batches(0, 0), BATCHES))
-    own = _trainer(task, compute)
+    one = _training(own, batches[:1])
+    batches = batches[: fitting(PASS_SHARE * seconds, one, compute, least=LEAST_BATCHES, most=BATCHES)]
     ways = {RATE: _training(own, batches)}
     ways[RATE]()
     peak = peak_memory_bytes(compute)
-    ways["textbook_" + RATE] = _textbook(task, compute)
+    ways["textbook_" + RATE] = _textbook(task, compute, max(1, len(batches) * TEXTBOOK_BATCHES // BATCHES))
     stepped = _stepped(task)
     for name, part in stepped.items():
-        ways[name] = _training(_trainer(part, compute), batches[: BATCHES // 4])
+        ways[name] = _training(_trainer(part, compute), batches[: max(1, len(batches) // 4)])
     target = sum(batch.target_tokens for batch in batches)
     source = sum(int(batch.source_lengths.sum()) for batch in batches)
     middle = sorted(batches, key=lambda batch: batch.target_tokens)[len(batches) // 2]
@@ -52,21 +58,23 @@ def bench_training(task: TranslationTask, compute: Compute) -> dict[str, Any]:
         sum(times * seconds_of_product(product, compute) for product, times in products.items()),
     )
     multiply_adds = sum(times * product.multiply_adds for product, times in products.items())
-    rates = alternate(ways, ROUNDS)
+    rates = alternate(ways, ROUNDS, seconds + begin - time.perf_counter())
     reached, textbook, limit = (rates[name + RATE] for name in ("", "textbook_", "limit_"))
+    ratios = {f"stepped.{name}": rates[name].ratios(reached) for name in stepped}
+    ratios |= {"ratio": reached.ratios(textbook), "limit_fraction": reached.ratios(limit)}
     return {
         RATE: reached.median,
         "source_and_" + RATE: reached.median * (source + target) / target,
         "textbook_" + RATE: textbook.median,
         "ratio": reached.over(textbook),
-        "spread": {name: rate.as_json() for name, rate in rates.items()},
+        "spread": spread_of(rates | ratios),
         "stepped": {name: rates[name].over(reached) for name in stepped},
         "limit_" + RATE: limit.median,
         "limit_fraction": reached.over(limit),
         "multiply_adds_per_target_token": multiply_adds / middle.target_tokens,
         "padding_share": task.sampler.padding_share(0),
         "peak_memory_bytes": peak,
-        "shares": shares_of(own, task, compute),
+        "shares": shares_of(own, task, compute, len(batches)),
     }
 
 
@@ -104,13 +112,13 @@ def _stepped(task: TranslationTask) -> dict[str, TranslationTask]:
     return found
 
 
-def _textbook(task: TranslationTask, compute: Compute) -> Way:
+def _textbook(task: TranslationTask, compute: Compute, count: int) -> Way:
     """Rounds of the textbook's training: batches of as many sentences, but in the order of the corpus."""
     model = Textbook(deepcopy(task.model)).train()
     rule = torch.optim.Adam(model.parameters(), lr=task.recipe.training.learning_rate)
     rows = max(1, len(task.pairs) // task.batches_in_epoch(0))
     batches = []
-    for first in range(0, len(task.pairs) - rows + 1, rows)[:TEXTBOOK_BATCHES]:
+    for first in range(0, len(task.pairs) - rows + 1, rows)[:count]:
         part = range(first, first + rows)
         batches.append(collate([task.pairs.source[row] for row in part], [task.pairs.target[row] for row in part]))
 
@@ -139,8 +147,8 @@ def _products(task: TranslationTask, batch: Batch) -> Counter[Product]:
     return products.found
 
 
-def shares_of(trainer: Trainer[Batch], task: TranslationTask, compute: Compute) -> dict[str, float]:
-    """Share of a step's time of each part; the attention's is not in the decoder's."""
+def shares_of(trainer: Trainer[Batch], task: TranslationTask, compute: Compute, count: int) -> dict[str, float]:
+    """Share of the time of so many steps that each part takes; the attention's is not in the decoder's."""
     marks: list[tuple[str, float]] = []
     whole_loss, decoder = task.loss, task.model.decoder
 
@@ -163,7 +171,7 @@ def shares_of(trainer: Trainer[Batch], task: TranslationTask, compute: Compute) 
         task.loss = loss  # type: ignore[method-assign]
         hooks.callback(delattr, task, "loss")
         mark("data")
-        for batch in islice(task.batches(0, 0), BATCHES):
+        for batch in islice(task.batches(0, 0), count):
             trainer.step([batch])
             mark("data")
     seconds: Counter[str] = Counter()

@@ -25,6 +25,7 @@ from s2s.cli.terminal import (
     messages,
     precision_option,
     temperature,
+    wait_passively,
 )
 from s2s.errors import S2SError
 from s2s.process import INTERRUPTED, require_one_process
@@ -42,6 +43,7 @@ def main(context: click.Context) -> None:
     """
     require_one_process()
     context.with_resource(messages())
+    wait_passively()
     if sys.stdout is None and context.invoked_subcommand not in ("train", "translate"):  # which write files too
         raise S2SError(f"the standard output is closed, and s2s {context.invoked_subcommand} has nowhere to write to")
 
@@ -137,9 +139,11 @@ def translate(
     if source is None and sys.stdin is None:
         raise S2SError("the standard input is closed; give --input FILE, or lines")
     from s2s.cli.filter import arriving, in_blocks, opened, rendered
+    from s2s.device import settle_process
     from s2s.text.lines import read_lines
     from s2s.translation.translator import Translator
 
+    settle_process()
     translator = Translator.load(*runs, **options)
     if batch:
         translator = translator.with_batch(batch)
@@ -193,6 +197,7 @@ def evaluate(
         raise click.UsageError("--reference needs --source")
     if source is not None and on is not None:
         raise click.UsageError("--on and --source exclude each other")
+    from s2s.device import settle_process
     from s2s.jobs.evaluate import evaluate as score_runs
     from s2s.jobs.evaluate import without_text
     from s2s.language.recipe import TextFile
@@ -201,6 +206,7 @@ def evaluate(
     from s2s.translation.comparison import compare, comparison_text
     from s2s.translation.recipe import FileSplit
 
+    settle_process()
     files: FileSplit | TextFile | None = None
     if source is not None:
         files = FileSplit(source=str(source), target=str(reference)) if reference else TextFile(file=str(source))
@@ -278,16 +284,24 @@ def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, d
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE ...]")
 @click.option("--run", type=FOLDER, help="Run folder with the weights to translate with. Default: runs/<recipe name>.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=1),
+    default=5.0,
+    show_default=True,
+    help="Time that it may take: with more there are more rounds, and more pairs.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpora_option
 @device_option
 def bench(
-    recipe: str, overrides: tuple[str, ...], run: Path | None, as_json: bool, corpora: Path | None, device: str
+    recipe: str, overrides: tuple[str, ...], run: Path | None, as_json: bool, minutes: float, **options: Any
 ) -> None:
     """Measure how fast RECIPE trains and translates here, compared with textbook code and the machine's limit.
 
-    Takes some minutes, in which nothing else should run. Without a run folder, the weights trained in the measurement
-    translate. Of a recipe with variants, only the recipe itself is measured.
+    Nothing else should run meanwhile; the lowest and the highest of the rounds stand beside each figure. Without a run
+    folder, the weights trained in the measurement translate. Of a recipe with variants, only the recipe itself is
+    measured.
     """
     from s2s.tasks import load_recipe
 
@@ -296,7 +310,7 @@ def bench(
     from s2s.run import json_text
 
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
-    found = benchmark(loaded, run or Path("runs") / name, asked=run is not None, corpora=corpora, device=device)
+    found = benchmark(loaded, run or Path("runs") / name, asked=run is not None, minutes=minutes, **options)
     click.echo(json_text(found) if as_json else benchmark_text(found), nl=as_json)
 
 

@@ -24,6 +24,8 @@ from s2s.errors import S2SError
 from s2s.process import INTERRUPTED, leave
 
 log = logging.getLogger("s2s")
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+"""How OpenMP's threads wait, and the milliseconds for which those of LLVM and Intel spin."""
 
 
 class Commands(click.Group):
@@ -120,6 +122,16 @@ def messages() -> Iterator[None]:
         warnings.showwarning = show_before
         log.propagate = True
         log.removeHandler(handler)
+
+
+def wait_passively() -> None:
+    """Let the threads of OpenMP sleep between their parts of the work, unless the user chose how they wait.
+
+    Those of GNU spin for milliseconds, those of LLVM and Intel for 200, and keep others from the cores that they wait
+    on: another command, a browser. Read when torch is imported; by then there is nothing to set.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
+        os.environ |= WAITING
 
 
 FILE = click.Path(dir_okay=False, path_type=Path)

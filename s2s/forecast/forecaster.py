@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2s.device import Compute, choose_compute, settle_fork
+from s2s.device import Compute, choose_compute
 from s2s.errors import DataError, RunError
 from s2s.forecast.model import Forecaster
 from s2s.forecast.plots import plot_next
@@ -20,7 +20,7 @@ from s2s.forecast.recipe import ForecastRecipe, SeriesData
 from s2s.forecast.scaling import Scaler, require_scalable
 from s2s.forecast.table import SeriesTable, read_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups, values_of
-from s2s.run import RunFolder, load_model, read_run
+from s2s.run import RunFolder, frozen, load_model, read_run
 
 log = logging.getLogger("s2s")
 Floats = NDArray[np.float64]
@@ -68,10 +68,13 @@ class SavedScaling(NamedTuple):
 
 
 class SeriesForecaster:
-    """A forecaster with its scaling: rows in the file's units in, forecasts in the same units out."""
+    """A frozen copy of a forecaster, with its scaling: rows in the file's units in, forecasts in the same units out.
+
+    Many threads may use one.
+    """
 
     def __init__(self, model: Forecaster, recipe: ForecastRecipe, scaling: SavedScaling, compute: Compute) -> None:
-        self.model = model.to(compute.device).eval()
+        self.model = frozen(model, compute.device)
         self.recipe = recipe
         self.scaling = scaling
         self.compute = compute
@@ -81,12 +84,13 @@ class SeriesForecaster:
         """Open a run folder; RunError for one that is missing, damaged or holds no forecaster."""
         folder = RunFolder(Path(run))
         recipe = read_run(folder, {"forecast": ForecastRecipe})
+        compute = choose_compute(device, "float32")
         try:
             scaling = SavedScaling.of_json(json.loads(folder.series.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise RunError(f"{folder.series}: cannot be read ({problem}); train the run again") from None
         model = load_model(partial(Forecaster, recipe.model, recipe.data), folder.require_best())
-        return cls(model, recipe, scaling, choose_compute(device, "float32"))
+        return cls(model, recipe, scaling, compute)
 
     def next_steps(self, read: Floats | None = None, targets: Floats | None = None) -> Forecasts:
         """Forecasts after rows (N, F) and (N, K) in the file's units, by default those of the training file.
@@ -103,7 +107,6 @@ class SeriesForecaster:
 
     def after(self, read: Floats, targets: Floats, origins: NDArray[np.integer]) -> Forecasts:
         """Forecasts from each of some rows (O,) on; DataError for a value that the scaling is not defined for."""
-        settle_fork(self.compute.device)
         data = self.recipe.data
         for values, names in ((read, data.read), (targets, data.targets)):
             require_scalable(data.scaling, values, names, lambda row: f"row {row + 1:,}")
@@ -112,12 +115,13 @@ class SeriesForecaster:
             for scaler, values in ((self.scaling.reader, read), (self.scaling.scaler, targets))
         )
         device = self.compute.device
-        generator = torch.Generator(device=device).manual_seed(self.recipe.seed)
         parts = []
-        for group in in_groups(origins, SAMPLED_AT_ONCE if self._samples else WINDOWS_AT_ONCE):
-            at = torch.from_numpy(group)
-            inputs = scaled[at[:, None] + torch.arange(-data.window, 0)]
-            parts.append(self._forecast(inputs.to(device), last[at - 1].to(device), targets[group - 1], generator))
+        with self.compute.entered():
+            generator = torch.Generator(device=device).manual_seed(self.recipe.seed)
+            for group in in_groups(origins, SAMPLED_AT_ONCE if self._samples else WINDOWS_AT_ONCE):
+                at = torch.from_numpy(group)
+                inputs = scaled[at[:, None] + torch.arange(-data.window, 0)]
+                parts.append(self._forecast(inputs.to(device), last[at - 1].to(device), targets[group - 1], generator))
         quantiles = [part.quantiles for part in parts if part.quantiles is not None]
         points = np.concatenate([part.points for part in parts])
         return Forecasts(points, np.concatenate(quantiles, axis=1) if quantiles else None)

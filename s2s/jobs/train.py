@@ -13,7 +13,7 @@ import torch
 
 from s2s import __version__
 from s2s.corpus.find import checksums
-from s2s.device import Compute, choose_compute
+from s2s.device import Compute, choose_compute, settle_process
 from s2s.errors import RecipeError, RunError, S2SError, TrainingError
 from s2s.files import write_text
 from s2s.forecast.scores import SUSPICION
@@ -58,6 +58,7 @@ def train(
     if recipe.trainings:
         raise RecipeError("variants: the recipe names trainings to compare; train_variants runs them all")
     run = RunFolder(Path(out))
+    settle_process()
     compute = choose_compute(device, recipe.training.precision)
     with run.locked(command):
         sources = _begun(recipe, run, resume, corpora)
@@ -66,7 +67,7 @@ def train(
         if not trainer.was_complete:
             run.remove_unfinished()
             _describe(recipe, run, environment)
-        with _enough_memory("train a batch", "make batches smaller and go on with --resume"):
+        with compute.entered(), _enough_memory("train a batch", "make batches smaller and go on with --resume"):
             progress = trainer.train()
         log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
         if not (trainer.was_complete and _has_results(run, recipe, progress.best_step)):

@@ -2,17 +2,17 @@
 
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from s2s.device import Compute, Precision, choose_compute, settle_fork
+from s2s.device import Compute, Precision, choose_compute
 from s2s.errors import DataError
 from s2s.language.model import LanguageModel, build_language_model
 from s2s.language.recipe import LanguageRecipe
-from s2s.run import RunFolder, load_model, read_run
+from s2s.run import RunFolder, frozen, load_model, read_run
 from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.text.tokenizer import Tokenizer, load_tokenizers
 from s2s.text.wordlist import CharacterTokenizer, ListTokenizer
@@ -29,10 +29,10 @@ class Continuation(NamedTuple):
 
 
 class Generator:
-    """A language model that continues texts."""
+    """A frozen copy of a language model, which continues texts; many threads may use one."""
 
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer, recipe: LanguageRecipe, compute: Compute) -> None:
-        self.model = model.to(compute.device).eval()
+        self.model = frozen(model, compute.device)
         self.tokenizer = tokenizer
         self.recipe = recipe
         self.compute = compute
@@ -43,10 +43,10 @@ class Generator:
         """Open a run folder; RunError for one that is missing, damaged or holds no language model."""
         folder = RunFolder(Path(run))
         recipe = read_run(folder, {"language": LanguageRecipe})
-        tokenizer = load_tokenizers(folder.path)[0]
+        tokenizer, compute = load_tokenizers(folder.path)[0], choose_compute(device, precision)
         build = partial(build_language_model, recipe.model, tokenizer.vocabulary_size)
         model = load_model(build, folder.require_best())
-        return cls(model, tokenizer, recipe, choose_compute(device, precision))
+        return cls(model, tokenizer, recipe, compute)
 
     def generate(
         self,
@@ -64,7 +64,10 @@ class Generator:
         Lines that were trained on one by one end early. DataError for a prompt with characters or words that the
         vocabulary lacks, and for an empty one where the model knows no beginning of a line.
         """
-        settle_fork(self.compute.device)
+        with self.compute.entered():
+            return self._generate(prompt, length, samples, seed, temperature=temperature, top_k=top_k, top_p=top_p)
+
+    def _generate(self, prompt: str, length: int, samples: int, seed: int, **sampling: Any) -> list[Continuation]:
         begin = self._begin(prompt)
         generator = torch.Generator(device=self.compute.device).manual_seed(seed)
         written: list[Tensor] = []
@@ -79,7 +82,7 @@ class Generator:
                 readout, _, state = self.model(tokens, state)
                 logits = self.model.logits(readout[:, -1]).float()
                 allowed = logits.masked_fill(forbidden, -torch.inf)
-                chosen = sample(allowed, generator, temperature=temperature, top_k=top_k, top_p=top_p)
+                chosen = sample(allowed, generator, **sampling)
                 each = logits.log_softmax(dim=1).gather(1, chosen[:, None])[:, 0]
                 log_probabilities += each.where(~finished, 0.0)
                 written.append(chosen.where(~finished, PAD))

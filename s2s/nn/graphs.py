@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -22,6 +23,7 @@ Rebuild = Callable[[Iterable[Tensor]], Any]
 CAPTURED_WHEN_SEEN = 3
 """How often a function must be called with some shapes before it is captured for them."""
 WARM_UPS = 3
+CAPTURES = Lock()
 TOLERANCE = 0.02
 """By how much of its largest entry a graph's result may differ: products in bfloat16 are not always summed alike."""
 
@@ -86,16 +88,18 @@ def require_same(found: Iterable[Tensor], expected: Iterable[Tensor]) -> None:
 def capturing(device: torch.device, function: Callable[[], object]) -> Iterator[None]:
     """Make a CUDA device ready to capture a function, which is run some times first, on a stream aside as torch asks.
 
-    Inside, the device is the current one, since only its streams are captured. Its random generator works on a copy of
-    its state, since a capture that fails leaves that unusable; so the function must need no random numbers. At the end
-    the stream is restored, which a failed capture does not do.
+    Inside, the device is the current one, since only its streams are captured, and torch captures on its stream aside
+    unless told otherwise: torch's own is of the device that was current at the process's first capture. The random
+    generator works on a copy of its state, since a capture that fails leaves that unusable; so the function must need
+    no random numbers. At the end the streams are restored, which a failed capture does not do. One thread captures at a
+    time.
     """
-    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
+    with CAPTURES, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
-        state = generator.graphsafe_get_state()
+        state, stream = generator.graphsafe_get_state(), torch.cuda.graph.default_capture_stream
         generator.graphsafe_set_state(generator.clone_state())
         try:
-            aside = side_stream(device)
+            aside = torch.cuda.graph.default_capture_stream = side_stream(device)
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
                 for _ in range(WARM_UPS):
@@ -104,6 +108,7 @@ def capturing(device: torch.device, function: Callable[[], object]) -> Iterator[
             yield
         finally:
             generator.graphsafe_set_state(state)
+            torch.cuda.graph.default_capture_stream = stream
 
 
 @cache

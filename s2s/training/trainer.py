@@ -190,7 +190,8 @@ class Trainer(Generic[BatchT]):
         progress.logged_tokens += tokens
         if self.moving is not None:
             share = share_of_new(settings, progress.step, progress.averaged_from)
-            torch._foreach_lerp_(list(self.moving.values()), list(weights_of(self.model).values()), share)
+            for name, weight in weights_of(self.model).items():
+                self.moving[name].lerp_(weight, share)
 
     def _after_step(self, bar: "tqdm[Any]") -> None:
         """Log, validate, save and stop where it is time to."""
@@ -278,6 +279,8 @@ class Trainer(Generic[BatchT]):
 
     def _score(self, weights: dict[str, Tensor]) -> tuple[Mapping[str, Any], bool]:
         """The scores of other weights in the model's place, and whether they are the best, which are kept."""
+        sound = all(bool(weight.isfinite().all()) for weight in weights.values())
+        self._require_sound("its loss", 0.0, 0.0, "weight", sound)
         own = {name: weight.clone() for name, weight in weights_of(self.model).items()}
         put_weights(self.model, weights, origin="validation")
         self.model.eval()
@@ -285,7 +288,6 @@ class Trainer(Generic[BatchT]):
             scores = self.task.validate()
         put_weights(self.model, own, origin="validation")
         loss = _loss_in(scores)
-        sound = all(bool(weight.isfinite().all()) for weight in weights.values())
         limit = 10 * self.task.diverged_loss()
         self._require_sound("the validation loss", 0.0 if loss is None else loss, limit, "weight", sound)
         better = self._is_best(scores)

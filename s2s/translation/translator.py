@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,9 +15,9 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from tqdm import tqdm
 
-from s2s.device import Compute, Precision, choose_compute, settle_fork
+from s2s.device import Compute, Precision, choose_compute
 from s2s.errors import RunError
-from s2s.run import RunFolder, load_model, read_run, recorded
+from s2s.run import RunFolder, frozen, load_model, read_run, recorded
 from s2s.text.batches import GPU_WIDTH, pad
 from s2s.text.special import PAD, START, UNKNOWN
 from s2s.text.tokenizer import Tokenizer, framed, has_loop, load_tokenizers
@@ -68,7 +70,10 @@ BLANK = Translation("", 0.0, 0.0)
 
 
 class Translator:
-    """One model, or an ensemble of models that share their tokenizers."""
+    """Frozen copies of one model, or of an ensemble of models that share their tokenizers.
+
+    Many threads may use one: on a CPU they search side by side, on a GPU one after the other.
+    """
 
     def __init__(
         self,
@@ -80,10 +85,12 @@ class Translator:
         learned_tokens: int | None = None,
     ) -> None:
         """`learned_tokens` are those of the longest line that the training may have kept."""
-        self.models = [model.to(compute.device) for model in models]
+        self.models = [frozen(model, compute.device) for model in models]
         self.steppers = [Stepper(model, compute.dtype) for model in self.models]
         on_gpu = compute.device.type == "cuda"
         self.steps: list[Step[State]] = [ReplayedStep(each) if on_gpu else each for each in self.steppers]
+        # a graph fills the same tensors for every search
+        self.alone: AbstractContextManager[object] = Lock() if on_gpu else nullcontext()
         self.source = source
         self.target = target
         self.decoding = decoding
@@ -129,15 +136,14 @@ class Translator:
 
     def with_batch(self, lines: int) -> Self:
         """The same translator, searching so many lines together."""
-        return self._changed(decoding=self.decoding.model_copy(update={"batch_lines": lines}))
+        other = copy(self)
+        other.decoding = self.decoding.model_copy(update={"batch_lines": lines})
+        return other
 
     def in_precision(self, precision: Precision) -> Self:
         """The same translator with matrix products of another type."""
-        return self._changed(compute=choose_compute(str(self.compute.device), precision))
-
-    def _changed(self, *, decoding: Decoding | None = None, compute: Compute | None = None) -> Self:
-        decoding, compute = decoding or self.decoding, compute or self.compute
-        return type(self)(self.models, self.source, self.target, decoding, compute, self.learned_tokens)
+        compute = choose_compute(str(self.compute.device), precision)
+        return type(self)(self.models, self.source, self.target, self.decoding, compute, self.learned_tokens)
 
     def translate(
         self, lines: Sequence[str], *, beam: int | None = None, nbest: int = 1, attention: bool = False
@@ -152,7 +158,6 @@ class Translator:
             raise TypeError(
                 f"lines: a sequence of texts is wanted, not one text (given {lines[:40]!r}); put it in a list"
             )
-        settle_fork(self.compute.device)
         width = self.decoding.beam if beam is None else beam
         for name, value in (("beam", width), ("nbest", nbest)):
             if not isinstance(value, int | np.integer) or value < 1:
@@ -163,9 +168,10 @@ class Translator:
         bar: AbstractContextManager[tqdm[None] | None] = nullcontext()
         if len(lines) != 1:  # a line alone needs none, nor the time to make it
             bar = tqdm(total=len(lines), desc="translate", unit=" lines", disable=None, delay=2, leave=False)
-        with torch.inference_mode(), bar as progress:
+        with torch.inference_mode(), self.compute.entered(), bar as progress:
             for group in self._groups([len(tokens) for tokens in encoded]):
-                found = self._different([encoded[index] for index in group], max(width, nbest), nbest, attention)
+                with self.alone:
+                    found = self._different([encoded[index] for index in group], max(width, nbest), nbest, attention)
                 for index, hypotheses in zip(group, found, strict=True):
                     results[index] = self._translation(encoded[index], hypotheses)
                 if progress is not None:

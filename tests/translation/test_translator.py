@@ -2,8 +2,10 @@
 
 import math
 import random
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -252,6 +254,53 @@ def test_a_run_folder_translates_as_the_model_that_it_holds(tmp_path: Path) -> N
     loaded = Translator.load(save(tmp_path / "a"), device="cpu")
     for one, other in zip(loaded.translate(lines(20)), translator(beam=2).translate(lines(20)), strict=True):
         same(one, other)
+
+
+def test_a_translator_stays_as_it_is_when_its_models_are_trained_on() -> None:
+    """Alone and in a batch; also in what is made at the first use."""
+    model, given_lines = build(), lines(12)
+    expected = translator(model).translate(given_lines)
+    made = translator(model)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.neg_()
+    changed = translator(model).translate(given_lines)
+    assert [each.text for each in changed] != [each.text for each in expected]
+    for one, other in zip(made.translate(given_lines), expected, strict=True):
+        same(one, other)
+    for line, other in zip(given_lines, expected, strict=True):
+        same(made.translate([line])[0], other)
+    assert not any(weight.requires_grad for each in made.models for weight in each.parameters())
+    assert all(weight.requires_grad for weight in model.parameters())
+
+
+def test_a_number_of_lines_changes_no_other_translator() -> None:
+    made = translator(batch_lines=7)
+    other = made.with_batch(2)
+    assert (made.decoding.batch_lines, other.decoding.batch_lines) == (7, 2)
+    assert (other.models, other.alone) == (made.models, made.alone)
+
+
+def test_threads_search_one_after_the_other_where_graphs_fill_the_same_tensors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a GPU."""
+    made, searching, most = translator(), [0], [0]
+    search = made._search
+
+    def counted(*given: Any) -> Any:
+        searching[0] += 1
+        most[0] = max(most[0], searching[0])
+        found = search(*given)
+        searching[0] -= 1
+        return found
+
+    monkeypatch.setattr(made, "_search", counted)
+    made.alone = Lock()
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(made.translate, [lines(9)] * 8):
+            assert len(found) == 9
+    assert most == [1]
 
 
 def test_runs_with_other_tokenizers_make_no_ensemble(tmp_path: Path) -> None:

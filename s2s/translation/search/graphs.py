@@ -6,7 +6,7 @@ from typing import Any, Generic
 import torch
 from torch import Tensor
 
-from s2s.nn.graphs import Graphs, capturing, flat, require_same, side_stream
+from s2s.nn.graphs import Graphs, capturing, flat, require_same
 from s2s.translation.search.beam import AnyState, Step, StepOutput
 
 Capture = Callable[[Callable[[], Any], torch.device], tuple[Callable[[], object], Any]]
@@ -18,7 +18,8 @@ LARGEST_GRAPHS = 64
 def capture_cuda(function: Callable[[], Any], device: torch.device) -> tuple[Callable[[], object], Any]:
     """A CUDA graph of a function's kernels."""
     graph = torch.cuda.CUDAGraph()
-    with capturing(device, function), torch.cuda.graph(graph, stream=side_stream(device)):
+    # of this thread alone: what others ask of CUDA meanwhile neither fails nor ends the capture
+    with capturing(device, function), torch.cuda.graph(graph, capture_error_mode="thread_local"):
         output = function()
     return graph.replay, output
 
