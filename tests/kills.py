@@ -34,6 +34,7 @@ en = "train.en"
 url = "{url}"
 bytes = {bytes}
 sha256 = "{sha256}"
+unencrypted = true
 """
 
 

@@ -28,7 +28,8 @@ from s2s.cli.terminal import (
     wait_passively,
 )
 from s2s.errors import S2SError
-from s2s.process import INTERRUPTED, require_one_process
+from s2s.process import INTERRUPTED
+from s2s.run import require_one_process
 
 log = logging.getLogger("s2s")
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ LINES_AT_ONCE = 2048
 """Lines in a block, to be batched by length; fewer when no more are waiting."""
 CHUNK_BYTES = 1 << 20
 """Bytes read at once, which bound the memory that a long input takes."""
+_MARKS = BOM_UTF16_LE, BOM_UTF16_BE
 
 
 def in_blocks(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -48,7 +50,7 @@ def arriving(stream: IO[bytes]) -> Iterator[list[str]]:
     unfinished, number = bytearray(), 0
     source = getattr(stream, "raw", stream)  # a buffered reader says b"" where there is nothing yet, as at the end
     while data := source.read(CHUNK_BYTES):
-        if not (number or unfinished):
+        if not (number or unfinished) and (b"\0" in data or data.startswith(_MARKS)):
             require_utf8(data[:SAMPLE_BYTES], "standard input")
         unfinished += data
         if b"\n" in data:

@@ -33,7 +33,9 @@ class SeriesData(Section):
     """Where the series comes from, and how it is divided in time."""
 
     series: Table = Field(description='"CORPUS/SPLIT", a path ending in .csv, or {file}')
-    time: str | None = Field(default=None, description="column of times that sorts the rows; default: the file's order")
+    time: str | None = Field(
+        default=None, min_length=1, description="column of times that sorts the rows; default: the file's order"
+    )
     time_format: str | None = Field(
         default=None, description='strptime form of the times, such as "%d/%m/%Y %H:%M"; default: found from them'
     )

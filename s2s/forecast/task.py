@@ -23,7 +23,7 @@ from s2s.forecast.windows import WINDOWS_AT_ONCE, Parts, Series, in_groups, prep
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder, recorded, write_json
 from s2s.training.forcing import forcing_rate
-from s2s.training.trainer import Task
+from s2s.training.task import Task
 
 log = logging.getLogger("s2s")
 

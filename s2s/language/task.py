@@ -27,7 +27,7 @@ from s2s.run import RunFolder
 from s2s.text.special import START
 from s2s.text.tokenizer import Tokenizer, listed, load_tokenizers, save_tokenizers, train_tokenizer
 from s2s.text.wordlist import ListTokenizer
-from s2s.training.trainer import Task
+from s2s.training.task import Task
 
 log = logging.getLogger("s2s")
 SCORED_WINDOW = 2048

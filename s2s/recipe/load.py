@@ -58,7 +58,7 @@ def read_recipe(recipe: str, trees: Mapping[str, type[AnyTree]], overrides: Sequ
     RecipeError for a file that is missing or not readable, and with every rule that the recipe breaks.
     """
     path = recipe_path(recipe)
-    named = recipe + (f" with {' '.join(overrides)}" if overrides else "")
+    named = recipe + (f" with {' '.join(map(shortened, overrides))}" if overrides else "")
     return parse_recipe(_read(path), trees, origin=named, folder=path.parent, overrides=overrides)
 
 

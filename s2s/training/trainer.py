@@ -3,17 +3,16 @@
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from s2s.device import Compute, release_free_memory
 from s2s.errors import RunError, TrainingError
-from s2s.nn.loss import Loss
 from s2s.recipe.sections import Optimization
 from s2s.run import Metrics, RunFolder, load_tensors, put_weights, save_tensors, weights_of
 from s2s.training.checkpoint import (
@@ -41,57 +40,9 @@ from s2s.training.optimizer import (
     share_of_new,
     total_steps,
 )
+from s2s.training.task import BatchT, Task
 
 log = logging.getLogger("s2s")
-BatchT = TypeVar("BatchT")
-
-
-class Task(Protocol[BatchT]):
-    """A task of a trainer; without methods of its own for `kept` and `carried`, its batches are independent."""
-
-    model: nn.Module
-    """the weights to train"""
-
-    def path(self) -> str:
-        """Description of a batch and of how it is computed, for people."""
-
-    def batches_in_epoch(self, epoch: int) -> int:
-        """Batches of an epoch, which counts from 0."""
-
-    def batches(self, epoch: int, skip: int) -> Iterator[BatchT]:
-        """The batches of an epoch in their order, without the first `skip`."""
-
-    def tokens(self, batch: BatchT) -> int:
-        """Target tokens that the loss of a batch is summed over."""
-
-    def loss(self, batch: BatchT, step: int) -> Loss:
-        """The summed loss of a batch at an optimizer step."""
-
-    def rates(self, step: int) -> Mapping[str, float]:
-        """Scheduled values for the log, by name."""
-        return {}
-
-    def validate(self) -> Mapping[str, Any]:
-        """Scores of the model's present weights on validation data, by name; must draw no random numbers.
-
-        The recipe's metric is a number; of the others one that cannot tell is None.
-        """
-
-    def diverged_loss(self) -> float:
-        """Loss of a token that only a training reaches, on average, whose weights have grown without bound."""
-        return math.inf
-
-    def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The part to keep of the weights that were validated last, when they are the best: all."""
-        return weights
-
-    def carried(self) -> dict[str, Tensor]:
-        """State carried from one batch to the next, saved with a checkpoint: nothing."""
-        return {}
-
-    def put_carried(self, tensors: dict[str, Tensor]) -> None:
-        """Restore what `carried` gave."""
-        assert not tensors, "a task that carries something restores it"
 
 
 class Trainer(Generic[BatchT]):

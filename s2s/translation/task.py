@@ -28,7 +28,7 @@ from s2s.text.tokenizer import (
 )
 from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.training.graphs import ReplayedPass
-from s2s.training.trainer import Task
+from s2s.training.task import Task
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.pairs import EncodedPairs, Pairs, SampledSide, encode_pairs, open_split
 from s2s.translation.plots import plot_attention
