@@ -165,7 +165,7 @@ precision_option = click.option(
     default="float32",
     show_default=True,
     help="Precision of matrix products. float32: results do not depend on batching. bfloat16: faster; in translation"
-    " a few hypotheses at a time, as of one line, are searched with int8 weights.",
+    " up to 4 hypotheses at a time, as of one line, are searched with int8 weights.",
 )
 corpora_option = click.option(
     "--corpora",

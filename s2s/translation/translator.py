@@ -28,7 +28,7 @@ from s2s.translation.search.cells import Int8Affine
 from s2s.translation.search.graphs import ReplayedStep
 from s2s.translation.search.hypotheses import Hypothesis, SearchOptions
 from s2s.translation.search.lone import lone_search, serves
-from s2s.translation.search.step import FEW_ROWS, State, Stepper
+from s2s.translation.search.step import INT8_ROWS, LONE_ROWS, State, Stepper
 
 log = logging.getLogger("s2s")
 
@@ -99,10 +99,20 @@ class Translator:
         self.has_warned = False
 
     @cached_property
-    def _int8(self) -> list[Stepper] | None:
-        """What searches few hypotheses in bfloat16 on a CPU: int8 weights are read in half the time."""
-        rounds = self.compute.dtype == torch.bfloat16 and self.compute.device.type == "cpu"
-        return [Stepper(model, int8=True) for model in self.models] if rounds and Int8Affine.is_right() else None
+    def _int8(self) -> list[Stepper]:
+        return [Stepper(model, int8=True) for model in self.models]
+
+    @cached_property
+    def _exact(self) -> list[Stepper]:
+        return [Stepper(model) for model in self.models]
+
+    def _quickest(self, lines: int, beam: int) -> list[Stepper] | None:
+        """Steps that are faster than those in bfloat16 on a CPU, where so few hypotheses are searched."""
+        if self.compute.dtype != torch.bfloat16 or self.compute.device.type != "cpu":
+            return None
+        if lines * beam <= INT8_ROWS and Int8Affine.is_right():
+            return self._int8
+        return self._exact if lines == 1 and beam <= LONE_ROWS else None
 
     @classmethod
     def load(cls, *runs: str | Path, device: str = "auto", precision: Precision = "float32") -> Self:
@@ -242,7 +252,7 @@ class Translator:
             min(int(len(tokens) * decoding.min_length_ratio), most)
             for tokens, most in zip(sentences, longest, strict=True)
         ]
-        few = self._int8 if len(sources) * beam <= FEW_ROWS else None
+        few = self._quickest(len(sources), beam)
         steppers, steps = (few, list[Step[State]](few)) if few else (self.steppers, self.steps)
         if len(sources) == len(steppers) == 1 and serves(steppers[0], options):
             limit = {"longest": longest[0], "shortest": shortest[0]}

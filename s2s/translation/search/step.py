@@ -22,8 +22,10 @@ from s2s.translation.search.hypotheses import Floats, Integers
 
 LARGEST_TABLE = 1 << 23
 """Numbers of a table of tokens' products with a first layer, at most."""
-FEW_ROWS = 8
-"""Hypotheses at most in a step that reads int8 weights faster than bfloat16 ones."""
+INT8_ROWS = 4
+"""Hypotheses at most in a step that int8 weights make faster than any others."""
+LONE_ROWS = 8
+"""Hypotheses at most of one sentence that `lone_search` in float32 searches faster than `beam_search` in bfloat16."""
 
 Attend = Callable[[Array], tuple[Array, Array]]
 """queries -> the contexts' share of all that reads them, and weights"""
