@@ -70,8 +70,8 @@ class LoneState(NamedTuple):
 
     def reorder(self, parents: list[int]) -> "LoneState":
         """K', for each new hypothesis the old one that it continues."""
-        layers = tuple(tuple(part[parents] for part in layer) for layer in self.layers)
-        return self._replace(layers=layers, feed=None if self.feed is None else self.feed[parents])
+        layers = tuple(tuple(part.take(parents, 0) for part in layer) for layer in self.layers)
+        return self._replace(layers=layers, feed=None if self.feed is None else self.feed.take(parents, 0))
 
 
 class Stepper:
@@ -157,7 +157,7 @@ class Stepper:
 
     def lone(self, tokens: list[int], state: LoneState) -> tuple[Floats, Floats | None, Floats, LoneState]:
         """Last tokens (K,) -> log-probabilities (K, V), attention (K, S), readouts (K, E) and the next state."""
-        gates = self._table[tokens]
+        gates = self._table.take(tokens, 0)
         readout, attention, layers = self._advance(gates, state.layers, state.feed, partial(_attend_lone, state=state))
         logits = self.output(readout)
         torch.log_softmax(torch.from_numpy(logits), dim=1, out=torch.from_numpy(logits))
@@ -231,7 +231,7 @@ class _Reader:
         values, last = self.embedding[source], []
         for index, cell in enumerate(self.cells):
             if index == 0 and self.tables is not None:
-                shares = [table[source] for table in self.tables]
+                shares = [table.take(source, 0) for table in self.tables]
             else:
                 shares = [into(values) for into in cell.inputs]
             shares[1:] = [share[::-1] for share in shares[1:]]
