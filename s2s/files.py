@@ -1,19 +1,27 @@
 """Files and folders that are whole or absent: made beside their place, flushed to the disk, renamed."""
 
+import atexit
+import errno
+import logging
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from s2s.errors import S2SError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+log = logging.getLogger("s2s")
+Made = TypeVar("Made")
+UNWRITABLE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST))
+"""Numbers of errors of folders that cannot be written, however much room there is."""
 SUFFIX = ".tmp"
 """Suffix of files and folders that are not finished; their names begin with a dot."""
 _unfinished: set[Path] = set()
@@ -110,6 +118,33 @@ def remove_unfinished() -> None:
         else:
             with suppress(OSError):
                 path.unlink()
+
+
+def in_cache(root: Path, make: Callable[[Path], Made]) -> Made:
+    """What `make` gives for a cache, or, with a warning, for a temporary one where that cannot be written.
+
+    OSError where there is no room, or no temporary one can be written either.
+    """
+    try:
+        return make(root)
+    except OSError as problem:
+        if problem.errno not in UNWRITABLE:
+            raise
+        log.warning(
+            "%s: the cache cannot be written (%s), so what belongs there is made for this command alone; name a folder"
+            " that can be written in S2S_CACHE",
+            root, problem.strerror,
+        )  # fmt: skip
+        return make(_temporary_cache())
+
+
+@cache
+def _temporary_cache() -> Path:
+    """Folder that goes when this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="s2s-"))
+    _unfinished.add(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @contextmanager

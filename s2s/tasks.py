@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, cast
 
 from s2s.corpus.find import Part, Source
 from s2s.recipe.load import read_recipe
+from s2s.recipe.sections import Tree
 from s2s.run import RunFolder, read_run
 
 if TYPE_CHECKING:
@@ -46,12 +47,20 @@ class _Trees(Mapping[str, "type[Recipe]"]):
 TREES = _Trees()
 
 
-def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of a shipped name, or of a path that ends in .toml, with the overrides "KEY=VALUE".
 
     Raises RecipeError for a file that is missing or not readable, and with every rule that the recipe breaks.
     """
     return read_recipe(recipe, TREES, overrides)
+
+
+def require_recipe(recipe: Recipe) -> None:
+    """TypeError for anything but a recipe, such as the name of one."""
+    if not isinstance(recipe, Tree):
+        raise TypeError(
+            f"recipe: what load_recipe gives is wanted (given {recipe!r}), as in train(load_recipe(NAME), out)"
+        )
 
 
 def recipe_of(run: RunFolder, *, whole: bool = False) -> Recipe:

@@ -40,7 +40,8 @@ log = logging.getLogger("s2s")
 def main(context: click.Context) -> None:
     """Train and run recurrent translators, language models and forecasters, each from one recipe file.
 
-    Exit codes: 0 success, 1 failure, 2 wrong command line, 130 interrupted. With S2S_DEBUG=1 errors show a traceback.
+    Exit codes: 0 success, 1 failure, as of a wrong recipe or KEY=VALUE, 2 wrong options, 130 interrupted. With
+    S2S_DEBUG=1 errors show a traceback.
     """
     require_one_process()
     context.with_resource(messages())

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from s2s.errors import DataError, S2SError
 from s2s.files import writing
-from s2s.text.conventions import SAMPLE_BYTES, require_utf8
+from s2s.text.conventions import SAMPLE_BYTES, require_text
 from s2s.text.lines import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ LINES_AT_ONCE = 2048
 """Lines in a block, to be batched by length; fewer when no more are waiting."""
 CHUNK_BYTES = 1 << 20
 """Bytes read at once, which bound the memory that a long input takes."""
-_MARKS = BOM_UTF16_LE, BOM_UTF16_BE
 
 
 def in_blocks(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -50,8 +48,8 @@ def arriving(stream: IO[bytes]) -> Iterator[list[str]]:
     unfinished, number = bytearray(), 0
     source = getattr(stream, "raw", stream)  # a buffered reader says b"" where there is nothing yet, as at the end
     while data := source.read(CHUNK_BYTES):
-        if not (number or unfinished) and (b"\0" in data or data.startswith(_MARKS)):
-            require_utf8(data[:SAMPLE_BYTES], "standard input")
+        if not (number or unfinished):
+            require_text(data[:SAMPLE_BYTES], "standard input")
         unfinished += data
         if b"\n" in data:
             *whole, unfinished = unfinished.split(b"\n")

@@ -134,8 +134,17 @@ def wait_passively() -> None:
         os.environ |= WAITING
 
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(path_type=Path)
+class _Place(click.Path):
+    """A path, which an empty text is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty; name a file or a folder (was a variable of the shell not set?)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _Place(dir_okay=False, path_type=Path)
+FOLDER = _Place(path_type=Path)
 
 
 def device(value: str) -> str:
@@ -169,6 +178,6 @@ precision_option = click.option(
 )
 corpora_option = click.option(
     "--corpora",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=_Place(file_okay=False, path_type=Path),
     help="Folder of corpora. Default: S2S_CORPORA, else the user's cache.",
 )

@@ -1,6 +1,7 @@
 """What a recipe names, found: corpora with their manifests and splits, and sources, each with a hash of its content."""
 
 import hashlib
+import logging
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,9 +15,10 @@ from tqdm import tqdm
 from s2s.corpus.fetch import Download, download, sha256_of
 from s2s.corpus.split import hold_out
 from s2s.errors import CorpusError, DataError, S2SError
-from s2s.files import building, hold, shipped
+from s2s.files import building, hold, in_cache, shipped
 from s2s.recipe.messages import did_you_mean
 
+log = logging.getLogger("s2s")
 Content = TypeVar("Content")
 
 LAYOUT_VERSION = 1
@@ -184,19 +186,23 @@ def _laid_out(name: str, manifest: Manifest, split: str, root: Path | None) -> P
     assert isinstance(file, str)
     path = _present(name, manifest, file, root)
     key = f"{LAYOUT_VERSION}\n{manifest.model_dump_json()}\n{file} {sha256_of(path)}\n"
-    place = cache_root() / "splits" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    try:
-        with building(place) as build:
+    place = Path("splits") / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+    def laid_out(root: Path) -> Path:
+        with building(root / place) as build:
             if build is not None:
                 for made, rows in _rows(path, manifest, split).items():
                     for column, language in enumerate(manifest.languages):
                         text = "".join(f"{row[column]}\n" for row in rows)
                         (build / f"{made}.{language}").write_text(text, encoding="utf-8", newline="\n")
+        hold(root / place)
+        return root / place
+
+    try:
+        return in_cache(cache_root(), laid_out)
     except OSError as error:
-        fault = f"{place}: cannot be written: {error.strerror or error}"
+        fault = f"{cache_root() / place}: cannot be written: {error.strerror or error}"
         raise CorpusError(f"{fault}; S2S_CACHE names another folder") from error
-    hold(place)
-    return place
 
 
 def _rows(path: Path, manifest: Manifest, split: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
@@ -238,7 +244,7 @@ class Source(NamedTuple, Generic[Content]):
 
 
 def find_each(named: Mapping[str, Any], find: Callable[[Any], Source[Content]]) -> dict[str, Source[Content]]:
-    """Sources named under [data], by key; an error begins with the key."""
+    """Sources named under [data], by key; an error begins with the key. Warns of training data to validate on."""
     found = {}
     for key, name in named.items():
         if name is not None:
@@ -248,6 +254,13 @@ def find_each(named: Mapping[str, Any], find: Callable[[Any], Source[Content]]) 
                 raise type(problem)(f"data.{key}: {problem}") from None
             named_so = f"{source.description} ({key})"  # else training and validation would read alike
             found[key] = source._replace(description=named_so) if source.is_written else source
+    train, held = found.get("train"), found.get("validation")
+    if train and held and train.identity == held.identity and not held.is_written:
+        log.warning(
+            "data.validation: %s is what data.train holds, so validation scores and the best weights are those of"
+            " training data; name other data",
+            held.description,
+        )
     return found
 
 
@@ -281,7 +294,10 @@ def split_of(data: Any, on: str, instead: str) -> Any:
 
 
 def sizes(sources: Mapping[str, Source[Iterator[Content]]], unit: str, size: Callable[[Content], int]) -> Iterator[str]:
-    """A line for each source with its size, for which all of it is read."""
+    """A line for each source with its size, for which all of it is read; DataError for an empty one."""
     for key, source in sources.items():
         bar = tqdm(source.read(), desc=f"data.{key}", unit=" lines", disable=None, leave=False)
-        yield f"data.{key}: {source.description}, {sum(map(size, bar)):,} {unit}"
+        total = sum(map(size, bar))
+        if not total:
+            raise DataError(f"data.{key}: {source.description}: there are no {unit}; check the files")
+        yield f"data.{key}: {source.description}, {total:,} {unit}"

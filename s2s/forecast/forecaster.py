@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from s2s.device import Compute, choose_compute
 from s2s.errors import DataError, RunError
+from s2s.forecast.holes import Rhythm
 from s2s.forecast.model import Forecaster
 from s2s.forecast.plots import plot_next
 from s2s.forecast.recipe import ForecastRecipe, SeriesData
@@ -48,6 +49,10 @@ class SavedScaling(NamedTuple):
     """(W + 1, F) the last rows of the columns that the model reads, in the file's units; fewer after a late hole"""
     targets: Floats
     """(W + 1, K)"""
+    learned: Floats | None = None
+    """(2, F) lowest and highest scaled value of each column in the training part; None in an old run"""
+    rhythm: Rhythm | None = None
+    """of the training table; None in an old run, and without times"""
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -55,7 +60,10 @@ class SavedScaling(NamedTuple):
             {"shift": each.shift.tolist(), "factor": each.factor.tolist()} for each in (self.reader, self.scaler)
         )
         rows = {"read": self.read.tolist(), "targets": self.targets.tolist()}
-        return {"kind": self.reader.kind, "reader": reader, "scaler": scaler, **rows}
+        learned = None if self.learned is None else self.learned.tolist()
+        rhythm = None if self.rhythm is None else self.rhythm._asdict()
+        scaling = {"kind": self.reader.kind, "reader": reader, "scaler": scaler}
+        return {**scaling, **rows, "learned": learned, "rhythm": rhythm}
 
     @classmethod
     def of_json(cls, saved: Mapping[str, Any]) -> Self:
@@ -64,7 +72,43 @@ class SavedScaling(NamedTuple):
             Scaler(saved["kind"], np.array(saved[name]["shift"]), np.array(saved[name]["factor"]))
             for name in ("reader", "scaler")
         )
-        return cls(reader, scaler, np.array(saved["read"], float), np.array(saved["targets"], float))
+        learned, rhythm = saved.get("learned"), saved.get("rhythm")
+        return cls(
+            reader,
+            scaler,
+            np.array(saved["read"], float),
+            np.array(saved["targets"], float),
+            None if learned is None else np.array(learned, float),
+            None if rhythm is None else Rhythm(**{**rhythm, "resting": _tuple(rhythm["resting"])}),
+        )
+
+    def unlike(self, table: SeriesTable, read: Floats, targets: Floats, data: SeriesData) -> Iterator[str]:
+        """What tells rows (N, F) and (N, K) of another table from what the training saw, in sentences."""
+        if self.rhythm and table.rhythm and (fault := table.rhythm.differs(self.rhythm)):
+            yield f"{table.path}: {fault}, and a forecast goes on in the steps that were learned; give a table like it"
+        window = slice(-data.window, None)
+        if self.learned is not None:
+            scaled = self.reader.scale(read)[window]
+            width = self.learned[1] - self.learned[0]
+            far = (scaled < self.learned[0] - width).any(axis=0) | (scaled > self.learned[1] + width).any(axis=0)
+            own = self.reader.in_words(np.stack([scaled.min(axis=0), scaled.max(axis=0)]))
+            for place in np.flatnonzero(far)[:1].tolist():
+                yield (
+                    f"{table.path}: column {data.read[place]} has {own[place]} in the last {data.window} rows, but"
+                    f" {self.reader.in_words(self.learned)[place]} in training, so the forecast is a guess; check the"
+                    " unit and the column, or train again with these rows"
+                )
+        for name, values in zip(data.targets, targets.T, strict=True):
+            if data.window > 1 and (values[window] == values[-1]).all():
+                yield (
+                    f"{table.path}: column {name} is {values[-1]:g} in all of the last {data.window} rows; check that"
+                    " they were measured"
+                )
+                return
+
+
+def _tuple(days: list[int] | None) -> tuple[int, ...] | None:
+    return None if days is None else tuple(days)
 
 
 class SeriesForecaster:
@@ -151,7 +195,12 @@ def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dic
     """Rows of the next steps after a table or the run's own, and a function that plots the first target to a path."""
     forecaster = SeriesForecaster.load(run, device=device)
     data = forecaster.recipe.data
-    rows_known = () if source is None else _since_last_hole(data, read_series(data, source))
+    rows_known: tuple[Floats, Floats] | tuple[()] = ()
+    if source is not None:
+        table = read_series(data, source)
+        rows_known = _since_last_hole(data, table)
+        for remark in forecaster.scaling.unlike(table, *rows_known, data):
+            log.warning("%s", remark)
     found = forecaster.next_steps(*rows_known)
     known = rows_known[1] if rows_known else forecaster.scaling.targets
     columns = [column for target in data.targets for column in forecaster.recipe.columns_of(target)]

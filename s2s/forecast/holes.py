@@ -25,9 +25,40 @@ CHAIN = 4
 """Equal gaps in a row, a day or a week apart, that are regular: nights that grow longer with the season."""
 SAME = 0.75
 """Usual steps by which equal gaps may differ."""
+DAYS_TO_TELL = 21
+"""Days from which it is told on which days of the week there are next to no rows."""
+LIKE = 1.25
+"""Ratio of the usual steps of two tables from which they differ: a month has 28 to 31 days."""
+DAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 ROUNDING = 1e-6
 UNITS = {"week": 7.0, "day": 1.0, "hour": 1 / 24, "minute": 1 / 1440, "second": 1 / 86400}
 """In days, the longest first."""
+
+
+class Rhythm(NamedTuple):
+    """How far apart the rows of a series usually are."""
+
+    step: float
+    """in days of dates, or in plain numbers"""
+    dated: bool
+    resting: tuple[int, ...] | None
+    """days of the week, from Monday, without rows; None of too few weeks to tell"""
+
+    def differs(self, learned: "Rhythm") -> str:
+        """How it differs from that of the training table, in words; nothing where it does not."""
+        if self.dated != learned.dated:
+            kinds = {True: "dates", False: "plain numbers"}
+            return f"its times are {kinds[self.dated]}, but those of the training table {kinds[learned.dated]}"
+        if not self.step / LIKE < learned.step < self.step * LIKE:
+            own, other = (duration(each.step) if each.dated else f"{each.step:g}" for each in (self, learned))
+            return f"its rows are usually {own} apart, but those of the training table {other}"
+        if None not in (self.resting, learned.resting) and self.resting != learned.resting:
+            return f"it has {_worked(self.resting)}, but the training table {_worked(learned.resting)}"
+        return ""
+
+
+def _worked(resting: tuple[int, ...] | None) -> str:
+    return f"no rows on {' and '.join(DAYS[day] for day in resting)}" if resting else "rows on all days of the week"
 
 
 class Holes(NamedTuple):
@@ -37,6 +68,8 @@ class Holes(NamedTuple):
     """(N - 1,) whether a hole follows each row but the last"""
     rule: str
     """The shortest hole, in words"""
+    rhythm: Rhythm | None = None
+    """None of fewer than two rows, and where no time is read"""
 
 
 def find_holes(times: Times, longest: str | None) -> Holes:
@@ -48,16 +81,19 @@ def find_holes(times: Times, longest: str | None) -> Holes:
     """
     with np.errstate(over="ignore"):
         gaps = np.diff(times.moments)
-    if longest is not None:
-        return Holes(gaps > _limit(longest, dates=times.local is not None) * (1 + ROUNDING), f"more than {longest}")
+    limit = None if longest is None else _limit(longest, dates=times.local is not None)
     if not len(gaps):
-        return Holes(np.zeros(0, bool), "")
+        return Holes(np.zeros(0, bool), "" if longest is None else f"more than {longest}")
     resting = _resting(times, gaps)
     removed = np.zeros(len(gaps))
     if times.local is not None and resting.any():
         removed = _days_without_work(times.local, resting)
-    gaps = gaps - removed
+    whole, gaps = gaps, gaps - removed
     step = float(np.median(gaps))
+    weeks = times.local is not None and np.ptp(times.local) >= DAYS_TO_TELL
+    rhythm = Rhythm(step, times.local is not None, tuple(np.flatnonzero(resting).tolist()) if weeks else None)
+    if limit is not None:
+        return Holes(whole > limit * (1 + ROUNDING), f"more than {longest}", rhythm)
     near = np.abs(gaps - step) <= NEAR * step
     usual = bool(near.mean() >= 0.5)
     wide = gaps > (LARGEST_STEP if usual else LARGEST_IRREGULAR_STEP) * step * (1 + ROUNDING)
@@ -70,7 +106,7 @@ def find_holes(times: Times, longest: str | None) -> Holes:
         rule += ", nights and other regular gaps apart" if regular.any() else ""
         wide &= ~regular
     rule += ", weekends and holidays apart" if removed.any() else ""
-    return Holes(wide, rule)
+    return Holes(wide, rule, rhythm)
 
 
 def duration(days: float) -> str:
@@ -97,7 +133,7 @@ def _resting(times: Times, gaps: Floats) -> Flags:
         return none
     days = np.unique(np.floor(times.local)).astype(int)
     on = np.bincount(days % 7, minlength=7)
-    if on.max() >= 3 and days[-1] - days[0] >= 21:
+    if on.max() >= 3 and days[-1] - days[0] >= DAYS_TO_TELL:
         return np.asarray(on < 0.1 * on.max())
     return np.arange(7) >= 5 if not on[5:].any() else none
 

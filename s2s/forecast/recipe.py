@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, Tag, model_validator
 
@@ -165,6 +165,10 @@ class ForecastRecipe(Tree):
     forms = (CsvFile,)
     paths = ("file",)
     path_endings = (".csv", ".csv.gz")
+    conversions: ClassVar = {
+        ".tsv": "python3 -c 'import csv, sys; csv.writer(sys.stdout).writerows(csv.reader(sys.stdin,"
+        ' delimiter="\\t"))\' < FILE > table.csv'
+    }
 
     task: Literal["forecast"] = Field(description="what is trained; chooses this tree")
     data: SeriesData

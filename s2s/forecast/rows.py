@@ -11,6 +11,8 @@ from s2s.text.lines import read_lines
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "-", "?"))
 """Cells without a value, in lower case."""
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+"""Between the cells of tables that are no CSV files, and their names."""
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
@@ -63,8 +65,8 @@ def read_rows(path: Path) -> tuple[list[str], list[Row]]:
             if len(comment) != len(cells):
                 raise row.fault("the first row must name the columns, but it holds numbers")
             header = comment
-        if len(header) == 1 and ";" in header[0]:
-            raise row.fault("columns are separated by semicolons; separate them by commas")
+        if len(header) == 1 and (called := next((SEPARATORS[mark] for mark in SEPARATORS if mark in header[0]), None)):
+            raise row.fault(f"columns are separated by {called}; separate them by commas")
         if len(cells) != len(header):
             raise row.fault(
                 f"has {len(cells)} cells, but there are {len(header)} columns ({', '.join(header)}); write decimals"

@@ -30,6 +30,14 @@ class Scaler(NamedTuple):
         """
         return (_changed(self.kind, values) - self.shift) / self.factor
 
+    def in_words(self, ranges: Floats) -> list[str]:
+        """Ranges (2, F) of scaled values, in words and the file's units, or of log returns."""
+        low, high = ranges * self.factor + self.shift
+        if self.kind == "square_root":
+            low, high = np.maximum(low, 0.0) ** 2, np.maximum(high, 0.0) ** 2
+        what = "log returns from" if self.kind == "log_return" else "values from"
+        return [f"{what} {least:.4g} to {most:.4g}" for least, most in zip(low, high, strict=True)]
+
     def restore(self, scaled: Floats, last: Floats) -> Floats:
         """(..., H, F) scaled steps after last known values (..., F) -> values in the file's units."""
         values = scaled * self.factor + self.shift

@@ -16,7 +16,7 @@ from s2s.forecast.conventions import (
     require_one_series,
     same_rows,
 )
-from s2s.forecast.holes import Holes, find_holes
+from s2s.forecast.holes import Holes, Rhythm, find_holes
 from s2s.forecast.recipe import CsvFile, SeriesData
 from s2s.forecast.rows import Row, counted, number_of, read_rows, value_of
 from s2s.forecast.times import Times, read_times
@@ -42,6 +42,7 @@ class SeriesTable(NamedTuple):
     """What counts as a hole, in words"""
     remarks: tuple[str, ...]
     """What is to be told of the file, in sentences"""
+    rhythm: Rhythm | None = None
 
     def __len__(self) -> int:
         """N, the rows."""
@@ -92,7 +93,7 @@ def read_series(data: SeriesData, path: Path) -> SeriesTable:
         rules.append("a row with a value in data.missing")
     remarks += codes_for_missing(columns, lines)
     said = tuple(f"{path}: {remark}" for remark in remarks)
-    return SeriesTable(path, columns, times, lines, _rows_before(fresh), " or ".join(rules), said)
+    return SeriesTable(path, columns, times, lines, _rows_before(fresh), " or ".join(rules), said, holes.rhythm)
 
 
 def _places(data: SeriesData, path: Path, header: Sequence[str]) -> dict[str, int]:

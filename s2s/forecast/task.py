@@ -130,8 +130,11 @@ def prepare(
     torch.manual_seed(recipe.seed)
     model = Forecaster(recipe.model, recipe.data)
     kept = slice(-min(recipe.data.window, int(table.before[-1])) - 1, None)
-    saved = SavedScaling(series.reader, series.scaler, series.read[kept], series.targets[kept])
-    write_json(run.series, saved.as_json())
+    saved = SavedScaling(
+        series.reader, series.scaler, series.read[kept], series.targets[kept], series.learned(), table.rhythm
+    )
+    if not (run.checkpoint.exists() and run.series.exists()):  # that of a finished run stays as it is
+        write_json(run.series, saved.as_json())
     return ForecastTask(recipe, model, series, compute)
 
 

@@ -122,6 +122,13 @@ class Series(NamedTuple):
         """(..., O, H, K) forecasts after each window, from scaled to the file's units."""
         return self.scaler.restore(scaled.astype(np.float64), self.targets[windows.origins - 1])
 
+    def learned(self) -> Floats:
+        """(2, F) lowest and highest scaled value of each column that the model reads, in the training part."""
+        read = self.reader.scale(self.read)[: self.parts.validation]
+        if self.reader.kind == "log_return":
+            read = read[self.table.before[: self.parts.validation] > 0]
+        return np.stack([read.min(axis=0), read.max(axis=0)])
+
     def windows(self, data: SeriesData, first: int, end: int) -> Windows:
         """The windows whose forecasts lie in a range of rows; no hole, and no row without a return, is in any."""
         read, targets = self.reader.scale(self.read), self.scaler.scale(self.targets)

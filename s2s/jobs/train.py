@@ -21,7 +21,7 @@ from s2s.jobs.evaluate import evaluate, without_text
 from s2s.plots import plot_curves
 from s2s.recipe.load import differences, recipe_toml
 from s2s.run import FORMAT, Metrics, RunFolder, recorded, require_one_process, write_json
-from s2s.tasks import Recipe, Sources, recipe_of, task_of
+from s2s.tasks import Recipe, Sources, recipe_of, require_recipe, task_of
 from s2s.training.checkpoint import require_unbegun
 from s2s.training.trainer import Trainer
 
@@ -51,8 +51,9 @@ def train(
     """Train a recipe into the run folder `out`, and score its best weights on the test split.
 
     With `resume` a run that was stopped, or killed, goes on exactly where its last checkpoint was; one that was not
-    begun is begun. Raises RunError for a folder in use, Interrupted when asked to stop.
+    begun is begun. Raises RunError for a folder in use, Interrupted when asked to stop, TypeError for a recipe's name.
     """
+    require_recipe(recipe)
     require_one_process()
     if recipe.trainings:
         raise RecipeError("variants: the recipe names trainings to compare; train_variants runs them all")

@@ -11,7 +11,7 @@ from s2s.jobs.train import train
 from s2s.language.plots import join_plots
 from s2s.language.sweeps import sweep_table
 from s2s.run import RunFolder, require_one_process
-from s2s.tasks import Recipe, task_of
+from s2s.tasks import Recipe, require_recipe, task_of
 
 log = logging.getLogger("s2s")
 
@@ -29,6 +29,7 @@ def train_variants(
 
     With `resume` variants that are done are left alone, and the one that was stopped goes on.
     """
+    require_recipe(recipe)
     if task_of(recipe).scored_part(recipe) is None:
         raise RecipeError("data.test: missing; variants are compared on a test split")
     require_one_process()

@@ -1,6 +1,7 @@
 """Continuation of prompts by a language model and its tokenizer."""
 
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -62,8 +63,22 @@ class Generator:
         """Continue a prompt by `length` tokens, as many times as `samples` says, all in one batch.
 
         Lines that were trained on one by one end early. DataError for a prompt with characters or words that the
-        vocabulary lacks, and for an empty one where the model knows no beginning of a line.
+        vocabulary lacks, and for an empty one where the model knows no beginning of a line; TypeError for a prompt that
+        is no text, ValueError for a number out of its range, as on the command line.
         """
+        if not isinstance(prompt, str):
+            raise TypeError(f"prompt: a text is wanted (given {prompt!r}); an empty one is the start of a line")
+        for name, value, least in (
+            ("length", length, 0),
+            ("top_k", top_k, 0),
+            ("seed", seed, 0),
+            ("samples", samples, 1),
+        ):
+            if not isinstance(value, Integral) or not least <= value < 2**63:
+                raise ValueError(f"{name}: must be a whole number of at least {least} (given {value!r})")
+        require_temperature(temperature)
+        if not (isinstance(top_p, Real) and 0 < top_p <= 1):
+            raise ValueError(f"top_p: must be above 0 and at most 1, where 1 is off (given {top_p!r})")
         with self.compute.entered():
             return self._generate(prompt, length, samples, seed, temperature=temperature, top_k=top_k, top_p=top_p)
 
@@ -156,6 +171,12 @@ class Generator:
             else:
                 lines[-1].append(token)
         return Continuation("\n".join(self.tokenizer.decode(line) for line in lines), log_probability, tokens)
+
+
+def require_temperature(temperature: float) -> None:
+    """ValueError for what is no temperature: below 1e-6, dividing by it would overflow."""
+    if not (isinstance(temperature, Real) and (temperature == 0 or 1e-6 <= temperature <= 1e6)):
+        raise ValueError(f"temperature: must be 0, which is greedy, or from 1e-6 to 1e6 (given {temperature!r})")
 
 
 def sample(

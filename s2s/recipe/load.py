@@ -15,7 +15,16 @@ from pydantic import BaseModel, ValidationError
 
 from s2s.errors import RecipeError
 from s2s.files import shipped
-from s2s.recipe.messages import broken_recipe, choice_rule, did_you_mean, error_line, shortened, shown, toml_value
+from s2s.recipe.messages import (
+    broken_recipe,
+    choice_rule,
+    did_you_mean,
+    error_line,
+    list_of_texts,
+    shortened,
+    shown,
+    toml_value,
+)
 from s2s.recipe.sections import Section, Tree
 
 Table = dict[str, Any]
@@ -52,11 +61,13 @@ def recipe_path(recipe: str) -> Path:
     raise RecipeError(f"{recipe}: there is no recipe of this name{near} ({known}; a path ends in .toml)")
 
 
-def read_recipe(recipe: str, trees: Mapping[str, type[AnyTree]], overrides: Sequence[str] = ()) -> AnyTree:
+def read_recipe(recipe: str | Path, trees: Mapping[str, type[AnyTree]], overrides: Sequence[str] = ()) -> AnyTree:
     """Recipe of a shipped name or a path, with each "KEY=VALUE" of `overrides` in place of its value.
 
-    RecipeError for a file that is missing or not readable, and with every rule that the recipe breaks.
+    RecipeError for a file that is missing or not readable, and with every rule that the recipe breaks; TypeError for
+    overrides that are no list of texts.
     """
+    recipe, overrides = os.fspath(recipe), list_of_texts("overrides", overrides)
     path = recipe_path(recipe)
     named = recipe + (f" with {' '.join(map(shortened, overrides))}" if overrides else "")
     return parse_recipe(_read(path), trees, origin=named, folder=path.parent, overrides=overrides)

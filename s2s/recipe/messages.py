@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
@@ -13,6 +13,7 @@ from s2s.errors import RecipeError
 from s2s.recipe.sections import Section, Tree
 
 _SHOWN_CHARACTERS = 80
+_PART = 3  # characters of a name that tell it from others
 
 
 class _Place(NamedTuple):
@@ -67,7 +68,7 @@ def error_line(tree: type[Tree], details: ErrorDetails) -> str | None:
             return None if value else f"{dotted(place.keys[:-1])}: {_split_rule(tree)} (given {{}})"
         description = place.section.model_fields[str(place.keys[-1])].description
         return f"{place}: missing ({description})" if description else f"{place}: missing"
-    rule = f"{_split_rule(tree)} (given {shown(value)})" if place.is_split else _rule(details)
+    rule = f"{_split_rule(tree)} (given {shown(value)}){_conversion(tree, value)}" if place.is_split else _rule(details)
     return f"{place}: {rule}"
 
 
@@ -75,6 +76,13 @@ def _split_rule(tree: type[Tree]) -> str:
     *others, last = ["with " + " and ".join(form.required()) for form in tree.forms]
     tables = ", ".join([*others, f"or {last}" if others else last])
     return f'must be "CORPUS/SPLIT", a path ending in {" or ".join(tree.path_endings)}, or a table {tables}'
+
+
+def _conversion(tree: type[Tree], value: object) -> str:
+    if not isinstance(value, str):
+        return ""
+    found = (command for ending, command in tree.conversions.items() if value.endswith(ending))
+    return next((f"; convert it: {command.replace('FILE', value)}" for command in found), "")
 
 
 BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
@@ -144,12 +152,27 @@ def _all_keys(section: type[Section], parent: str) -> Iterator[str]:
 def did_you_mean(name: str, names: Sequence[str]) -> str:
     folded = {known.casefold(): known for known in names}
     near = difflib.get_close_matches(name.casefold(), folded, n=1)
+    if not near and len(name) >= _PART:
+        near = [known for known in folded if name.casefold() in known]
     return f"; did you mean {folded[near[0]]}?" if near else ""
 
 
 def broken_recipe(origin: str, problems: list[str]) -> RecipeError:
     count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
     return RecipeError("\n  ".join([f"{origin}: {count}", *problems]))
+
+
+def list_of_texts(name: str, values: Iterable[str]) -> list[str]:
+    """Texts given as the argument `name`, in a list; TypeError for one text in place of them, and for anything else."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        given = shortened(repr(values))
+        raise TypeError(f"{name}: a list of texts is wanted (given {given}); put a single text in a list")
+    texts = list(values)
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            remedy = "; decode it: .decode('utf-8')" if isinstance(text, bytes) else ""
+            raise TypeError(f"{name}[{place}]: a text is wanted (given {shortened(repr(text))}){remedy}")
+    return texts
 
 
 # Values

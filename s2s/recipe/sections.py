@@ -3,7 +3,7 @@
 A default lives in its tree and nowhere else: here, or in the `recipe` module of a task.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, model_validator
@@ -50,6 +50,8 @@ class Tree(Section):
     """Keys of such a table that are paths; a bare path is short for a table with the first."""
     path_endings: ClassVar[tuple[str, ...]]
     """Endings of a bare path."""
+    conversions: ClassVar[Mapping[str, str]] = {}
+    """Command that makes a file with such an ending of a FILE, by the ending of that."""
     used: ClassVar[tuple[str, ...]] = ("task", "seed", "data", "tokenizer", "model")
     """Dotted keys of the parts that a trained model is used by."""
 

@@ -15,7 +15,15 @@ _MARKS = {
     BOM_UTF16_LE: "UTF-16LE",
     BOM_UTF16_BE: "UTF-16BE",
 }
+_PACKED = {
+    b"\x1f\x8b\x08": "gzip",
+    b"PK\x03\x04": "zip, as of a spreadsheet such as .xlsx",
+    b"BZh91AY&SY": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
 _FEWEST_CHARACTERS = 4
+_FEWEST_RETURNS = 2
 _SEPARATORS = {",": "commas", ";": "semicolons", "|": "vertical bars"}
 _CELL = re.compile(r'(?:^|\t)"((?:[^"\t]|"")*+)"(?=\t|$)')
 _UNQUOTE = (
@@ -50,12 +58,25 @@ def _reads_as(sample: bytes, encoding: str) -> bool:
     return 2 * narrow >= len(text) or 2 * text.count("\n") > ends > 0
 
 
-def require_utf8(sample: bytes, origin: str) -> None:
-    """DataError, which says how to convert it, for a text that begins as one in UTF-16 or UTF-32."""
+def require_text(sample: bytes, origin: str) -> None:
+    """DataError, which says how to convert it, for what begins as text in UTF-16 or UTF-32, or as a packed file."""
+    for mark, kind in _PACKED.items():
+        if sample.startswith(mark):
+            remedy = "give it a name that ends in .gz" if kind == "gzip" and not origin.endswith(".gz") else "unpack it"
+            raise DataError(f"{origin}: this is no text, but packed ({kind}); {remedy}")
     if encoding := encoding_of(sample):
         raise DataError(
             f"{origin}: the text is in {encoding}, and s2s reads UTF-8; save it as UTF-8, or convert it"
             f" (iconv -f {encoding} -t UTF-8)"
+        )
+
+
+def require_line_ends(sample: bytes, origin: str) -> None:
+    """DataError for a text that begins as lines with the ends of an old Mac."""
+    if b"\n" not in sample and sample.count(b"\r") >= _FEWEST_RETURNS:
+        raise DataError(
+            f"{origin}: its lines end in a lone carriage return, as on an old Mac, and s2s reads \\n or \\r\\n; convert"
+            f" it (tr '\\r' '\\n' < {origin})"
         )
 
 

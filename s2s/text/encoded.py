@@ -4,6 +4,7 @@ A cache folder holds, for each side (source and target, or text), `tokens` (ids 
 starts of the sequences, and the end) and `lengths` (int32), and `meta.json` with the size of each file.
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
-from s2s.files import building, hold
+from s2s.files import building, hold, in_cache
 from s2s.text.tokenizer import Tokenizer
 
 _FORMAT = 1
@@ -80,10 +81,22 @@ def encoded_folder(
 ) -> tuple[Path, dict[str, Any]]:
     """Cache folder of a key, and its meta; if it is missing or damaged, `encode` fills a new one.
 
-    `encode` writes files and returns what meta.json holds besides their sizes. DataError when writing fails, and for
-    a folder that is there and cannot be read, as one of another user's, which is left alone.
+    `encode` writes files and returns what meta.json holds besides their sizes. DataError when writing fails, into a
+    temporary cache too, and for a folder that is there and cannot be read, as one of another user's, which is left
+    alone.
     """
-    folder = cache / "encoded" / hashlib.sha256(json.dumps([_FORMAT, *key]).encode()).hexdigest()
+    name = Path("encoded") / hashlib.sha256(json.dumps([_FORMAT, *key]).encode()).hexdigest()
+    try:
+        return in_cache(cache, lambda root: _encoded(root / name, encode, description))
+    except OSError as error:
+        room = "free some space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise DataError(
+            f"{description}: the encoded text cannot be kept in {cache / 'encoded'}: {error.strerror or error};"
+            f" {room}name another folder in S2S_CACHE"
+        ) from error
+
+
+def _encoded(folder: Path, encode: Callable[[Path], dict[str, Any]], description: str) -> tuple[Path, dict[str, Any]]:
     try:
         with building(folder, lambda place: _meta(place) is not None) as fresh:
             if fresh is not None:
@@ -95,22 +108,13 @@ def encoded_folder(
         meta = _meta(folder)
     except PermissionError as error:
         if Path(str(error.filename)).parent != folder:
-            raise _cannot_be_kept(description, folder, error) from error
+            raise
         raise DataError(
             f"{description}: its encoded text is there and cannot be read ({error.filename}: {error.strerror}); ask its"
             " owner for the right to read it (chmod -R a+rX), or name another folder in S2S_CACHE"
         ) from error
-    except OSError as error:
-        raise _cannot_be_kept(description, folder, error) from error
     assert meta is not None, folder
     return folder, meta
-
-
-def _cannot_be_kept(description: str, folder: Path, error: OSError) -> DataError:
-    return DataError(
-        f"{description}: the encoded text cannot be kept in {folder.parent}: {error.strerror or error};"
-        " free some space, or name another folder in S2S_CACHE"
-    )
 
 
 def token_type(tokenizer: Tokenizer) -> str:

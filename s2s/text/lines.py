@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, TypeAlias, cast
 
 from s2s.errors import DataError
-from s2s.text.conventions import SAMPLE_BYTES, other_separator, quoted_cell, require_utf8, unquoting
+from s2s.text.conventions import SAMPLE_BYTES, other_separator, quoted_cell, require_line_ends, require_text, unquoting
 
 log = logging.getLogger("s2s")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -103,7 +103,9 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     """Bytes of a file, unpacked; what goes wrong with them inside the block is a DataError."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            require_utf8(stream.peek(SAMPLE_BYTES)[:SAMPLE_BYTES], str(path))
+            sample = stream.peek(SAMPLE_BYTES)[:SAMPLE_BYTES]
+            require_text(sample, str(path))
+            require_line_ends(sample, str(path))
             yield cast(BinaryIO, stream)
     except EOFError:
         raise DataError(f"{path}: the gzip file is cut off before its end; copy or download it again") from None
@@ -169,6 +171,11 @@ def _read_table(table: Table) -> Iterator[tuple[str, str]]:
     source, target = _column(table, columns, table.source), _column(table, columns, table.target)
     for number, line in lines:
         cells = line.split("\t")
+        if number == 1 and [cell.strip().casefold() for cell in cells] == [name.casefold() for name in columns]:
+            log.warning(
+                f"{table.path}, line 1: holds the names of the columns, and is read as a pair, since the recipe names"
+                " them too; leave out columns = [...] of the recipe, or the line"
+            )
         if len(cells) != len(columns):
             _require_tabs(table, number, line, lambda cells: len(cells) == len(columns))
             broken = any(cell.startswith('"') and cell.count('"') % 2 for cell in cells)

@@ -1,9 +1,10 @@
 """The sentence pairs that a recipe names: found, and as memory-mapped token ids. Torch is not needed for that."""
 
 import hashlib
+import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -14,13 +15,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from s2s.corpus.find import Source, split_files
-from s2s.errors import DataError
+from s2s.errors import DataError, S2SError
 from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, identity_of, token_type
 from s2s.text.lines import Lines, PairFiles, Table, read_pairs
 from s2s.text.tokenizer import Tokenizer
 from s2s.translation.recipe import EXTRA_TOKENS, FileSplit, PairSplit, Split, TableSplit
 
 Pairs: TypeAlias = Source[Iterator[tuple[str, str]]]
+
+log = logging.getLogger("s2s")
+MANY_LEARNED = 0.1
+"""Share of the validation pairs that are training pairs which is a warning."""
 
 _SIDES = ("source", "target")
 _MEASURED_LINES = 1000
@@ -54,6 +59,44 @@ def open_split(split: Split, *, source: str, target: str, corpora: Path | None) 
 
 def _hash(content: str) -> str:
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def without_blank(pairs: Pairs) -> tuple[list[tuple[str, str]], int]:
+    """The pairs with words on both sides, as training takes them, and how many have not."""
+    every = list(pairs.read())
+    kept = list(filter(has_words, every))
+    return kept, len(every) - len(kept)
+
+
+def has_words(pair: tuple[str, str]) -> bool:
+    """Whether a pair has words on both sides, without which it is in no training."""
+    return all(side.strip() for side in pair)
+
+
+def warn_of_learned(splits: Mapping[str, Pairs]) -> None:
+    """Say so where many of the validation pairs, in files, are training pairs too."""
+    train, validation = splits["train"], splits["validation"]
+    if validation.is_written or train.identity == validation.identity:
+        return
+    held = set(validation.read())
+    share = len(held.intersection(train.read())) / len(held)
+    if share > MANY_LEARNED:
+        log.warning(
+            "data.validation: %.0f%% of the pairs of %s are pairs of %s too, so validation scores are partly those of"
+            " training data; leave them out of one",
+            100 * share, validation.description, train.description,
+        )  # fmt: skip
+
+
+def share_in(training: Source[Any] | None, sources: set[str]) -> float | None:
+    """Share of some sources that are sources of the training pairs; None where these cannot be read."""
+    if training is None:
+        return None
+    try:
+        return len({source for source, _ in training.read() if source in sources}) / len(sources)
+    except S2SError as problem:
+        log.warning("whether sources were trained on cannot be checked: data.train: %s", problem)
+        return None
 
 
 class EncodedPairs:

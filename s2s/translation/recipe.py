@@ -1,11 +1,12 @@
 """The recipe tree of translation: every value that a translator depends on, its default, its rule and its unit."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
 from s2s.recipe.sections import Optimization, Section, SplitName, TeacherForcing, Tokenizer, Tree, Variants, form_of
+from s2s.text.conventions import unquoting
 from s2s.translation.languages import BleuTokenizer
 
 EXTRA_TOKENS = 10
@@ -236,6 +237,7 @@ class TranslationRecipe(Tree):
     forms = (FileSplit, TableSplit, PairSplit)
     paths = ("table", "source", "target")
     path_endings = (".tsv", ".tsv.gz")
+    conversions: ClassVar = {".csv": unquoting("FILE", ",")}
     used = ("task", "data.source", "data.target", "data.max_tokens", "data.test", "tokenizer", "model", "decoding")
 
     task: Literal["translation"] = Field(description="what is trained; chooses this tree")

@@ -74,14 +74,14 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
 def quick_bleu(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> float | None:
     """BLEU alone, for validation during training; None where it cannot tell right from wrong."""
     _check(hypotheses, references)
-    value = float(_bleu(tokenize).corpus_score(hypotheses, [references]).score)
+    value = _bounded(_bleu(tokenize).corpus_score(hypotheses, [references]).score)
     return value if _tells(value, references, tokenize) else None
 
 
 def quick_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     """ChrF2 alone, for validation during training."""
     _check(hypotheses, references)
-    return float(CHRF().corpus_score(hypotheses, [references]).score)
+    return _bounded(CHRF().corpus_score(hypotheses, [references]).score)
 
 
 def by_length(
@@ -252,6 +252,11 @@ def _check(hypotheses: Sequence[str], references: Sequence[str], name: str = "re
         raise DataError("scoring: there are 0 sentences, and a score needs at least one")
 
 
+def _bounded(value: float) -> float:
+    """A score from 0 to 100: that of equal texts is 100.00000000000004 otherwise, by rounding."""
+    return min(max(float(value), 0.0), 100.0)
+
+
 def _score(metric: BLEU | CHRF, hypotheses: Sequence[str], references: Sequence[str]) -> Score:
     _check(hypotheses, references)
     # SacreBLEU holds the counts of all resamples at once, some 80 bytes a sentence of each: here 0.8 GB at most
@@ -263,4 +268,4 @@ def _score(metric: BLEU | CHRF, hypotheses: Sequence[str], references: Sequence[
     # its public form, which leaves an interval of zeros out
     found = json.loads(score.format(width=12, signature=str(signature), is_json=True))
     mean, margin = found.get("confidence_mean", 0.0), found.get("confidence_var", 0.0)
-    return Score(score.score, max(mean - margin, 0.0), min(mean + margin, 100.0), str(signature))
+    return Score(_bounded(score.score), _bounded(mean - margin), _bounded(mean + margin), str(signature))

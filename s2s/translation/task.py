@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from s2s.corpus.find import Part, Source, cache_root, find_each, sizes, split_of
+from s2s.corpus.find import Part, cache_root, find_each, sizes, split_of
 from s2s.device import Compute, Precision, release_free_memory
 from s2s.errors import DataError, S2SError
 from s2s.nn.loss import Loss
@@ -30,7 +30,17 @@ from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.training.graphs import ReplayedPass
 from s2s.training.task import Task
 from s2s.translation.model import Seq2Seq, build_seq2seq
-from s2s.translation.pairs import EncodedPairs, Pairs, SampledSide, encode_pairs, open_split
+from s2s.translation.pairs import (
+    EncodedPairs,
+    Pairs,
+    SampledSide,
+    encode_pairs,
+    has_words,
+    open_split,
+    share_in,
+    warn_of_learned,
+    without_blank,
+)
 from s2s.translation.plots import plot_attention
 from s2s.translation.recipe import FileSplit, Split, TranslationRecipe
 from s2s.translation.scores import MOST_SHORT, bleu_tokenizer, quick_bleu, quick_chrf, score_pairs, short_share
@@ -166,8 +176,9 @@ def find(recipe: TranslationRecipe, corpora: Path | None) -> dict[str, Pairs]:
 
 
 def check(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> Iterator[str]:
-    """Number of pairs of each split, once it is read."""
-    return sizes(splits, "pairs", lambda pair: 1)
+    """Number of pairs of each split with words on both sides, once it is read."""
+    yield from sizes(splits, "pairs", has_words)
+    warn_of_learned(splits)
 
 
 def scored_part(recipe: TranslationRecipe) -> str | None:
@@ -194,14 +205,17 @@ def prepare(
     recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(pairs.longest_ratio)})
     if not run.checkpoint.exists():
         write_json(run.lengths, {"max_length_ratio": recipe.decoding.max_length_ratio})
-    held, blank = _without_blank(validation)
+    held, blank = without_blank(validation)
     if not held:
         raise DataError(f"data.validation: {validation.description} has no pairs; the best weights are chosen on them")
+    if "test" in splits and not any(map(has_words, splits["test"].read())):
+        raise DataError(f"data.test: {splits['test'].description} has no pairs to score; check the files")
     if blank:
         log.warning("%s: %s pairs left out, empty side", validation.description, f"{blank:,}")
     log.info(
         "%s: %s pairs; %s: %s pairs", train.description, f"{len(pairs):,}", validation.description, f"{len(held):,}"
     )
+    warn_of_learned(splits)
     recipe = _with_metric_that_tells(recipe, [target for _, target in held])
     release_free_memory()  # what training the tokenizers took is more than a model takes
     torch.manual_seed(recipe.seed)
@@ -218,13 +232,6 @@ def _report_dropped(name: str, pairs: EncodedPairs) -> None:
         remedy = next((key for start, key in REMEDIES.items() if reason.startswith(start)), "check the files")
         many = f" ({share:.1%} of {total:,}); {remedy}" if share > MANY_DROPPED else ""
         log.log(logging.WARNING if many else logging.INFO, f"{name}: {count:,} pairs dropped, {reason}{many}")
-
-
-def _without_blank(pairs: Pairs) -> tuple[list[tuple[str, str]], int]:
-    """The pairs with words on both sides, as training takes them, and how many have not."""
-    every = list(pairs.read())
-    kept = [(source, target) for source, target in every if source.strip() and target.strip()]
-    return kept, len(every) - len(kept)
 
 
 def _with_metric_that_tells(recipe: TranslationRecipe, references: Sequence[str]) -> TranslationRecipe:
@@ -286,24 +293,13 @@ def score(
     run: RunFolder, recipe: TranslationRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
 ) -> dict[str, Any]:
     """Scores of a run's translations of a part against its references."""
-    pairs, blank = _without_blank(part.source)
+    pairs, blank = without_blank(part.source)
     if not pairs:
         raise DataError(f"{part.name}: has no pairs to score" + f" ({blank:,} have a blank side)" * bool(blank))
     translator = Translator.load(run.path, device=device, precision=precision)
     found = score_pairs(translator, pairs, recipe, run=str(run), split=part.name, beam=beam)
-    trained_on = _share_in(part.training, {source for source, _ in pairs})
+    trained_on = share_in(part.training, {source for source, _ in pairs})
     return {**found, "data": {"blank": blank, **found["data"], "in_training": trained_on}}
-
-
-def _share_in(training: Source[Any] | None, sources: set[str]) -> float | None:
-    """Share of some sources that are sources of the training pairs; None where these cannot be read."""
-    if training is None:
-        return None
-    try:
-        return len({source for source, _ in training.read() if source in sources}) / len(sources)
-    except S2SError as problem:
-        log.warning("whether sources were trained on cannot be checked: data.train: %s", problem)
-        return None
 
 
 def draw(run: RunFolder, task: TranslationTask, splits: Mapping[str, Pairs], device: str) -> None:

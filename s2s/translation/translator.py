@@ -1,7 +1,7 @@
 """Raw lines in, raw lines out: tokenizers, search and one or more models together."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from functools import cached_property, partial
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from s2s.device import Compute, Precision, choose_compute
 from s2s.errors import RunError
+from s2s.recipe.messages import list_of_texts
 from s2s.run import RunFolder, frozen, load_model, read_run, recorded
 from s2s.text.batches import GPU_WIDTH, pad
 from s2s.text.special import PAD, START, UNKNOWN
@@ -156,18 +157,15 @@ class Translator:
         return type(self)(self.models, self.source, self.target, self.decoding, compute, self.learned_tokens)
 
     def translate(
-        self, lines: Sequence[str], *, beam: int | None = None, nbest: int = 1, attention: bool = False
+        self, lines: Iterable[str], *, beam: int | None = None, nbest: int = 1, attention: bool = False
     ) -> list[Translation]:
         """Translate lines of raw text, in their order; a blank line stays blank.
 
         `beam` is the recipe's unless given; it is widened to `nbest`, the translations returned of each line. Their
-        texts differ; there are fewer where a beam four times as wide finds no more. Raises TypeError for a text instead
-        of lines, and ValueError for a beam or nbest below 1.
+        texts differ; there are fewer where a beam four times as wide finds no more. Raises TypeError for anything but
+        texts, and for one text instead of lines, and ValueError for a beam or nbest below 1.
         """
-        if isinstance(lines, str):
-            raise TypeError(
-                f"lines: a sequence of texts is wanted, not one text (given {lines[:40]!r}); put it in a list"
-            )
+        lines = list_of_texts("lines", lines)
         width = self.decoding.beam if beam is None else beam
         for name, value in (("beam", width), ("nbest", nbest)):
             if not isinstance(value, int | np.integer) or value < 1:

@@ -205,6 +205,7 @@ def test_a_wrong_recipe_is_one_clear_message(place: Place, arguments: list[str],
 WRONG = ["", "nothing", "train", "train a --resum", "translate a --beam 0", "translate a --device tpu",
          "translate a --tokens", "generate", "generate a --temperature -1", "generate a --temperature 1e-50",
          "generate a --temperature nan", "generate a --temperature inf", "generate a --temperature x",
+         "train a --out=", "train a --dry-run --corpora=", "translate a --input=",
          "evaluate a --reference b", "generate a --top-p 0", "evaluate a --on b --source c --reference d"]  # fmt: skip
 
 

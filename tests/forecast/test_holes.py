@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s.errors import DataError
-from s2s.forecast.holes import Holes, duration, find_holes
+from s2s.forecast.holes import Holes, Rhythm, duration, find_holes
 from s2s.forecast.times import EPOCH, Times
 
 START = datetime(2009, 1, 1)
@@ -177,3 +177,29 @@ def test_a_duration_in_words(days: float, words: str) -> None:
 def test_one_row_and_two_have_no_hole() -> None:
     assert holes(START).after.tolist() == []
     assert holes(START, START + 99 * DAY).after.tolist() == [False]
+
+
+def rhythm(*moments: datetime) -> Rhythm:
+    found = holes(*moments).rhythm
+    assert found is not None
+    return found
+
+
+def test_tables_of_one_rhythm_do_not_differ_and_others_say_how() -> None:
+    day = timedelta(days=1)
+    daily, weekdays, hourly = every(day, 60), every(day, 60, weekday), every(timedelta(hours=1), 30)
+    months = [datetime(2009 + number // 12, number % 12 + 1, 1) for number in range(30)]
+    for moments in (daily, weekdays, hourly, months):
+        assert rhythm(*moments[-9:]).differs(rhythm(*moments)) == ""
+        assert rhythm(*moments[:2]).differs(rhythm(*moments)) == ""
+    assert rhythm(*months).differs(rhythm(*daily)) == (
+        "its rows are usually 31 days apart, but those of the training table 1 day"
+    )
+    assert rhythm(*daily).differs(rhythm(*hourly)).endswith("1 day apart, but those of the training table 1 hour")
+    without = "it has no rows on Saturdays and Sundays, but the training table rows on all days of the week"
+    assert rhythm(*weekdays).differs(rhythm(*daily)) == without
+    numbers = find_holes(Times(np.arange(9.0), None), None).rhythm
+    assert numbers is not None
+    assert numbers.differs(rhythm(*daily)) == "its times are plain numbers, but those of the training table dates"
+    assert rhythm(*daily) == find_holes(dates(*daily), "3 days").rhythm
+    assert holes(daily[0]).rhythm is None

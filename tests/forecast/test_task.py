@@ -225,7 +225,7 @@ def test_a_broken_recipe_says_the_rule(overrides: list[str], message: str, folde
         ("a,b\n" + "1,5\n" * 40, r"x.csv: column b: is 5 in all of the training part"),
         ("a,b\n1,2\n3,4\n", r"the training part has 1 of 2 rows"),
         ("a,c\n1,2\n", "no column is named 'b'"),
-        ("a,b\r1,2\r", "x.csv, line 1: is no line of comma-separated values"),
+        ("a,b\r1,2\r", "x.csv: its lines end in a lone carriage return"),
     ],
 )
 def test_a_series_that_cannot_be_trained_on_leaves_nothing(text: str, message: str, folder: Path) -> None:
@@ -461,3 +461,43 @@ def test_every_form_trains_forecasts_and_is_scored(output: str, steps: str, fold
 def test_other_runs_are_no_forecasters(folder: Path) -> None:
     with pytest.raises(RunError, match="no such run folder"):
         SeriesForecaster.load(folder / "nowhere")
+
+
+def said_of(run: RunFolder, path: Path) -> list[str]:
+    """The warnings of a forecast after a table."""
+    lines = call("forecast", str(run.path), "--input", str(path)).stderr.splitlines()
+    return [line.removeprefix(f"warning: {path}: ") for line in lines]
+
+
+def test_a_table_unlike_the_training_is_told_and_one_like_it_not(folder: Path) -> None:
+    dated(folder / "x.csv", [*range(120)])
+    run = train(recipe_with(folder, "data.time=a"), folder / "run", device="cpu")
+    dated(folder / "like.csv", [*range(200, 230)])
+    dated(folder / "months.csv", [*range(0, 210, 30)])
+    dated(folder / "weekdays.csv", [day for day in range(100) if day % 7 < 5])
+    dated(folder / "far.csv", [*range(30)], shifted_until=30)
+    (folder / "flat.csv").write_text("a,b,c\n" + "".join(f"2024-01-{day},12,12\n" for day in range(11, 31)))
+    assert said_of(run, folder / "like.csv") == []
+    assert said_of(run, folder / "months.csv") == [
+        "its rows are usually 30 days apart, but those of the training table 1 day, and a forecast goes on in the steps"
+        " that were learned; give a table like it"
+    ]
+    assert said_of(run, folder / "weekdays.csv")[0].startswith("it has no rows on Saturdays and Sundays, but the")
+    (far,) = said_of(run, folder / "far.csv")
+    assert re.match(r"column b has values from 51\d(\.\d)? to 51\d(\.\d)? in the last 6 rows, but values from 7", far)
+    assert "so the forecast is a guess" in far
+    assert said_of(run, folder / "flat.csv") == [
+        "column b is 12 in all of the last 6 rows; check that they were measured"
+    ]
+    old = json.loads(run.series.read_text())
+    run.series.write_text(json.dumps({key: old[key] for key in old if key not in ("learned", "rhythm")}))
+    assert said_of(run, folder / "months.csv") == said_of(run, folder / "far.csv") == []
+
+
+@pytest.mark.parametrize("scaling", ["minmax", "standard", "square_root", "log_return", "none"])
+def test_the_learned_range_is_said_in_the_units_of_the_file(scaling: str, folder: Path) -> None:
+    series = prepare(folder, f"data.scaling={scaling}", f"model.residual={str(scaling != 'log_return').lower()}").series
+    known = series.read[: series.parts.validation, 0]
+    values = np.diff(np.log(known)) if scaling == "log_return" else known
+    what = "log returns" if scaling == "log_return" else "values"
+    assert series.reader.in_words(series.learned()) == [f"{what} from {values.min():.4g} to {values.max():.4g}"]

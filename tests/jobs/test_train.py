@@ -3,12 +3,14 @@
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from s2s.errors import DataError, RecipeError, RunError, S2SError, TrainingError
 from s2s.jobs.train import train
+from s2s.jobs.variants import train_variants
 from s2s.recipe.load import differences, parse_recipe
 from s2s.run import Metrics, RunFolder
 from s2s.tasks import TREES
@@ -204,3 +206,15 @@ def test_more_steps_say_what_the_learning_rate_does_and_a_restart_lowers_it(
     assert rates == pytest.approx([0.0005 * (1 + math.cos(math.pi * step / 4)) / 2 for step in range(4)])
     with pytest.raises(RunError, match=r"training.restarts: the run has had 1 \(given 0\)"):
         train(recipe_with("training.steps=9"), copy.path, resume=True, device="cpu")
+
+
+@pytest.mark.parametrize("call", [train, train_variants])
+def test_the_name_of_a_recipe_is_no_recipe(call: Callable[..., object], tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"recipe: what load_recipe gives is wanted \(given 'tiny-en-ko'\)"):
+        call("tiny-en-ko", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_test_without_pairs_is_said_before_training(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data.test: .* has no pairs to score"):
+        train(recipe_with('data.test.pairs=[["a", " "]]'), tmp_path / "run", device="cpu")

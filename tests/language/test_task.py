@@ -327,6 +327,24 @@ class TestGenerator:
             text = generator.generate("t", length=40, temperature=temperature)[0].text
             assert set(text) <= set("the cat sat on the mat\nthe dog sat on the log\n")
 
+    def test_what_cannot_be_continued_is_said(self, generator: Generator) -> None:
+        for wrong, said in (
+            ({"length": -1}, r"length: must be a whole number of at least 0 \(given -1\)"),
+            ({"length": 1.5}, r"length: must be a whole number"),
+            ({"samples": 0}, r"samples: must be a whole number of at least 1 \(given 0\)"),
+            ({"seed": 2**64}, r"seed: must be a whole number"),
+            ({"temperature": math.nan}, r"temperature: must be 0, which is greedy, or from 1e-6 to 1e6 \(given nan\)"),
+            ({"temperature": None}, r"temperature: .* \(given None\)"),
+            ({"temperature": -1}, r"temperature: .* \(given -1\)"),
+            ({"top_p": math.nan}, r"top_p: must be above 0 and at most 1, where 1 is off \(given nan\)"),
+            ({"top_k": -1}, r"top_k: must be a whole number of at least 0"),
+        ):
+            with pytest.raises(ValueError, match=said):
+                generator.generate("the", **wrong)  # type: ignore[arg-type]
+        for prompt in (None, b"the", ["the"]):
+            with pytest.raises(TypeError, match="prompt: a text is wanted"):
+                generator.generate(prompt)  # type: ignore[arg-type]
+
     def test_a_translator_is_no_language_model(self, generator: Generator, tmp_path: Path) -> None:
         with pytest.raises(RunError, match="nowhere: no such run folder"):
             Generator.load(tmp_path / "nowhere")

@@ -1,5 +1,6 @@
 """Reading, overriding, checking and writing recipes: what a person gets back, word by word."""
 
+import csv
 import subprocess
 import sys
 import time
@@ -662,3 +663,43 @@ def test_loading_takes_less_than_a_fifth_of_a_second() -> None:
     started = time.process_time()
     parse(SMALL, "model.cell=lstm", "data.train.source=/a", "data.train.target=/b")
     assert time.process_time() - started < 0.2
+
+
+def test_overrides_are_a_list_and_a_path_may_be_one() -> None:
+    for wrong, said in (
+        ("seed=2", r"overrides: a list of texts is wanted \(given 'seed=2'\); put a single text in a list"),
+        ([1], r"overrides\[0\]: a text is wanted \(given 1\)"),
+        (None, r"overrides: a list of texts is wanted \(given None\)"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            load_recipe("tiny-en-ko", wrong)  # type: ignore[arg-type]
+    assert load_recipe(recipe_path("tiny-en-ko")) == load_recipe("tiny-en-ko")
+
+
+def test_a_part_of_a_name_is_enough_to_be_meant() -> None:
+    with pytest.raises(RecipeError, match=r"tiny: there is no recipe of this name; did you mean tiny-en-ko\?"):
+        recipe_path("tiny")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "key", "path"),
+    [
+        ("tiny-en-ko", "data.train", "x.csv"),
+        ("sines", "data.series", "x.tsv"),
+    ],
+)
+def test_a_table_of_another_form_is_named_with_what_converts_it(
+    recipe: str, key: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RecipeError, match="convert it: python3 -c ") as caught:
+        load_recipe(recipe, [f"{key}={path}"])
+    monkeypatch.chdir(tmp_path)
+    rows = [["a", "b"], ["one, two", "3"]]
+    between = "," if path == "x.csv" else "\t"
+    with (tmp_path / path).open("w", newline="") as file:
+        csv.writer(file, delimiter=between).writerows(rows)
+    given = str(caught.value).partition("convert it: ")[2].replace("python3", sys.executable, 1)
+    subprocess.run(given, shell=True, check=True)
+    made = tmp_path / ("table.tsv" if path == "x.csv" else "table.csv")
+    with made.open(newline="") as file:
+        assert list(csv.reader(file, delimiter="\t" if path == "x.csv" else ",")) == rows

@@ -1,6 +1,9 @@
 """Laws of strict reading."""
 
+import bz2
 import gzip
+import lzma
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -239,3 +242,35 @@ def test_a_cell_with_a_line_break_is_named(tmp_path: Path) -> None:
     path = written(tmp_path / "x.tsv", b'en\tde\n"one\ntwo"\tzwei\n')
     with pytest.raises(DataError, match=r"line 2: expected 2 columns.*goes on in the next line"):
         list(read_pairs(Table(path, "en", "de")))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "x.txt",
+            gzip.compress(b"one\n"),
+            r"x.txt: this is no text, but packed (gzip); give it a name that ends in .gz",
+        ),
+        ("x.gz", gzip.compress(gzip.compress(b"one\n")), "x.gz: this is no text, but packed (gzip); unpack it"),
+        ("x.csv", b"PK\x03\x04\x14\0", "packed (zip, as of a spreadsheet such as .xlsx); unpack it"),
+        ("x.txt", bz2.compress(b"one\n"), "packed (bzip2); unpack it"),
+        ("x.txt", lzma.compress(b"one\n"), "packed (xz); unpack it"),
+        ("x.txt", b"one\rtwo\r", "lone carriage return, as on an old Mac, and s2s reads"),
+        ("x.txt", b"one\rtwo\rthree", "convert it (tr"),
+    ],
+)
+def test_what_is_no_lines_of_text_is_said_with_what_to_do(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    path = written(tmp_path / name, content)
+    for read in (read_lines, read_text):
+        with pytest.raises(DataError, match=re.escape(said)):
+            list(read(path))
+
+
+def test_a_header_that_the_recipe_names_too_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = written(tmp_path / "x.tsv", b"EN\tko\na\tb\n")
+    assert list(read_pairs(Table(path, "en", "ko", ("en", "ko")))) == [("EN", "ko"), ("a", "b")]
+    assert "x.tsv, line 1: holds the names of the columns, and is read as a pair" in caplog.text
+    caplog.clear()
+    assert list(read_pairs(Table(path, "EN", "ko"))) == [("a", "b")]
+    assert caplog.text == ""

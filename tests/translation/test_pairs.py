@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import s2s.files
 import s2s.translation.pairs
 from s2s.corpus.find import Source
 from s2s.errors import CorpusError, DataError
@@ -18,7 +19,7 @@ from s2s.text import encoded as cache
 from s2s.text.encoded import identity_of
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.wordlist import CharacterTokenizer, WordTokenizer
-from s2s.translation.pairs import EncodedPairs, encode_pairs, open_split
+from s2s.translation.pairs import EncodedPairs, encode_pairs, open_split, warn_of_learned
 from s2s.translation.recipe import (
     Decoding,
     FileSplit,
@@ -307,10 +308,48 @@ def test_nothing_left_says_why(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match=r"phrases/train: the encoded text cannot be kept in .*S2S_CACHE"):
+    found = encode(Counted(PAIRS), tmp_path / "file")
+    kept = encode(Counted(PAIRS), tmp_path / "folder")
+    assert [row.tolist() for row in found.source] == [row.tolist() for row in kept.source]
+    assert "file: the cache cannot be written (Not a directory), so what belongs there is made for" in caplog.text
+
+
+def test_where_nothing_can_be_written_the_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(s2s.files, "_temporary_cache", lambda: tmp_path / "file" / "temporary")
+    with pytest.raises(
+        DataError,
+        match=r"phrases/train: .* cannot be kept in .*/file/encoded: Not a directory; name another folder in S2S_CACHE",
+    ):
         encode(Counted(PAIRS), tmp_path / "file")
+
+
+def test_many_validation_pairs_that_were_learned_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    def told(held: list[tuple[str, str]], *, is_written: bool = False) -> str:
+        caplog.clear()
+        validation = Source(lambda: iter(held), repr(held), "held", is_written)
+        warn_of_learned({"train": Source(lambda: iter(PAIRS), repr(PAIRS), "learned"), "validation": validation})
+        return caplog.text
+
+    others = [(f"x{number}", "y") for number in range(9)]
+    assert "data.validation: 25% of the pairs of held are pairs of learned too" in told([*PAIRS[:3], *others])
+    assert told([PAIRS[0], *others]) == told(PAIRS[:3], is_written=True) == ""
+
+
+def test_the_same_data_to_train_and_to_validate_on_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("x.tsv", "copy.tsv"):
+        (tmp_path / name).write_text("de\ten\na\tone\n")
+    splits = [TableSplit(table=str(tmp_path / name)) for name in ("x.tsv", "copy.tsv")]
+    data = TranslationData(source="de", target="en", train=splits[0], validation=splits[1])
+    find(TranslationRecipe(task="translation", data=data, training=Training(steps=1)), None)
+    assert "data.validation: copy.tsv is what data.train holds, so validation scores" in caplog.text
+    caplog.clear()
+    pairs = PairSplit(pairs=FEW)
+    data = TranslationData(source="de", target="en", train=pairs, validation=pairs)
+    find(TranslationRecipe(task="translation", data=data, training=Training(steps=1)), None)
+    assert caplog.text == ""
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,3 +130,10 @@ def test_unequal_or_no_sentences_are_refused() -> None:
         rates(["x"], ["x", "y"])
     with pytest.raises(DataError, match="0 sentences"):
         chrf([], [])
+
+
+def test_no_score_is_above_100_by_rounding() -> None:
+    same = ["one two three four five"] * 7
+    for score in (bleu(same, same), chrf(same, same)):
+        assert (score.value, score.low, score.high) == (100, 100, 100)
+    assert quick_bleu(same, same) == quick_chrf(same, same) == 100

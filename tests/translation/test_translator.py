@@ -163,12 +163,21 @@ def test_attention_has_a_row_for_each_target_token_and_sums_to_one_over_the_sour
 
 def test_a_text_instead_of_lines_and_a_beam_below_one_are_refused() -> None:
     made = translator(build())
-    with pytest.raises(TypeError, match="put it in a list"):
-        made.translate("abc")
+    for wrong, said in (
+        ("abc", r"lines: a list of texts is wanted \(given 'abc'\); put a single text in a list"),
+        (b"abc", r"lines: a list of texts is wanted \(given b'abc'\)"),
+        (None, r"lines: a list of texts is wanted \(given None\)"),
+        (["a", b"x"], r"lines\[1\]: a text is wanted \(given b'x'\); decode it"),
+        ([1], r"lines\[0\]: a text is wanted \(given 1\)"),
+        ([None], r"lines\[0\]: a text is wanted \(given None\)"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            made.translate(wrong)  # type: ignore[arg-type]
+    assert made.translate(line for line in ("abc", "")) == made.translate(["abc", ""])
     assert made.translate(["abc"], beam=np.int64(2)) == made.translate(["abc"], beam=2)  # type: ignore[arg-type]
-    for wrong in ({"beam": 0}, {"beam": 1.5}, {"nbest": -1}):
+    for options in ({"beam": 0}, {"beam": 1.5}, {"nbest": -1}):
         with pytest.raises(ValueError, match="at least 1"):
-            made.translate(["abc"], **wrong)  # type: ignore[arg-type]
+            made.translate(["abc"], **options)  # type: ignore[arg-type]
 
 
 def test_repeats_are_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
