@@ -26,8 +26,11 @@ def evaluate(
     """Score a run, or each of several, on one split, by default its test, or else a language model's validation.
 
     Each translator's result also has what `compare` needs: `hypotheses`, `references`, `right` and `tokenize`.
+    Raises ValueError for no runs.
     """
     runs = [runs] if isinstance(runs, str | Path) else runs
+    if not runs:
+        raise ValueError("evaluate: there are 0 runs, and at least one is scored; give a run folder, or a list of some")
     opened = [(run, recipe_of(run)) for run in (RunFolder(Path(path)) for path in runs)]
     parts = [
         task_of(recipe).part_of(run, recipe, on=on, files=files, beam=beam, corpora=corpora) for run, recipe in opened

@@ -27,9 +27,12 @@ def train_variants(
 ) -> list[RunFolder]:
     """Train each variant of a recipe into the run folder out/NAME; out/results.md and out/*.png compare them.
 
-    With `resume` variants that are done are left alone, and the one that was stopped goes on.
+    With `resume` variants that are done are left alone, and the one that was stopped goes on. Raises RecipeError for a
+    recipe without variants.
     """
     require_recipe(recipe)
+    if not recipe.trainings:
+        raise RecipeError("variants: the recipe names none, and train_variants runs each; train runs the recipe itself")
     if task_of(recipe).scored_part(recipe) is None:
         raise RecipeError("data.test: missing; variants are compared on a test split")
     require_one_process()

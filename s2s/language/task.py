@@ -106,9 +106,9 @@ class LanguageTask(Task[TextBatch]):
         """All weights, or those of the member of a sweep that did best on the validation text."""
         return weights if self.recipe.sweep is None else member_weights(self.model, weights, self._kept_member)
 
-    def diverged_loss(self) -> float:
-        """Ten times the nats of a guess."""
-        return 10 * math.log(self.tokenizer.vocabulary_size)
+    def guessed_loss(self) -> float:
+        """Nats of a token where all of the vocabulary are equally likely."""
+        return math.log(self.tokenizer.vocabulary_size)
 
     def path(self) -> str:
         """How training runs through the text."""

@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from s2s.device import product_type
-from s2s.nn.layers import empty_padded
+from s2s.nn.layers import empty_padded, once_differentiable
 
 CLOSED = 1e4
 """An update gate's input that keeps the state exactly: its sigmoid is 1, and the derivative 0, in every float type."""
@@ -81,7 +80,7 @@ class _Gru(torch.autograd.Function):
         return outputs, states[:, -1].contiguous()
 
     @staticmethod
-    @once_differentiable
+    @once_differentiable("run_gru", "use torch.nn.GRU, which has one")
     def backward(ctx: Any, grad_outputs: Tensor, grad_last: Tensor) -> tuple[Tensor | None, ...]:
         rows, gates, inner, state_rows, valid, weight_ih, weight_hh = ctx.saved_tensors
         directions, steps, batch, size = inner.shape

@@ -7,12 +7,13 @@ the same ones.
 """
 
 import math
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from s2s.device import product_type
 
@@ -61,6 +62,28 @@ def empty_padded(like: Tensor, count: int, *, more: int = 0) -> Tensor:
     return room
 
 
+Backward = Callable[..., tuple[Tensor | None, ...]]
+
+
+def once_differentiable(name: str, remedy: str) -> Callable[[Backward], Backward]:
+    """Decorator of the backward pass of a function that has no second derivative; the remedy is told with its name.
+
+    torch's own refuses only where the incoming gradient has a derivative: that of a loss is the constant 1, and a
+    second derivative would be zero without a word. Gradients are on in a backward pass with create_graph=True alone.
+    """
+
+    def decorated(backward: Backward) -> Backward:
+        @wraps(backward)
+        def run(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+            if torch.is_grad_enabled():
+                raise RuntimeError(f"{name} has no second derivative (create_graph=True); {remedy}")
+            return backward(ctx, *gradients)
+
+        return run
+
+    return decorated
+
+
 class _Linear(torch.autograd.Function):
     """Rows (N, I), weight (O, I) and bias (O,) or None -> (N, O), in the type of products."""
 
@@ -74,7 +97,7 @@ class _Linear(torch.autograd.Function):
             return nn.functional.linear(rows, matrix, None if bias is None else bias.to(dtype))[:count]
 
     @staticmethod
-    @once_differentiable
+    @once_differentiable("linear", "in bfloat16 on a CPU use torch.nn.functional.linear, which has one")
     def backward(ctx: Any, grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         rows, matrix = ctx.saved_tensors
         gradient = padded(grad_outputs, matrix.dtype)

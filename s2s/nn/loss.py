@@ -4,10 +4,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from s2s.device import product_type
-from s2s.nn.layers import padded
+from s2s.nn.layers import once_differentiable, padded
 
 CHUNK_POSITIONS = {"cpu": 256, "cuda": 4096}
 """Positions whose logits exist at one time; on a CPU so few that they stay in its caches."""
@@ -86,7 +85,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return (1.0 - smoothing) * nats + smoothing * log_sums - share * logits, nats
 
     @staticmethod
-    @once_differentiable
+    @once_differentiable("linear_cross_entropy", "use torch.nn.functional.cross_entropy, which has one")
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight, share, grad_bias = ctx.saved_tensors
         of_hidden, of_weight, of_bias = ctx.types

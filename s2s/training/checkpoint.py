@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from s2s.errors import RunError
 from s2s.files import write_text
 from s2s.recipe.sections import Optimization
-from s2s.run import RunFolder, load_tensors, put_weights, save_tensors, weights_of
+from s2s.run import RunFolder, load_tensors, put_weights, recorded, save_tensors, weights_of
 
 FORMAT = 1
 
@@ -94,14 +94,15 @@ def wrong_with(what: str, loss: float, limit: float, part: str, finite: bool) ->
     return f"the training has diverged, {what} is {loss:.4g} (more than {limit:.4g})" if loss > limit else ""
 
 
-def remedy(settings: Optimization, exact: bool) -> str:
-    """What to do about a training that diverged; `exact` where it computes in float32."""
+def remedy(settings: Optimization, exact: bool, run: RunFolder) -> str:
+    """What to do about a training that diverged, and what its run keeps; `exact` where it computes in float32."""
     clipping = "" if settings.clip_norm else ", clip gradients (training.clip_norm is 0, off)"
     precision = "" if exact else ' or set training.precision = "float32"'
-    return (
-        f"lower training.learning_rate (now {settings.learning_rate:g}){clipping}{precision}; the checkpoint and the"
-        " best weights of before are kept"
-    )
+    saved = recorded(run.checkpoint, "progress", "step")
+    kept = [f"the checkpoint of step {saved:,}"] if saved else []
+    kept += ["the best weights so far"] if run.best.exists() else []
+    said = f"; kept: {' and '.join(kept)}" if kept else ""
+    return f"lower training.learning_rate (now {settings.learning_rate:g}){clipping}{precision}{said}"
 
 
 class StopRequest:

@@ -42,9 +42,13 @@ class Task(Protocol[BatchT]):
         The recipe's metric is a number; of the others one that cannot tell is None.
         """
 
+    def guessed_loss(self) -> float:
+        """Loss of a token in nats of a model that has learned nothing; infinite where there is no such number."""
+        return math.inf
+
     def diverged_loss(self) -> float:
         """Loss of a token that only a training reaches, on average, whose weights have grown without bound."""
-        return math.inf
+        return 10 * self.guessed_loss()
 
     def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """The part to keep of the weights that were validated last, when they are the best: all."""

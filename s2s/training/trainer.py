@@ -91,6 +91,13 @@ class Trainer(Generic[BatchT]):
         self._save()
         if self.stop.asked:
             raise Interrupted(f"stopped at step {self.progress.step:,}, the end of the training; everything is saved")
+        best, guess = self.progress.best_loss, self.task.guessed_loss()
+        if best is not None and best > guess:
+            log.warning(
+                "worse than a guess: the best weights have %.4g nats per token in validation, and a model that has learned"
+                " nothing has %.4g (all of the vocabulary equally likely); train longer, or lower training.learning_rate"
+                " (now %g)", best, guess, self.settings.learning_rate,
+            )  # fmt: skip
         return self.progress
 
     def _train_epoch(self, bar: "tqdm[Any]") -> None:
@@ -196,7 +203,7 @@ class Trainer(Generic[BatchT]):
 
     def _require_sound(self, what: str, loss: float, limit: float, part: str, finite: bool) -> None:
         if wrong := wrong_with(what, loss, limit, part, finite):
-            remedies = remedy(self.settings, self.compute.dtype == torch.float32)
+            remedies = remedy(self.settings, self.compute.dtype == torch.float32, self.run)
             raise TrainingError(f"step {self.progress.step:,}: {wrong}; {remedies}")
 
     def _validate(self) -> None:

@@ -205,7 +205,9 @@ def _remarks(data: Mapping[str, Any]) -> Iterator[str]:
     if count := data.get("blank"):
         yield f"pairs left out since a side is blank: {count:,}"
     if count := data.get("several_answers"):
-        yield f"sources with several right answers: {count:,}"
+        yield (
+            f"sources with several right answers: {count:,}; BLEU and chrF compare with the line's own reference only"
+        )
     if share := data.get("in_training"):
         yield f"{share:.1%} of the sources are sources of data.train too"
 

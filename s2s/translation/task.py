@@ -137,9 +137,9 @@ class TranslationTask(Task[Batch]):
             "chrf": quick_chrf(hypotheses, references),
         }
 
-    def diverged_loss(self) -> float:
-        """Ten times the nats of a guess."""
-        return 10 * math.log(self.target.vocabulary_size)
+    def guessed_loss(self) -> float:
+        """Nats of a token where all of the vocabulary are equally likely."""
+        return math.log(self.target.vocabulary_size)
 
     def path(self) -> str:
         """How the decoder runs in training, and why."""

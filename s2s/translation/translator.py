@@ -119,10 +119,17 @@ class Translator:
     def load(cls, *runs: str | Path, device: str = "auto", precision: Precision = "float32") -> Self:
         """Open one run folder, or several as an ensemble that averages their probabilities.
 
-        Raises RunError for a folder that is missing or damaged, or whose languages or tokenizers differ.
+        Raises RunError for a folder that is missing or damaged, or whose languages or tokenizers differ, and TypeError
+        for a list of folders.
         """
         if not runs:
             raise RunError("Translator.load: no run folder is given; name one, or several of an ensemble")
+        for path in runs:
+            if not isinstance(path, str | Path):
+                raise TypeError(
+                    f"Translator.load: a run folder is a str or a Path (given {path!r:.60}); give several of an ensemble"
+                    " one by one, as in Translator.load(*folders)"
+                )
         compute = choose_compute(device, precision)
         models, tokenizers, recipes = [], [], []
         for run in (RunFolder(Path(path)) for path in runs):
@@ -304,9 +311,11 @@ def _decoding(run: RunFolder, recipe: TranslationRecipe) -> Decoding:
     """Search of a run, with the longest output that its training data need where the recipe gives none."""
     decoding = recipe.decoding
     if decoding.max_length_ratio is None:
-        try:
-            decoding = decoding.settled(float(recorded(run.lengths, "max_length_ratio")))
-        except (TypeError, ValueError):
+        ratio = recorded(run.lengths, "max_length_ratio")
+        most = max(recipe.data.max_tokens, LEAST_LENGTH_RATIO, decoding.min_length_ratio)  # of what a training writes
+        if isinstance(ratio, int | float) and not isinstance(ratio, bool) and 0 < ratio <= most:
+            decoding = decoding.settled(ratio)
+        else:
             log.warning(
                 "%s: missing or damaged, so an output has at most %g tokens for each of the source, and %d; put back a"
                 " copy, or give decoding.max_length_ratio in %s",

@@ -112,7 +112,7 @@ def test_symbol_strings_have_error_rates_with_several_right_answers() -> None:
     assert result["scores"]["phone_error_rate"]["value"] == pytest.approx(1 / 6)
     assert result["data"]["several_answers"] == 1
     assert "\n  phone error rate  16.67%\n  100% of the" in score_text(result)
-    assert "\n  sources with several right answers: 1\n" in score_text(result)
+    assert "\n  sources with several right answers: 1; BLEU and chrF compare with the line's own reference only\n" in score_text(result)
     plain = scored(right, right, "evaluation.symbols=false", sources=sources)
     assert plain["scores"].keys() == {"bleu", "chrf", "exact_match"}
     assert "word_error_rate" in scored(REFERENCES, REFERENCES, "evaluation.symbols=true")["scores"]

@@ -55,6 +55,12 @@ def test_a_variant_that_breaks_a_rule_is_refused_when_the_recipe_is_read() -> No
         recipe('bad = ["model.attention=dots"]')
 
 
+def test_a_recipe_without_variants_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="variants: the recipe names none, .* train runs the recipe itself"):
+        train_variants(recipe(""), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_variants_need_a_test_split(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"data.test: missing; variants are compared on a test split"):
         train_variants(recipe('dot = ["model.attention=dot"]', test=False), tmp_path / "out")

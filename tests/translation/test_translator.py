@@ -353,10 +353,12 @@ def test_the_longest_output_is_the_recipes_or_what_training_kept(
     (folder / "lengths.json").write_text('{"max_length_ratio": 7.5}')
     assert Translator.load(folder, device="cpu").decoding.longest_output(2) == 25
     assert not caplog.records
-    for damaged in ("{", "{}", '{"max_length_ratio": null}'):
+    wrong = [f'{{"max_length_ratio": {value}}}' for value in ("null", "NaN", "-1", "0", '"2"', "true", "[2]", "1e300")]
+    for damaged in ("{", "{}", "[7.5]", "7.5", '{"ratio": 7.5}', "\x00", *wrong):
         (folder / "lengths.json").write_text(damaged)
         caplog.clear()
         assert Translator.load(folder, device="cpu").decoding.longest_output(2) == 14
+        assert len(caplog.records) == 1
         assert "lengths.json: missing or damaged, so an output has at most 2 tokens for each" in caplog.text
     recipe = folder / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("[decoding]", "[decoding]\nmax_length_ratio = 3.0"))
@@ -368,3 +370,5 @@ def test_the_longest_output_is_the_recipes_or_what_training_kept(
 def test_no_run_folder_is_a_readable_error() -> None:
     with pytest.raises(RunError, match="no run folder is given; name one"):
         Translator.load()
+    with pytest.raises(TypeError, match=r"a run folder is a str or a Path \(given \['base'\]\); .*load\(\*folders\)"):
+        Translator.load(["base"])  # type: ignore[arg-type]
