@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from s2s.language.text import find as find  # what a task module answers
 from s2s.nn.loss import Loss
 from s2s.nn.recurrent import State
 from s2s.run import RunFolder
+from s2s.text.conventions import marks_of_others
 from s2s.text.special import START
 from s2s.text.tokenizer import Tokenizer, listed, load_tokenizers, save_tokenizers, train_tokenizer
 from s2s.text.wordlist import ListTokenizer
@@ -32,6 +34,8 @@ from s2s.training.task import Task
 log = logging.getLogger("s2s")
 SCORED_WINDOW = 2048
 """Tokens of a text that are scored in one pass."""
+INSPECTED_LINES = 10_000
+"""Lines of the training text that are searched for what other programs write."""
 SHOWN_TOKENS = 18
 """Tokens of the validation text whose predictions are plotted."""
 SHOWN_VOCABULARY = 40
@@ -128,7 +132,13 @@ class LanguageTask(Task[TextBatch]):
 
 def check(recipe: LanguageRecipe, texts: Mapping[str, Pieces]) -> Iterator[str]:
     """Number of characters of each text, once it is read."""
-    return sizes(texts, "characters", len)
+    yield from sizes(texts, "characters", len)
+    _warn_of_marks(texts["train"])
+
+
+def _warn_of_marks(text: Pieces) -> None:
+    for warning in marks_of_others(islice(text.read(), INSPECTED_LINES), text.description):
+        log.warning(warning)
 
 
 def scored_part(recipe: LanguageRecipe) -> str:
@@ -140,6 +150,7 @@ def prepare(recipe: LanguageRecipe, run: RunFolder, compute: Compute, texts: Map
     """Everything before the first step: train or load the tokenizer, encode the texts, build the model."""
     train, validation = texts["train"], texts["validation"]
     tokenizer = _tokenizer(recipe, train, run)
+    _warn_of_marks(train)
     text, held = (encoded(source, tokenizer, recipe.data) for source in (train, validation))
     for each, source in ((text, train), (held, validation)):
         size = tokenizer.vocabulary_size

@@ -2,7 +2,9 @@
 
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE, getincrementaldecoder
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from s2s.errors import DataError
 
@@ -100,3 +102,70 @@ def other_separator(line: str, fits: Callable[[list[str]], bool]) -> tuple[str, 
             if fits([cell.strip().strip('"') for cell in line.split(separator)]):
                 return separator, called
     return None
+
+
+class _Marks(NamedTuple):
+    """What another program leaves in many lines."""
+
+    name: str
+    pattern: re.Pattern[str]
+    remedy: str
+    share: float = 0.01
+    """of the lines that are not blank, from which it is no accident"""
+
+
+_FEWEST_LINES = 5
+_SHOWN_CHARACTERS = 20
+_TAIL = "[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"
+_MARKS_OF_OTHERS = (
+    _Marks(
+        "HTML entities",
+        re.compile(
+            r"&(?:amp|lt|gt|quot|apos|nbsp|hellip|euro|copy|reg|deg|[a-zA-Z]{1,6}(?:uml|acute|grave|circ|tilde|cedil|ring|lig|slash|dash|quo)|"
+            r"#[0-9]{2,7}|#[xX][0-9a-fA-F]{2,6});"
+        ),
+        "python3 -c 'import html, sys; sys.stdout.writelines(map(html.unescape, sys.stdin))'",
+    ),
+    _Marks(
+        "HTML tags",
+        re.compile(r"</?(?:br|p|b|i|u|em|strong|span|div|a|font|sub|sup|li|ul|td|tr|h[1-6])(?:\s[^<>]*)?/?>", re.I),
+        "sed -E 's/<[^<>]*>/ /g'",
+    ),
+    _Marks(
+        "a backslash and a letter in the place of a tab or line break",
+        re.compile(r"(?<![\\:])\\[tnr](?![a-z]*[{\\])"),
+        "sed 's/\\\\[tnr]/ /g'",
+    ),
+    _Marks("single quotes around the whole cell", re.compile(r"'.*'", re.S), "sed -E \"s/^'(.*)'$/\\1/\"", 0.9),
+    _Marks(
+        "letters that were encoded in UTF-8 twice",
+        re.compile(f"[ÂÃÐÑ]{_TAIL}|â[€‚]{_TAIL}|ã[\u0081-\u0083ƒ‚]{_TAIL}|(?:[ØÙ]{_TAIL}){{3}}"),
+        "iconv -f UTF-8 -t CP1252",
+    ),
+)
+
+
+def marks_of_others(lines: Iterable[str], name: str) -> list[str]:
+    """Warnings, which begin with a name, of what other programs write and s2s keeps as text, where many lines have it.
+
+    A mark of which most lines consist has to fill them; all others may stand anywhere in a line.
+    """
+    count, found, first = 0, Counter[str](), dict[str, tuple[int, str]]()
+    for number, line in enumerate(lines, start=1):
+        if not (line := line.strip()):
+            continue
+        count += 1
+        for marks in _MARKS_OF_OTHERS:
+            if match := marks.pattern.fullmatch(line) if marks.share > 0.5 else marks.pattern.search(line):
+                found[marks.name] += 1
+                first.setdefault(marks.name, (number, match[0]))
+    warnings = []
+    for marks in _MARKS_OF_OTHERS:
+        if found[marks.name] >= max(_FEWEST_LINES, marks.share * count):
+            number, shown = first[marks.name]
+            shown = shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"
+            warnings.append(
+                f"{name}: {found[marks.name] / count:.1%} of {count:,} lines have {marks.name}, first line {number:,}"
+                f" ({shown}); they are kept as text; where they are none, convert the file: {marks.remedy}"
+            )
+    return warnings

@@ -94,9 +94,9 @@ class Trainer(Generic[BatchT]):
         best, guess = self.progress.best_loss, self.task.guessed_loss()
         if best is not None and best > guess:
             log.warning(
-                "worse than a guess: the best weights have %.4g nats per token in validation, and a model that has learned"
-                " nothing has %.4g (all of the vocabulary equally likely); train longer, or lower training.learning_rate"
-                " (now %g)", best, guess, self.settings.learning_rate,
+                "worse than a guess: the best weights have %.4g nats per token in validation, and a model that has"
+                " learned nothing has %.4g (all of the vocabulary equally likely); train longer, or lower"
+                " training.learning_rate (now %g)", best, guess, self.settings.learning_rate,
             )  # fmt: skip
         return self.progress
 

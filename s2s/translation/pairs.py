@@ -133,18 +133,20 @@ def encode_pairs(
     than `max_length_ratio` times the tokens of the shorter plus 5. With `keep_text` the lines themselves are there too.
     DataError when none are left, or the cache cannot be written.
     """
-
-    def reason_to_drop(*lengths: int) -> str | None:
-        shorter, longer = sorted(lengths)
-        if shorter == 0:
-            return "empty side"
-        if longer > max_tokens:
-            return f"longer than {max_tokens:,} tokens"
-        return f"length ratio above {max_length_ratio:g}" if longer > max_length_ratio * shorter + 5 else None
-
+    reason = partial(reason_to_drop, max_tokens=max_tokens, max_length_ratio=max_length_ratio)
     key = (pairs.identity, source.fingerprint, target.fingerprint, max_tokens, float(max_length_ratio), keep_text)
-    write = partial(_write, pairs, source, target, reason_to_drop, keep_text)
+    write = partial(_write, pairs, source, target, reason, keep_text)
     return EncodedPairs(*encoded_folder(cache, key, write, pairs.description))
+
+
+def reason_to_drop(*lengths: int, max_tokens: int, max_length_ratio: float) -> str | None:
+    """Why a pair is left out whose sides have so many tokens; None for one that is kept."""
+    shorter, longer = sorted(lengths)
+    if shorter == 0:
+        return "empty side"
+    if longer > max_tokens:
+        return f"longer than {max_tokens:,} tokens"
+    return f"length ratio above {max_length_ratio:g}" if longer > max_length_ratio * shorter + 5 else None
 
 
 def _write(

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -17,10 +18,12 @@ from s2s.errors import DataError, S2SError
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder, write_json
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, collate
+from s2s.text.conventions import marks_of_others
 from s2s.text.tokenizer import (
     Tokenizer,
     changes_of,
     inspect,
+    listed,
     load_tokenizers,
     save_tokenizers,
     train_tokenizers,
@@ -37,6 +40,7 @@ from s2s.translation.pairs import (
     encode_pairs,
     has_words,
     open_split,
+    reason_to_drop,
     share_in,
     warn_of_learned,
     without_blank,
@@ -176,9 +180,22 @@ def find(recipe: TranslationRecipe, corpora: Path | None) -> dict[str, Pairs]:
 
 
 def check(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> Iterator[str]:
-    """Number of pairs of each split with words on both sides, once it is read."""
+    """Number of pairs of each split with words on both sides; those that training leaves out, as far as is known."""
+    data, train = recipe.data, splits["train"]
     yield from sizes(splits, "pairs", has_words)
     warn_of_learned(splits)
+    for side, name in enumerate((data.source, data.target)):
+        lines = (pair[side] for pair in islice(train.read(), INSPECTED_PAIRS))
+        for warning in marks_of_others(lines, f"{train.description} ({name})"):
+            log.warning(warning)
+    if recipe.tokenizer.kind == "subword":
+        yield "data.max_tokens, data.max_length_ratio: what they leave out is counted in training, in learned subwords"
+        return
+    units = listed(recipe.tokenizer).units
+    reason = partial(reason_to_drop, max_tokens=data.max_tokens, max_length_ratio=data.max_length_ratio)
+    reasons = Counter(reason(*(len(units(line)) for line in pair)) for pair in train.read())
+    kept = reasons.pop(None, 0)
+    _report_dropped(train.description, kept, {why: count for why, count in reasons.items() if why})
 
 
 def scored_part(recipe: TranslationRecipe) -> str | None:
@@ -201,7 +218,7 @@ def prepare(
         cache=cache_root(),
         keep_text=recipe.tokenizer.sampling > 0,
     )
-    _report_dropped(train.description, pairs)
+    _report_dropped(train.description, len(pairs), pairs.dropped)
     recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(pairs.longest_ratio)})
     if not run.checkpoint.exists():
         write_json(run.lengths, {"max_length_ratio": recipe.decoding.max_length_ratio})
@@ -224,10 +241,10 @@ def prepare(
     return TranslationTask(recipe, model, pairs, held, *tokenizers, compute)
 
 
-def _report_dropped(name: str, pairs: EncodedPairs) -> None:
+def _report_dropped(name: str, kept: int, dropped: Mapping[str, int]) -> None:
     """Say how many pairs were left out, by reason, and how to keep them where they are many."""
-    total = len(pairs) + sum(pairs.dropped.values())
-    for reason, count in pairs.dropped.items():
+    total = kept + sum(dropped.values())
+    for reason, count in dropped.items():
         share = count / total
         remedy = next((key for start, key in REMEDIES.items() if reason.startswith(start)), "check the files")
         many = f" ({share:.1%} of {total:,}); {remedy}" if share > MANY_DROPPED else ""
@@ -257,9 +274,10 @@ def _with_metric_that_tells(recipe: TranslationRecipe, references: Sequence[str]
 
 def _warn_of_text(train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], names: tuple[str, str]) -> None:
     for side, (tokenizer, name) in enumerate(zip(tokenizers, names, strict=True)):
-        lines = (pair[side] for pair in islice(train.read(), INSPECTED_PAIRS))
+        lines = [pair[side] for pair in islice(train.read(), INSPECTED_PAIRS)]
         report, title = inspect(tokenizer, lines), f"{train.description} ({name})"
-        for warning in warnings_of(report, title) + (changes_of(report, title) if side == 1 else []):
+        warnings = warnings_of(report, title) + (changes_of(report, title) if side == 1 else [])
+        for warning in warnings + marks_of_others(lines, title):
             log.warning(warning)
 
 

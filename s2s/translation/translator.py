@@ -127,8 +127,8 @@ class Translator:
         for path in runs:
             if not isinstance(path, str | Path):
                 raise TypeError(
-                    f"Translator.load: a run folder is a str or a Path (given {path!r:.60}); give several of an ensemble"
-                    " one by one, as in Translator.load(*folders)"
+                    f"Translator.load: a run folder is a str or a Path (given {path!r:.60}); give several of an"
+                    " ensemble one by one, as in Translator.load(*folders)"
                 )
         compute = choose_compute(device, precision)
         models, tokenizers, recipes = [], [], []

@@ -112,7 +112,10 @@ def test_symbol_strings_have_error_rates_with_several_right_answers() -> None:
     assert result["scores"]["phone_error_rate"]["value"] == pytest.approx(1 / 6)
     assert result["data"]["several_answers"] == 1
     assert "\n  phone error rate  16.67%\n  100% of the" in score_text(result)
-    assert "\n  sources with several right answers: 1; BLEU and chrF compare with the line's own reference only\n" in score_text(result)
+    assert (
+        "\n  sources with several right answers: 1; BLEU and chrF compare with the line's own reference only\n"
+        in score_text(result)
+    )
     plain = scored(right, right, "evaluation.symbols=false", sources=sources)
     assert plain["scores"].keys() == {"bleu", "chrf", "exact_match"}
     assert "word_error_rate" in scored(REFERENCES, REFERENCES, "evaluation.symbols=true")["scores"]
@@ -147,8 +150,9 @@ def test_splits_are_named_by_their_part_or_by_their_corpus() -> None:
         split_of(recipe("").data, "model", "--source and --reference")
 
 
-def test_no_runs_are_no_scores() -> None:
-    assert evaluate([]) == []
+def test_no_runs_are_refused() -> None:
+    with pytest.raises(ValueError, match="evaluate: there are 0 runs, and at least one is scored"):
+        evaluate([])
 
 
 RESULT: dict[str, Any] = {

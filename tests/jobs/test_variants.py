@@ -56,7 +56,7 @@ def test_a_variant_that_breaks_a_rule_is_refused_when_the_recipe_is_read() -> No
 
 
 def test_a_recipe_without_variants_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="variants: the recipe names none, .* train runs the recipe itself"):
+    with pytest.raises(RecipeError, match=r"variants: the recipe names none, .* train runs the recipe itself"):
         train_variants(recipe(""), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

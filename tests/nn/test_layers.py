@@ -87,7 +87,7 @@ def test_a_second_derivative_through_the_padded_layer_is_refused(of: Callable[[T
     with torch.autocast("cpu", torch.bfloat16):
         outputs = linear(layer, inputs)
     torch.autograd.grad(of(outputs).sum(), inputs, retain_graph=True)
-    with pytest.raises(RuntimeError, match="linear has no second derivative .* torch.nn.functional.linear"):
+    with pytest.raises(RuntimeError, match=r"linear has no second derivative .* torch.nn.functional.linear"):
         torch.autograd.grad(of(outputs).sum(), inputs, create_graph=True)
 
 

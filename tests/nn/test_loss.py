@@ -150,5 +150,7 @@ def test_a_second_derivative_is_refused(of: Callable[[Tensor], Tensor]) -> None:
     given = problem(6)
     loss = of(linear_cross_entropy(*given).smoothed)
     torch.autograd.grad(loss, given.hidden, retain_graph=True)
-    with pytest.raises(RuntimeError, match="linear_cross_entropy has no second derivative .* use torch.nn.functional.cross"):
+    with pytest.raises(
+        RuntimeError, match=r"linear_cross_entropy has no second derivative .* use torch.nn.functional.cross"
+    ):
         torch.autograd.grad(loss, given.hidden, create_graph=True)

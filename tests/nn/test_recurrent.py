@@ -288,7 +288,7 @@ def test_a_second_derivative_of_a_gru_is_refused(of: Callable[[Tensor], Tensor])
     inputs = torch.randn(2, 3, 3, requires_grad=True)
     outputs, _ = run_gru(torch.nn.GRU(3, 4, batch_first=True), None, inputs, None, None)
     torch.autograd.grad(of(outputs).sum(), inputs, retain_graph=True)
-    with pytest.raises(RuntimeError, match="run_gru has no second derivative .* use torch.nn.GRU"):
+    with pytest.raises(RuntimeError, match=r"run_gru has no second derivative .* use torch.nn.GRU"):
         torch.autograd.grad(of(outputs).sum(), inputs, create_graph=True)
 
 

@@ -72,6 +72,9 @@ class Toy:
         nats = float(self._loss(self.held_out).nats) / 3
         return {"nats_per_token": nats, "bleu": -nats}
 
+    def guessed_loss(self) -> float:
+        return math.log(5)
+
     def diverged_loss(self) -> float:
         return 100.0
 
@@ -421,6 +424,31 @@ def test_a_training_that_diverged_ends_before_good_weights_are_overwritten(
     assert checkpoint is not None
     assert checkpoint.progress["best_step"] == checkpoint.progress["step"] == at - 1
     assert all(weight.isfinite().all() for weight in load_tensors(tmp_path / "best.safetensors").values())
+    assert str(caught.value).endswith(f"; kept: the checkpoint of step {at - 1} and the best weights so far")
+
+
+def test_a_training_that_diverged_at_once_says_nothing_of_what_it_does_not_keep(tmp_path: Path) -> None:
+    class Diverged(Toy):
+        def loss(self, batch: Pairs, step: int) -> Loss:
+            return super().loss(batch, step)._replace(nats=torch.tensor(5000.0))
+
+    with pytest.raises(TrainingError, match=r"the training has diverged.*lower training.learning_rate \(now 0.05\)$"):
+        Trainer(Diverged(), settings(log_every=1), RunFolder(tmp_path), COMPUTE).train()
+
+
+@pytest.mark.parametrize("nats", [1.5, 1.7])
+def test_an_end_that_is_worse_than_a_guess_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, nats: float
+) -> None:
+    class Worse(Toy):
+        def validate(self) -> Mapping[str, float]:
+            return {"nats_per_token": nats, "bleu": 0.0}
+
+    Trainer(Worse(), settings(), RunFolder(tmp_path), COMPUTE).train()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == (nats > math.log(5))
+    assert all("worse than a guess: the best weights have 1.7 nats per token" in each for each in told)
+    assert all("nothing has 1.609 (" in each for each in told)
 
 
 @pytest.mark.parametrize("values", [{"patience_validations": 1, "learning_rate": 1.0}, {"moving_average": 0.9}])
