@@ -4,6 +4,7 @@ Each is told of with what to do about it.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
-from s2s.forecast.rows import MISSING, Row, counted
+from s2s.forecast.rows import MISSING, Row, counted, number_of
 from s2s.forecast.times import Times, read_times
 
 CODES = (-1.0, *(sign * (10.0**digits - 1) for sign in (-1, 1) for digits in range(2, 10)))
@@ -20,6 +21,8 @@ OFTEN = 0.1
 """Share of the rows that have the time of another in a table of several series; fewer are mistakes."""
 LIKELY = 8
 """Columns among which those that tell series apart are looked for."""
+CALENDAR = (4, 7, 12)
+"""Quarters, weekdays and months, whose names take turns in one series."""
 SHOWN = 3
 """Values of a column in a message."""
 
@@ -62,6 +65,23 @@ def require_one_block(rows: Sequence[Row], header: Sequence[str], others: Sequen
                     f"{rows[starts[0]].path}, line {rows[starts[0]].line:,}: column {header[clock]} goes back in time"
                     f" where {header[key]} changes; {said}"
                 )
+
+
+def several_series(rows: Sequence[Row], header: Sequence[str], others: Sequence[int]) -> list[str]:
+    """A sentence on the first column of text that seems to tell series apart in a table without times, if there is one.
+
+    Its few values stand in one block each, or take turns: but not as quarters, weekdays and months do.
+    """
+    for place in others:
+        names = [row.cell(place) for row in rows]
+        keys = list(dict.fromkeys(names))
+        if not 1 < len(keys) <= len(rows) / 2 or any(number_of(key) is not None or not key for key in keys):
+            continue
+        blocks = sum(one != other for one, other in pairwise(names)) + 1 == len(keys)
+        turns = len(keys) not in CALENDAR and names[: -len(keys)] == names[len(keys) :]
+        if turns or (blocks and min(Counter(names).values()) > 1):
+            return [_series_by(header, (place,), [(name,) for name in names])]
+    return []
 
 
 def _tell_apart(keys: Sequence[tuple[str, ...]], moments: Sequence[float]) -> bool:

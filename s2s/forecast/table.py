@@ -15,6 +15,7 @@ from s2s.forecast.conventions import (
     require_one_block,
     require_one_series,
     same_rows,
+    several_series,
 )
 from s2s.forecast.holes import Holes, Rhythm, find_holes
 from s2s.forecast.recipe import CsvFile, SeriesData
@@ -113,7 +114,8 @@ def _in_order(
     if data.time is None:
         require_one_block(rows, header, others)
         rows = rows[::-1] if data.newest_first else rows
-        return rows, list(map(str, range(len(rows)))), Holes(np.zeros(len(rows) - 1, bool), ""), []
+        remarks = several_series(rows, header, others)
+        return rows, list(map(str, range(len(rows)))), Holes(np.zeros(len(rows) - 1, bool), ""), remarks
     place = header.index(data.time)
     times = read_times(rows, place, data.time, data.time_format)
     rows, times = _taken(rows, times, np.argsort(times.moments, kind="stable"))

@@ -133,7 +133,7 @@ _MARKS_OF_OTHERS = (
     ),
     _Marks(
         "a backslash and a letter in the place of a tab or line break",
-        re.compile(r"(?<![\\:])\\[tnr](?![a-z]*[{\\])"),
+        re.compile(r"(?<![\\:])\\[tnr](?![a-z]*[{\\])(?!(?:au|imes|heta|o|u|e|eq|i|abla|ho|ight)\b)"),
         "sed 's/\\\\[tnr]/ /g'",
     ),
     _Marks("single quotes around the whole cell", re.compile(r"'.*'", re.S), "sed -E \"s/^'(.*)'$/\\1/\"", 0.9),

@@ -137,9 +137,11 @@ def _meta(folder: Path) -> dict[str, Any] | None:
 
 
 def identity_of(paths: Sequence[Path]) -> str:
-    """SHA-256 over the contents of files, in their order; DataError names one that cannot be read."""
+    """SHA-256 over the contents of files, in their order; DataError names one that cannot be read, or only once."""
     digest = hashlib.sha256()
     for path in paths:
+        if path.is_fifo():
+            raise DataError(f"{path}: is a pipe, which can be read only once, and here more is needed; give a file")
         try:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -166,6 +166,27 @@ def test_dry_run_reads_the_data_prints_the_recipe_and_writes_nothing(place: Plac
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("kind", "most"), [("words", 3), ("characters", 17)])
+def test_a_dry_run_tells_of_the_pairs_that_limits_leave_out(place: Place, kind: str, most: int) -> None:
+    pairs = 'data.train.pairs=[["a b c d", "one two three four"], ["a", "one"]]'
+    limits = [f"tokenizer.kind={kind}", f"data.max_tokens={most}", pairs]
+    said = place.s2s("train", place.recipe, *limits, "--dry-run").stderr
+    assert f"1 pairs dropped, longer than {most} tokens (50.0% of 2); raise data.max_tokens" in said
+    assert place.s2s("train", place.recipe, *limits, "training.steps=1", "--out", "out").stderr.count(
+        f"1 pairs dropped, longer than {most} tokens (50.0% of 2); raise data.max_tokens"
+    ) == 1  # fmt: skip
+    said = place.s2s("train", place.recipe, "tokenizer.kind=subword", "--dry-run").stderr
+    assert "what they leave out is counted in training, in learned subwords" in said
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], ["training.steps=1"]])
+def test_html_in_the_training_pairs_is_told_once(place: Place, options: list[str]) -> None:
+    Path("x.de").write_text("Salz &amp; Pfeffer\n" * 6)
+    Path("x.en").write_text("salt and pepper\n" * 6)
+    said = place.s2s("train", place.recipe, *options, "data.train={source='x.de', target='x.en'}").stderr
+    assert said.count("100.0% of 6 lines have HTML entities, first line 1 (&amp;)") == 1
+
+
 @pytest.mark.parametrize("dry", [["--dry-run"], []])
 def test_data_that_is_missing_or_unequal_stops_before_a_run_begins(place: Place, dry: list[str]) -> None:
     missing = place.s2s("train", place.recipe, *dry, "data.train.source=no.de", "data.train.target=no.en", code=1)
@@ -315,6 +336,13 @@ def test_evaluate_prints_signed_scores_with_intervals(place: Place) -> None:
     assert re.search(r"bleu +100\.00 \[100\.00, 100\.00\]  nrefs:1\|case:mixed\|eff:no\|tok:13a\|smooth:exp", shown)
     assert re.search(r"chrf +100\.00 \[100\.00, 100\.00\]  nrefs:1", shown)
     assert "loops 0.00%, empty 0.00%, copied 0.00%, truncated 0.00%" in shown
+
+
+def test_a_pipe_that_would_be_read_twice_is_refused(place: Place) -> None:
+    os.mkfifo("pipe")
+    said = place.s2s("evaluate", place.run, "--source", "pipe", "--reference", "pipe", code=1).stderr
+    assert "pipe: is a pipe, which can be read only once" in said
+    assert "give a file" in said
 
 
 def test_evaluate_json_has_the_keys_of_the_contract_and_is_what_training_kept(place: Place) -> None:
@@ -555,6 +583,11 @@ class TestLanguage:
         assert (
             "holds no translator but a language model; use s2s generate" in call("translate", str(run), code=1).stderr
         )
+
+    def test_marks_of_other_programs_in_its_text_are_told(self, run: Path, tmp_path: Path) -> None:
+        (tmp_path / "x.txt").write_text("one<br>two\n" * 20)
+        result = call("train", str(run.parent / "small.toml"), f"data.train.file={tmp_path / 'x.txt'}", "--dry-run")
+        assert "100.0% of 18 lines have HTML tags, first line 1 (<br>)" in result.stderr
 
     def test_a_dry_run_counts_characters(self, run: Path) -> None:
         result = call("train", str(run.parent / "small.toml"), "--dry-run")

@@ -151,3 +151,25 @@ def test_rows_for_the_steps_to_forecast_are_said_to_be_needless(tmp_path: Path) 
 def test_a_value_that_lacks_before_the_end_is_still_an_error_of_its_line(tmp_path: Path) -> None:
     text = PROMOTED.replace("2024-01-05,2,5", "2024-01-05,2,")
     assert "x.csv, line 6: column sold has no value ('')" in refused(tmp_path, text, time="day")
+
+
+@pytest.mark.parametrize(
+    ("column", "count"),
+    [
+        (["A", "A", "A", "B", "B", "B"], 2),
+        (["A", "B", "A", "B", "A", "B", "A"], 2),
+        (["north", "south", "east"] * 3, 3),
+        (["A", "A", "B"], 0),  # too few rows to say
+        (["a note", "", "", "", ""], 0),
+        (["low", "low", "high", "low", "low", "high", "high"], 0),
+        (["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"] * 3, 0),
+        (["1", "1", "1", "2", "2", "2"], 0),
+    ],
+)
+def test_without_times_a_column_of_text_that_seems_to_tell_series_apart_is_told(
+    column: list[str], count: int, tmp_path: Path
+) -> None:
+    rows = [f"{store},{number}.5" for number, store in enumerate(column)]
+    told = table(tmp_path, "\n".join(["store,sold", *rows])).remarks
+    assert len(told) == (count > 0)
+    assert all(f"seems to hold {count} series, told apart by column store ({column[0]}, " in each for each in told)
