@@ -121,8 +121,8 @@ _MARKS_OF_OTHERS = (
     _Marks(
         "HTML entities",
         re.compile(
-            r"&(?:amp|lt|gt|quot|apos|nbsp|hellip|euro|copy|reg|deg|[a-zA-Z]{1,6}(?:uml|acute|grave|circ|tilde|cedil|ring|lig|slash|dash|quo)|"
-            r"#[0-9]{2,7}|#[xX][0-9a-fA-F]{2,6});"
+            r"&(?:amp|lt|gt|quot|apos|nbsp|hellip|euro|copy|reg|deg|#[0-9]{2,7}|#[xX][0-9a-fA-F]{2,6}"
+            r"|[a-zA-Z]{1,6}(?:uml|acute|grave|circ|tilde|cedil|ring|lig|slash|dash|quo));"
         ),
         "python3 -c 'import html, sys; sys.stdout.writelines(map(html.unescape, sys.stdin))'",
     ),
