@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -174,5 +175,8 @@ def _device(name: str) -> torch.device:
 def _native_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "ALL"
+    if re.fullmatch("SSE.*|AVX|AVX2.*|AVX512_CORE(_VNNI)?", limit.upper()):  # oneDNN is told to use no more than that
+        return False
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(supported and supported())

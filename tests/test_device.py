@@ -85,6 +85,19 @@ def test_the_process_is_settled_when_that_is_asked_for_alone(monkeypatch: pytest
     assert len(asked) == 3
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("", True), ("ALL", True), ("avx512_core_bf16", True), ("AVX512_CORE_AMX", True)]
+    + [("AVX2", False), ("AVX2_VNNI", False), ("SSE41", False), ("AVX512_CORE", False), ("AVX512_CORE_VNNI", False)],
+)
+def test_bfloat16_is_not_native_where_onednn_is_told_not_to_use_it(
+    monkeypatch: pytest.MonkeyPatch, limit: str, expected: bool
+) -> None:
+    native(monkeypatch, True)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert (choose_compute("cpu", "auto").dtype == torch.bfloat16) == expected
+
+
 def test_a_machine_whose_torch_cannot_tell_has_no_native_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
     assert choose_compute("cpu", "auto").dtype == torch.float32
