@@ -17,7 +17,7 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": PACKAGE, "S2S_CACHE": str(tmp_path / "cache"), **more}
 
 
-@pytest.mark.parametrize("imports", [1, 60, 250, 600, 1100, 1500, 1900])
+@pytest.mark.parametrize("imports", [1, 250, 1100, 1900])
 def test_sigterm_after_so_many_imports_is_one_line(tmp_path: Path, imports: int) -> None:
     """The moments are counted in the lines that Python writes for each import; few more come than a training has."""
     command = [sys.executable, "-X", "importtime", "-m", "s2s", "train", "tiny-en-ko", "training.steps=1000000"]
