@@ -13,7 +13,7 @@ INTERRUPTED = 130
 def leave(number: int, frame: FrameType | None) -> None:
     """Ends the process and those that it started; unfinished files are removed, finished output is written.
 
-    No exception is raised: it could come up in an import, in a callback of a C library, or where somebody catches it.
+    No exception is raised: it could come up in an import, in a callback of a C library, or where a caller catches it.
     """
     with suppress(OSError):
         os.write(2, b"\n" * os.isatty(2) + b"s2s: interrupted\n")

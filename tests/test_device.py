@@ -87,8 +87,10 @@ def test_the_process_is_settled_when_that_is_asked_for_alone(monkeypatch: pytest
 
 @pytest.mark.parametrize(
     ("limit", "expected"),
-    [("", True), ("ALL", True), ("avx512_core_bf16", True), ("AVX512_CORE_AMX", True)]
-    + [("AVX2", False), ("AVX2_VNNI", False), ("SSE41", False), ("AVX512_CORE", False), ("AVX512_CORE_VNNI", False)],
+    [
+        *((limit, True) for limit in ("", "ALL", "avx512_core_bf16", "AVX512_CORE_AMX")),
+        *((limit, False) for limit in ("AVX2", "AVX2_VNNI", "SSE41", "AVX512_CORE", "AVX512_CORE_VNNI")),
+    ],
 )
 def test_bfloat16_is_not_native_where_onednn_is_told_not_to_use_it(
     monkeypatch: pytest.MonkeyPatch, limit: str, expected: bool

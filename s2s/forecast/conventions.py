@@ -1,6 +1,6 @@
 """Conventions of other programs, recognised in a table: several series in one, inputs of the future, codes for missing.
 
-Each is told of with what to do about it.
+Each is reported with its remedy.
 """
 
 import re
@@ -158,7 +158,7 @@ def codes_for_missing(columns: Mapping[str, NDArray[np.float64]], lines: Sequenc
     if not found:
         return []
     key = ", ".join(f"{code:g}" for code in dict.fromkeys(codes))
-    return [f"{'; '.join(found)}: if this stands for a missing value, set data.missing='[{key}]'"]
+    return [f"{'; '.join(found)}: if this marks a missing value, set data.missing='[{key}]'"]
 
 
 def same_rows(rows: Sequence[Row], times: Times) -> tuple[list[int], list[str]]:

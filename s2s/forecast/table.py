@@ -42,7 +42,7 @@ class SeriesTable(NamedTuple):
     hole: str
     """What counts as a hole, in words"""
     remarks: tuple[str, ...]
-    """What is to be told of the file, in sentences"""
+    """Remarks on the file, in sentences"""
     rhythm: Rhythm | None = None
 
     def __len__(self) -> int:

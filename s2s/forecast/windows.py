@@ -111,7 +111,7 @@ class Series(NamedTuple):
     scaler: Scaler
     """of the targets"""
     remarks: tuple[str, ...]
-    """What is to be told of the table and its holes, in sentences"""
+    """Remarks on the table and its holes, in sentences"""
 
     def truth(self, windows: Windows) -> Floats:
         """Values (O, H, K) after each window, in the file's units."""
