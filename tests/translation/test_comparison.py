@@ -1,32 +1,16 @@
 """Two systems compared: better and worse are told apart, equal ones are called different as often as the level says."""
 
 import logging
-import random
 from typing import Any
 
 import numpy as np
 import pytest
+from sentences import references, worsened
 
 from s2s.errors import DataError
 from s2s.translation import comparison as module
 from s2s.translation.comparison import compare, comparison_text, p_value, paired_bleu, paired_exact_match
 from s2s.translation.scores import bleu
-
-WORDS = ["a", "green", "red", "house", "stands", "near", "the", "old", "river", "we", "see", ",", "and", "sing", "."]
-
-
-def references(count: int = 60, seed: int = 1) -> list[str]:
-    generator = random.Random(seed)
-    return [" ".join(generator.choices(WORDS, k=generator.randint(4, 25))) for _ in range(count)]
-
-
-def worsened(lines: list[str], share: float, seed: int) -> list[str]:
-    """The lines with a share of their words replaced."""
-    generator = random.Random(seed)
-    return [
-        " ".join(generator.choice(WORDS) if generator.random() < share else word for word in line.split())
-        for line in lines
-    ]
 
 
 def result(run: str, hypotheses: list[str], references: list[str], short: float = 0.0) -> dict[str, Any]:

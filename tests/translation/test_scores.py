@@ -1,9 +1,8 @@
 """Scores equal sacreBLEU's, intervals and p-values behave, and failures of outputs are counted as defined."""
 
-import random
-
 import pytest
 import sacrebleu
+from sentences import references, worsened
 
 from s2s.errors import DataError
 from s2s.translation.scores import (
@@ -15,22 +14,6 @@ from s2s.translation.scores import (
     rates,
     short_share,
 )
-
-WORDS = ["a", "green", "red", "house", "stands", "near", "the", "old", "river", "we", "see", ",", "and", "sing", "."]
-
-
-def references(count: int = 60, seed: int = 1) -> list[str]:
-    generator = random.Random(seed)
-    return [" ".join(generator.choices(WORDS, k=generator.randint(4, 25))) for _ in range(count)]
-
-
-def worsened(lines: list[str], share: float, seed: int) -> list[str]:
-    """The lines with a share of their words replaced."""
-    generator = random.Random(seed)
-    return [
-        " ".join(generator.choice(WORDS) if generator.random() < share else word for word in line.split())
-        for line in lines
-    ]
 
 
 def test_bleu_and_chrf_are_sacrebleus() -> None:
