@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from s2s.plots import save
@@ -13,6 +14,8 @@ from s2s.plots import save
 Floats = NDArray[np.float64]
 SHOWN_ROWS = 200
 """Rows of a plot, the last of a longer series."""
+LABELLED_CHARACTERS = 100
+"""Characters that fit under the axis."""
 SHOWN_TIMES = 8
 """Times written below the rows."""
 STYLES = (("0.6", 0.8), ("black", 1.1), ("C1", 1.1))
@@ -42,7 +45,8 @@ def plot_forecast(
     for (label, values), (color, width) in zip(curves.items(), STYLES, strict=True):
         axes.plot(rows, values[rows], label=label, color=color, linewidth=width)
     axes.set_xlabel(f"the last {len(rows)} rows" if len(rows) < count else "rows of the test part")
-    named = rows[:: -(-len(rows) // SHOWN_TIMES)]
+    shown = max(2, min(SHOWN_TIMES, LABELLED_CHARACTERS // (max(map(len, map(str, times))) + 3)))
+    named = rows[:: -(-len(rows) // shown)]
     axes.set_xticks(named, [times[row] for row in named])
     axes.legend(fontsize=8)
     save(figure, path)
@@ -58,6 +62,8 @@ def plot_next(known: Floats, forecast: Floats, interval: Floats | None, path: Pa
     if interval is not None:
         low, high = ([known[-1], *each] for each in interval)
         axes.fill_between(ahead, low, high, color="C1", alpha=0.25, label="interval")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("rows, the last known ones and the forecast")
     axes.legend(fontsize=8)
     save(figure, path)
 
