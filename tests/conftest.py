@@ -4,11 +4,17 @@ Set in the environment before torch and matplotlib are imported, so that the com
 """
 
 import os
+import shutil
 import site
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,3 +47,29 @@ def korean_font(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MPL_IGNORE_SYSTEM_FONTS")  # or matplotlib would not find it among those that it knows
     monkeypatch.setattr(fontManager, "ttflist", list(fontManager.ttflist))
     fontManager.addfont(sans_path())
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Path of Node."""
+    return _program("node")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """The machine's Chromium, which reaches no network."""
+    from playwright.sync_api import sync_playwright
+
+    path = _program("chromium")
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        running = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield running
+        running.close()
+
+
+def _program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"there is no {name} on this machine")
+    return path

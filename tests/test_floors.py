@@ -16,8 +16,10 @@ FLOORS = [
     {"training/"},
     {"translation/", "language/", "forecast/"},
     {"tasks"},
+    {"report/"},
     {"jobs/"},
-    {"benchmark/"},
+    {"benchmark/", "export/"},
+    {"serve/"},
     {"cli/"},
     {"__main__"},
 ]

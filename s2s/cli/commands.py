@@ -316,6 +316,29 @@ def bench(
     click.echo(json_text(found) if as_json else benchmark_text(found), nl=as_json)
 
 
+@main.command()
+@click.argument("run", type=FOLDER)
+@click.argument("dest", type=FOLDER)
+@click.option("--format", "form", type=click.Choice(["html", "js", "onnx"]), default="html", show_default=True)
+@click.option(
+    "--weights",
+    type=click.Choice(["int8", "float16", "float32"]),
+    default="int8",
+    show_default=True,
+    help="Type that weights are stored in: int8 is a quarter of float32, with a scale for each row.",
+)
+def export(run: Path, dest: Path, form: Any, weights: Any) -> None:
+    """Write RUN to DEST, to be used where there is no torch.
+
+    html: one page that translates offline, opened by a double click. js: a folder with a module for pages and Node.
+    onnx: a folder for s2s translate and other programs.
+    """
+    from s2s.export.export import export as write_export
+
+    write_export(run, dest, form, weights)
+    log.info("%s", dest)
+
+
 main.add_command(recipes)
 main.add_command(corpora)
 main.add_command(cache)

@@ -1,0 +1,1 @@
+"""A run, taken to where there is no torch: a page, JavaScript, ONNX."""
