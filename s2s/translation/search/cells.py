@@ -30,8 +30,8 @@ class Affine:
 
     def __call__(self, inputs: Array) -> Array:
         """(N, inputs) -> (N, outputs)."""
-        if isinstance(inputs, np.ndarray):
-            return self(torch.from_numpy(inputs)).numpy()
+        if isinstance(inputs, np.ndarray):  # of float32, as the weights are then
+            return torch.addmm(self.bias, torch.from_numpy(inputs), self.weight).numpy()
         if self.bias.dtype == self.weight.dtype:
             return torch.addmm(self.bias, inputs, self.weight)
         return torch.mm(inputs, self.weight).to(self.bias.dtype).add_(self.bias)

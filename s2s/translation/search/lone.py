@@ -43,7 +43,7 @@ def lone_search(
 ) -> list[Hypothesis]:
     """The S tokens of a sentence -> at most nbest hypotheses, best first; lengths as for `beam_search`."""
     state, live = stepper.begin_lone(source), [_Node(None, options.start, 0.0, 0.0, None)]
-    found: list[Hypothesis] = []
+    found: list[tuple[float, _Node]] = []  # by score
     slots, reached, largest, banned = beam, -inf, options.normalizer(longest), options.forbidden
     for length in range(1, longest + 1):
         table, attention, readout, state = stepper.lone([node.token for node in live], state)
@@ -59,22 +59,23 @@ def lone_search(
             total = live[parent].total + log_probability
             node = _Node(live[parent], token, log_probability, total, weights)
             if token == options.end or length == longest:
-                found.append(_hypothesis(node, options))
+                found.append((total / options.normalizer(length), node))
                 slots -= token == options.end
             else:
                 parents.append(parent)
                 growing.append(node)
         if not ranked and not found:  # nothing may follow: better what there is than no output
-            found = [_hypothesis(node, options) for node in live]
+            found = [(node.total / options.normalizer(length - 1), node) for node in live]
         if len(found) >= nbest:
-            reached = sorted((each.score for each in found), reverse=True)[nbest - 1]
+            reached = sorted((score for score, _ in found), reverse=True)[nbest - 1]
         # were all that follows certain, a total would be divided by the most that it can be
         if not growing or max(node.total for node in growing) / largest <= reached:
             break
         if parents != list(range(len(live))):
             state = state.reorder(parents)
         live = growing
-    return sorted(found, key=lambda hypothesis: -hypothesis.score)[:nbest]
+    best = sorted(found, key=lambda each: -each[0])[:nbest]
+    return [_hypothesis(score, node, options) for score, node in best]
 
 
 Ranked = list[tuple[int, int, float]]
@@ -109,7 +110,7 @@ def _ranked(table: Floats, totals: Sequence[float], count: int, forbidden: Seque
     return [each[1:] for each in best]
 
 
-def _hypothesis(node: _Node, options: SearchOptions) -> Hypothesis:
+def _hypothesis(score: float, node: _Node, options: SearchOptions) -> Hypothesis:
     truncated, nodes = node.token != options.end, []
     while node.before is not None:
         nodes.append(node)
@@ -120,7 +121,7 @@ def _hypothesis(node: _Node, options: SearchOptions) -> Hypothesis:
     return Hypothesis(
         [each.token for each in nodes if each.token != options.end],
         log_probabilities,
-        sum(log_probabilities) / options.normalizer(len(nodes)),
+        score,
         truncated,
         np.stack(weights) if weights else None,
     )

@@ -81,9 +81,10 @@ class Stepper:
         """With `int8` weights are read in int8, and the rest is float32."""
         decoder = model.decoder
         self.model, self.dtype, self.device = model, dtype, decoder.output.weight.device
+        self.attention = decoder.attention  # a module takes microseconds to give what it has
         on_cpu = self.device.type == "cpu"
         self.rounded = int8 or (on_cpu and dtype != torch.float32)
-        products = decoder.attention is None or decoder.attention.by_products
+        products = self.attention is None or self.attention.by_products
         self.serves_lone = on_cpu and dtype == torch.float32 and products
         affine: MakeAffine = Int8Affine if int8 else partial(Affine, dtype=dtype)
         self.asking = _Stack(decoder.asking, affine)
@@ -96,7 +97,7 @@ class Stepper:
         """(P, M) weights of the contexts in the layers above and in the readout, of which `parts` are each's rows"""
         ends = [0, *accumulate(map(len, reading))]
         self.parts = [slice(*part) for part in pairwise(ends)]
-        if decoder.attention is not None:
+        if self.attention is not None:
             self.share = affine(self.context, self.context.new_zeros(len(self.context)))
         # Logits lie so far apart in bfloat16 that a bias added there would be lost, and lines would change.
         wide = affine if int8 else partial(Affine, dtype=dtype, bias_dtype=torch.float32)
@@ -133,14 +134,21 @@ class Stepper:
 
     def begin_lone(self, source: Sequence[int]) -> LoneState:
         """The S tokens of a sentence -> where its search starts, for a Stepper that serves a lone one."""
-        decoder, (values, last) = self.model.decoder, self._reader(source)
-        start = decoder.start(last)
+        values, last = self._reader(source)
+        start = self.model.decoder.start(last)
         layers = tuple(tuple(part.numpy() for part in layer) for layer in zip(*start.layers, strict=True))
-        keys = values if decoder.attention is None else decoder.attention.keys(torch.from_numpy(values)).numpy()
         feed = None if start.feed is None else start.feed[:, 0].numpy()
-        if decoder.attention is not None:
-            values = torch.mm(torch.from_numpy(values), self.context.t()).numpy()
-        return LoneState(layers, feed, np.ascontiguousarray(keys.T), values)
+        if self.attention is None:
+            return LoneState(layers, feed, values.T, values)
+        left = torch.mm(torch.from_numpy(values), self._attended).numpy()
+        return LoneState(layers, feed, left[:, : -len(self.context)].T, left[:, -len(self.context) :])
+
+    @cached_property
+    def _attended(self) -> Tensor:
+        """(M, A + P) weights of all that attention reads of a sentence: the keys, and the contexts' share."""
+        assert self.attention is not None
+        context = self.context.t()
+        return torch.cat([self.attention.keys(torch.eye(len(context))), context], 1)
 
     def __call__(self, tokens: Tensor, state: State) -> StepOutput[State]:
         """Last tokens (B, K) and a state -> log-probabilities (B, K, V), attention (B, K, S) and the next state.
@@ -159,11 +167,11 @@ class Stepper:
         """Last tokens (K,) -> log-probabilities (K, V), attention (K, S), readouts (K, E) and the next state."""
         gates = self._table.take(tokens, 0)
         readout, attention, layers = self._advance(gates, state.layers, state.feed, partial(_attend_lone, state=state))
-        logits = self.output(readout)
-        torch.log_softmax(torch.from_numpy(logits), dim=1, out=torch.from_numpy(logits))
+        logits = torch.from_numpy(self.output(readout))
+        log_probabilities: Floats = torch.log_softmax(logits, 1, out=logits).numpy()  # a copy, of two tensors alike
         feed = None if state.feed is None else readout
         following = LoneState(layers, feed, state.keys, state.values)
-        return logits, attention, readout, following
+        return log_probabilities, attention, readout, following
 
     def _advance(
         self, gates: Array, layers: tuple[tuple[Array, ...], ...], feed: Array | None, attend: Attend
@@ -176,7 +184,7 @@ class Stepper:
         depth = len(self.asking.cells)
         hidden, after = self.asking(gates, layers[:depth], ())
         shares, attention = list[Array](), None
-        if self.model.decoder.attention is not None:
+        if self.attention is not None:
             share, attention = attend(hidden)
             shares = [share[:, part] for part in self.parts]
         if self.above is not None:
@@ -189,9 +197,9 @@ class Stepper:
 
     def _attend(self, hidden: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Queries (B x K, H) -> shares (B x K, P) and weights (B, K, S)."""
-        assert self.model.decoder.attention is not None
+        assert self.attention is not None
         queries = hidden.float().view(len(memory.values), -1, hidden.shape[1])
-        contexts, weights = self.model.decoder.attention(queries, memory)
+        contexts, weights = self.attention(queries, memory)
         return self.share(contexts.flatten(0, 1).to(self.dtype)), weights
 
     def exact_of(self, readout: Array) -> Exact | None:
