@@ -8,19 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from s2s.text.languages import writing
+
 BleuTokenizer = Literal["auto", "13a", "intl", "zh", "char", "none"]
-CHINESE = (
-    "zh zho chi zhs zht cn cmn yue wuu hak gan hsn lzh nan cdo cjy cpx czh czo mnp hans hant hani"
-    " chinese mandarin cantonese"
-)
-"""ISO 639-1 and 639-3 codes, ISO 15924 scripts and English names: scored with sacreBLEU's zh."""
-UNSPACED = (
-    "ja jp jpn jpan hira kana hrkt japanese th tha thai lo lao laoo laotian km khm khmr khmer cambodian"
-    " my mya bur mymr burmese myanmar bo bod tib tibt tibetan dz dzo dzongkha"
-)
-"""Other languages written without spaces: scored by characters, since their own tokenizers need further packages."""
-SPACED_SCRIPTS = "latn cyrl arab grek hebr hang deva beng armn geor ethi taml telu knda mlym gujr guru"
-"""Scripts that say, behind the code of a language, that words have spaces: pinyin is zh_Latn."""
 HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 KANA = "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9d"
 THAI_LAO_TIBETAN_BURMESE_KHMER = "\u0e01-\u0fff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff"
@@ -60,17 +50,8 @@ def choose_tokenizer(language: str, references: Sequence[str], asked: BleuTokeni
 
 
 def tokenizer_of_name(language: str) -> str:
-    """The tokenizer by a language's code or English name, such as zh_cn, zho_Hans, jpn or "Simplified Chinese"."""
-    parts = [part for part in re.split(r"[\W\d_]+", language.lower()) if part]
-    if set(SPACED_SCRIPTS.split()).intersection(parts[1:]):
-        return "13a"
-    # a code counts where it stands first, since others are countries; names and scripts count anywhere
-    for part in [*parts[:1], *(part for part in parts[1:] if len(part) > 3)]:
-        if part in CHINESE.split():
-            return "zh"
-        if part in UNSPACED.split():
-            return "char"
-    return "13a"
+    """The tokenizer by a language's code or English name: zh for Chinese, characters where words have no spaces."""
+    return {"spaced": "13a", "chinese": "zh", "japanese": "char", "phrases": "char"}[writing(language)]
 
 
 def _tokenizer_of_script(references: Sequence[str]) -> tuple[str, float | None]:
