@@ -116,6 +116,12 @@ def train(
 @click.option("--tokens", is_flag=True, help="With jsonl: add tokens, their log-probabilities and the attention.")
 @click.option("--attention", type=FILE, help="PNG file: plot the attention for the first line that is not blank.")
 @click.option("--batch", type=click.IntRange(min=1), help="Lines per batch. Default: the recipe's.")
+@click.option(
+    "--split",
+    is_flag=True,
+    help="Translate each sentence of a line by itself, and leave {name}, %s, tags, addresses as they are. jsonl has"
+    " their list.",
+)
 @precision_option
 @device_option
 def translate(
@@ -128,6 +134,7 @@ def translate(
     tokens: bool,
     attention: Path | None,
     batch: int | None,
+    split: bool,
     **options: Any,
 ) -> None:
     """Translate lines with one RUN, or with an ensemble of several.
@@ -140,7 +147,7 @@ def translate(
         raise click.UsageError(f"--output {output}: is the --input file, which would be lost; name another file")
     if source is None and sys.stdin is None:
         raise S2SError("the standard input is closed; give --input FILE, or lines")
-    from s2s.cli.filter import arriving, in_blocks, opened, rendered
+    from s2s.cli.filter import Line, arriving, by_sentence, in_blocks, opened
     from s2s.device import settle_process
     from s2s.text.lines import read_lines
     from s2s.translation.translator import Translator
@@ -149,16 +156,23 @@ def translate(
     translator = Translator.load(*runs, **options)
     if batch:
         translator = translator.with_batch(batch)
+    ways: dict[str, Any] = {"beam": beam, "nbest": nbest, "attention": tokens or attention is not None}
     outputs = cut_off = 0
     with opened(output, sys.stdout) as out:
         for block in in_blocks(read_lines(source)) if source else arriving(sys.stdin.buffer):
-            for found in translator.translate(block, beam=beam, nbest=nbest, attention=tokens or attention is not None):
+            lines = (
+                by_sentence(translator, block, Path(runs[0]), **ways)
+                if split
+                else map(Line, translator.translate(block, **ways))
+            )
+            for line in lines:
+                found = line.whole
                 if attention is not None and found.tokens:
-                    _plot_attention(found, attention)
+                    _plot_attention(line.sentences[0][1] if line.sentences else found, attention)
                     attention = None
                 outputs, cut_off = outputs + bool(found.tokens), cut_off + ("truncated" in found.flags)
-                for line in rendered(found, jsonl=form == "jsonl", nbest=nbest, tokens=tokens):
-                    out.write(line + "\n")
+                for row in line.rendered(jsonl=form == "jsonl", nbest=nbest, tokens=tokens):
+                    out.write(row + "\n")
             out.flush()
     if attention is not None:
         log.warning("--attention %s: no plot, the input has no line with words", attention)

@@ -15,6 +15,8 @@ _BEHIND_OTHERS = _BLANKS + ",;:.!?…)]}»”’%-、。，；：！？）】」
 """What stays as it is where words begin behind a placeable or a tag."""
 _BEFORE_OTHERS = _BLANKS + "([{«„“‘¿¡-（【「『"
 """What stays as it is where words end before a placeable or a tag."""
+_SPACED_MARKS = str.maketrans({"。": ".", "，": ", ", "、": ", ", "！": "!", "？": "?", "：": ": ", "；": "; "})
+"""Marks of Chinese and Japanese as languages with spaces write them."""
 _BULLETS = re.compile(r"(?:[-*•‣▪●○·–—>#]{1,9}\s+){1,9}")
 
 
@@ -101,7 +103,7 @@ class _Pieces:
         for (place, goes_on), sentence, translation in zip(self.places, self.sentences, translations, strict=True):
             if translation != sentence:
                 if goes_on and sentence[-1] not in MARKS:  # nor has its translation an end of its own
-                    translation = translation.rstrip(".。") or translation
+                    translation = translation.rstrip(MARKS) or translation
                 pieces[place] = self.written(translation)
         return "".join(pieces)
 
@@ -115,6 +117,11 @@ class _Pieces:
         self._begin_word()
         self.pieces.append(raw)
         self.after_word = True
+
+    def keep_marks(self, raw: Sequence[str]) -> None:
+        """Leave white space and punctuation as they are, or as the target has them."""
+        marks = "".join(raw)
+        self.keep(marks.translate(_SPACED_MARKS) if self.adds_spaces else marks)
 
     def _begin_word(self) -> None:
         if self.spaces_words and self.after_word:
@@ -152,7 +159,7 @@ class _Pieces:
         """Add what stands between two placeables or ends of a sentence."""
         run = text[start:end]
         if not any(map(str.isalpha, run)):
-            self.keep("".join(raw[start:end]))
+            self.keep_marks(raw[start:end])
             self.after_word = run[-1:].isalnum() or (self.after_word and not run)
             return
         words = run.lstrip(_BEHIND_OTHERS if behind else _BLANKS)
@@ -160,14 +167,14 @@ class _Pieces:
         words = words[bullets.end() :] if bullets else words
         first = end - len(words)
         last = first + len(words.rstrip(_BEFORE_OTHERS if before else _BLANKS))
-        self.keep("".join(raw[start:first]))
+        self.keep_marks(raw[start:first])
         if text[first].isalnum():
             self._begin_word()
         self.places.append((len(self.pieces), before))
         self.pieces.append("".join(raw[first:last]))
         self.sentences.append(self.read(text[first:last]))
         self.after_word = text[last - 1].isalnum()
-        self.keep("".join(raw[last:end]))
+        self.keep_marks(raw[last:end])
 
     def _add_gap(self, gap: str, *, last: bool) -> None:
         """Add the white space between two sentences, or behind the last."""

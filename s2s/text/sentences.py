@@ -33,7 +33,7 @@ ORDINALS = _words(
 GREEK = _words("el ell gre greek")
 NEVER_LAST = _words(
     "mr mrs ms messrs dr drs prof st rev hon gen capt lt sgt maj cmdr gov vs cf viz approx dept e.g i.e"
-    " hr hrn fr frl dipl ing bzw ca evtl ggf inkl exkl zzgl vgl sog geb gegr z.b d.h u.a s.o s.u o.ä i.d.r"
+    " hr hrn fr frl dipl ing bzw ca evtl ggf inkl exkl zzgl vgl sog geb gegr fa z.b d.h u.a s.o s.u o.ä i.d.r"
     " mm mme mlle mgr sra srta sres dna uds ee sig sigg dott avv dhr mevr mw bijv resp т.е т.д т.п"
 )
 """Abbreviations that something follows: titles, and those that go on."""

@@ -334,6 +334,40 @@ def test_nbest_text_gives_so_many_scored_lines_for_each(runs: Runs) -> None:
     assert found[3:] == ["", "", ""]
 
 
+def test_split_translates_sentences_one_by_one_and_leaves_the_rest(runs: Runs) -> None:
+    input = f"a b c d\tb c d a\n \n[X1X] 5!\na b c d {{x}}  b c d a\n{'. '.join('abc')}".encode()
+    found = lines_of(s2s("translate", runs.first, "--split", input=input))
+    assert found[:4] == [f"{FORWARD}\t{ROTATED}", "", "[X1X] 5!", f"{FORWARD} {{x}}  {ROTATED}"]
+    assert len(found) == 5
+    assert lines_of(s2s("translate", runs.first, input=b"a b c d\tb c d a")) != found[:1]
+
+
+def test_a_line_that_was_split_unites_what_its_sentences_have(runs: Runs) -> None:
+    options = ("--split", "--format", "jsonl", "--nbest", "2", "--tokens")
+    input = b"a b c d\tb" + b" c d a b" * 30 + b"\n\n"
+    whole, blank = map(json.loads, lines_of(s2s("translate", runs.first, *options, input=input)))
+    sentences = whole["sentences"]
+    assert [each["source"] for each in sentences] == ["a b c d", "b" + " c d a b" * 30]
+    assert whole["text"] == "\t".join(each["text"] for each in sentences)
+    assert whole["log_probability"] == pytest.approx(sum(each["log_probability"] for each in sentences))
+    assert whole["score"] == pytest.approx(sum(each["score"] for each in sentences) / 2)
+    assert whole["tokens"] == [token for each in sentences for token in each["tokens"]]
+    assert set(whole["flags"]) == {flag for each in sentences for flag in each["flags"]}
+    assert [each["text"] for each in whole["nbest"]] == [
+        "\t".join(each["nbest"][rank]["text"] for each in sentences) for rank in range(2)
+    ]
+    assert all(each["attention"] for each in sentences)
+    assert blank == {
+        "text": "", "score": 0.0, "log_probability": 0.0, "flags": [], "nbest": [], "tokens": [],
+        "token_log_probabilities": [], "source_tokens": [], "attention": None, "sentences": [],
+    }  # fmt: skip
+
+
+def test_split_plots_the_attention_of_the_first_sentence(runs: Runs) -> None:
+    s2s("translate", runs.first, "--split", "--attention", "a.png", input=b"5\na b c d\tb c d a\n")
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_jsonl_has_the_keys_of_the_contract(runs: Runs) -> None:
     plain, blank = map(json.loads, lines_of(s2s("translate", runs.first, "--format", "jsonl", input=b"a b c d\n\n")))
     assert plain.keys() == blank.keys() == {"text", "score", "log_probability", "flags", "nbest"}
