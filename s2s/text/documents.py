@@ -71,7 +71,7 @@ def _document(text: str, language: str, target: str, found: Iterable[Part]) -> D
 
 
 def _on_one_line(sentence: str) -> str:
-    return " ".join(line.strip() for line in sentence.splitlines())
+    return " ".join(line.strip() for line in sentence.splitlines() if line.strip())
 
 
 def _escaped(text: str) -> str:
@@ -144,15 +144,15 @@ class _Pieces:
         pieces = split_sentences(covered, self.language, newlines=split is True) if split else [covered]
         start, number = 0, 0
         for piece in pieces:
-            end, words = start + len(piece), start + len(piece.rstrip())
+            words, end = start + len(piece.rstrip()), start + len(piece)
             behind = behind and start == 0
             while number < len(spans) and spans[number][0] < end:
                 first, last = spans[number]
                 self._add_run(text, raw, start, first, behind, True)
                 self.keep_words("".join(raw[first:last]))
                 start, behind, number = last, True, number + 1
-            self._add_run(text, raw, start, max(start, words), behind, before and end == len(text))
-            self._add_gap("".join(raw[max(start, words) : end]), last=end == len(text))
+            self._add_run(text, raw, start, words, behind, before and end == len(text))
+            self._add_gap("".join(raw[words:end]), last=end == len(text))
             start = end
 
     def _add_run(self, text: str, raw: Sequence[str], start: int, end: int, behind: bool, before: bool) -> None:

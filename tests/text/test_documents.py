@@ -64,7 +64,7 @@ def test_lines_end_sentences_or_not() -> None:
     assert list(plain(text, "en").sentences) == ["One", "two.", "Three", "four"]
     assert list(plain(text, "en", split="nonewlines").sentences) == ["One two.", "Three", "four"]
     whole = plain(text, "en", split=False)
-    assert list(whole.sentences) == ["One two. Three  four"]
+    assert list(whole.sentences) == ["One two. Three four"]
     assert (whole.joined(whole.sentences), whole.joined(["x"])) == (text, "x")
 
 
