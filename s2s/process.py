@@ -1,10 +1,12 @@
-"""Signals that ask the process to stop."""
+"""The process: alone, and asked to stop by signals."""
 
 import os
 import signal
 import sys
 from contextlib import suppress
 from types import FrameType
+
+from s2s.errors import RunError
 
 INTERRUPTED = 130
 """Exit code of a command that was asked to stop."""
@@ -32,3 +34,13 @@ def leave_when_asked() -> None:
     signal.signal(signal.SIGTERM, leave)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, leave)
+
+
+def require_one_process() -> None:
+    """RunError in a process that torchrun, or the like, has started as one of several."""
+    ranks = os.environ.get("WORLD_SIZE", "1")
+    if ranks.isdecimal() and int(ranks) > 1 and not os.environ.keys().isdisjoint(("RANK", "LOCAL_RANK")):
+        raise RunError(
+            f"this is one of {ranks} processes started together (WORLD_SIZE={ranks}), and s2s runs in one process;"
+            " start it without torchrun"
+        )

@@ -35,16 +35,6 @@ MODELS = {
 """What a run of each task holds, and the command that uses it."""
 
 
-def require_one_process() -> None:
-    """RunError in a process that torchrun, or the like, has started as one of several."""
-    ranks = os.environ.get("WORLD_SIZE", "1")
-    if ranks.isdecimal() and int(ranks) > 1 and not os.environ.keys().isdisjoint(("RANK", "LOCAL_RANK")):
-        raise RunError(
-            f"this is one of {ranks} processes started together (WORLD_SIZE={ranks}), and s2s runs in one process;"
-            " start it without torchrun"
-        )
-
-
 class RunFolder:
     """The files of one run, by name."""
 

@@ -19,6 +19,7 @@ from s2s.nn import graphs
 from s2s.nn.graphs import CAPTURED_WHEN_SEEN
 from s2s.training.forcing import ScheduledSampling
 from s2s.training.graphs import Pass, ReplayedPass, capture_cuda
+from s2s.translation.engine import TorchEngine
 from s2s.translation.model import Seq2Seq
 from s2s.translation.recipe import Decoding
 from s2s.translation.search.beam import beam_search
@@ -165,12 +166,12 @@ def test_a_translator_translates_on_each_gpu_as_on_the_cpu(device: str, caplog: 
     """Also by many threads at once; and another GPU does not become the thread's current one."""
     model, texts = make_toy(), lines(40)
     expected = translator(model).translate(texts, beam=3)
-    made = Translator([model], TOKENIZER, TOKENIZER, Decoding(), choose_compute(device, "float32"))
+    made = Translator(TorchEngine([model], choose_compute(device, "float32")), TOKENIZER, TOKENIZER, Decoding())
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: made.translate(texts, beam=3), range(3 * CAPTURED_WHEN_SEEN)):
             assert [each.text for each in found] == [each.text for each in expected]
     assert REFUSED not in caplog.text
-    assert made.steps[0].graphs.kept  # type: ignore[attr-defined]
+    assert made.engine.steps[0].graphs.kept  # type: ignore[attr-defined]
     assert torch.cuda.current_device() == 0
     assert next(model.parameters()).device.type == "cpu"
 
@@ -178,7 +179,7 @@ def test_a_translator_translates_on_each_gpu_as_on_the_cpu(device: str, caplog: 
 def test_a_search_is_captured_while_another_thread_computes(caplog: pytest.LogCaptureFixture) -> None:
     """It allocates, which would end a capture that all threads share."""
     done, texts = Event(), lines(40)
-    made = Translator([make_toy()], TOKENIZER, TOKENIZER, Decoding(), choose_compute(DEVICE, "float32"))
+    made = Translator(TorchEngine([make_toy()], choose_compute(DEVICE, "float32")), TOKENIZER, TOKENIZER, Decoding())
 
     def compute() -> float:
         total = torch.zeros((), device=DEVICE)

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "s2s"
 FLOORS = [
-    {"errors"},
+    {"errors", "arguments"},
     {"files", "device", "process"},
     {"recipe/"},
     {"corpus/", "run"},
@@ -120,6 +120,7 @@ def test_only_the_command_line_prints(module: str) -> None:
         "corpus/find",
         "jobs/table",
         "translation/pairs",
+        "translation/translator",
         "translation/scores",
         "language/scores",
         "forecast/scores",

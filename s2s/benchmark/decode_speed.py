@@ -16,6 +16,7 @@ from s2s.benchmark.textbook import Textbook
 from s2s.device import Compute
 from s2s.errors import RunError
 from s2s.text.tokenizer import framed
+from s2s.translation.engine import engine_of
 from s2s.translation.scores import quick_bleu
 from s2s.translation.translator import Translation, Translator
 
@@ -52,7 +53,7 @@ def bench_decoding(
     one = translator.with_batch(1)
     few, waited = (_spread(lines, count) for count in (TEXTBOOK_SENTENCES, LATENCY_SENTENCES))
     textbook = _textbook(translator, few)
-    compute = translator.compute
+    compute = engine_of(translator).compute
     ways = {
         "greedy" + RATE: timed(len(lines), partial(best.translate, lines, beam=1), compute),
         "textbook" + RATE: timed(len(few), lambda: [textbook(line) for line in few], compute),
@@ -62,7 +63,7 @@ def bench_decoding(
     waiting: dict[str, Translate] = {"own": lambda line: one.translate([line], beam=1), "textbook": textbook}
     lower = best.in_precision("auto")
     lower_one = lower.with_batch(1)
-    if reduced := lower.compute.dtype != best.compute.dtype:
+    if reduced := engine_of(lower).compute.dtype != compute.dtype:
         lower = _best_batch(lower, lines, seconds / 10)
         ways["bfloat16_greedy" + RATE] = timed(len(lines), partial(lower.translate, lines, beam=1), compute)
         waiting["bfloat16"] = lambda line: lower_one.translate([line], beam=1)
@@ -121,19 +122,20 @@ def _affordable(translator: Translator, lines: Sequence[str], seconds: float) ->
             translator.translate(few, beam=beam)
 
     limits = {"least": LEAST_SENTENCES, "most": len(lines)}
-    return fitting(len(few) * PASS_SHARE * seconds, run, translator.compute, **limits)
+    return fitting(len(few) * PASS_SHARE * seconds, run, engine_of(translator).compute, **limits)
 
 
 def _best_batch(translator: Translator, lines: Sequence[str], seconds: float) -> Translator:
     """A translator with the fastest number of lines searched together."""
     found = {str(size): translator.with_batch(size) for size in BATCHES}
-    ways = {name: timed(1, partial(each.translate, lines, beam=1), each.compute) for name, each in found.items()}
+    compute = engine_of(translator).compute
+    ways = {name: timed(1, partial(each.translate, lines, beam=1), compute) for name, each in found.items()}
     rates = alternate(ways, TRIALS, seconds)
     return found[max(rates, key=lambda name: max(rates[name].rounds))]
 
 
 def _textbook(translator: Translator, lines: Sequence[str]) -> Callable[[str], str]:
-    model = Textbook(translator.models[0]).eval()
+    model = Textbook(engine_of(translator).models[0]).eval()
 
     def translate(line: str) -> str:
         tokens = framed(translator.source.encode(line))

@@ -25,6 +25,7 @@ from s2s.errors import RunError
 from s2s.run import RunFolder
 from s2s.text.batches import Batch, collate
 from s2s.training.trainer import Trainer
+from s2s.translation.engine import engine_of
 from s2s.translation.recipe import TableSplit, TranslationData, TranslationRecipe
 from s2s.translation.search.beam import beam_search
 from s2s.translation.search.hypotheses import SearchOptions
@@ -156,10 +157,10 @@ def _of_lengths(task: TranslationTask, translator: Translator, seconds: float) -
         source, target = (torch.randint(8, size, (rows, length), generator=generator) for size in sizes)
         batch = collate(source.tolist(), target.tolist())
         task.model.train()
-        few, stepper = source[:LENGTH_ROWS], translator.steppers[0]
+        few, stepper = source[:LENGTH_ROWS], engine_of(translator).steppers[0]
         ways = {
             "loss_and_gradient": timed(batch.target_tokens, partial(_loss_and_gradient, task, batch), task.compute),
-            "greedy": timed(few.numel(), partial(_greedy, stepper, few), translator.compute),
+            "greedy": timed(few.numel(), partial(_greedy, stepper, few), task.compute),
         }
         rates = alternate(ways, ROUNDS, seconds / len(LENGTHS))
         task.model.zero_grad()
@@ -184,7 +185,7 @@ def _greedy(stepper: Stepper, rows: Tensor) -> None:
 def _of_beams(translator: Translator, lines: Sequence[str], seconds: float) -> Iterator[dict[str, Any]]:
     lines = lines[:BEAM_LINES]
     ways = {
-        str(beam): timed(len(lines), partial(translator.translate, lines, beam=beam), translator.compute)
+        str(beam): timed(len(lines), partial(translator.translate, lines, beam=beam), engine_of(translator).compute)
         for beam in BEAMS
     }
     for beam, rate in alternate(ways, ROUNDS, seconds).items():

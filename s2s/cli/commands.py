@@ -28,8 +28,7 @@ from s2s.cli.terminal import (
     wait_passively,
 )
 from s2s.errors import S2SError
-from s2s.process import INTERRUPTED
-from s2s.run import require_one_process
+from s2s.process import INTERRUPTED, require_one_process
 
 log = logging.getLogger("s2s")
 
@@ -100,7 +99,7 @@ def train(
 
 
 @main.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN|BUNDLE [RUN ...]")
 @click.option("--input", "source", type=FILE, help="Text file to translate, or .gz. Default: stdin.")
 @click.option("--output", type=FILE, help="Output file, written whole or not at all. Default: stdout.")
 @click.option("--beam", type=click.IntRange(min=1), help="Beam size; 1 is greedy search. Default: the recipe's.")
@@ -137,7 +136,7 @@ def translate(
     split: bool,
     **options: Any,
 ) -> None:
-    """Translate lines with one RUN, or with an ensemble of several.
+    """Translate lines with one RUN, with an ensemble of several, or with a BUNDLE of s2s export --format onnx.
 
     A filter: one line out for each line in, in order, as they arrive; blank lines stay blank.
     """
@@ -148,11 +147,15 @@ def translate(
     if source is None and sys.stdin is None:
         raise S2SError("the standard input is closed; give --input FILE, or lines")
     from s2s.cli.filter import Line, arriving, by_sentence, in_blocks, opened
-    from s2s.device import settle_process
     from s2s.text.lines import read_lines
+    from s2s.translation.bundle import is_bundle
     from s2s.translation.translator import Translator
 
-    settle_process()
+    settings = Path(runs[0]) / ("bundle.json" if is_bundle(Path(runs[0])) else "recipe.toml")
+    if settings.name == "recipe.toml":
+        from s2s.device import settle_process
+
+        settle_process()
     translator = Translator.load(*runs, **options)
     if batch:
         translator = translator.with_batch(batch)
@@ -179,8 +182,8 @@ def translate(
     if 2 * cut_off > outputs:
         log.warning(
             "%s of %s outputs (%.0f%%) were cut off at the longest that is allowed: raise decoding.max_length_ratio in"
-            " %s/recipe.toml (%g), or train on if they go round in circles",
-            f"{cut_off:,}", f"{outputs:,}", 100 * cut_off / outputs, runs[0], translator.decoding.longest_ratio,
+            " %s (%g), or train on if they go round in circles",
+            f"{cut_off:,}", f"{outputs:,}", 100 * cut_off / outputs, settings, translator.decoding.longest_ratio,
         )  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
 from s2s.cli.terminal import FOLDER, corpora_option
 from s2s.errors import S2SError
@@ -146,10 +145,14 @@ def prune(days: float | None, everything: bool) -> None:
 
 
 def _entry_text(entry: "Entry") -> str:
+    from tqdm import tqdm
+
     size, age = tqdm.format_sizeof(entry.bytes, "B"), f"{entry.age_days:.0f} days"
     return f"{entry.kind:12}  {size:>7}  {age:>9}  {entry.name}  {entry.path}"
 
 
 def _sum_text(found: list["Entry"]) -> str:
+    from tqdm import tqdm
+
     size = tqdm.format_sizeof(sum(entry.bytes for entry in found), "B")
     return f"{len(found):,} {'folder' if len(found) == 1 else 'folders'}, {size}"

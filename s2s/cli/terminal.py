@@ -18,7 +18,6 @@ from threading import current_thread, main_thread
 from typing import Any, TextIO
 
 import click
-from tqdm import tqdm
 
 from s2s.errors import S2SError
 from s2s.process import INTERRUPTED, leave
@@ -91,7 +90,10 @@ class _ThroughBars(logging.Handler):
                 return
             self._warned.add(text)
             text = f"warning: {text}"
-        tqdm.write(text, file=sys.stderr)
+        if "tqdm" in sys.modules:
+            sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
+        else:  # there is no bar, and tqdm takes 60 ms to import
+            click.echo(text, err=True)
 
 
 def _stderr() -> AbstractContextManager[TextIO]:

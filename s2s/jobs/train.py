@@ -19,8 +19,9 @@ from s2s.files import write_text
 from s2s.forecast.scores import SUSPICION
 from s2s.jobs.evaluate import evaluate, without_text
 from s2s.plots import plot_curves
+from s2s.process import require_one_process
 from s2s.recipe.load import differences, recipe_toml
-from s2s.run import FORMAT, Metrics, RunFolder, recorded, require_one_process, write_json
+from s2s.run import FORMAT, Metrics, RunFolder, recorded, write_json
 from s2s.tasks import Recipe, Sources, recipe_of, require_recipe, task_of
 from s2s.training.checkpoint import require_unbegun
 from s2s.training.trainer import Trainer

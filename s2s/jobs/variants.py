@@ -10,7 +10,8 @@ from s2s.jobs.table import result_table
 from s2s.jobs.train import train
 from s2s.language.plots import join_plots
 from s2s.language.sweeps import sweep_table
-from s2s.run import RunFolder, require_one_process
+from s2s.process import require_one_process
+from s2s.run import RunFolder
 from s2s.tasks import Recipe, require_recipe, task_of
 
 log = logging.getLogger("s2s")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from s2s.arguments import list_of_texts, shortened
 from s2s.errors import RecipeError
 from s2s.files import shipped
 from s2s.recipe.messages import (
@@ -20,8 +21,6 @@ from s2s.recipe.messages import (
     choice_rule,
     did_you_mean,
     error_line,
-    list_of_texts,
-    shortened,
     shown,
     toml_value,
 )

@@ -3,16 +3,16 @@
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from s2s.arguments import shortened
 from s2s.errors import RecipeError
 from s2s.recipe.sections import Section, Tree
 
-_SHOWN_CHARACTERS = 80
 _PART = 3  # characters of a name that tell it from others
 
 
@@ -162,19 +162,6 @@ def broken_recipe(origin: str, problems: list[str]) -> RecipeError:
     return RecipeError("\n  ".join([f"{origin}: {count}", *problems]))
 
 
-def list_of_texts(name: str, values: Iterable[str]) -> list[str]:
-    """Texts given as the argument `name`, in a list; TypeError for one text in place of them, and for anything else."""
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        given = shortened(repr(values))
-        raise TypeError(f"{name}: a list of texts is wanted (given {given}); put a single text in a list")
-    texts = list(values)
-    for place, text in enumerate(texts):
-        if not isinstance(text, str):
-            remedy = "; decode it: .decode('utf-8')" if isinstance(text, bytes) else ""
-            raise TypeError(f"{name}[{place}]: a text is wanted (given {shortened(repr(text))}){remedy}")
-    return texts
-
-
 # Values
 
 
@@ -199,7 +186,3 @@ def toml_value(value: object) -> str:
 
 def shown(value: object) -> str:
     return shortened(toml_value(value))
-
-
-def shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."

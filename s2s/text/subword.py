@@ -12,7 +12,6 @@ from random import Random
 from typing import Literal, Self
 
 import sentencepiece
-from tqdm import tqdm
 
 from s2s.errors import DataError, RecipeError
 from s2s.text.sampling import MergeSampler, UnigramSampler
@@ -177,6 +176,8 @@ def _training_text(lines: Iterable[str]) -> tuple[list[str], bool]:
     A multiplicative hash of its number decides whether a line is kept, so that source and target lines, which
     alternate, are kept alike. SentencePiece could sample them, but its samples differ from process to process.
     """
+    from tqdm import tqdm
+
     kept: list[tuple[int, str]] = []
     limit, characters = 2**32, 0
     for number, line in enumerate(tqdm(lines, desc="reading text", unit=" lines", disable=None, leave=False)):

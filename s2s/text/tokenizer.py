@@ -7,14 +7,16 @@ mean the same in all of them: padding, unknown, start and end of a sequence; onl
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from s2s.errors import RunError
 from s2s.files import write_bytes
-from s2s.recipe.sections import Tokenizer as Settings
 from s2s.text.special import END, UNKNOWN
 from s2s.text.subword import SubwordTokenizer
 from s2s.text.wordlist import CharacterTokenizer, ListTokenizer, PunctuationTokenizer, WordTokenizer, read_wordlist
+
+if TYPE_CHECKING:
+    from s2s.recipe.sections import Tokenizer as Settings
 
 LONGEST_LOOP = 4
 """Words of the longest unit that is looked for in loops."""
@@ -53,7 +55,7 @@ class Tokenizer(Protocol):
         """Content of the tokenizer's file."""
 
 
-def train_tokenizer(settings: Settings, lines: Iterable[str]) -> Tokenizer:
+def train_tokenizer(settings: "Settings", lines: Iterable[str]) -> Tokenizer:
     """Learns the tokenizer of a recipe; DataError for no text, RecipeError for values that do not fit it."""
     size = settings.vocabulary_size
     if settings.kind != "subword":
@@ -62,7 +64,7 @@ def train_tokenizer(settings: Settings, lines: Iterable[str]) -> Tokenizer:
     return SubwordTokenizer.train(lines, model=model, vocabulary_size=size, byte_fallback=byte_fallback)
 
 
-def listed(settings: Settings) -> type[ListTokenizer]:
+def listed(settings: "Settings") -> type[ListTokenizer]:
     """Class of the tokenizer of words or characters."""
     if settings.kind == "characters":
         return CharacterTokenizer
@@ -70,7 +72,7 @@ def listed(settings: Settings) -> type[ListTokenizer]:
 
 
 def train_tokenizers(
-    settings: Settings, joint: bool, pairs: Callable[[], Iterator[tuple[str, str]]]
+    settings: "Settings", joint: bool, pairs: Callable[[], Iterator[tuple[str, str]]]
 ) -> tuple[Tokenizer, Tokenizer]:
     """Learns the tokenizers of source and target; a `joint` one for both is the same object twice.
 

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import ClassVar, Self
 
-from tqdm import tqdm
-
 from s2s.errors import DataError
 from s2s.text.special import END, PAD, SPECIAL_LABELS, START, UNKNOWN, UNKNOWN_SURFACE
 
@@ -38,6 +36,8 @@ class ListTokenizer:
     @classmethod
     def train(cls, lines: Iterable[str], *, vocabulary_size: int, minimum_count: int) -> Self:
         """Keeps the most frequent units seen at least `minimum_count` times; DataError when there are none."""
+        from tqdm import tqdm
+
         counts: Counter[str] = Counter()
         for line in tqdm(lines, desc=f"counting {cls.kind}", unit=" lines", disable=None, leave=False):
             counts.update(cls.units(line))

@@ -19,7 +19,8 @@ from s2s.errors import DataError, S2SError
 from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, identity_of, token_type
 from s2s.text.lines import Lines, PairFiles, Table, read_pairs
 from s2s.text.tokenizer import Tokenizer
-from s2s.translation.recipe import EXTRA_TOKENS, FileSplit, PairSplit, Split, TableSplit
+from s2s.translation.lengths import EXTRA_TOKENS
+from s2s.translation.recipe import FileSplit, PairSplit, Split, TableSplit
 
 Pairs: TypeAlias = Source[Iterator[tuple[str, str]]]
 

@@ -8,12 +8,7 @@ from pydantic import Field, Tag, model_validator
 from s2s.recipe.sections import Optimization, Section, SplitName, TeacherForcing, Tokenizer, Tree, Variants, form_of
 from s2s.text.conventions import unquoting
 from s2s.translation.languages import BleuTokenizer
-
-EXTRA_TOKENS = 10
-"""Added to the longest output that the ratio allows, so that a one-word line has room."""
-LEAST_LENGTH_RATIO = 2.0
-"""Longest output in tokens per source token where no training pair needs more."""
-_ROUNDING = 1e-6
+from s2s.translation.lengths import LEAST_LENGTH_RATIO, longest_output
 
 
 class FileSplit(Section):
@@ -203,11 +198,11 @@ class Decoding(Section):
 
     def longest_output(self, source_tokens: int) -> int:
         """Most tokens of an output, its END counted, for so many of a source, its END counted."""
-        return int(source_tokens * self.longest_ratio + _ROUNDING) + EXTRA_TOKENS
+        return longest_output(source_tokens, self.longest_ratio)
 
     @property
     def longest_ratio(self) -> float:
-        """Longest output in tokens per source token, without EXTRA_TOKENS."""
+        """Longest output in tokens per source token, without `lengths.EXTRA_TOKENS`."""
         return LEAST_LENGTH_RATIO if self.max_length_ratio is None else self.max_length_ratio
 
     def settled(self, longest_ratio: float) -> Self:

@@ -32,6 +32,7 @@ from s2s.text.tokenizer import (
 from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.training.graphs import ReplayedPass
 from s2s.training.task import Task
+from s2s.translation.engine import TorchEngine
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.pairs import (
     EncodedPairs,
@@ -132,7 +133,7 @@ class TranslationTask(Task[Batch]):
             nats, tokens = nats + float(loss.nats), tokens + loss.tokens
         sources, references = zip(*self.validation, strict=True)
         compute = self.compute._replace(dtype=torch.float32)  # as in `s2s translate`
-        translator = Translator([self.model], self.source, self.target, self.recipe.decoding, compute)
+        translator = Translator(TorchEngine([self.model], compute), self.source, self.target, self.recipe.decoding)
         hypotheses = [translation.text for translation in translator.translate(sources, beam=1)]
         tokenize = bleu_tokenizer(self.recipe, references).tokenizer
         return {

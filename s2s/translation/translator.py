@@ -1,35 +1,27 @@
-"""Raw lines in, raw lines out: tokenizers, search and one or more models together."""
+"""Raw lines in, raw lines out: tokenizers, and an engine that searches. Imports neither torch nor the recipes."""
 
 import logging
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
-from functools import cached_property, partial
 from pathlib import Path
-from threading import Lock
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
-from tqdm import tqdm
 
-from s2s.device import Compute, Precision, choose_compute
+from s2s.arguments import list_of_texts
 from s2s.errors import RunError
-from s2s.recipe.messages import list_of_texts
-from s2s.run import RunFolder, frozen, load_model, read_run, recorded
-from s2s.text.batches import GPU_WIDTH, pad
 from s2s.text.special import PAD, START, UNKNOWN
-from s2s.text.tokenizer import Tokenizer, framed, has_loop, load_tokenizers
-from s2s.translation.model import Seq2Seq, build_seq2seq
-from s2s.translation.recipe import EXTRA_TOKENS, LEAST_LENGTH_RATIO, Decoding, TranslationRecipe
-from s2s.translation.search.beam import AnyState, JointState, Step, beam_search, combine
-from s2s.translation.search.cells import Int8Affine
-from s2s.translation.search.graphs import ReplayedStep
+from s2s.text.tokenizer import Tokenizer, framed, has_loop
+from s2s.translation.bundle import BundleDecoding, BundleEngine, is_bundle, open_bundle
 from s2s.translation.search.hypotheses import Hypothesis, SearchOptions
-from s2s.translation.search.lone import lone_search, serves
-from s2s.translation.search.step import INT8_ROWS, LONE_ROWS, State, Stepper
+
+if TYPE_CHECKING:
+    from s2s.device import Precision
+    from s2s.translation.engine import TorchEngine
+    from s2s.translation.recipe import Decoding
 
 log = logging.getLogger("s2s")
 
@@ -78,47 +70,26 @@ class Translator:
 
     def __init__(
         self,
-        models: Sequence[Seq2Seq],
+        engine: "TorchEngine | BundleEngine",
         source: Tokenizer,
         target: Tokenizer,
-        decoding: Decoding,
-        compute: Compute,
+        decoding: "Decoding | BundleDecoding",
         learned_tokens: int | None = None,
     ) -> None:
         """`learned_tokens` are those of the longest line that the training may have kept."""
-        self.models = [frozen(model, compute.device) for model in models]
-        self.steppers = [Stepper(model, compute.dtype) for model in self.models]
-        on_gpu = compute.device.type == "cuda"
-        self.steps: list[Step[State]] = [ReplayedStep(each) if on_gpu else each for each in self.steppers]
-        # a graph fills the same tensors for every search
-        self.alone: AbstractContextManager[object] = Lock() if on_gpu else nullcontext()
+        self.engine = engine
         self.source = source
         self.target = target
         self.decoding = decoding
-        self.compute = compute
+        self.batch_lines = decoding.batch_lines
         self.learned_tokens = learned_tokens
         self.has_warned = False
 
-    @cached_property
-    def _int8(self) -> list[Stepper]:
-        return [Stepper(model, int8=True) for model in self.models]
-
-    @cached_property
-    def _exact(self) -> list[Stepper]:
-        return [Stepper(model) for model in self.models]
-
-    def _quickest(self, lines: int, beam: int) -> list[Stepper] | None:
-        """Steps that are faster than those in bfloat16 on a CPU, where so few hypotheses are searched."""
-        if self.compute.dtype != torch.bfloat16 or self.compute.device.type != "cpu":
-            return None
-        if lines * beam <= INT8_ROWS and Int8Affine.is_right():
-            return self._int8
-        return self._exact if lines == 1 and beam <= LONE_ROWS else None
-
     @classmethod
-    def load(cls, *runs: str | Path, device: str = "auto", precision: Precision = "float32") -> Self:
+    def load(cls, *runs: str | Path, device: str = "auto", precision: "Precision" = "float32") -> Self:
         """Open one run folder, or several as an ensemble that averages their probabilities.
 
+        A bundle, which `s2s export --format onnx` has written, is opened as a run folder is, alone and without torch.
         Raises RunError for a folder that is missing or damaged, or whose languages or tokenizers differ, and TypeError
         for a list of folders.
         """
@@ -130,38 +101,27 @@ class Translator:
                     f"Translator.load: a run folder is a str or a Path (given {path!r:.60}); give several of an"
                     " ensemble one by one, as in Translator.load(*folders)"
                 )
-        compute = choose_compute(device, precision)
-        models, tokenizers, recipes = [], [], []
-        for run in (RunFolder(Path(path)) for path in runs):
-            recipe = read_run(run, {"translation": TranslationRecipe})
-            source, target = load_tokenizers(run.path)
-            sizes = {"source_vocabulary": source.vocabulary_size, "target_vocabulary": target.vocabulary_size}
-            model = load_model(partial(build_seq2seq, recipe.model, **sizes), run.require_best())
-            models.append(model.eval())
-            tokenizers.append((source, target))
-            recipes.append(recipe)
-        ways = [f"{recipe.data.source} to {recipe.data.target}" for recipe in recipes]
-        for run_path, way in zip(runs, ways, strict=True):
-            if way != ways[0]:
-                first = f"{runs[0]} from {ways[0]}"
-                raise RunError(f"{run_path}: translates from {way}, but {first}; an ensemble needs the same languages")
-        prints = [(source.fingerprint, target.fingerprint) for source, target in tokenizers]
-        for run_path, own in zip(runs, prints, strict=True):
-            if own != prints[0]:
-                raise RunError(f"{run_path}: its tokenizer is not that of {runs[0]}; an ensemble must share tokenizers")
-        learned = min(recipe.data.max_tokens for recipe in recipes)
-        return cls(models, *tokenizers[0], _decoding(RunFolder(Path(runs[0])), recipes[0]), compute, learned)
+        folders = [Path(path) for path in runs]
+        bundles = [folder for folder in folders if is_bundle(folder)]
+        if bundles and len(folders) > 1:
+            raise RunError(f"{bundles[0]}: is a bundle, which is no part of an ensemble; give it alone, or run folders")
+        if bundles:
+            return cls(*open_bundle(folders[0], device, precision))
+        from s2s.translation.engine import open_runs
+
+        return cls(*open_runs(folders, device, precision))
 
     def with_batch(self, lines: int) -> Self:
         """The same translator, searching so many lines together."""
         other = copy(self)
-        other.decoding = self.decoding.model_copy(update={"batch_lines": lines})
+        other.batch_lines = lines
         return other
 
-    def in_precision(self, precision: Precision) -> Self:
+    def in_precision(self, precision: "Precision") -> Self:
         """The same translator with matrix products of another type."""
-        compute = choose_compute(str(self.compute.device), precision)
-        return type(self)(self.models, self.source, self.target, self.decoding, compute, self.learned_tokens)
+        other = copy(self)
+        other.engine = self.engine.in_precision(precision)
+        return other
 
     def translate(
         self, lines: Iterable[str], *, beam: int | None = None, nbest: int = 1, attention: bool = False
@@ -180,13 +140,9 @@ class Translator:
         encoded = [self.source.encode(line) if line.strip() else [] for line in lines]
         self._warn_of_long(lines, encoded)
         results = [BLANK] * len(lines)
-        bar: AbstractContextManager[tqdm[None] | None] = nullcontext()
-        if len(lines) != 1:  # a line alone needs none, nor the time to make it
-            bar = tqdm(total=len(lines), desc="translate", unit=" lines", disable=None, delay=2, leave=False)
-        with torch.inference_mode(), self.compute.entered(), bar as progress:
+        with self.engine.entered(), _bar(len(lines)) as progress:
             for group in self._groups([len(tokens) for tokens in encoded]):
-                with self.alone:
-                    found = self._different([encoded[index] for index in group], max(width, nbest), nbest, attention)
+                found = self._different([encoded[index] for index in group], max(width, nbest), nbest, attention)
                 for index, hypotheses in zip(group, found, strict=True):
                     results[index] = self._translation(encoded[index], hypotheses)
                 if progress is not None:
@@ -212,7 +168,7 @@ class Translator:
         group: list[int] = []
         for index in sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i]):
             longest = lengths[group[0]] if group else 0
-            if group and (len(group) >= self.decoding.batch_lines or (len(group) + 1) * longest > BATCH_TOKENS):
+            if group and (len(group) >= self.batch_lines or (len(group) + 1) * longest > BATCH_TOKENS):
                 yield group
                 group = []
             group.append(index)
@@ -242,7 +198,7 @@ class Translator:
         return found
 
     def _search(self, sources: Sequence[list[int]], beam: int, nbest: int, attention: bool) -> list[list[Hypothesis]]:
-        decoding, device = self.decoding, self.compute.device
+        decoding = self.decoding
         options = SearchOptions(
             forbidden=(PAD, START, UNKNOWN),
             no_repeat_ngram=decoding.no_repeat_ngram,
@@ -257,32 +213,8 @@ class Translator:
             min(int(len(tokens) * decoding.min_length_ratio), most)
             for tokens, most in zip(sentences, longest, strict=True)
         ]
-        few = self._quickest(len(sources), beam)
-        steppers, steps = (few, list[Step[State]](few)) if few else (self.steppers, self.steps)
-        if len(sources) == len(steppers) == 1 and serves(steppers[0], options):
-            limit = {"longest": longest[0], "shortest": shortest[0]}
-            return [lone_search(steppers[0], sentences[0], options, beam=beam, nbest=nbest, **limit)]
-        tokens, lengths = pad(sentences), torch.tensor([len(tokens) for tokens in sentences])
-        if device.type == "cuda":  # of few widths: a graph is captured for each
-            tokens = functional.pad(tokens, (0, -tokens.shape[1] % GPU_WIDTH), value=PAD)
-        tokens = tokens.to(device)
-        with self.compute.autocast():
-            states = [stepper.begin(tokens, lengths) for stepper in steppers]
-
-        def search(step: Step[AnyState], state: AnyState) -> list[list[Hypothesis]]:
-            return beam_search(
-                step,
-                state,
-                options,
-                beam=beam,
-                nbest=nbest,
-                max_lengths=torch.tensor(longest),
-                min_lengths=torch.tensor(shortest),
-                source_lengths=lengths,
-                device=device,
-            )
-
-        return search(combine(steps), JointState(states)) if len(steps) > 1 else search(steps[0], states[0])
+        limits = {"longest": longest, "shortest": shortest}
+        return self.engine.search(sentences, options, beam=beam, nbest=nbest, **limits)
 
     def _translation(self, source: list[int], hypotheses: list[Hypothesis]) -> Translation:
         best = hypotheses[0]
@@ -307,18 +239,11 @@ class Translator:
         )
 
 
-def _decoding(run: RunFolder, recipe: TranslationRecipe) -> Decoding:
-    """Search of a run, with the longest output that its training data need where the recipe gives none."""
-    decoding = recipe.decoding
-    if decoding.max_length_ratio is None:
-        ratio = recorded(run.lengths, "max_length_ratio")
-        most = max(recipe.data.max_tokens, LEAST_LENGTH_RATIO, decoding.min_length_ratio)  # of what a training writes
-        if isinstance(ratio, int | float) and not isinstance(ratio, bool) and 0 < ratio <= most:
-            decoding = decoding.settled(ratio)
-        else:
-            log.warning(
-                "%s: missing or damaged, so an output has at most %g tokens for each of the source, and %d; put back a"
-                " copy, or give decoding.max_length_ratio in %s",
-                run.lengths, LEAST_LENGTH_RATIO, EXTRA_TOKENS, run.recipe,
-            )  # fmt: skip
-    return decoding
+def _bar(lines: int) -> AbstractContextManager[Any]:
+    """A progress bar; None where nobody would see it: of a line alone, and without a terminal."""
+    if lines == 1 or sys.stderr is None or not sys.stderr.isatty():
+        return nullcontext()
+    from tqdm import tqdm
+
+    bar: AbstractContextManager[Any] = tqdm(total=lines, desc="translate", unit=" lines", delay=2, leave=False)
+    return bar

@@ -318,7 +318,7 @@ def test_a_limit_that_cuts_most_outputs_is_told_once(runs: Runs, form: str) -> N
     said = s2s("translate", "run", "--format", form, "--beam", "1", input=b"a b c d\n\n" * 3).stderr
     assert "warning" not in said  # ten tokens are enough
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("s2s.translation.recipe.EXTRA_TOKENS", 2)
+        patch.setattr("s2s.translation.lengths.EXTRA_TOKENS", 2)
         said = s2s("translate", "run", "--format", form, "--beam", "1", input=b"a b c d\n\n" * 3).stderr
     assert said.count("\n") == 1
     assert "3 of 3 outputs (100%) were cut off" in said

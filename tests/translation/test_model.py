@@ -27,7 +27,7 @@ from s2s.translation.recipe import Dropout, Seq2SeqModel
 from s2s.translation.search.beam import Step, StepOutput, beam_search
 from s2s.translation.search.cells import Affine, Int8Affine
 from s2s.translation.search.hypotheses import SearchOptions
-from s2s.translation.search.lone import lone_search, serves
+from s2s.translation.search.lone import lone_search
 from s2s.translation.search.step import Stepper, _Reader
 
 VOCABULARY = 12
@@ -219,7 +219,7 @@ def test_the_search_of_one_sentence_is_the_beam_search(shape: Shape, beam: int) 
     stepper = Stepper(build(shape.model(), seed=3, spread=0.8).eval())
     options = SearchOptions(forbidden=FORBIDDEN, length_normalization="gnmt", keep_attention=True)
     if shape.attention in ("concat", "location"):
-        assert not serves(stepper, options)
+        assert not stepper.serves_lone
         return
     for (source, _), (longest, shortest) in zip(drawn([(5, 1), (1, 1), (9, 1)]), LONE_LIMITS, strict=True):
         batch = batch_of([(source, [])])
@@ -236,6 +236,24 @@ def test_the_search_of_one_sentence_is_the_beam_search(shape: Shape, beam: int) 
                 assert found.attention is None
             else:
                 np.testing.assert_allclose(found.attention, expected.attention, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("size", [0, 1, 2, 3])
+@torch.inference_mode()
+def test_the_search_of_one_sentence_bars_ngrams_and_counts_coverage_as_the_other(size: int, beam: int) -> None:
+    stepper, source = Stepper(build(small(), seed=3, spread=0.8).eval()), [5, 6, 7, END]
+    penalty = {"coverage_penalty": 0.4, "length_normalization": "gnmt"}
+    options = SearchOptions(forbidden=FORBIDDEN, no_repeat_ngram=size, **penalty)  # type: ignore[arg-type]
+    lone = lone_search(stepper, source, options, beam=beam, nbest=beam, longest=14, shortest=5)
+    tokens, lengths = torch.tensor([source]), torch.tensor([len(source)])
+    limits = {"max_lengths": torch.tensor([14]), "min_lengths": torch.tensor([5]), "source_lengths": lengths}
+    [whole] = beam_search(stepper, stepper.begin(tokens, lengths), options, beam=beam, nbest=beam, **limits)
+    assert [each.tokens for each in lone] == [each.tokens for each in whole]
+    assert [each.score for each in lone] == pytest.approx([each.score for each in whole], rel=1e-4, abs=1e-5)
+    without = Stepper(build(small(attention="none"), seed=3).eval())
+    with pytest.raises(RunError, match="coverage_penalty: needs a model with attention"):
+        lone_search(without, source, options, beam=beam, nbest=beam, longest=14, shortest=5)
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.attention in ("dot", "none")], ids=str)

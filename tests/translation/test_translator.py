@@ -21,6 +21,7 @@ from s2s.run import save_tensors, weights_of
 from s2s.text.special import SPECIAL_LABELS
 from s2s.text.tokenizer import save_tokenizers
 from s2s.text.wordlist import CharacterTokenizer
+from s2s.translation.engine import TorchEngine, engine_of
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.recipe import Decoding, PairSplit, Seq2SeqModel, Training, TranslationData, TranslationRecipe
 from s2s.translation.translator import Translation, Translator
@@ -45,7 +46,7 @@ def build(seed: int = 21, **values: Any) -> Seq2Seq:
 
 
 def translator(*models: Seq2Seq, **decoding: Any) -> Translator:
-    return Translator(models or (build(),), TOKENIZER, TOKENIZER, Decoding(**decoding), CPU)
+    return Translator(TorchEngine(models or (build(),), CPU), TOKENIZER, TOKENIZER, Decoding(**decoding))
 
 
 def lines(count: int, seed: int = 0) -> list[str]:
@@ -192,7 +193,7 @@ def test_a_line_with_what_the_vocabulary_lacks_is_flagged() -> None:
 
 
 def test_a_line_longer_than_any_that_was_learned_is_flagged_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    made = Translator([build()], TOKENIZER, TOKENIZER, Decoding(), CPU, 5)
+    made = Translator(TorchEngine([build()], CPU), TOKENIZER, TOKENIZER, Decoding(), 5)
     for each in made, made.with_batch(2):
         caplog.clear()
         assert ["long" in found.flags for found in each.translate(["abcde", "abcdef", ""])] == [False, True, False]
@@ -279,15 +280,15 @@ def test_a_translator_stays_as_it_is_when_its_models_are_trained_on() -> None:
         same(one, other)
     for line, other in zip(given_lines, expected, strict=True):
         same(made.translate([line])[0], other)
-    assert not any(weight.requires_grad for each in made.models for weight in each.parameters())
+    assert not any(weight.requires_grad for each in engine_of(made).models for weight in each.parameters())
     assert all(weight.requires_grad for weight in model.parameters())
 
 
 def test_a_number_of_lines_changes_no_other_translator() -> None:
     made = translator(batch_lines=7)
     other = made.with_batch(2)
-    assert (made.decoding.batch_lines, other.decoding.batch_lines) == (7, 2)
-    assert (other.models, other.alone) == (made.models, made.alone)
+    assert (made.batch_lines, other.batch_lines) == (7, 2)
+    assert other.engine is made.engine
 
 
 def test_threads_search_one_after_the_other_where_graphs_fill_the_same_tensors(
@@ -295,7 +296,8 @@ def test_threads_search_one_after_the_other_where_graphs_fill_the_same_tensors(
 ) -> None:
     """As on a GPU."""
     made, searching, most = translator(), [0], [0]
-    search = made._search
+    engine = engine_of(made)
+    search = engine._search
 
     def counted(*given: Any) -> Any:
         searching[0] += 1
@@ -304,8 +306,8 @@ def test_threads_search_one_after_the_other_where_graphs_fill_the_same_tensors(
         searching[0] -= 1
         return found
 
-    monkeypatch.setattr(made, "_search", counted)
-    made.alone = Lock()
+    monkeypatch.setattr(engine, "_search", counted)
+    engine.alone = Lock()
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(made.translate, [lines(9)] * 8):
             assert len(found) == 9
@@ -317,7 +319,7 @@ def test_runs_with_other_tokenizers_make_no_ensemble(tmp_path: Path) -> None:
     third = save(tmp_path / "c", seed=3)
     with pytest.raises(RunError, match=r"b: its tokenizer is not that of .*a; an ensemble must share tokenizers"):
         Translator.load(first, second, device="cpu")
-    assert len(Translator.load(first, third, device="cpu").models) == 2
+    assert len(engine_of(Translator.load(first, third, device="cpu")).models) == 2
 
 
 def test_runs_of_other_languages_make_no_ensemble(tmp_path: Path) -> None:

@@ -15,14 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from s2s.errors import RunError
-from s2s.translation.search.hypotheses import Chosen, Floats, Hypothesis, Integers, Live, Plan, SearchOptions
+from s2s.translation.search.hypotheses import (
+    UNSURE,
+    Exact,
+    Floats,
+    Hypothesis,
+    Integers,
+    SearchOptions,
+    require_numbers,
+)
+from s2s.translation.search.live import Chosen, Live, Plan
 
 BLOCK = 64
 """Candidates whose maximum is looked at before they are."""
 LEAST = np.finfo(np.float32).min
-UNSURE = float(np.log(0.55))
-"""A token of a higher log-probability is ahead of all others by more than the rounding of bfloat16."""
 
 
 class SearchState(Protocol):
@@ -36,10 +42,6 @@ class SearchState(Protocol):
 
 
 AnyState = TypeVar("AnyState", bound=SearchState)
-
-
-Exact: TypeAlias = Callable[[Integers, Integers], Floats]
-"""rows (R,), tokens (R, N) -> their logits (R, N), as exact as float32 is"""
 
 
 class StepOutput(NamedTuple, Generic[AnyState]):
@@ -148,15 +150,6 @@ def _choose(candidates: Tensor, live: Live, exact: Exact | None) -> Plan:
     valid = (log_probabilities > -np.inf) & (np.arange(tokens.shape[1]) < live.slots[:, None])
     ended = (tokens == live.options.end) | (live.length + 1 >= live.maximum)[:, None]
     return Plan(parents, tokens, log_probabilities, valid & ended, valid & ~ended)
-
-
-def require_numbers(log_probabilities: Floats) -> None:
-    """RunError where one is not a number."""
-    if log_probabilities.size and np.isnan(log_probabilities.max()):
-        raise RunError(
-            "the model gives probabilities that are not numbers (nan), so nothing can be chosen;"
-            " its weights are damaged, or training diverged: translate with another run"
-        )
 
 
 def _mask(candidates: Tensor, live: Live) -> None:

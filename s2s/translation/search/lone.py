@@ -1,18 +1,47 @@
 """Beam search of one sentence on a CPU, where calls take longer than arithmetic: in plain Python, as textbooks have it.
 
-Finds what `beam_search`, its slow twin, finds.
+Finds what `beam_search`, its slow twin, finds. Knows no model, and does not need torch.
 """
 
 from bisect import insort
 from collections.abc import Sequence
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
-from s2s.translation.search.beam import UNSURE, Exact, require_numbers
-from s2s.translation.search.hypotheses import Floats, Hypothesis, SearchOptions
-from s2s.translation.search.step import Stepper
+from s2s.translation.search.hypotheses import (
+    UNSURE,
+    Exact,
+    Floats,
+    Hypothesis,
+    SearchOptions,
+    require_attention,
+    require_numbers,
+)
+
+
+class State(Protocol):
+    """What a model carries from step to step for the hypotheses of a sentence."""
+
+    def reorder(self, parents: list[int]) -> Self:
+        """K', for each new hypothesis the old one that it continues."""
+
+
+AnyState = TypeVar("AnyState", bound=State)
+
+
+class LoneStep(Protocol[AnyState]):
+    """A model as the search sees it."""
+
+    def begin_lone(self, source: Sequence[int]) -> AnyState:
+        """The S tokens of a sentence -> where its search starts."""
+
+    def lone(self, tokens: list[int], state: AnyState) -> tuple[Floats, Floats | None, Any, AnyState]:
+        """Last tokens (K,) -> log-probabilities (K, V), to be written into, attention (K, S), readouts, next state."""
+
+    def exact_of(self, readout: Any) -> Exact | None:
+        """Readouts -> the way to their exact logits, where the step's are rounded."""
 
 
 class _Node(NamedTuple):
@@ -26,13 +55,8 @@ class _Node(NamedTuple):
     """(S,)"""
 
 
-def serves(stepper: Stepper, options: SearchOptions) -> bool:
-    """Whether `lone_search` can: on a CPU, in float32 or int8, without n-grams and coverage to look at."""
-    return stepper.serves_lone and not options.no_repeat_ngram and not options.coverage_penalty
-
-
 def lone_search(
-    stepper: Stepper,
+    stepper: LoneStep[AnyState],
     source: Sequence[int],
     options: SearchOptions,
     *,
@@ -45,8 +69,14 @@ def lone_search(
     state, live = stepper.begin_lone(source), [_Node(None, options.start, 0.0, 0.0, None)]
     found: list[tuple[float, _Node]] = []  # by score
     slots, reached, largest, banned = beam, -inf, options.normalizer(longest), options.forbidden
+    coverage: Floats | None = None
     for length in range(1, longest + 1):
         table, attention, readout, state = stepper.lone([node.token for node in live], state)
+        if options.coverage_penalty:
+            coverage = require_attention(options, attention) + (0 if coverage is None else coverage)
+        if 0 < options.no_repeat_ngram < length:
+            for node, entries in zip(live, table, strict=True):
+                entries[_repeating(node, options.no_repeat_ngram)] = -inf
         forbidden = banned if length > shortest else (*banned, options.end)
         exact = stepper.exact_of(readout) if beam == 1 else None
         ranked = _ranked(table, [node.total for node in live], slots + (exact is not None), forbidden)
@@ -59,13 +89,16 @@ def lone_search(
             total = live[parent].total + log_probability
             node = _Node(live[parent], token, log_probability, total, weights)
             if token == options.end or length == longest:
-                found.append((total / options.normalizer(length), node))
+                found.append((total / options.normalizer(length) + _penalty(coverage, parent, options), node))
                 slots -= token == options.end
             else:
                 parents.append(parent)
                 growing.append(node)
         if not ranked and not found:  # nothing may follow: better what there is than no output
-            found = [(node.total / options.normalizer(length - 1), node) for node in live]
+            normalizer = options.normalizer(length - 1)
+            found = [
+                (each.total / normalizer + _penalty(coverage, row, options), each) for row, each in enumerate(live)
+            ]
         if len(found) >= nbest:
             reached = sorted((score for score, _ in found), reverse=True)[nbest - 1]
         # were all that follows certain, a total would be divided by the most that it can be
@@ -73,6 +106,7 @@ def lone_search(
             break
         if parents != list(range(len(live))):
             state = state.reorder(parents)
+        coverage = None if coverage is None else coverage[parents]
         live = growing
     best = sorted(found, key=lambda each: -each[0])[:nbest]
     return [_hypothesis(score, node, options) for score, node in best]
@@ -110,12 +144,31 @@ def _ranked(table: Floats, totals: Sequence[float], count: int, forbidden: Seque
     return [each[1:] for each in best]
 
 
-def _hypothesis(score: float, node: _Node, options: SearchOptions) -> Hypothesis:
-    truncated, nodes = node.token != options.end, []
+def _repeating(node: _Node, size: int) -> list[int]:
+    """Tokens with which an n-gram of this size would stand twice."""
+    tokens = [each.token for each in _nodes(node)]
+    last = tokens[len(tokens) - size + 1 :]
+    return [tokens[at + size - 1] for at in range(len(tokens) - size + 1) if tokens[at : at + size - 1] == last]
+
+
+def _penalty(coverage: Floats | None, row: int, options: SearchOptions) -> float:
+    """Coverage term of a hypothesis, whose sums of attention are a row of (K, S) (Wu et al. 2016, equation 14)."""
+    if coverage is None:
+        return 0.0
+    return float(options.coverage_penalty * np.log(coverage[row].clip(np.finfo(np.float32).tiny, 1.0)).sum())
+
+
+def _nodes(node: _Node) -> list[_Node]:
+    """Those of a hypothesis, from its first token on."""
+    nodes = []
     while node.before is not None:
         nodes.append(node)
         node = node.before
-    nodes.reverse()
+    return nodes[::-1]
+
+
+def _hypothesis(score: float, node: _Node, options: SearchOptions) -> Hypothesis:
+    truncated, nodes = node.token != options.end, _nodes(node)
     log_probabilities = [each.log_probability for each in nodes]
     weights = [each.attention for each in nodes if each.attention is not None]
     return Hypothesis(

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from s2s.nn.attention import Memory
 from s2s.nn.recurrent import Recurrent
 from s2s.translation.model import Encoder, Seq2Seq
-from s2s.translation.search.beam import BLOCK, Exact, StepOutput
+from s2s.translation.search.beam import BLOCK, StepOutput
 from s2s.translation.search.cells import Affine, Array, Cell, Int8Affine, MakeAffine, tanh
-from s2s.translation.search.hypotheses import Floats, Integers
+from s2s.translation.search.hypotheses import Exact, Floats, Integers
 
 LARGEST_TABLE = 1 << 23
 """Numbers of a table of tokens' products with a first layer, at most."""

@@ -15,7 +15,8 @@ from torch import Tensor
 from s2s.errors import RunError
 from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.translation.search.beam import JointState, StepOutput, _top, beam_search, combine
-from s2s.translation.search.hypotheses import Hypothesis, SearchOptions, _kept
+from s2s.translation.search.hypotheses import Hypothesis, SearchOptions
+from s2s.translation.search.live import _kept
 
 VOCABULARY, POSITIONS = 6, 4
 CONTENT = (UNKNOWN, 4, 5)
