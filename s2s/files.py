@@ -110,6 +110,25 @@ def building(folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir) -> It
             _unfinished.discard(temporary)
 
 
+@contextmanager
+def new_folder(place: Path) -> Iterator[Path]:
+    """Empty folder to fill with files, which becomes `place` at the end; if the block fails, nothing is left."""
+    temporary = place.with_name(f".{place.name}.{os.getpid()}{SUFFIX}")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    _unfinished.add(temporary)
+    try:
+        temporary.mkdir()
+        yield temporary
+        for path in temporary.iterdir():
+            _sync(path)
+        _sync_names(temporary)
+        temporary.rename(place)
+        _sync_names(place.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        _unfinished.discard(temporary)
+
+
 def remove_unfinished() -> None:
     """Removes what this process is making now; only for one that ends at once after that."""
     for path in list(_unfinished):

@@ -1,5 +1,6 @@
 """Run folders with small models of every kind, not trained: their weights are sampled, and large enough to decide."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ from s2s.corpus.find import manifests_folder
 from s2s.recipe.load import check_table, recipe_toml
 from s2s.run import RunFolder, save_tensors, weights_of
 from s2s.tasks import TREES
-from s2s.text.tokenizer import save_tokenizers, train_tokenizers
+from s2s.text.tokenizer import Tokenizer, save_tokenizers, train_tokenizers
 from s2s.translation.model import build_seq2seq
-from s2s.translation.recipe import TranslationRecipe
+from s2s.translation.recipe import PairTokenizer, TranslationRecipe
 
 MODELS: dict[str, dict[str, Any]] = {
     "gru": {},
@@ -48,6 +49,13 @@ def phrases(split: str = "train") -> list[tuple[str, str]]:
     return list(zip(*sides, strict=True))
 
 
+@cache
+def trained_tokenizers(settings: PairTokenizer) -> tuple[Tokenizer, Tokenizer]:
+    """Those of source and target, trained once."""
+    pairs = phrases()[:3000]
+    return train_tokenizers(settings, settings.joint, lambda: iter(pairs))
+
+
 def small_run(
     folder: Path,
     model: dict[str, Any] | None = None,
@@ -72,8 +80,7 @@ def small_run(
     run.recipe.write_text(recipe_toml(recipe), encoding="utf-8")
     run.format.write_text("1\n", encoding="utf-8")
     run.lengths.write_text('{"max_length_ratio": 2.0}\n', encoding="utf-8")
-    pairs = phrases()[:3000]
-    source, target = train_tokenizers(recipe.tokenizer, recipe.tokenizer.joint, lambda: iter(pairs))
+    source, target = trained_tokenizers(recipe.tokenizer)
     save_tokenizers(source, target, folder)
     torch.manual_seed(seed)
     sizes = {"source_vocabulary": source.vocabulary_size, "target_vocabulary": target.vocabulary_size}

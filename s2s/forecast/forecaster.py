@@ -129,10 +129,7 @@ class SeriesForecaster:
         folder = RunFolder(Path(run))
         recipe = read_run(folder, {"forecast": ForecastRecipe})
         compute = choose_compute(device, "float32")
-        try:
-            scaling = SavedScaling.of_json(json.loads(folder.series.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as problem:
-            raise RunError(f"{folder.series}: cannot be read ({problem}); train the run again") from None
+        scaling = saved_scaling(folder)
         model = load_model(partial(Forecaster, recipe.model, recipe.data), folder.require_best())
         return cls(model, recipe, scaling, compute)
 
@@ -189,6 +186,14 @@ class SeriesForecaster:
             return Forecasts(points, None)
         ordered = forecast.sort(dim=-1).values.double().cpu().numpy()
         return Forecasts(points, np.stack([restore(ordered[..., level], known) for level in range(len(levels))]))
+
+
+def saved_scaling(run: RunFolder) -> SavedScaling:
+    """Scaling of a run's series; RunError where it is missing or damaged."""
+    try:
+        return SavedScaling.of_json(json.loads(run.series.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise RunError(f"{run.series}: cannot be read ({problem}); train the run again") from None
 
 
 def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dict[str, float]], Callable[[Path], None]]:

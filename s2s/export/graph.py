@@ -1,0 +1,198 @@
+"""ONNX graphs, put together node by node from the weights of a model; no exporter of torch has a part in it.
+
+Weights are float32, or uint8 around 128 with a scale for each output: then products are of integers where nothing but
+a product reads the weights, and a runtime multiplies out the others when it loads.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from s2s.nn.layers import Embedding
+from s2s.nn.recurrent import Recurrent
+
+OPERATORS = 17
+"""Number of ONNX's operator set, of 2022: old and small runtimes know it."""
+LAYOUT = 8
+"""Number of ONNX's file layout, of the same year."""
+ZERO = 128
+"""What stands for 0 in uint8. Products with signed weights saturate on CPUs without VNNI."""
+KINDS: dict[type[nn.RNNBase], str] = {nn.RNN: "RNN", nn.GRU: "GRU", nn.LSTM: "LSTM"}
+ORDER = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2)}
+"""Places in torch's weights of the gates in ONNX's order."""
+
+Array: TypeAlias = NDArray[Any]
+Shapes: TypeAlias = dict[str, tuple[str | int, ...]]
+"""Shapes of inputs or outputs by name; a dimension that is a text has any length."""
+INTEGERS = ("tokens", "lengths")
+"""Names of int64; all others are of float32."""
+
+
+def array(weight: Tensor) -> Array:
+    """The same numbers in NumPy."""
+    numbers: Array = weight.detach().numpy()
+    return numbers
+
+
+def weights_of(layer: nn.Module) -> dict[str, Array]:
+    """Weights of a layer by name."""
+    return {name: array(weight) for name, weight in layer.named_parameters()}
+
+
+class Graph:
+    """A graph that grows; its values have the names that `node` gives."""
+
+    def __init__(self, *, int8: bool) -> None:
+        self.int8 = int8
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+        self._rounded: dict[str, list[str]] = {}
+
+    def node(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        """The name of its only output, which may be given."""
+        return self.nodes(operator, *inputs, outputs=[output or f"{operator}_{len(self._nodes)}"], **attributes)[0]
+
+    def nodes(self, operator: str, *inputs: str, outputs: Sequence[str] | int, **attributes: Any) -> list[str]:
+        """The names of its outputs, which are given or counted."""
+        if isinstance(outputs, int):
+            outputs = [f"{operator}_{len(self._nodes)}_{place}" for place in range(outputs)]
+        self._nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
+        return [*outputs]
+
+    def constant(self, numbers: Any, dtype: type[np.generic] = np.float32) -> str:
+        """Equal ones stand once."""
+        name = f"constant_{len(self._constants)}"
+        made = numpy_helper.from_array(np.array(numbers, dtype, order="C"), name)
+        for kept in self._constants:
+            if (kept.dims, kept.data_type, kept.raw_data) == (made.dims, made.data_type, made.raw_data):
+                return str(kept.name)
+        self._constants.append(made)
+        return name
+
+    def reshaped(self, value: str, *shape: int) -> str:
+        """0 keeps a dimension, -1 is what is left."""
+        return self.node("Reshape", value, self.constant(shape, np.int64))
+
+    def split(self, value: str, sizes: Sequence[int]) -> list[str]:
+        """Parts of (..., F), side by side."""
+        if len(sizes) == 1:
+            return [value]
+        return self.nodes("Split", value, self.constant(sizes, np.int64), outputs=len(sizes), axis=-1)
+
+    def rows(self, table: Array, tokens: str) -> str:
+        """(V, F) and (...) -> (..., F)."""
+        if not self.int8:
+            return self.node("Gather", self.constant(table), tokens)
+        rounded, scales = round_rows(table)
+        rows = self.node("Gather", self.constant(rounded, np.uint8), tokens)
+        return self._exact(rows, self.node("Gather", self.constant(scales), tokens))
+
+    def weight(self, weight: Array) -> str:
+        """(..., O, I) in float32."""
+        if not self.int8:
+            return self.constant(weight)
+        rounded, scales = round_rows(weight)
+        return self._exact(self.constant(rounded, np.uint8), self.constant(scales))
+
+    def _exact(self, rounded: str, scales: str) -> str:
+        exact = self.node("Cast", rounded, to=TensorProto.FLOAT)
+        return self.node("Mul", self.node("Sub", exact, self.constant(ZERO)), scales)
+
+    def linear(self, inputs: str, weight: Array, bias: Array | None = None, output: str | None = None) -> str:
+        """(..., I) by (O, I) and (O,) -> (..., O)."""
+        last = output if bias is None else None
+        if self.int8:
+            if inputs not in self._rounded:
+                self._rounded[inputs] = self.nodes("DynamicQuantizeLinear", inputs, outputs=3)
+            numbers, scale, zero = self._rounded[inputs]
+            rounded, scales = round_rows(weight)
+            own = self.constant(rounded.T, np.uint8), zero, self.constant(ZERO, np.uint8)
+            product = self.node("Cast", self.node("MatMulInteger", numbers, *own), to=TensorProto.FLOAT)
+            scale = self.node("Mul", scale, self.constant(scales[:, 0]))
+            product = self.node("Mul", product, scale, output=last)
+        else:
+            product = self.node("MatMul", inputs, self.constant(weight.T), output=last)
+        return product if bias is None else self.node("Add", product, self.constant(bias), output=output)
+
+    def recurrent(
+        self, inputs: str, stack: Recurrent, lengths: str, states: Sequence[Sequence[str]] | None = None
+    ) -> tuple[str, list[list[str]]]:
+        """(T, B, I), (B,), of each layer (h,) or (h, c), (D, B, H) each -> outputs (T, B, D x H) and the last states.
+
+        As those of `Recurrent` are, zero beyond each length.
+        """
+        last = []
+        for index, layer in enumerate(stack.layers):
+            assert isinstance(layer, nn.RNNBase)
+            kind, below, weights = KINDS[type(layer)], inputs, weights_of(layer)
+            ends = ("_l0", "_l0_reverse")[: stack.directions]
+            into, across, *biases = (
+                np.stack([ordered(weights[name + end], kind) for end in ends])
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            begin = () if states is None else states[index]
+            outputs, *after = self.nodes(
+                kind, inputs, self.weight(into), self.weight(across), self.constant(np.hstack(biases)), lengths, *begin,
+                outputs=3 if kind == "LSTM" else 2,
+                hidden_size=layer.hidden_size,
+                direction="bidirectional" if layer.bidirectional else "forward",
+                **({"linear_before_reset": 1} if kind == "GRU" else {}),
+            )  # fmt: skip
+            inputs = self.reshaped(self.node("Transpose", outputs, perm=[0, 2, 1, 3]), 0, 0, -1)
+            if index >= stack.residual_from:
+                inputs = self.node("Add", inputs, below)
+            last.append(after)
+        return inputs, last
+
+    def cell(self, gates: str, layer: nn.RNNBase, state: Sequence[str], after: Sequence[str]) -> str:
+        """The inputs' share of the gates (..., G) and the state, (..., H) each -> the next state, named `after`."""
+        weights, size = weights_of(layer), layer.hidden_size
+        product = self.linear(state[0], weights["weight_hh_l0"], weights["bias_hh_l0"])
+        if isinstance(layer, nn.GRU):
+            (opened, candidate), (open_state, inner) = (self.split(each, [2 * size, size]) for each in (gates, product))
+            reset, update = self.split(self.node("Sigmoid", self.node("Add", opened, open_state)), [size, size])
+            candidate = self.node("Tanh", self.node("Add", candidate, self.node("Mul", reset, inner)))
+            moved = self.node("Mul", update, self.node("Sub", state[0], candidate))
+            return self.node("Add", candidate, moved, output=after[0])
+        gates = self.node("Add", gates, product)
+        if isinstance(layer, nn.RNN):
+            return self.node("Tanh", gates, output=after[0])
+        opened, candidate, give = self.split(gates, [2 * size, size, size])
+        take, forget = self.split(self.node("Sigmoid", opened), [size, size])
+        taken = self.node("Mul", take, self.node("Tanh", candidate))
+        kept = self.node("Add", self.node("Mul", forget, state[1]), taken, output=after[1])
+        return self.node("Mul", self.node("Sigmoid", give), self.node("Tanh", kept), output=after[0])
+
+    def model(self, inputs: Shapes, outputs: Shapes) -> onnx.ModelProto:
+        """The whole graph, to be written to a file."""
+        types = {True: TensorProto.INT64, False: TensorProto.FLOAT}
+        read, given = (
+            [helper.make_tensor_value_info(name, types[name in INTEGERS], shape) for name, shape in side.items()]
+            for side in (inputs, outputs)
+        )
+        graph = helper.make_graph(self._nodes, "s2s", read, given, initializer=self._constants)
+        operators = [helper.make_opsetid("", OPERATORS)]
+        return helper.make_model(graph, opset_imports=operators, ir_version=LAYOUT, producer_name="s2s")
+
+
+def vectors(embedding: Embedding) -> Array:
+    """(V, E), as they are read out."""
+    table: Array = array(embedding.weight) * np.float32(embedding.embedding_dim**0.5)
+    return table
+
+
+def ordered(weight: Array, kind: str) -> Array:
+    """The gates of a weight or a bias in ONNX's order."""
+    gates = np.split(weight, len(ORDER[kind]))
+    return np.concatenate([gates[place] for place in ORDER[kind]])
+
+
+def round_rows(weight: Array) -> tuple[Array, Array]:
+    """(..., O, I) -> uint8 numbers around ZERO, and scales (..., O, 1) by which they are multiplied."""
+    scales = np.maximum(np.abs(weight).max(axis=-1, keepdims=True), 1e-30) / (ZERO - 1)
+    return np.rint(weight / scales) + ZERO, scales

@@ -1,0 +1,233 @@
+"""ONNX graphs give what the models give, at lengths and batches that the export never saw."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from s2s import Translator
+from s2s.errors import RunError
+from s2s.export.export import export
+from s2s.export.steps import Part, encoder, forecaster_step, language_step, translator_step
+from s2s.forecast.model import Forecaster
+from s2s.forecast.recipe import CsvFile, ForecastModel, SeriesData
+from s2s.language.model import build_language_model
+from s2s.language.recipe import LanguageModel
+from s2s.translation.model import Seq2Seq, build_seq2seq
+from s2s.translation.recipe import Seq2SeqModel
+from tests.small_runs import MODELS, TOKENIZERS, small_run
+
+Arrays = dict[str, Any]
+Run = Callable[[Arrays], Arrays]
+NEAR = {"rtol": 0, "atol": 1e-5}
+CELLS = ("elman", "gru", "lstm")
+
+
+def running(part: Part) -> Run:
+    """A graph as a function of its inputs by name."""
+    onnx.checker.check_model(part.model, full_check=True)
+    session = onnxruntime.InferenceSession(part.model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_outputs()]
+    assert names == [*part.outputs]
+    return lambda given: dict(zip(names, session.run(names, given), strict=True))
+
+
+def sampled(model: nn.Module) -> None:
+    """Weights large enough to decide."""
+    generator = torch.Generator().manual_seed(7)
+    for weight in model.parameters():
+        nn.init.uniform_(weight, -0.5, 0.5, generator=generator)
+    model.eval().requires_grad_(False)
+
+
+def translator(name: str) -> Seq2Seq:
+    settings = Seq2SeqModel(**{"embedding_size": 16, "hidden_size": 24, **MODELS[name]})
+    model = build_seq2seq(settings, source_vocabulary=50, target_vocabulary=50)
+    sampled(model)
+    return model
+
+
+def steps_of(model: Seq2Seq, *, int8: bool = False) -> tuple[Run, Run, tuple[str, ...]]:
+    """Encoder, step and the names of the states."""
+    first = encoder(model, int8=int8)
+    step = translator_step(model, first.outputs, int8=int8)
+    return running(first), running(step), step.states
+
+
+def run_translator(
+    encode: Run, step: Run, states: tuple[str, ...], tokens: Any, lengths: list[int], targets: Any
+) -> tuple[Any, Any]:
+    """(B, S), (B,), (B, T) -> log-probabilities (B, T, V) and attention (B, T, S), step by step."""
+    values = encode({"tokens": tokens, "lengths": np.array(lengths)})
+    found = []
+    for position in range(targets.shape[1]):
+        found.append(step({"tokens": targets[:, position : position + 1], **values}))
+        values |= {name: found[-1][f"next_{name}"] for name in states}
+    attention = [each["attention"] for each in found if "attention" in each]
+    return (
+        np.concatenate([each["log_probabilities"] for each in found], axis=1),
+        np.concatenate(attention, axis=1) if attention else None,
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_translator_gives_what_its_model_gives(name: str) -> None:
+    """In a batch of several lengths, filled up with anything; beyond the positions of location attention too."""
+    model = translator(name)
+    graphs = steps_of(model)
+    generator = np.random.default_rng(1)
+    for lengths, width in (([1, 7, 3], 9), ([1], 1), ([120, 5], 120)):
+        tokens = generator.integers(4, 50, (len(lengths), width))
+        targets = generator.integers(4, 50, (len(lengths), 4))
+        found, attention = run_translator(*graphs, tokens, lengths, targets)
+        output = model(torch.from_numpy(tokens), torch.tensor(lengths), torch.from_numpy(targets))
+        expected = model.decoder.logits(output.readout).log_softmax(2)
+        np.testing.assert_allclose(found, expected.numpy(), **NEAR)
+        if output.attention is not None:
+            np.testing.assert_allclose(attention, output.attention.numpy(), **NEAR)
+        for row, length in enumerate(lengths):
+            alone, _ = run_translator(*graphs, tokens[row : row + 1, :length], [length], targets[row : row + 1])
+            np.testing.assert_allclose(alone[0], found[row], **NEAR)
+
+
+def test_hypotheses_of_a_sentence_share_its_memory() -> None:
+    encode, step, states = steps_of(translator("feeding-gnmt"))
+    values = encode({"tokens": np.array([[5, 6, 7, 3]]), "lengths": np.array([4])})
+    last = np.array([[4, 9, 4]])
+    wide = {name: np.repeat(value, 3, axis=1) if name in states else value for name, value in values.items()}
+    together = step({"tokens": last, **wide})
+    for place in range(3):
+        alone = step({"tokens": last[:, place : place + 1], **values})
+        for name, value in alone.items():
+            np.testing.assert_allclose(together[name][:, place], value[:, 0], **NEAR)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_int8_is_near(name: str) -> None:
+    model = translator(name)
+    tokens, targets = np.array([[5, 6, 7, 8, 3]]), np.array([[2, 9, 8]])
+    exact, near = (run_translator(*steps_of(model, int8=int8), tokens, [5], targets)[0] for int8 in (False, True))
+    assert 0 < np.abs(near - exact).max() < 0.25 * exact.std()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    "values", [{}, {"layers": 3}, {"input": "one_hot"}, {"output": "tied", "embedding_size": 12}, {"output": "state"}],
+    ids=str,
+)  # fmt: skip
+def test_a_language_model_goes_on_from_its_state(cell: Any, values: Any) -> None:
+    vocabulary = 12
+    model = build_language_model(LanguageModel(cell=cell, hidden_size=12, **values), vocabulary)
+    sampled(model)
+    part = language_step(model, int8=False)
+    step, lengths = running(part), [9, 4]
+    tokens = np.random.default_rng(1).integers(0, vocabulary, (2, 9))
+    readout, _, _ = model(torch.from_numpy(tokens), None, torch.tensor(lengths))
+    expected = model.logits(readout).log_softmax(2).numpy()
+    state = {name: np.zeros((2, 12), np.float32) for name in part.states}
+    whole = step({"tokens": tokens, "lengths": np.array(lengths), **state})
+    first = step({"tokens": tokens[:, :3], "lengths": np.array([3, 3]), **state})
+    state = {name: first[f"next_{name}"] for name in part.states}
+    rest = step({"tokens": tokens[:, 3:], "lengths": np.array([6, 1]), **state})
+    for row, length in enumerate(lengths):
+        np.testing.assert_allclose(whole["log_probabilities"][row, :length], expected[row, :length], **NEAR)
+        parts = np.concatenate([first["log_probabilities"][row], rest["log_probabilities"][row]])
+        np.testing.assert_allclose(parts[:length], expected[row, :length], **NEAR)
+    for name in part.states:
+        np.testing.assert_allclose(rest[f"next_{name}"], whole[f"next_{name}"], **NEAR)
+
+
+@pytest.mark.parametrize(("cell", "more"), [("elman", False), ("gru", True), ("lstm", True)])
+@pytest.mark.parametrize("steps", ["direct", "fed_back"])
+@pytest.mark.parametrize("output", ["point", "quantiles", "gaussian", "student_t"])
+def test_a_forecaster_forecasts_as_its_model_does(cell: Any, steps: Any, output: Any, more: bool) -> None:
+    """With three layers, a linear part and a residual, or without."""
+    data = SeriesData(series=CsvFile(file="a.csv"), targets=("x", "y"), window=5, horizon=3)
+    settings = ForecastModel(
+        cell=cell,
+        hidden_size=6,
+        layers=3 if more else 1,
+        steps=steps,
+        output=output,
+        autoregression=more,
+        residual=more,
+    )
+    model = Forecaster(settings, data)
+    sampled(model)
+    part = forecaster_step(model, 2, 5, int8=False)
+    step = running(part)
+    rows = np.random.default_rng(1).normal(size=(4, 5, 2)).astype(np.float32)
+    expected = model(torch.from_numpy(rows), torch.from_numpy(rows[:, -1])).numpy()
+    given: Arrays = {"rows": rows, "last": rows[:, -1], "window": rows}
+    given |= {name: np.zeros((4, 6), np.float32) for name in part.states}
+    forecasts = []
+    for _ in range(1 if steps == "direct" else 3):
+        found = step({name: given[name] for name in part.inputs})
+        forecasts.append(found["forecast"])
+        fed = model.point(torch.from_numpy(found["forecast"]))[:, :1].numpy()
+        given |= {"rows": fed, "last": fed[:, 0], "window": np.concatenate([given["window"][:, 1:], fed], axis=1)}
+        given |= {name: found[f"next_{name}"] for name in part.states}
+    np.testing.assert_allclose(np.concatenate(forecasts, axis=1), expected, **NEAR)
+
+
+RUNS = Path(__file__).parents[1] / "runs"
+
+
+@pytest.mark.parametrize("run", ["tiny-en-ko", "words-one-to-five", "sunspots"])
+@pytest.mark.parametrize("weights", ["int8", "float32"])
+def test_runs_of_every_task_are_written_whole(run: str, weights: Any, tmp_path: Path) -> None:
+    place = tmp_path / "new" / "bundle"
+    export(RUNS / run, place, "onnx", weights)
+    bundle = json.loads((place / "bundle.json").read_text(encoding="utf-8"))
+    assert (bundle["format"], bundle["weights"], len(bundle["card"]["fingerprint"])) == (1, weights, 64)
+    for name, shapes in bundle["shapes"].items():
+        session = onnxruntime.InferenceSession(place / f"{name}.onnx", providers=["CPUExecutionProvider"])
+        for kind, found in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+            assert shapes[kind] == {each.name: each.shape for each in found}
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["bundle"]
+    copied = [
+        path for path in (RUNS / run).glob("tokenizer.*") if (place / path.name).read_bytes() == path.read_bytes()
+    ]
+    assert copied == [*(RUNS / run).glob("tokenizer.*")]
+
+
+def test_what_onnx_does_not_hold_and_a_place_in_use_are_refused(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    with pytest.raises(RunError, match=r"--weights float16: onnxruntime computes in float32 or int8"):
+        export(run, tmp_path / "bundle", "onnx", "float16")
+    assert not (tmp_path / "bundle").exists()
+    with pytest.raises(RunError, match="exists already"):
+        export(run, run, "onnx")
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = small_run(tmp_path / "run")
+
+    def fail(*given: object) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr("s2s.export.onnx.json_text", fail)
+    with pytest.raises(OSError, match="no room"):
+        export(run, tmp_path / "bundle", "onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_program_of_forty_lines_reads_a_bundle(tmp_path: Path) -> None:
+    """With numpy, sentencepiece and onnxruntime alone."""
+    run = small_run(tmp_path / "run", tokenizer=TOKENIZERS["unigram-no-bytes"])
+    export(run, tmp_path / "bundle", "onnx", "float32")
+    program, lines = Path(__file__).with_name("reader.py"), ["good morning", "where is the station ?"]
+    assert len(program.read_text(encoding="utf-8").splitlines()) <= 40
+    command = [sys.executable, str(program), str(tmp_path / "bundle")]
+    found = subprocess.run(command, input="\n".join(lines), capture_output=True, encoding="utf-8", check=True)
+    expected = Translator.load(run, device="cpu").translate(lines, beam=1)
+    assert found.stdout.splitlines() == [each.text for each in expected]
