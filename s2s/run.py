@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import lru_cache
@@ -50,6 +50,8 @@ class RunFolder:
         self.checkpoint = self.last / "checkpoint.json"
         self.metrics = path / "metrics.jsonl"
         self.scores = path / "scores.json"
+        self.outputs = path / "outputs.jsonl"
+        self.report = path / "report.html"
         self.plots = path / "plots"
         self.sweep = path / "sweep.json"
         self.series = path / "series.json"
@@ -278,19 +280,29 @@ class Metrics:
 
     def read(self) -> list[dict[str, Any]]:
         """All whole rows; a last line cut off by a kill is left out."""
-        rows = []
-        if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
-                with suppress(json.JSONDecodeError):
-                    rows.append(json.loads(line))
-        return [row for row in rows if isinstance(row, dict)]
+        return read_rows(self.path)
 
     def forget_after(self, step: int, rows: int | None = None) -> None:
         """Drop what a resumed training will do again: the rows after a step, and those after the first `rows`."""
         if not self.path.exists():
             return
         kept = [row for row in self.read() if row.get("step", 0) <= step][:rows]
-        write_text(self.path, "".join(json_text(row, indent=None) + "\n" for row in kept))
+        write_text(self.path, rows_text(kept))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file with one a line, without lines that are damaged; none where there is no file."""
+    rows = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            with suppress(json.JSONDecodeError):
+                rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def rows_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """JSON objects, one a line."""
+    return "".join(json_text(row, indent=None) + "\n" for row in rows)
 
 
 def json_text(value: Any, *, indent: int | None = 2) -> str:

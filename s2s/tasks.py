@@ -11,13 +11,17 @@ from s2s.recipe.sections import Tree
 from s2s.run import RunFolder, read_run
 
 if TYPE_CHECKING:
+    import s2s.forecast.report
     import s2s.forecast.scores
     import s2s.forecast.task
+    import s2s.language.report
     import s2s.language.scores
     import s2s.language.task
+    import s2s.translation.report
     import s2s.translation.scores
     import s2s.translation.task
     from s2s.device import Compute, Precision
+    from s2s.figures.page import Section
     from s2s.forecast.recipe import ForecastRecipe
     from s2s.language.recipe import LanguageRecipe
     from s2s.translation.recipe import TranslationRecipe
@@ -111,6 +115,19 @@ class ScoresModule(Protocol):
         """What was scored, and the cells below HEADINGS."""
 
 
+class ReportModule(Protocol):
+    """What `s2s.TASK.report` answers: what people look at. Imports torch."""
+
+    def examine(self, run: RunFolder, recipe: Any, corpora: Path | None, device: str, /) -> Any:
+        """What a run has and gives; what cannot be had, for want of its data, is left out with a remark."""
+
+    def sections(self, found: Any, /) -> "list[Section]":
+        """What one run is shown by."""
+
+    def compared(self, found: Any, /) -> "list[Section]":
+        """What compares several runs."""
+
+
 def task_of(recipe: Recipe) -> TaskModule:
     """Module of a recipe's task."""
     return cast(TaskModule, import_module(f"s2s.{recipe.task}.task"))
@@ -121,6 +138,12 @@ def scores_of(task: str) -> ScoresModule:
     return cast(ScoresModule, import_module(f"s2s.{task}.scores"))
 
 
+def report_of(task: str) -> ReportModule:
+    """Module of a task's report."""
+    return cast(ReportModule, import_module(f"s2s.{task}.report"))
+
+
 if TYPE_CHECKING:
     _tasks: tuple[TaskModule, ...] = (s2s.translation.task, s2s.language.task, s2s.forecast.task)
     _scores: tuple[ScoresModule, ...] = (s2s.translation.scores, s2s.language.scores, s2s.forecast.scores)
+    _reports: tuple[ReportModule, ...] = (s2s.translation.report, s2s.language.report, s2s.forecast.report)

@@ -12,7 +12,7 @@ FLOORS = [
     {"files", "device", "process"},
     {"recipe/"},
     {"corpus/", "run"},
-    {"text/", "nn/", "plots"},
+    {"text/", "nn/", "plots", "figures/"},
     {"training/"},
     {"translation/", "language/", "forecast/"},
     {"tasks"},

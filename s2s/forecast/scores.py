@@ -1,6 +1,6 @@
 """Errors of forecasts, compared with those of the baselines."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +10,17 @@ from s2s.forecast.baselines import errors_of
 from s2s.run import number_text
 
 if TYPE_CHECKING:
+    from s2s.forecast.forecaster import Forecasts
     from s2s.forecast.recipe import ForecastRecipe
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.integer]
 HEADINGS = ("forecasts", "MAE", "of persistence", "ratio", "best baseline", "coverage")
 TOO_GOOD = 0.5
 """A ratio to the best baseline below this is suspected to come from a leak."""
 SUSPICION = "too good"
+KEPT_WINDOWS = 2000
+"""Windows whose forecasts a run keeps, the last of more."""
 
 
 def score_forecast(
@@ -42,6 +46,30 @@ def score_forecast(
     steps = [{"step": step, "mae": mae, "persistence": naive} for step, (mae, naive) in enumerate(by_step, start=1)]
     errors = {name: each["mae"] for name, each in others.items()}
     return {"scores": scores, "baselines": errors, "meaning": meaning(scores, errors), "by_step": steps}
+
+
+def outputs_of(origins: Rows, times: Sequence[str], truth: Floats, found: "Forecasts") -> list[dict[str, Any]]:
+    """The last windows (O,) with their forecasts, as outputs.jsonl keeps them.
+
+    `row` is that of the first value, `times` are those of all H; `truth` and `points` are (H, K), `quantiles`
+    (Q, H, K).
+    """
+    return [
+        {
+            "row": int(origins[at]),
+            "times": [str(time) for time in times[origins[at] : origins[at] + truth.shape[1]]],
+            "truth": _short(truth[at]),
+            "points": _short(found.points[at]),
+            "quantiles": None if found.quantiles is None else _short(found.quantiles[:, at]),
+        }
+        for at in range(max(0, len(origins) - KEPT_WINDOWS), len(origins))
+    ]
+
+
+def _short(values: Floats) -> Any:
+    """Nested lists of numbers of seven digits."""
+    flat = [float(f"{value:.7g}") for value in values.ravel().tolist()]
+    return np.reshape(flat, values.shape).tolist()
 
 
 def pinball_loss(truth: Floats, quantiles: Floats, levels: tuple[float, ...]) -> float:

@@ -17,7 +17,7 @@ from s2s.forecast.forecaster import SavedScaling, SeriesForecaster
 from s2s.forecast.model import Forecaster, forecast_loss
 from s2s.forecast.plots import plot_forecast
 from s2s.forecast.recipe import ForecastRecipe
-from s2s.forecast.scores import score_forecast
+from s2s.forecast.scores import outputs_of, score_forecast
 from s2s.forecast.table import SeriesTable, find_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, Parts, Series, in_groups, prepare_series
 from s2s.nn.loss import Loss
@@ -202,7 +202,8 @@ def score(
         )
     scored = {"task": "forecast", "run": str(run), "split": part.name, "examples": len(windows)}
     main = data.targets[0]
-    return {**scored, "horizon": data.horizon, "target": main, **targets[main], "targets": targets}
+    outputs = outputs_of(windows.origins, series.table.times, truth, found)
+    return {**scored, "horizon": data.horizon, "target": main, **targets[main], "targets": targets, "outputs": outputs}
 
 
 def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[SeriesTable]], device: str) -> None:

@@ -25,7 +25,8 @@ def evaluate(
 ) -> list[dict[str, Any]]:
     """Score a run, or each of several, on one split, by default its test, or else a language model's validation.
 
-    Each translator's result also has what `compare` needs: `hypotheses`, `references`, `right` and `tokenize`.
+    Each translator's result also has what `compare` needs: `hypotheses`, `references`, `right` and `tokenize`. It and
+    a forecaster's have `outputs`, a row for each pair or window, which a run folder keeps as outputs.jsonl.
     Raises ValueError for no runs.
     """
     runs = [runs] if isinstance(runs, str | Path) else runs
@@ -42,5 +43,6 @@ def evaluate(
 
 
 def without_text(result: dict[str, Any]) -> dict[str, Any]:
-    """A result as it is printed and kept, without the keys that only `compare` needs."""
-    return {key: value for key, value in result.items() if key not in ("hypotheses", "references", "right", "tokenize")}
+    """A result as it is printed and kept, without what each example gave."""
+    left = ("hypotheses", "references", "right", "tokenize", "outputs")
+    return {key: value for key, value in result.items() if key not in left}

@@ -21,7 +21,8 @@ from s2s.jobs.evaluate import evaluate, without_text
 from s2s.plots import plot_curves
 from s2s.process import require_one_process
 from s2s.recipe.load import differences, recipe_toml
-from s2s.run import FORMAT, Metrics, RunFolder, recorded, write_json
+from s2s.report.report import write_report
+from s2s.run import FORMAT, Metrics, RunFolder, recorded, rows_text, write_json
 from s2s.tasks import Recipe, Sources, recipe_of, require_recipe, task_of
 from s2s.training.checkpoint import require_unbegun
 from s2s.training.trainer import Trainer
@@ -76,6 +77,7 @@ def train(
             run.plots.mkdir(exist_ok=True)
             task_of(recipe).draw(run, trainer.task, sources, device)
             plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
+            write_report([run.path], run.report, corpora=corpora, device=device)
     return run
 
 
@@ -131,10 +133,12 @@ def _has_results(run: RunFolder, recipe: Recipe, best_step: int) -> bool:
 
 
 def _score(run: RunFolder, recipe: Recipe, best_step: int, corpora: Path | None, device: str) -> None:
-    """Write scores.json, where the recipe names something to score the run on."""
+    """Write scores.json and outputs.jsonl, where the recipe names something to score the run on."""
     if task_of(recipe).scored_part(recipe) is None:
         return
     result = evaluate([run.path], corpora=corpora, device=device)[0]
+    if "outputs" in result:
+        write_text(run.outputs, rows_text(result["outputs"]))
     write_json(run.scores, {**without_text(result), "step": best_step})
     for name, found in result.get("targets", {}).items():
         if found["meaning"].startswith(SUSPICION):

@@ -76,7 +76,7 @@ class Tree(Section):
 
     def results(self) -> tuple[str, ...]:
         """Files in a run folder that a training of the recipe writes after its scores."""
-        return ("plots/curves.png",)
+        return ("plots/curves.png", "report.html")
 
     @property
     def trainings(self) -> dict[str, Self]:

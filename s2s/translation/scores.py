@@ -20,7 +20,7 @@ from s2s.translation.languages import Choice, choose_tokenizer
 from s2s.translation.recipe import TranslationRecipe
 
 if TYPE_CHECKING:
-    from s2s.translation.translator import Translator
+    from s2s.translation.translator import Translation, Translator
 
 log = logging.getLogger("s2s")
 
@@ -108,10 +108,19 @@ def by_length(
     return rows
 
 
-def rates(
+def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
+    """ChrF2 of each sentence."""
+    _check(hypotheses, references)
+    metric = CHRF()
+    return [
+        _bounded(metric.sentence_score(*pair).score) for pair in zip(hypotheses, [[r] for r in references], strict=True)
+    ]
+
+
+def failures(
     sources: Sequence[str], hypotheses: Sequence[str], *, split: Callable[[str], Sequence[str]] = str.split
-) -> dict[str, float]:
-    """Shares of the outputs that fail in a known way: loops, empty, copied.
+) -> dict[str, list[bool]]:
+    """Whether each output fails in a known way: loops, empty, copied.
 
     loops: `has_loop` of the words that split gives (list for languages without spaces). empty: nothing for a source
     that is not blank. copied: the source again, at least two words of it, whatever the case and spacing.
@@ -119,12 +128,18 @@ def rates(
     _check(hypotheses, sources, "sources")
     sources, outputs = ([" ".join(line.split()) for line in lines] for lines in (sources, hypotheses))
     pairs = list(zip(sources, outputs, strict=True))
-    counts = {
-        "loops": sum(has_loop(split(output)) for output in outputs),
-        "empty": sum(bool(source) and not output for source, output in pairs),
-        "copied": sum(" " in output and source.casefold() == output.casefold() for source, output in pairs),
+    return {
+        "loops": [has_loop(split(output)) for output in outputs],
+        "empty": [bool(source) and not output for source, output in pairs],
+        "copied": [" " in output and source.casefold() == output.casefold() for source, output in pairs],
     }
-    return {name: count / len(pairs) for name, count in counts.items()}
+
+
+def rates(
+    sources: Sequence[str], hypotheses: Sequence[str], *, split: Callable[[str], Sequence[str]] = str.split
+) -> dict[str, float]:
+    """Share of the outputs that fail in each of the ways of `failures`."""
+    return {name: sum(each) / len(each) for name, each in failures(sources, hypotheses, split=split).items()}
 
 
 def score_pairs(
@@ -173,6 +188,20 @@ def score_pairs(
         "references": list(references),
         "right": [answer.exact for answer in given],
         "tokenize": tokenize,
+        "outputs": list(map(_output, sources, references, translations, lengths)),
+    }
+
+
+def _output(source: str, reference: str, translation: "Translation", source_tokens: int) -> dict[str, Any]:
+    """What became of one pair, as outputs.jsonl keeps it."""
+    return {
+        "source": source,
+        "reference": reference,
+        "text": translation.text,
+        "score": round(translation.score, 5),
+        "flags": list(translation.flags),
+        "source_tokens": source_tokens,
+        "log_probabilities": [round(each, 4) for each in translation.log_probabilities],
     }
 
 

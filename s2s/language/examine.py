@@ -1,0 +1,100 @@
+"""What a language model makes of a text, token by token, and texts that it writes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from s2s.errors import DataError, S2SError
+from s2s.language.generator import Generator
+from s2s.language.recipe import LanguageRecipe
+from s2s.language.task import SCORED_WINDOW, encoded, part_of
+from s2s.language.text import EncodedText, Stream, cut
+from s2s.run import RunFolder, recorded
+
+READ_TOKENS = 6_000
+"""Targets whose predictions are looked at one by one, of the beginning of a text or of some of its lines."""
+SAMPLED_TOKENS = 160
+TEMPERATURES = (0.0, 0.7, 1.0)
+"""At which texts are written."""
+
+
+class Reading(NamedTuple):
+    """Predictions of the tokens of a line, or of running text."""
+
+    tokens: NDArray[np.integer]
+    """(T,) the targets"""
+    nats: NDArray[np.floating]
+    """(T,) negative log-likelihood of each"""
+    likeliest: NDArray[np.integer]
+    """(T,) token with the highest probability"""
+    highest: NDArray[np.floating]
+    """(T,) that probability"""
+
+
+class Examined(NamedTuple):
+    """A language model with what it reads and writes."""
+
+    run: RunFolder
+    recipe: LanguageRecipe
+    generator: Generator
+    scores: Mapping[str, Any]
+    """as in scores.json"""
+    description: str
+    """of the text that is read"""
+    readings: Sequence[Reading]
+    samples: Sequence[tuple[float, str]]
+    """temperature and text"""
+    sweep: Mapping[str, Any] | None
+    """as in sweep.json"""
+    remarks: Sequence[str]
+
+
+def examine(run: RunFolder, recipe: LanguageRecipe, corpora: Path | None, device: str) -> Examined:
+    """What the model makes of the scored text, where that is at hand, and what it writes."""
+    generator, remarks, readings, description = Generator.load(run.path, device=device), [], list[Reading](), ""
+    beginning = ""
+    try:
+        part = part_of(run, recipe, on=None, files=None, beam=None, corpora=corpora)
+        text, description = encoded(part.source, generator.tokenizer, recipe.data), part.source.description
+        readings = read(generator, text, recipe)
+        beginning = generator.tokenizer.decode([int(text.tokens[0])])
+    except S2SError as problem:
+        remarks.append(f"What needs the data of the recipe is left out: {problem}")
+    try:
+        samples = [(each, written(generator, "", each)) for each in TEMPERATURES]
+    except DataError:  # the model knows no beginning
+        samples = [(each, written(generator, beginning, each)) for each in TEMPERATURES] if beginning else []
+    sweep = json.loads(run.sweep.read_text(encoding="utf-8")) if run.sweep.exists() else None
+    return Examined(run, recipe, generator, recorded(run.scores) or {}, description, readings, samples, sweep, remarks)
+
+
+def written(generator: Generator, prompt: str, temperature: float) -> str:
+    """A text that the model writes; always the same one."""
+    (found,) = generator.generate(prompt, length=SAMPLED_TOKENS, temperature=temperature)
+    return found.text
+
+
+@torch.inference_mode()
+def read(generator: Generator, text: EncodedText, recipe: LanguageRecipe) -> list[Reading]:
+    """Predictions of the first tokens of a text, read in one stream, or of lines from all over it."""
+    lines, model, device = recipe.data.cut == "lines", generator.model, generator.compute.device
+    batches = cut(text, recipe) if lines else Stream(text, rows=1, window=SCORED_WINDOW)
+    found, count, state = list[Reading](), 0, None
+    with generator.compute.entered():
+        for batch in batches.batches(0, 0):
+            readout, _, state = model(batch.inputs.to(device), state if batch.continues else None, batch.lengths)
+            logged = model.logits(readout).float().log_softmax(dim=-1)
+            nats = -logged.gather(2, batch.targets.to(device)[:, :, None])[:, :, 0]
+            highest = logged.max(dim=-1)
+            parts = [part.cpu().numpy() for part in (batch.targets, nats, highest.indices, highest.values.exp())]
+            lengths = [batch.targets.shape[1]] * len(nats) if batch.lengths is None else batch.lengths.tolist()
+            found += [Reading(*(part[row, :length] for part in parts)) for row, length in enumerate(lengths)]
+            count += batch.tokens
+            if count >= READ_TOKENS:
+                break
+    return found if lines else [Reading(*(np.concatenate(parts) for parts in zip(*found, strict=True)))]

@@ -1,0 +1,85 @@
+"""The report of one or several runs, as one HTML file."""
+
+import base64
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from safetensors import safe_open
+
+from s2s import __version__
+from s2s.corpus.find import load_manifest
+from s2s.errors import CorpusError, RunError
+from s2s.figures.page import Section, folded, table
+from s2s.files import write_text
+from s2s.run import RunFolder, recorded
+from s2s.tasks import Recipe, recipe_of, report_of
+
+WEB = Path(__file__).resolve().parents[1] / "web"
+"""Folder of the template and its styles."""
+
+
+def write_report(runs: Sequence[str | Path], out: Path, *, corpora: Path | None = None, device: str = "auto") -> None:
+    """Write one page on some runs, first what compares those of one task, then each alone.
+
+    Raises RunError for a run that is missing or damaged, and ValueError for no runs.
+    """
+    if not runs:
+        raise ValueError("write_report: there are 0 runs, and at least one is shown; give a run folder")
+    folders = [RunFolder(Path(path)) for path in runs]
+    opened = [(run, recipe_of(run)) for run in folders]
+    tasks = {recipe.task for _, recipe in opened}
+    if len(tasks) > 1:
+        raise RunError(f"a report is of runs of one task; these are of {', '.join(sorted(tasks))}: write one for each")
+    module = report_of(tasks.pop())
+    examined = [module.examine(run, recipe, corpora, device) for run, recipe in opened]
+    chapters = [
+        (_title(run, recipe), [*module.sections(found), Section("The run", facts(run, recipe))])
+        for (run, recipe), found in zip(opened, examined, strict=True)
+    ]
+    if len(runs) > 1:
+        chapters.insert(0, (f"{len(runs)} runs", module.compared(examined)))
+    write_text(out, page(f"{', '.join(run.path.resolve().name for run in folders)}: report", chapters))
+
+
+def page(title: str, chapters: Sequence[tuple[str, Sequence[Section]]]) -> str:
+    """The HTML of chapters of sections, whose policy allows its own styles and nothing else."""
+    environment = Environment(
+        loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    style = "".join((WEB / name).read_text(encoding="utf-8") for name in ("style.css", "report.css"))
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    template = environment.get_template("report.html")
+    return template.render(title=title, chapters=chapters, style=Markup(style), style_hash=digest, version=__version__)
+
+
+def facts(run: RunFolder, recipe: Recipe) -> list[Markup]:
+    """What the run was trained from and with."""
+    environment, best = recorded(run.environment) or {}, run.require_best()
+    with safe_open(best, "numpy") as tensors:
+        weights = sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    versions = ", ".join(f"{name} {number}" for name, number in environment.get("versions", {}).items())
+    rows = [
+        ("weights", f"{weights:,} ({best.stat().st_size / 1e6:.1f} MB)"),
+        *(("data", _with_licence(name)) for name in environment.get("corpora", {})),
+        ("computed with", environment.get("precision", "unknown")),
+        ("versions", versions or "unknown"),
+    ]
+    recipe_text = Markup("<pre tabindex=0>{}</pre>").format(run.require_recipe())
+    return [table(("fact", "value"), rows), folded("The recipe, with all values", recipe_text)]
+
+
+def _with_licence(corpus: str) -> str:
+    try:
+        manifest = load_manifest(corpus)
+    except CorpusError:
+        return corpus
+    return f"{corpus}: {manifest.title}. Licence: {manifest.licence}. {manifest.citation}"
+
+
+def _title(run: RunFolder, recipe: Recipe) -> str:
+    name = run.path.resolve().name
+    return f"{name}: {recipe.title}" if recipe.title else name
