@@ -124,8 +124,8 @@ class ReportModule(Protocol):
     def sections(self, found: Any, /) -> "list[Section]":
         """What one run is shown by."""
 
-    def compared(self, found: Any, /) -> "list[Section]":
-        """What compares several runs."""
+    def compared(self, named: Any, /) -> "list[Section]":
+        """What compares several runs, given by name."""
 
 
 def task_of(recipe: Recipe) -> TaskModule:

@@ -121,7 +121,7 @@ class Plot:
                 run = []
 
     def bar(self, low: float, high: float, value: float, style: str, label: str = "") -> None:
-        """Draw a bar over a range of x, from zero, or the low end of the y axis, to a value, with a label at its end."""
+        """Draw a bar over a range of x, from zero to a value, with a label at its end."""
         (left, base), (right, top) = self.at(low, max(self.y.low, 0.0)), self.at(high, value)
         form = Markup('<rect x="{}" y="{}" width="{}" height="{}" class="bar {}"/>')
         size = round(right - left, 1), round(abs(base - top), 1)
@@ -143,7 +143,7 @@ class Plot:
     def svg(self, said: str) -> Markup:
         """The drawing with its axes; `said` is what those who do not see it are told."""
         marks, self.marks = self.marks, []
-        (left, bottom), (right, top) = self.at(self.x.low, self.y.low), self.at(self.x.high, self.y.high)
+        (left, bottom), (right, _) = self.at(self.x.low, self.y.low), self.at(self.x.high, self.y.low)
         for value, label in self.y.ticks:
             _, y = self.at(self.x.low, value)
             self.marks.append(Markup('<path d="M{} {}H{}" class="grid"/>').format(left, y, right))

@@ -24,7 +24,7 @@ class Bin(NamedTuple):
 
     low: float
     high: float
-    count: int
+    tokens: int
     probability: float
     """mean of the highest"""
     right: float
@@ -45,13 +45,13 @@ def bins_of(probabilities: NDArray[np.floating], right: NDArray[np.bool_]) -> li
 
 def calibration_error(bins: Sequence[Bin]) -> float:
     """Mean distance of probability and accuracy over all predictions, bin by bin (Guo et al. 2017, equation 3)."""
-    return sum(each.count * abs(each.probability - each.right) for each in bins) / sum(each.count for each in bins)
+    return sum(each.tokens * abs(each.probability - each.right) for each in bins) / sum(each.tokens for each in bins)
 
 
 def calibration_text(bins: Sequence[Bin], where: str) -> Markup:
     """What the bins say; `where` says which tokens were predicted and how."""
-    tokens = sum(each.count for each in bins)
-    claimed, right = (sum(each.count * each[field] for each in bins) / tokens for field in (3, 4))
+    tokens = sum(each.tokens for each in bins)
+    claimed, right = (sum(each.tokens * each[field] for each in bins) / tokens for field in (3, 4))
     meaning = "as sure as it is right on average"
     if abs(claimed - right) >= EVEN:
         meaning = "surer than it is right" if claimed > right else "less sure than it is right"
@@ -65,14 +65,14 @@ def calibration_text(bins: Sequence[Bin], where: str) -> Markup:
 
 def calibration_figure(bins: Sequence[Bin]) -> Markup:
     """Reliability diagram of bins, with their numbers below it."""
-    drawn = [(each.probability, each.right) for each in bins if each.count >= FEWEST]
+    drawn = [(each.probability, each.right) for each in bins if each.tokens >= FEWEST]
     lines = [
         Line("as sure as right", [(0.0, 0.0), (1.0, 1.0)], "even"),
         Line("this model", drawn, STYLES[0], dots=True),
     ]
     x, y = (axis_of(title, (), low=0.0, high=1.0, most=5) for title in ("mean probability", "share right"))
     rows = [
-        (f"{each.low:.1f} to {each.high:.1f}", f"{each.count:,}", f"{each.probability:.3f}", f"{each.right:.3f}")
+        (f"{each.low:.1f} to {each.high:.1f}", f"{each.tokens:,}", f"{each.probability:.3f}", f"{each.right:.3f}")
         for each in bins
     ]
     more = folded("In numbers", table(("highest probability", "tokens", "mean probability", "share right"), rows))

@@ -53,7 +53,8 @@ def training_section(rows: Rows, loss: tuple[str, str], scores: Mapping[str, str
     if lines:
         title, unit = " and ".join(line.label for line in lines), "score" if len(lines) > 1 else lines[0].label
         charts.append(_chart(f"{title} on validation data", lines, x, unit, rule))
-    if rates := points_of(rows, "learning_rate"):
+    rates = points_of(rows, "learning_rate")
+    if len(rates) > 1:
         charts.append(_chart("Learning rate", [Line("", thinned(rates))], x, "rate", None))
     return Section(
         "Training", [_said(rows, best), figures(*charts, _table(validations, best, {loss[0]: loss[1], **scores}))]

@@ -59,7 +59,7 @@ def heading(text: str) -> Markup:
 
 def scrolled(inner: Markup, label: str) -> Markup:
     """What may be wider than a screen, in a region of its own that keys can scroll."""
-    form = Markup('<div class="scrolled" role="region" tabindex="0" aria-label="{}">{}</div>')
+    form = Markup('<div class="scrolled" role="group" tabindex="0" aria-label="{}">{}</div>')
     return form.format(label, inner)
 
 

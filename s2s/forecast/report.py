@@ -25,7 +25,7 @@ SHOWN_TARGETS = 4
 BINS = 20
 """Of the histogram of residuals."""
 FORMS = {"mape": ".1f", "smape": ".1f", "coverage": ".1%"}
-TITLES = {"coverage": "coverage of the interval", "pinball": "pinball loss"}
+TITLES = {"smape": "sMAPE", "coverage": "coverage of the interval", "pinball": "pinball loss"}
 
 
 class Examined(NamedTuple):
@@ -73,8 +73,6 @@ def sections(found: Examined) -> list[Section]:
     if len(found.points):
         for place, target in enumerate(found.recipe.data.targets[:SHOWN_TARGETS]):
             parts += [_forecast(found, place, target), _residuals(found, place, target)]
-            if found.quantiles is not None:
-                parts.append(_coverage(found, place, target))
     return [*parts, curves]
 
 
@@ -147,9 +145,8 @@ def _forecast(found: Examined, place: int, target: str) -> Section:
     charts, horizon = [], found.points.shape[1]
     for step in sorted({0, horizon - 1}):
         truth, points = (_over_time(found, each[:, step, place]) for each in (found.truth, found.points))
-        ends = (
-            [] if found.quantiles is None else [_over_time(found, found.quantiles[:, q, step, place]) for q in (0, -1)]
-        )
+        outer = () if found.quantiles is None else (found.quantiles[:, 0], found.quantiles[:, -1])
+        ends = [_over_time(found, each[:, step, place]) for each in outer]
         levels = found.recipe.model.quantiles
         band = (ends[0], ends[1], f"from quantile {levels[0]:g} to {levels[-1]:g}") if ends else None
         y = axis_of(target, [value for line in (truth, points, *ends) for _, value in line])
@@ -173,8 +170,8 @@ def _residuals(found: Examined, place: int, target: str) -> Section:
     alike = float((pairs[0] * pairs[1]).sum() / max((residuals - mean).dot(residuals - mean), 1e-300))
     said = (
         f"Truth minus forecast, one step ahead: {number(mean)} on average, with a standard deviation of"
-        f" {number(deviation)}; {(residuals > 0).mean():.0%} are above zero. The autocorrelation of neighbouring ones is"
-        f" {alike:.2f}, where 0 says that nothing is left to be learned from the last error."
+        f" {number(deviation)}; {(residuals > 0).mean():.0%} are above zero. The autocorrelation of neighbours"
+        f" is {alike:.2f}, where 0 says that nothing is left to be learned from the last error."
     )
     counts, edges = np.histogram(residuals, BINS)
     plot = Plot(axis_of("truth minus forecast", edges.tolist()), axis_of("forecasts", counts.tolist(), low=0.0))
@@ -187,13 +184,17 @@ def _residuals(found: Examined, place: int, target: str) -> Section:
     over_time = line_chart(
         "Residuals over time", [zero, Line("", points)], _time_axis(found), y, said=said, size=(WIDE, HEIGHT)
     )
-    return Section(f"Residuals of {target}", [paragraph(said), over_time, figures(histogram)])
+    if found.quantiles is None:
+        return Section(f"Residuals of {target}", [paragraph(said), over_time, figures(histogram)])
+    covered, chart, numbers = _coverage(found, found.quantiles, place)
+    blocks = [paragraph(said), over_time, paragraph(covered), figures(histogram, chart), numbers]
+    return Section(f"Residuals and intervals of {target}", blocks)
 
 
-def _coverage(found: Examined, place: int, target: str) -> Section:
-    assert found.quantiles is not None
+def _coverage(found: Examined, quantiles: Floats, place: int) -> tuple[str, Markup, Markup]:
+    """How many truths lie below each quantile: in words, as a chart and as a table."""
     levels = found.recipe.model.quantiles
-    below = (found.truth[:, None, :, place] <= found.quantiles[..., place]).mean(axis=(0, 2)).tolist()
+    below = (found.truth[:, None, :, place] <= quantiles[..., place]).mean(axis=(0, 2)).tolist()
     rows = [(f"{level:g}", f"{share:.1%}") for level, share in zip(levels, below, strict=True)]
     x, y = (axis_of(title, (), low=0.0, high=1.0, most=5) for title in ("quantile level", "share of truths at most it"))
     lines = [
@@ -206,21 +207,20 @@ def _coverage(found: Examined, place: int, target: str) -> Section:
         f" {levels[-1] - levels[0]:.1%} should; all steps of {len(found.rows):,} forecasts are counted."
     )
     chart = line_chart("Coverage by quantile level", lines, x, y, said=said)
-    inner = table(("quantile level", "share of truths at most it"), rows)
-    return Section(f"Intervals of {target}", [paragraph(said), figures(chart, inner)])
+    return said, chart, table(("quantile level", "share of truths at most it"), rows)
 
 
-def compared(runs: Sequence[Examined]) -> list[Section]:
+def compared(named: Mapping[str, Examined]) -> list[Section]:
     """Several forecasters side by side."""
     rows = []
-    for each in runs:
+    for name, each in named.items():
         scores = each.scores.get("scores", {})
         cells = [
-            number_text(scores[name]["value"], ".4g") if name in scores else "–"
-            for name in ("mae", "rmse", "mase", "pinball")
+            number_text(scores[key]["value"], ".4g") if key in scores else "–"
+            for key in ("mae", "rmse", "mase", "pinball")
         ]
-        rows.append((str(each.run), each.scores.get("target", "–"), f"{each.scores.get('horizon', '–')}", *cells))
+        rows.append((name, each.scores.get("target", "–"), f"{each.scores.get('horizon', '–')}", *cells))
     said = "Runs compare where they forecast the same column of one file, as many steps ahead."
-    curves = curves_of_runs({str(each.run): Metrics(each.run.metrics).read() for each in runs}, "mase", "MASE")
+    curves = curves_of_runs({name: Metrics(each.run.metrics).read() for name, each in named.items()}, "mase", "MASE")
     headings = ("run", "target", "steps", "MAE", "RMSE", "MASE", "pinball loss")
     return [Section("Side by side", [table(headings, rows), paragraph(said), figures(curves)])]

@@ -76,7 +76,7 @@ def examine(run: RunFolder, recipe: LanguageRecipe, corpora: Path | None, device
 def written(generator: Generator, prompt: str, temperature: float) -> str:
     """A text that the model writes; always the same one."""
     (found,) = generator.generate(prompt, length=SAMPLED_TOKENS, temperature=temperature)
-    return found.text
+    return found.text.strip("\n")
 
 
 @torch.inference_mode()

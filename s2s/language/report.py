@@ -1,6 +1,6 @@
 """What the report of a language model shows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 import numpy as np
@@ -30,12 +30,11 @@ FORMS = {"nats_per_token": ".4f", "perplexity": ".4g", "bits_per_character": ".4
 
 def sections(found: Examined) -> list[Section]:
     """Everything on one run."""
-    scores = {"accuracy": "accuracy"}
     parts = [_scores(found)]
     if found.sweep is not None:
         parts.append(_sweep(found))
     rows = Metrics(found.run.metrics).read()
-    parts.append(training_section(rows, ("nats_per_token", "nats per token"), scores))
+    parts.append(training_section(rows, ("nats_per_token", "nats per token"), {"accuracy": "Accuracy"}))
     parts.append(_samples(found))
     if found.readings:
         parts += [_along(found), _calibration(found)]
@@ -51,7 +50,7 @@ def _scores(found: Examined) -> Section:
         (name.replace("_", " "), number_text(each["value"], FORMS.get(name, ".4f")))
         for name, each in scores["scores"].items()
     ]
-    said = f"{scores['examples']:,} tokens of {scores['split']}."
+    said = f"Scored on {scores['split']}: {scores['examples']:,} tokens."
     if scores.get("unknown_share"):
         said += f" Unknown are {scores['unknown_share']:.2%} of the tokens, which makes the scores too good."
     return Section("Scores", [*blocks, paragraph(said), table(("score", "value"), rows)])
@@ -88,11 +87,15 @@ def _samples(found: Examined) -> Section:
 def _along(found: Examined) -> Section:
     lines = found.recipe.data.cut == "lines"
     tokens = sum(len(reading.tokens) for reading in found.readings)
-    where = f"{len(found.readings):,} lines" if lines else "the beginning"
+    count = len(found.readings)
+    where = f"{count:,} line{'s' * (count > 1)}" if lines else "the beginning"
     blocks = [paragraph(f"{tokens:,} tokens, {where} of {found.description}, each predicted from those before it.")]
-    blocks.append(_by_position(found.readings) if lines else _by_place(found.readings[0]))
+    blocks.append(figures(*_by_position(found.readings)) if lines else _by_place(found.readings[0]))
     limits = ", ".join(f"{shade:g}" for shade in SHADES)
-    legend = f"More marked is what the model expected less: tokens of over {limits} nats; a token of 0.7 has a probability of one half."
+    legend = (
+        f"The less the model expected a token, the more it is marked: from {limits} nats on. A token of 0.7 nats has a"
+        " probability of one half."
+    )
     blocks += [heading("The text, with what surprised the model"), paragraph(legend), _shaded(found)]
     return Section("Loss along the text", [*blocks, heading("What surprised it most"), _surprises(found)])
 
@@ -109,7 +112,7 @@ def _by_place(reading: Reading) -> Markup:
     return line_chart(title, [Line("", points)], x, y, said=said, size=(WIDE, HEIGHT))
 
 
-def _by_position(readings: Sequence[Reading]) -> Markup:
+def _by_position(readings: Sequence[Reading]) -> list[Markup]:
     longest = min(max(len(reading.nats) for reading in readings), MOST_POSITIONS)
     columns = [[float(each.nats[place]) for each in readings if len(each.nats) > place] for place in range(longest)]
     points: list[Point] = [(place + 1.0, sum(column) / len(column)) for place, column in enumerate(columns)]
@@ -120,15 +123,9 @@ def _by_position(readings: Sequence[Reading]) -> Markup:
     rows = [
         (f"{place + 1}", f"{len(column):,}", f"{sum(column) / len(column):.3f}") for place, column in enumerate(columns)
     ]
-    more = [table(("position", "lines", "nats per token"), rows)]
-    return line_chart(
-        "Loss by position in the line",
-        [Line("", points, dots=True)],
-        x,
-        y,
-        said="The numbers are in the table.",
-        more=more,
-    )
+    lines = [Line("", points, dots=True)]
+    chart = line_chart("Loss by position in the line", lines, x, y, said="The numbers are in the table beside it.")
+    return [chart, table(("position", "lines", "nats per token"), rows)]
 
 
 def _shown(found: Examined, token: int) -> str:
@@ -178,16 +175,16 @@ def _calibration(found: Examined) -> Section:
     return Section("Calibration", [calibration_text(bins, "tokens of the text"), figures(calibration_figure(bins))])
 
 
-def compared(runs: Sequence[Examined]) -> list[Section]:
+def compared(named: Mapping[str, Examined]) -> list[Section]:
     """Several language models side by side."""
     rows = []
-    for each in runs:
+    for name, each in named.items():
         scores = each.scores.get("scores", {})
-        values = [number_text(scores[name]["value"], form) if name in scores else "–" for name, form in FORMS.items()]
-        rows.append((str(each.run), each.scores.get("split", "–"), *values))
+        values = [number_text(scores[key]["value"], form) if key in scores else "–" for key, form in FORMS.items()]
+        rows.append((name, each.scores.get("split", "–"), *values))
     curves = curves_of_runs(
-        {str(each.run): Metrics(each.run.metrics).read() for each in runs}, "nats_per_token", "nats per token"
+        {name: Metrics(each.run.metrics).read() for name, each in named.items()}, "nats_per_token", "nats per token"
     )
     said = "Nats per token compare models of one tokenizer; bits per character compare all that read the same text."
-    headings = ("run", "scored on", *(name.replace("_", " ") for name in FORMS))
+    headings = ("run", "scored on", *(key.replace("_", " ") for key in FORMS))
     return [Section("Side by side", [table(headings, rows), paragraph(said), figures(curves)])]

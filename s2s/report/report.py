@@ -41,8 +41,14 @@ def write_report(runs: Sequence[str | Path], out: Path, *, corpora: Path | None 
         for (run, recipe), found in zip(opened, examined, strict=True)
     ]
     if len(runs) > 1:
-        chapters.insert(0, (f"{len(runs)} runs", module.compared(examined)))
-    write_text(out, page(f"{', '.join(run.path.resolve().name for run in folders)}: report", chapters))
+        chapters.insert(0, (f"{len(runs)} runs", module.compared(dict(zip(_names(folders), examined, strict=True)))))
+    write_text(out, page(f"{', '.join(_names(folders))}: report", chapters))
+
+
+def _names(folders: Sequence[RunFolder]) -> list[str]:
+    """Names of run folders, or their whole paths where two have one name."""
+    names = [run.path.resolve().name for run in folders]
+    return names if len(set(names)) == len(names) else [str(run) for run in folders]
 
 
 def page(title: str, chapters: Sequence[tuple[str, Sequence[Section]]]) -> str:
@@ -63,7 +69,7 @@ def facts(run: RunFolder, recipe: Recipe) -> list[Markup]:
         weights = sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
     versions = ", ".join(f"{name} {number}" for name, number in environment.get("versions", {}).items())
     rows = [
-        ("weights", f"{weights:,} ({best.stat().st_size / 1e6:.1f} MB)"),
+        ("weights", f"{weights:,} in {best.stat().st_size / 1e6:,.3g} MB"),
         *(("data", _with_licence(name)) for name in environment.get("corpora", {})),
         ("computed with", environment.get("precision", "unknown")),
         ("versions", versions or "unknown"),

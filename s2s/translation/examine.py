@@ -102,8 +102,8 @@ def _some(part: Part) -> tuple[Part, str]:
     pairs = list(part.source.read())
     some = pairs[:: -(-len(pairs) // VALIDATION_PAIRS) or 1]
     remark = (
-        f"The recipe names no test pairs, so {len(some):,} of the {len(pairs):,} validation pairs are shown. The weights"
-        " were chosen on these, so the scores are a little too good."
+        f"The recipe names no test pairs, so {len(some):,} of the {len(pairs):,} validation pairs are shown. The"
+        " weights were chosen on these, so the scores are a little too good."
     )
     return part._replace(source=part.source._replace(read=lambda: some)), remark
 

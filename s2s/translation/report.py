@@ -1,6 +1,6 @@
 """What the report of a translator shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -18,6 +18,8 @@ from s2s.translation.examine import COUNTED_PAIRS, Examined, recall_by_frequency
 from s2s.translation.examine import examine as examine  # what a report module answers
 from s2s.translation.scores import failures, short_share
 
+SIGNED = {"bleu": "BLEU", "chrf": "chrF"}
+"""Scores with signatures, by their key."""
 SHOWN_WORST, SHOWN_BEST, SHOWN_FAILED = 8, 4, 3
 FIFTHS = ("lowest fifth", "second", "third", "fourth", "highest")
 """Of the sentences, by the model's own score."""
@@ -35,7 +37,7 @@ MEANINGS = {
 def sections(found: Examined) -> list[Section]:
     """Everything on one run."""
     rows = Metrics(found.run.metrics).read()
-    curves = training_section(rows, ("nats_per_token", "nats per target token"), {"bleu": "BLEU", "chrf": "chrF"})
+    curves = training_section(rows, ("nats_per_token", "nats per target token"), SIGNED)
     parts = [_scores(found), curves]
     if found.outputs:
         parts += [_weak(found), _calibration(found), _failures(found), _sentences(found), _alignments(found)]
@@ -43,72 +45,62 @@ def sections(found: Examined) -> list[Section]:
 
 
 def _scores(found: Examined) -> Section:
-    rows = []
-    for name, each in found.scores.get("scores", {}).items():
-        points = "signature" in each
-        interval = f"{each['low']:.1f} to {each['high']:.1f}" if points and each["value"] is not None else ""
-        value = "–" if each["value"] is None else f"{each['value']:.1f}" if points else f"{each['value']:.1%}"
-        rows.append((_title(name), value, interval))
     blocks = [paragraph(remark) for remark in found.remarks]
-    if rows:
-        scores = found.scores
-        blocks.append(
-            paragraph(
-                f"{scores['examples']:,} pairs of {scores['split']}, beam {scores['beam']}. Intervals are those of 95 % (bootstrap)."
-            )
-        )
-        blocks.append(table(("score", "value", "interval"), rows))
-        signed = {_title(name): each["signature"] for name, each in scores["scores"].items() if "signature" in each}
-        form = Markup('<p class="soft">{}: <code>{}</code></p>')
-        blocks += [form.format(*each) for each in signed.items()]
-    return Section("Scores", blocks or [paragraph("The run has not been scored.")])
-
-
-def _title(name: str) -> str:
-    return {"bleu": "BLEU", "chrf": "chrF"}.get(name, name.replace("_", " "))
+    scores = found.scores
+    if not scores:
+        return Section("Scores", [*blocks, paragraph("The run has not been scored.")])
+    said = f"Scored on {scores['split']}: {scores['examples']:,} pairs, beam {scores['beam']}"
+    blocks.append(paragraph(f"{said}. Intervals are of 95 % (bootstrap)."))
+    rows = []
+    for name, each in scores["scores"].items():
+        if name not in SIGNED:
+            rows.append((name.replace("_", " "), f"{each['value']:.1%}", ""))
+        elif each["value"] is None:
+            rows.append((SIGNED[name], "–", "most references are too short for it"))
+        else:
+            rows.append((SIGNED[name], f"{each['value']:.1f}", f"{each['low']:.1f} to {each['high']:.1f}"))
+    blocks.append(table(("score", "value", "interval"), rows))
+    form = Markup('<p class="soft">{}: <code>{}</code></p>')
+    blocks += [form.format(title, scores["scores"][name]["signature"]) for name, title in SIGNED.items()]
+    return Section("Scores", blocks)
 
 
 def _weak(found: Examined) -> Section:
-    lengths = found.scores.get("by_length", [])
+    """Scores by source length and by how often words were learned."""
+    title, lengths = "Length and rare words", found.scores.get("by_length", [])
     told = any(row["bleu"] is not None for row in lengths)
     values = [row["bleu"] for row in lengths] if told else _chrf_by_length(found)
     names, unit = [row["source_tokens"] for row in lengths], "BLEU" if told else "mean chrF of a sentence"
-    charts = [
-        bar_chart(f"{unit} by source length", names, values, axes=("source tokens", unit), high=100.0, form=".0f")
-    ]
-    numbers = table(("source tokens", "sentences", unit, "output / reference length"), [
+    chart = bar_chart(f"{unit} by source length", names, values, axes=("source tokens", unit), high=100.0, form=".0f")
+    rows = [
         (name, f"{row['examples']:,}", "–" if value is None else f"{value:.1f}", f"{row['length_ratio']:.3f}")
         for name, row, value in zip(names, lengths, values, strict=True)
-    ])  # fmt: skip
-    blocks = [figures(charts[0], numbers)]
+    ]
+    blocks = [figures(chart, table(("source tokens", "sentences", unit, "output / reference length"), rows))]
     what = "characters" if found.unspaced else "words, without punctuation at their ends"
     if found.frequencies is None:
-        return Section(
-            "Length and rare words",
-            [
-                *blocks,
-                paragraph("How well rare words are translated cannot be said: the training pairs are not at hand."),
-            ],
-        )
+        said = "How well rare words are translated cannot be said: the training pairs are not at hand."
+        return Section(title, [*blocks, paragraph(said)])
     pairs = [(row["text"], row["reference"]) for row in found.outputs]
     recall = recall_by_frequency(pairs, found.frequencies, unspaced=found.unspaced)
     shares = [100 * right / words for _, words, right in recall]
-    axes = ("times in the training targets", "% found in the output")
     rare = bar_chart(
         "Words of the references that the output has",
         [name for name, *_ in recall],
         shares,
-        axes=axes,
+        axes=("times in the training targets", "% found in the output"),
         high=100.0,
         form=".0f",
     )
-    counts = table(("times in training", what.split(",")[0], "found", "share"), [
-        (name, f"{words:,}", f"{right:,}", f"{share:.1f}%") for (name, words, right), share in zip(recall, shares, strict=True)
-    ])  # fmt: skip
+    rows = [
+        (name, f"{words:,}", f"{right:,}", f"{share:.1f}%")
+        for (name, words, right), share in zip(recall, shares, strict=True)
+    ]
+    numbers = table(("times in training", what.split(",")[0], "found", "share"), rows)
     said = (
         f"Counted are {what}; how often each stands in training is that of the first {COUNTED_PAIRS:,} pairs at most."
     )
-    return Section("Length and rare words", [*blocks, figures(rare, counts), paragraph(said)])
+    return Section(title, [*blocks, figures(rare, numbers), paragraph(said)])
 
 
 def _chrf_by_length(found: Examined) -> list[float | None]:
@@ -153,8 +145,8 @@ def _sentences(found: Examined) -> Section:
     exact = sum(row["text"] == row["reference"] for row in found.outputs)
     worst = [at for at in order[:SHOWN_WORST] if found.outputs[at]["text"] != found.outputs[at]["reference"]]
     said = (
-        f"{exact:,} of {len(order):,} outputs equal their reference. In the others, words of the reference that the output"
-        " lacks are struck out, and words that the output has in their place are underlined."
+        f"{exact:,} of {len(order):,} outputs equal their reference. In the others, words of the reference that the"
+        " output lacks are struck out, and words that the output has in their place are underlined."
     )
     best = [at for at in reversed(order) if at not in worst][:SHOWN_BEST]
     blocks = [paragraph(said), heading("Worst, by chrF"), *(_pair(found, at) for at in worst)]
@@ -193,60 +185,40 @@ def differences(reference: str, output: str, *, unspaced: bool) -> tuple[Markup,
 
 
 def _alignments(found: Examined) -> Section:
-    if found.aligned[0].attention is None:
-        return Section("Alignments", [paragraph("The model has no attention (model.attention is none).")])
     charts = [
         matrix(each.text, each.attention.tolist(), each.source_tokens, each.tokens)
         for each in found.aligned
-        if each.tokens
+        if each.attention is not None and each.tokens
     ]
-    return Section(
-        "Alignments",
-        [paragraph("For each target token, a row, how much of its attention each source token got."), figures(*charts)],
-    )
+    if not charts:
+        return Section("Alignments", [paragraph("The model has no attention (model.attention is none).")])
+    said = "For each target token, a row, how much of its attention each source token got."
+    return Section("Alignments", [paragraph(said), figures(*charts)])
 
 
-def compared(runs: Sequence[Examined]) -> list[Section]:
+def compared(named: Mapping[str, Examined]) -> list[Section]:
     """Several translators side by side, the others against the first."""
-    named = {
-        each.run.path.name if len({r.run.path.name for r in runs}) == len(runs) else str(each.run): each
-        for each in runs
-    }
-    tested = {
-        row["run"]: row for row in compare([_comparable(name, each) for name, each in named.items() if each.outputs])
-    }
+    translated = {name: each for name, each in named.items() if each.outputs}
+    tested = {row["run"]: row for row in compare([_comparable(*each) for each in translated.items()])}
     rows = []
     for name, each in named.items():
-        scores, test = each.scores.get("scores", {}), tested.get(name)
-        cells = [_interval(scores.get(key)) for key in ("bleu", "chrf")]
-        against = (
-            "–"
-            if test is None
-            else f"{test['difference']:+.2%}"
-            if test["metric"] == "exact_match"
-            else f"{test['difference']:+.2f}"
-        )
-        rows.append(
-            (name, each.scores.get("split", "–"), *cells, against, "–" if test is None else f"{test['p_value']:.3f}")
-        )
-    first = next(iter(named))
-    metric = "exact match" if any(row["metric"] == "exact_match" for row in tested.values()) else "BLEU"
-    blocks = [
-        table(("run", "scored on", "BLEU", "chrF", f"{metric} against {first}", "p"), rows),
-        paragraph(
-            "p is the probability of so large a difference, in either direction, between systems of equal worth (paired bootstrap, Koehn 2004)."
-        ),
-        figures(
-            curves_of_runs(
-                {name: Metrics(each.run.metrics).read() for name, each in named.items()},
-                "nats_per_token",
-                "nats per target token",
-            )
-        ),
-    ]
-    second = next((name for name in tested), None)
-    if second is not None:
-        blocks += _largest_differences({first: named[first], second: named[second]})
+        scores, against = each.scores.get("scores", {}), ("–", "–")
+        if test := tested.get(name):
+            form = "+.2%" if test["metric"] == "exact_match" else "+.2f"
+            against = format(test["difference"], form), f"{test['p_value']:.3f}"
+        rows.append((name, each.scores.get("split", "–"), *(_interval(scores.get(key)) for key in SIGNED), *against))
+    metric = next((SIGNED.get(row["metric"], "exact match") for row in tested.values()), "BLEU")
+    said = (
+        "p is the probability of so large a difference, in either direction, between systems of equal worth (paired"
+        " bootstrap, Koehn 2004)."
+    )
+    headings = ("run", "scored on", *SIGNED.values(), f"{metric} against {next(iter(translated), 'the first')}", "p")
+    logs = {name: Metrics(each.run.metrics).read() for name, each in named.items()}
+    curves = curves_of_runs(logs, "nats_per_token", "nats per target token")
+    blocks = [table(headings, rows), paragraph(said), figures(curves)]
+    if tested:
+        two = next(iter(translated)), next(iter(tested))
+        blocks += _largest_differences({name: named[name] for name in two})
     return [Section("Side by side", blocks)]
 
 
