@@ -300,6 +300,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)]
 
 
+def scored(run: RunFolder) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Content of scores.json and outputs.jsonl; empty where they are missing, damaged, or of earlier weights."""
+    scores, best = recorded(run.scores), recorded(run.checkpoint, "progress", "best_step")
+    if not isinstance(scores, dict) or best not in (None, scores.get("step")):
+        return {}, []
+    return scores, read_rows(run.outputs)
+
+
 def rows_text(rows: Iterable[Mapping[str, Any]]) -> str:
     """JSON objects, one a line."""
     return "".join(json_text(row, indent=None) + "\n" for row in rows)

@@ -36,7 +36,7 @@ def content(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Copies of the runs, with plots so that they count as finished."""
+    """Copies of the runs, with plots and a report so that they count as finished."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
     (tmp_path / "input.txt").write_text("good morning\n")
@@ -44,6 +44,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in COMMANDS:
         (tmp_path / "runs" / name / "plots").mkdir()
         (tmp_path / "runs" / name / "plots" / "curves.png").touch()
+        (tmp_path / "runs" / name / "report.html").touch()
     return tmp_path / "runs"
 
 

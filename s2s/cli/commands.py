@@ -356,6 +356,24 @@ def export(run: Path, dest: Path, form: Any, weights: Any) -> None:
     log.info("%s", dest)
 
 
+@main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]", type=FOLDER)
+@click.option("--out", type=FILE, default="report.html", show_default=True, help="HTML file to write.")
+@corpora_option
+@device_option
+def report(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
+    """Write one page on each RUN: curves, scores, best and worst examples; several of one task are compared.
+
+    A run that s2s train has ended has its own as report.html.
+    """
+    from s2s.device import settle_process
+    from s2s.report.report import write_report
+
+    settle_process()
+    write_report(runs, out, **options)
+    log.info("%s", out)
+
+
 main.add_command(recipes)
 main.add_command(corpora)
 main.add_command(cache)

@@ -5,6 +5,7 @@ larger in these units, and margins have room for that.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -35,10 +36,11 @@ class Axis(NamedTuple):
 
 
 def number(value: float) -> str:
-    """A number of few digits."""
+    """A number of at most four digits, or a whole one below a million."""
     if value and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
-    return f"{value:,.10g}" if value == round(value) else f"{value:,.4g}"
+        return re.sub(r"e([-+])0*", lambda sign: f"e{sign[1].strip('+')}", f"{value:.3g}")
+    whole = abs(value) >= 1000 or abs(value - round(value)) < 1e-9
+    return f"{value:,.0f}" if whole else f"{value:.4g}"
 
 
 def axis_of(
@@ -48,14 +50,17 @@ def axis_of(
     known = [value for value in values if value is not None and math.isfinite(value)] or [0.0, 1.0]
     least = min(known) if low is None else low
     largest = max(known) if high is None else high
-    if largest <= least:
-        least, largest = least - (abs(least) or 1.0) / 2 * (low is None), largest + (abs(largest) or 1.0) / 2
+    if largest - least <= 1e-9 * max(abs(least), abs(largest)):  # one value, but for rounding
+        around = (abs(largest) or 1.0) / 2
+        least, largest = least if low is not None else least - around, largest + around * (largest <= 0)
     rough = (largest - least) / most
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     first = math.floor(least / step + 1e-9) if low is None else math.ceil(least / step - 1e-9)
     last = math.ceil(largest / step - 1e-9) if high is None else math.floor(largest / step + 1e-9)
-    ticks = [(round(k * step, 12), number(round(k * step, 12))) for k in range(first, last + 1)]
+    digits = next((digits for digits in range(6) if abs(step - round(step, digits)) < step * 1e-6), None)
+    plain = digits is not None and largest < 1e6
+    ticks = [(k * step, f"{k * step:,.{digits}f}" if plain else number(k * step)) for k in range(first, last + 1)]
     return Axis(title, ticks[0][0] if low is None else low, ticks[-1][0] if high is None else high, ticks)
 
 
@@ -65,8 +70,8 @@ def steps_axis(title: str, values: Sequence[float]) -> Axis:
 
 
 def named_axis(title: str, names: Sequence[str]) -> Axis:
-    """Axis of things that have names and no values: the k-th stands at k."""
-    return Axis(title, -0.5, len(names) - 0.5, list(enumerate(names)))
+    """Axis of things that have names and no values, with room for four at least: the k-th stands at k."""
+    return Axis(title, -0.5, max(len(names), 4) - 0.5, list(enumerate(names)))
 
 
 def row_axis(title: str, names: Sequence[str], width: int) -> Axis:

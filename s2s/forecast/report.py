@@ -15,7 +15,7 @@ from s2s.figures.curves import curves_of_runs, training_section
 from s2s.figures.page import Section, figure, figures, heading, paragraph, table
 from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.task import part_of, score
-from s2s.run import Metrics, RunFolder, number_text, read_rows, recorded
+from s2s.run import Metrics, RunFolder, number_text, scored
 
 Floats = NDArray[np.float64]
 SHOWN_ROWS = 200
@@ -50,8 +50,8 @@ class Examined(NamedTuple):
 
 def examine(run: RunFolder, recipe: ForecastRecipe, corpora: Path | None, device: str) -> Examined:
     """The forecasts that scoring left in a run, or else new ones where the series is at hand."""
-    outputs, scores, remarks = read_rows(run.outputs), recorded(run.scores) or {}, []
-    if not outputs or not scores:
+    (scores, outputs), remarks = scored(run), list[str]()
+    if not outputs:
         try:
             part = part_of(run, recipe, on=None, files=None, beam=None, corpora=corpora)
             scores = score(run, recipe, part, device=device, precision="float32", beam=None)

@@ -14,7 +14,7 @@ from s2s.language.generator import Generator
 from s2s.language.recipe import LanguageRecipe
 from s2s.language.task import SCORED_WINDOW, encoded, part_of
 from s2s.language.text import EncodedText, Stream, cut
-from s2s.run import RunFolder, recorded
+from s2s.run import RunFolder, scored
 
 READ_TOKENS = 6_000
 """Targets whose predictions are looked at one by one, of the beginning of a text or of some of its lines."""
@@ -70,7 +70,7 @@ def examine(run: RunFolder, recipe: LanguageRecipe, corpora: Path | None, device
     except DataError:  # the model knows no beginning
         samples = [(each, written(generator, beginning, each)) for each in TEMPERATURES] if beginning else []
     sweep = json.loads(run.sweep.read_text(encoding="utf-8")) if run.sweep.exists() else None
-    return Examined(run, recipe, generator, recorded(run.scores) or {}, description, readings, samples, sweep, remarks)
+    return Examined(run, recipe, generator, scored(run)[0], description, readings, samples, sweep, remarks)
 
 
 def written(generator: Generator, prompt: str, temperature: float) -> str:

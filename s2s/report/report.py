@@ -34,6 +34,8 @@ def write_report(runs: Sequence[str | Path], out: Path, *, corpora: Path | None 
     tasks = {recipe.task for _, recipe in opened}
     if len(tasks) > 1:
         raise RunError(f"a report is of runs of one task; these are of {', '.join(sorted(tasks))}: write one for each")
+    for run in folders:
+        run.require_best()
     module = report_of(tasks.pop())
     examined = [module.examine(run, recipe, corpora, device) for run, recipe in opened]
     chapters = [

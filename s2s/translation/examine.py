@@ -16,7 +16,7 @@ from s2s.corpus.find import Part
 from s2s.errors import S2SError
 from s2s.figures.calibration import Bin, bins_of
 from s2s.nn.recurrent import positions_valid
-from s2s.run import RunFolder, read_rows, recorded
+from s2s.run import RunFolder, scored
 from s2s.text.batches import collate
 from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.scores import bleu_tokenizer, sentence_chrf
@@ -26,9 +26,9 @@ from s2s.translation.translator import Translation, Translator
 log = logging.getLogger("s2s")
 VALIDATION_PAIRS = 200
 """Pairs of the validation part that are translated for a run without test pairs."""
-COUNTED_PAIRS = 100_000
+COUNTED_PAIRS = 50_000
 """Training pairs whose target words are counted."""
-PREDICTED_TOKENS = 5_000
+PREDICTED_TOKENS = 4_000
 """Target tokens whose predictions are compared with their probabilities."""
 ALIGNED, ALIGNED_TOKENS = 3, (4, 14)
 """Sentences whose alignments are kept, and the fewest and most source tokens of one."""
@@ -68,7 +68,7 @@ def examine(run: RunFolder, recipe: TranslationRecipe, corpora: Path | None, dev
     A run without test pairs is examined on some validation pairs. Where data are missing, a remark says what is left
     out for that.
     """
-    outputs, scores, remarks = read_rows(run.outputs), recorded(run.scores) or {}, []
+    (scores, outputs), remarks = scored(run), list[str]()
     part: Part | None = None
     try:
         on = "validation" if recipe.data.test is None else None
@@ -119,8 +119,13 @@ def frequencies(part: Part | None, unspaced: bool) -> Counter[str] | None:
     if part is None or part.training is None:
         return None
     try:
-        targets = (target for _, target in islice(part.training.read(), COUNTED_PAIRS))
-        return Counter(word for target in targets for word in words_of(target, unspaced))
+        written: Counter[str] = Counter()
+        for _, target in islice(part.training.read(), COUNTED_PAIRS):
+            written.update(target if unspaced else target.split())
+        found: Counter[str] = Counter()
+        for word, times in written.items():  # each is stripped once
+            found.update(dict.fromkeys(words_of(word, unspaced), times))
+        return found
     except S2SError as problem:
         log.warning("how often words stand in the training pairs cannot be counted: %s", problem)
         return None

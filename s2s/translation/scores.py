@@ -201,7 +201,6 @@ def _output(source: str, reference: str, translation: "Translation", source_toke
         "score": round(translation.score, 5),
         "flags": list(translation.flags),
         "source_tokens": source_tokens,
-        "log_probabilities": [round(each, 4) for each in translation.log_probabilities],
     }
 
 

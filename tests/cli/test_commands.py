@@ -56,8 +56,10 @@ RUN_FOLDER = {
     "last",
     "lengths.json",
     "metrics.jsonl",
+    "outputs.jsonl",
     "plots",
     "recipe.toml",
+    "report.html",
     "scores.json",
     "tokenizer.json",
 }

@@ -24,7 +24,7 @@ def translator(outputs: list[str], truncated: int = 0) -> Any:
 
     def translate(lines: Any, *, beam: int) -> list[Any]:
         flags = [("truncated",)] * truncated + [()] * (len(outputs) - truncated)
-        return [SimpleNamespace(text=text, flags=flag) for text, flag in zip(outputs, flags, strict=True)]
+        return [SimpleNamespace(text=text, score=-0.5, flags=flag) for text, flag in zip(outputs, flags, strict=True)]
 
     source = SimpleNamespace(encode=lambda line: line.split())
     return SimpleNamespace(translate=translate, source=source, decoding=SimpleNamespace(beam=5))

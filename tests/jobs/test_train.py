@@ -112,7 +112,7 @@ def test_a_bad_device_is_refused_before_a_folder_is_made(tmp_path: Path) -> None
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("lost", ["scores.json", "plots/curves.png"])
+@pytest.mark.parametrize("lost", ["scores.json", "plots/curves.png", "report.html"])
 def test_scores_and_plots_that_a_kill_prevented_are_made_by_resuming(run: RunFolder, lost: str) -> None:
     best = run.best.stat().st_mtime_ns
     (run.path / lost).unlink()
