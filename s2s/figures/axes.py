@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from s2s.figures.page import join, scrolled
 
@@ -51,8 +51,9 @@ def axis_of(
     least = min(known) if low is None else low
     largest = max(known) if high is None else high
     if largest - least <= 1e-9 * max(abs(least), abs(largest)):  # one value, but for rounding
-        around = (abs(largest) or 1.0) / 2
-        least, largest = least if low is not None else least - around, largest + around * (largest <= 0)
+        around = max(abs(least), abs(largest)) / 2 or 0.5
+        least = least - around if low is None else low
+        largest = largest if largest > least else least + around
     rough = (largest - least) / most
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
@@ -81,6 +82,11 @@ def row_axis(title: str, names: Sequence[str], width: int) -> Axis:
     return Axis(title, 0.0, max(len(names) - 1.0, 1.0), [(k, names[k]) for k in range(0, len(names), every)])
 
 
+def text_at(x: float, y: float, text: str, kind: str) -> Markup:
+    """A text of a drawing: `start`, `middle` (and `value`) or `end` says which part of it stands at x."""
+    return Markup(f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(text)}</text>')
+
+
 class Plot:
     """A drawing area; what is drawn later lies above."""
 
@@ -107,11 +113,11 @@ class Plot:
                 runs[-1].append(self.at(x, y))
         for run in filter(None, runs):
             path = "M" + "L".join(f"{x:g} {y:g}" for x, y in run)
-            self.marks.append(Markup('<path d="{}" class="line {}"/>').format(path, style))
+            self.marks.append(Markup(f'<path d="{path}" class="line {style}"/>'))
             self.marks += [self._dot(*place, style) for place in run if dots or len(run) == 1]
 
     def _dot(self, x: float, y: float, style: str) -> Markup:
-        return Markup('<circle cx="{}" cy="{}" r="3" class="dot {}"/>').format(x, y, style)
+        return Markup(f'<circle cx="{x}" cy="{y}" r="3" class="dot {style}"/>')
 
     def band(self, low: Sequence[Point], high: Sequence[Point]) -> None:
         """Fill the area between two lines of the same x, but for places without a value."""
@@ -122,28 +128,28 @@ class Plot:
             elif run:
                 outline = [lower for lower, _ in run] + [upper for _, upper in reversed(run)]
                 path = "M" + "L".join(f"{x:g} {y:g}" for x, y in outline) + "Z"
-                self.marks.append(Markup('<path d="{}" class="band"/>').format(path))
+                self.marks.append(Markup(f'<path d="{path}" class="band"/>'))
                 run = []
 
     def bar(self, low: float, high: float, value: float, style: str, label: str = "") -> None:
         """Draw a bar over a range of x, from zero to a value, with a label at its end."""
         (left, base), (right, top) = self.at(low, max(self.y.low, 0.0)), self.at(high, value)
-        form = Markup('<rect x="{}" y="{}" width="{}" height="{}" class="bar {}"/>')
-        size = round(right - left, 1), round(abs(base - top), 1)
-        self.marks.append(form.format(left, min(base, top), *size, style))
+        width, height = round(right - left, 1), round(abs(base - top), 1)
+        place = f'x="{left}" y="{min(base, top)}" width="{width}" height="{height}"'
+        self.marks.append(Markup(f'<rect {place} class="bar {style}"/>'))
         if label:
             self.text((left + right) / 2, min(base, top) - 5, label, "value")
 
     def rule(self, x: float, label: str) -> None:
         """Draw a line from the x axis up, with a label at its upper end."""
         (across, top), (_, bottom) = self.at(x, self.y.high), self.at(x, self.y.low)
-        self.marks.append(Markup('<path d="M{} {}V{}" class="rule"/>').format(across, bottom, top))
+        self.marks.append(Markup(f'<path d="M{across} {bottom}V{top}" class="rule"/>'))
         before = across + LETTER * len(label) > self.width
         self.text(across, top - 5, label, "end" if before else "start")
 
     def text(self, x: float, y: float, text: str, kind: str) -> None:
-        """Write a text: `start`, `middle` (and `value`) or `end` says which part of it stands at x."""
-        self.marks.append(Markup('<text x="{:g}" y="{:g}" class="{}">{}</text>').format(round(x, 1), y, kind, text))
+        """Write a text, as `text_at` does."""
+        self.marks.append(text_at(x, y, text, kind))
 
     def svg(self, said: str) -> Markup:
         """The drawing with its axes; `said` is what those who do not see it are told."""
@@ -151,13 +157,13 @@ class Plot:
         (left, bottom), (right, _) = self.at(self.x.low, self.y.low), self.at(self.x.high, self.y.low)
         for value, label in self.y.ticks:
             _, y = self.at(self.x.low, value)
-            self.marks.append(Markup('<path d="M{} {}H{}" class="grid"/>').format(left, y, right))
+            self.marks.append(Markup(f'<path d="M{left} {y}H{right}" class="grid"/>'))
             self.text(left - 6, y + 4, label, "end")
         for value, label in self.x.ticks:
             x, _ = self.at(value, self.y.low)
-            self.marks.append(Markup('<path d="M{} {}v5" class="axis"/>').format(x, bottom))
+            self.marks.append(Markup(f'<path d="M{x} {bottom}v5" class="axis"/>'))
             self.text(x, bottom + 19, label, "middle")
-        self.marks.append(Markup('<path d="M{} {}H{}" class="axis"/>').format(left, bottom, right))
+        self.marks.append(Markup(f'<path d="M{left} {bottom}H{right}" class="axis"/>'))
         self.text(2, 14, self.y.title, "start")
         self.text(right, self.height - 8, self.x.title, "end")
         inner = join([*self.marks, *marks])

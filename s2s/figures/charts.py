@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from s2s.figures.axes import HEIGHT, WIDTH, Axis, Plot, Point, axis_of, named_axis
+from s2s.figures.axes import HEIGHT, WIDTH, Axis, Plot, Point, axis_of, named_axis, text_at
 from s2s.figures.page import figure, folded, scrolled, table
 
 STYLES = ("one", "two", "three", "four")
@@ -82,14 +82,14 @@ def matrix(title: str, weights: Sequence[Sequence[float]], columns: Sequence[str
     marks = []
     for row, name in enumerate(rows):
         y = top + CELL * row
-        marks.append(_text(left - 6, y + CELL * 0.68, name, "end"))
+        marks.append(text_at(left - 6, y + CELL * 0.68, name, "end"))
         for column, weight in enumerate(weights[row]):
-            form = Markup('<rect x="{:g}" y="{:g}" width="{}" height="{}" class="cell" fill-opacity="{:.2f}"/>')
-            marks.append(form.format(left + CELL * column, y, CELL - 1, CELL - 1, weight))
+            place = f'x="{left + CELL * column:.1f}" y="{y:.1f}" width="{CELL - 1}" height="{CELL - 1}"'
+            marks.append(Markup(f'<rect {place} class="cell" fill-opacity="{weight:.2f}"/>'))
     for column, name in enumerate(columns):
         x = left + CELL * (column + 0.55)
-        form = Markup('<text transform="translate({:g} {:g}) rotate(-55)" class="start">{}</text>')
-        marks.append(form.format(x, top - 6, name))
+        turned = f'<g transform="translate({x:.1f} {top - 6:.1f}) rotate(-55)">{text_at(0, 0, name, "start")}</g>'
+        marks.append(Markup(turned))
     form = Markup(
         '<svg viewBox="0 0 {0} {1}" width="{0}" height="{1}" class="matrix" role="img" aria-label="{2}">{3}</svg>'
     )
@@ -100,10 +100,6 @@ def matrix(title: str, weights: Sequence[Sequence[float]], columns: Sequence[str
     )
     more = folded("Largest weights", table(("target token", "looked most at", "weight"), looked))
     return figure(title, scrolled(drawing, f"alignment of: {title}"), more=[more])
-
-
-def _text(x: float, y: float, text: str, kind: str) -> Markup:
-    return Markup('<text x="{:g}" y="{:g}" class="{}">{}</text>').format(x, y, kind, text)
 
 
 def _letters(label: str) -> float:

@@ -4,9 +4,10 @@ import base64
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from safetensors import safe_open
 
@@ -55,13 +56,20 @@ def _names(folders: Sequence[RunFolder]) -> list[str]:
 
 def page(title: str, chapters: Sequence[tuple[str, Sequence[Section]]]) -> str:
     """The HTML of chapters of sections, whose policy allows its own styles and nothing else."""
-    environment = Environment(
-        loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     style = "".join((WEB / name).read_text(encoding="utf-8") for name in ("style.css", "report.css"))
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    template = environment.get_template("report.html")
-    return template.render(title=title, chapters=chapters, style=Markup(style), style_hash=digest, version=__version__)
+    return _template().render(
+        title=title, chapters=chapters, style=Markup(style), style_hash=digest, version=__version__
+    )
+
+
+@cache
+def _template() -> Template:
+    loader = FileSystemLoader(WEB)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html")
 
 
 def facts(run: RunFolder, recipe: Recipe) -> list[Markup]:

@@ -1,0 +1,153 @@
+"""The report of runs, as a file and as people see it."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+import s2s.translation.examine
+from s2s.cli.commands import main
+from s2s.errors import RunError
+from s2s.jobs.train import train
+from s2s.recipe.load import parse_recipe
+from s2s.report.report import write_report
+from s2s.run import RunFolder
+from s2s.tasks import TREES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+RUNS = Path(__file__).parents[1] / "runs"
+SHOWN = {
+    "tiny-en-ko": ["BLEU by source length", "Share right by probability", "4 of 4 outputs equal", "Largest weights"],
+    "words-one-to-five": ["Temperature 0.7", "Loss along the text", "What surprised it most", "bits per character"],
+    "sunspots": ["sunspots, one step ahead", "Residuals over time", "Coverage by quantile level", "persistence"],
+}
+RECIPE = """
+task = "translation"
+data.source = "letters"
+data.target = "numbers"
+data.train.pairs = [["a b c", "one two three"], ["b c d a", "two three four one"], ["a c", "one three"]]
+data.validation.pairs = [["a b c d", "one two three four"], ["c b", "three two"]]
+data.test.pairs = [["b c d a", "two three four one"], ["x", "nine"]]
+tokenizer.kind = "words"
+model = {embedding_size = 8, hidden_size = 8}
+training = {steps = 4, batch_tokens = 20, log_every = 1, precision = "float32"}
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("reports")
+    for name in SHOWN:
+        write_report([RUNS / name], folder / f"{name}.html", device="cpu")
+    return {name: folder / f"{name}.html" for name in SHOWN}
+
+
+def trained(place: Path, *overrides: str) -> RunFolder:
+    recipe = parse_recipe(RECIPE, TREES, origin="test", folder=place, overrides=overrides)
+    return train(recipe, place, device="cpu")
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_report_needs_nothing_but_itself(reports: dict[str, Path], name: str) -> None:
+    text = reports[name].read_text(encoding="utf-8")
+    for said in SHOWN[name]:
+        assert said in text
+    tags: list[tuple[str, dict[str, str | None]]] = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))  # type: ignore[method-assign]
+    parser.feed(text)
+    assert not {tag for tag, _ in tags} & {"script", "link", "img", "iframe", "object"}
+    assert not [attributes for _, attributes in tags if {"src", "style"} & attributes.keys()]
+    assert all(attributes["href"].startswith("#") for _, attributes in tags if "href" in attributes)  # type: ignore
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "scheme"), [("tiny-en-ko", 1200, "light"), *((name, 360, "dark") for name in SHOWN)]
+)
+def test_everybody_can_read_it(
+    reports: dict[str, Path], browser: "Browser", name: str, width: int, scheme: str
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True)  # type: ignore
+    page, said = context.new_page(), list[str]()
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(reports[name].as_uri())
+    violations = Axe().run(page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in violations] == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("getComputedStyle(document.body).maxWidth") == "1152px"  # the policy lets its styles in
+    assert said == []
+    context.close()
+
+
+def test_a_training_leaves_the_report_that_the_command_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained(tmp_path / "run")
+    text = run.report.read_text(encoding="utf-8")
+    monkeypatch.setattr(s2s.translation.examine, "score", None)  # nothing is translated again
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(main, ["report", "run", "--device", "cpu"]).exit_code == 0
+    assert Path("report.html").read_text(encoding="utf-8") == text
+    again = trained(tmp_path / "again" / "run")
+    times = re.compile('<span class="time">.*?</span>')
+    assert times.sub("", again.report.read_text(encoding="utf-8")) == times.sub("", text)
+    assert again.outputs.read_bytes() == run.outputs.read_bytes()
+
+
+def test_outputs_of_earlier_weights_are_not_shown(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run")
+    scores = json.loads(run.scores.read_text())
+    text = run.report.read_text(encoding="utf-8")
+    run.scores.write_text(json.dumps({**scores, "step": 1}))
+    run.outputs.write_text(run.outputs.read_text().replace("nine", "ten"))
+    write_report([run.path], tmp_path / "new.html", device="cpu")
+    assert (tmp_path / "new.html").read_text(encoding="utf-8") == text
+
+
+def test_without_test_pairs_validation_pairs_are_shown(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", "data.test=")
+    assert "names no test pairs, so 2 of the 2 validation pairs are shown" in run.report.read_text(encoding="utf-8")
+    assert not run.outputs.exists()
+
+
+def test_what_needs_data_that_are_gone_is_left_out_with_a_remark(tmp_path: Path) -> None:
+    shutil.copytree(RUNS / "sunspots", tmp_path / "run")
+    recipe = (tmp_path / "run" / "recipe.toml").read_text()
+    gone = recipe.replace('series = "sunspots/all"', f'series = {{file = "{tmp_path}/gone.csv"}}')
+    (tmp_path / "run" / "recipe.toml").write_text(gone)
+    write_report([tmp_path / "run"], tmp_path / "report.html", device="cpu")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert re.search("What needs the series is left out: .*gone.csv", text)
+    assert "learning rate" in text.lower()
+    assert "Residuals" not in text
+
+
+def test_two_runs_stand_side_by_side(tmp_path: Path) -> None:
+    runs = [trained(tmp_path / name, f"seed={seed}").path for seed, name in enumerate(("one", "two"))]
+    write_report(runs, tmp_path / "report.html", device="cpu")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.index("Side by side") < text.index("The run") < text.rindex("The run")
+    assert re.search(r"against one</th>\s*<th[^>]*>p</th>", text)
+    assert text.count("<h1") == 3
+
+
+def test_runs_of_two_tasks_and_no_runs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="a report is of runs of one task; these are of forecast, translation"):
+        write_report([RUNS / "tiny-en-ko", RUNS / "sunspots"], tmp_path / "report.html")
+    with pytest.raises(ValueError, match="there are 0 runs"):
+        write_report([], tmp_path / "report.html")
+    with pytest.raises(RunError, match="no such run folder"):
+        write_report([tmp_path / "none"], tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()

@@ -1,0 +1,45 @@
+"""What a translator's outputs say about it."""
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from s2s.text.batches import collate
+from s2s.translation.examine import predictions, recall_by_frequency, words_of
+from s2s.translation.translator import Translator
+
+RUN = Path(__file__).parents[1] / "runs" / "tiny-en-ko"
+PAIRS = [("good morning", "좋은 아침이에요"), ("thank you very much", "정말 고마워요")]
+
+
+def test_words_have_no_punctuation_at_their_ends() -> None:
+    assert words_of("“Well,” it's - a ¿test?", unspaced=False) == ["Well", "it's", "a", "test"]
+    assert words_of("好，吗？", unspaced=True) == ["好", "吗"]
+
+
+def test_recall_counts_a_word_as_often_as_both_have_it() -> None:
+    frequencies = Counter({"the": 1000, "cat": 4, "sat": 1})
+    pairs = [("the cat the dog", "the cat the the sat"), ("a", "zebra")]
+    assert recall_by_frequency(pairs, frequencies, unspaced=False) == [
+        ("never", 1, 0),
+        ("1", 1, 0),
+        ("2–5", 1, 1),
+        (">500", 3, 2),
+    ]
+
+
+def test_predictions_are_those_of_the_model_after_the_reference() -> None:
+    translator = Translator.load(RUN, device="cpu")
+    model = translator.models[0]
+    probabilities, right = predictions(translator, PAIRS)
+    encoded = [(translator.source.encode(source), translator.target.encode(target)) for source, target in PAIRS]
+    assert len(probabilities) == len(right) == sum(len(target) + 1 for _, target in encoded)
+    assert right.all()  # learned by heart
+    nats = 0.0
+    for source, target in encoded:
+        batch = collate([source], [target])
+        lengths = {"target_lengths": batch.target_lengths}
+        nats += float(model.loss(batch.source, batch.source_lengths, batch.inputs, batch.targets, **lengths).nats)
+    assert sum(-math.log(each) for each in probabilities) == pytest.approx(nats, abs=1e-5)
