@@ -39,7 +39,7 @@ def line_chart(
 ) -> Markup:
     """Lines over common axes, with a rule at an x, and a band, low and high and their label, behind them."""
     plot = Plot(x, y, width=size[0], height=size[1])
-    legend = [(line.style, line.label) for line in lines if line.label]
+    legend = [(line.style, line.label) for line in lines if line.label and line.points]
     if band is not None:
         plot.band(*band[:2])
         legend.append(("wash", band[2]))

@@ -91,7 +91,7 @@ def _scores(found: Examined) -> Section:
     for target, each in several.items():
         if len(several) > 1:
             blocks.append(heading(target))
-        blocks += [paragraph(f"Compared with the baselines, the forecast is {each['meaning']}."), *_tables(each)]
+        blocks += [paragraph(f"Its mean absolute error: {each['meaning']}."), *_tables(each)]
     return Section("Scores", blocks)
 
 

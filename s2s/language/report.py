@@ -157,6 +157,9 @@ def _surprises(found: Examined) -> Markup:
         (nats, row, place) for row, each in enumerate(found.readings) for place, nats in enumerate(each.nats.tolist())
     ]
     rows = []
+    places = [each for each in places if each[0] >= SHADES[0]]
+    if not places:
+        return paragraph(f"Nothing did: no token took {SHADES[0]:g} nat or more.")
     for nats, row, place in sorted(places, key=lambda each: (-each[0], *each[1:]))[:SURPRISES]:
         reading = found.readings[row]
         before = "".join(_shown(found, token) for token in reading.tokens[max(place - BEFORE, 0) : place].tolist())

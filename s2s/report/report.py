@@ -77,9 +77,10 @@ def facts(run: RunFolder, recipe: Recipe) -> list[Markup]:
     environment, best = recorded(run.environment) or {}, run.require_best()
     with safe_open(best, "numpy") as tensors:
         weights = sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    megabytes = best.stat().st_size / 1e6
     versions = ", ".join(f"{name} {number}" for name, number in environment.get("versions", {}).items())
     rows = [
-        ("weights", f"{weights:,} in {best.stat().st_size / 1e6:,.3g} MB"),
+        ("weights", f"{weights:,}" + (f" in {megabytes:,.1f} MB" if megabytes >= 0.1 else "")),
         *(("data", _with_licence(name)) for name in environment.get("corpora", {})),
         ("computed with", environment.get("precision", "unknown")),
         ("versions", versions or "unknown"),

@@ -19,7 +19,7 @@ def test_a_training_is_shown_with_its_best_step_and_its_validations_in_numbers()
     section = training_section(ROWS, ("nats_per_token", "nats"), {"bleu": "BLEU", "chrf": "chrF"})
     made = join(section.blocks)
     assert best_step(ROWS) == 100
-    for said in ("150 optimizer steps", "2.0</span> minutes", "best, 100", "BLEU and chrF on validation data", "3.6"):
+    for said in ("150 optimizer steps", "2.0 minutes</span>", "best, 100", "BLEU and chrF on validation data", "3.6"):
         assert said in made
     assert made.count('<svg viewBox="0 0 460') == 3
     assert made.count("<tr>") == 3
