@@ -37,6 +37,8 @@ class Axis(NamedTuple):
 
 def number(value: float) -> str:
     """A number of at most four digits, or a whole one below a million."""
+    if not math.isfinite(value):
+        return "undefined"
     if value and not 1e-3 <= abs(value) < 1e6:
         return re.sub(r"e([-+])0*", lambda sign: f"e{sign[1].strip('+')}", f"{value:.3g}")
     whole = abs(value) >= 1000 or abs(value - round(value)) < 1e-9

@@ -173,7 +173,7 @@ def _residuals(found: Examined, place: int, target: str) -> Section:
         f" {number(deviation)}; {(residuals > 0).mean():.0%} are above zero. The autocorrelation of neighbours"
         f" is {alike:.2f}, where 0 says that nothing is left to be learned from the last error."
     )
-    counts, edges = np.histogram(residuals, BINS)
+    counts, edges = np.histogram(residuals[np.isfinite(residuals)], BINS)
     plot = Plot(axis_of("truth minus forecast", edges.tolist()), axis_of("forecasts", counts.tolist(), low=0.0))
     for count, low, high in zip(counts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         plot.bar(low, high, count, STYLES[0])

@@ -16,9 +16,9 @@ from s2s.language.task import SCORED_WINDOW, encoded, part_of
 from s2s.language.text import EncodedText, Stream, cut
 from s2s.run import RunFolder, scored
 
-READ_TOKENS = 6_000
+READ_TOKENS = 4_000
 """Targets whose predictions are looked at one by one, of the beginning of a text or of some of its lines."""
-SAMPLED_TOKENS = 160
+SAMPLED_TOKENS = 120
 TEMPERATURES = (0.0, 0.7, 1.0)
 """At which texts are written."""
 
