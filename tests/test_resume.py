@@ -143,6 +143,7 @@ class Trainings(NamedTuple):
         assert {str(file.relative_to(killed)) for file in killed.rglob("*")} == {
             str(file.relative_to(undisturbed)) for file in undisturbed.rglob("*")
         }
+        assert (killed / "outputs.jsonl").read_bytes() == (undisturbed / "outputs.jsonl").read_bytes()
         scores = [json.loads((run / "scores.json").read_text()) for run in (undisturbed, killed)]
         assert {**scores[0], "run": ""} == {**scores[1], "run": ""}
 

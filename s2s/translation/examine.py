@@ -24,7 +24,7 @@ from s2s.translation.task import part_of, score
 from s2s.translation.translator import Translation, Translator
 
 log = logging.getLogger("s2s")
-VALIDATION_PAIRS = 200
+VALIDATION_PAIRS = 100
 """Pairs of the validation part that are translated for a run without test pairs."""
 COUNTED_PAIRS = 50_000
 """Training pairs whose target words are counted."""

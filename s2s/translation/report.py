@@ -16,7 +16,7 @@ from s2s.translation.answers import answers
 from s2s.translation.comparison import compare
 from s2s.translation.examine import COUNTED_PAIRS, Examined, recall_by_frequency
 from s2s.translation.examine import examine as examine  # what a report module answers
-from s2s.translation.scores import failures, short_share
+from s2s.translation.scores import failures, remarks_on, short_share
 
 SIGNED = {"bleu": "BLEU", "chrf": "chrF"}
 """Scores with signatures, by their key."""
@@ -40,7 +40,8 @@ def sections(found: Examined) -> list[Section]:
     curves = training_section(rows, ("nats_per_token", "nats per target token"), SIGNED)
     parts = [_scores(found), curves]
     if found.outputs:
-        parts += [_weak(found), _calibration(found), _failures(found), _sentences(found), _alignments(found)]
+        parts.append(Section("Length and rare words", [_by_length(found), *_by_frequency(found)]))
+        parts += [_calibration(found), _failures(found), _sentences(found), _alignments(found)]
     return parts
 
 
@@ -60,14 +61,15 @@ def _scores(found: Examined) -> Section:
         else:
             rows.append((SIGNED[name], f"{each['value']:.1f}", f"{each['low']:.1f} to {each['high']:.1f}"))
     blocks.append(table(("score", "value", "interval"), rows))
+    blocks += [paragraph(f"{remark[0].upper()}{remark[1:]}.") for remark in remarks_on(scores.get("data", {}))]
     form = Markup('<p class="soft">{}: <code>{}</code></p>')
     blocks += [form.format(title, scores["scores"][name]["signature"]) for name, title in SIGNED.items()]
     return Section("Scores", blocks)
 
 
-def _weak(found: Examined) -> Section:
-    """Scores by source length and by how often words were learned."""
-    title, lengths = "Length and rare words", found.scores.get("by_length", [])
+def _by_length(found: Examined) -> Markup:
+    """Scores by source length, as a chart and a table."""
+    lengths = found.scores.get("by_length", [])
     told = any(row["bleu"] is not None for row in lengths)
     values = [row["bleu"] for row in lengths] if told else _chrf_by_length(found)
     names, unit = [row["source_tokens"] for row in lengths], "BLEU" if told else "mean chrF of a sentence"
@@ -76,16 +78,19 @@ def _weak(found: Examined) -> Section:
         (name, f"{row['examples']:,}", "–" if value is None else f"{value:.1f}", f"{row['length_ratio']:.3f}")
         for name, row, value in zip(names, lengths, values, strict=True)
     ]
-    blocks = [figures(chart, table(("source tokens", "sentences", unit, "output / reference length"), rows))]
-    what = "characters" if found.unspaced else "words, without punctuation at their ends"
+    return figures(chart, table(("source tokens", "sentences", unit, "output / reference length"), rows))
+
+
+def _by_frequency(found: Examined) -> list[Markup]:
+    """How many of the references' words the outputs have, by how often training has them."""
     if found.frequencies is None:
         said = "How well rare words are translated cannot be said: the training pairs are not at hand."
-        return Section(title, [*blocks, paragraph(said)])
+        return [paragraph(said)]
     pairs = [(row["text"], row["reference"]) for row in found.outputs]
     recall = recall_by_frequency(pairs, found.frequencies, unspaced=found.unspaced)
-    shares = [100 * right / words for _, words, right in recall]
-    rare = bar_chart(
-        "Words of the references that the output has",
+    shares, unit = [100 * right / words for _, words, right in recall], "characters" if found.unspaced else "words"
+    chart = bar_chart(
+        f"{unit.capitalize()} of the references that the output has",
         [name for name, *_ in recall],
         shares,
         axes=("times in the training targets", "% found in the output"),
@@ -96,11 +101,11 @@ def _weak(found: Examined) -> Section:
         (name, f"{words:,}", f"{right:,}", f"{share:.1f}%")
         for (name, words, right), share in zip(recall, shares, strict=True)
     ]
-    numbers = table(("times in training", what.split(",")[0], "found", "share"), rows)
     said = (
-        f"Counted are {what}; how often each stands in training is that of the first {COUNTED_PAIRS:,} pairs at most."
+        f"Counted are {unit} without punctuation{'' if found.unspaced else ' at their ends'}; how often each stands in"
+        f" training is that of the first {COUNTED_PAIRS:,} pairs at most."
     )
-    return Section(title, [*blocks, figures(rare, numbers), paragraph(said)])
+    return [figures(chart, table(("times in training", unit, "found", "share"), rows)), paragraph(said)]
 
 
 def _chrf_by_length(found: Examined) -> list[float | None]:

@@ -213,7 +213,7 @@ def score_text(result: Mapping[str, Any]) -> str:
             continue
         interval = "" if score["value"] is None else f" [{score['low']:.2f}, {score['high']:.2f}]"
         lines.append(f"  {name:5} {_points(score['value']):>6}{interval}  {score['signature']}")
-    lines += [f"  {remark}" for remark in _remarks(result.get("data", {}))]
+    lines += [f"  {remark}" for remark in remarks_on(result.get("data", {}))]
     lines.append("  source tokens   examples    BLEU   length ratio")
     for row in result["by_length"]:
         counts = f"{row['source_tokens']:>13} {row['examples']:>10,}"
@@ -226,7 +226,7 @@ def _points(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _remarks(data: Mapping[str, Any]) -> Iterator[str]:
+def remarks_on(data: Mapping[str, Any]) -> Iterator[str]:
     """What of the scored pairs bears on what their scores say."""
     if (short := data.get("short_references", 0.0)) > MOST_SHORT:
         yield f"{short:.0%} of the references are shorter than {SHORT_TOKENS} tokens, too short for BLEU"
