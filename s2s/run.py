@@ -303,7 +303,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def scored(run: RunFolder) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Content of scores.json and outputs.jsonl; empty where they are missing, damaged, or of earlier weights."""
     scores, best = recorded(run.scores), recorded(run.checkpoint, "progress", "best_step")
-    if not isinstance(scores, dict) or best not in (None, scores.get("step")):
+    if not isinstance(scores, dict) or "scores" not in scores or best not in (None, scores.get("step")):
         return {}, []
     return scores, read_rows(run.outputs)
 
