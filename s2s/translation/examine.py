@@ -18,6 +18,7 @@ from s2s.figures.calibration import Bin, bins_of
 from s2s.nn.recurrent import positions_valid
 from s2s.run import RunFolder, scored
 from s2s.text.batches import collate
+from s2s.translation.engine import TorchEngine
 from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.scores import bleu_tokenizer, sentence_chrf
 from s2s.translation.task import part_of, score
@@ -164,12 +165,14 @@ def predictions(
 
     Of many pairs, evenly spaced ones are read, some PREDICTED_TOKENS tokens.
     """
-    model, device = translator.models[0], translator.compute.device
+    engine = translator.engine
+    assert isinstance(engine, TorchEngine), "a run folder is opened with torch"
+    model, device = engine.models[0], engine.compute.device
     encoded = [(translator.source.encode(source), translator.target.encode(target)) for source, target in pairs]
     tokens = sum(len(target) + 1 for _, target in encoded)
     chosen = sorted(encoded[:: -(-tokens // PREDICTED_TOKENS) or 1], key=lambda pair: len(pair[0]))
     probabilities, right = [], []
-    with translator.compute.entered():
+    with engine.compute.entered():
         for begin in range(0, len(chosen), 64):
             batch = collate(*zip(*chosen[begin : begin + 64], strict=True)).to(device)
             readout = model(batch.source, batch.source_lengths, batch.inputs).readout

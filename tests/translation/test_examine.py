@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from s2s.text.batches import collate
+from s2s.translation.engine import TorchEngine
 from s2s.translation.examine import predictions, recall_by_frequency, words_of
 from s2s.translation.translator import Translator
 
@@ -32,7 +33,8 @@ def test_recall_counts_a_word_as_often_as_both_have_it() -> None:
 
 def test_predictions_are_those_of_the_model_after_the_reference() -> None:
     translator = Translator.load(RUN, device="cpu")
-    model = translator.models[0]
+    assert isinstance(translator.engine, TorchEngine)
+    model = translator.engine.models[0]
     probabilities, right = predictions(translator, PAIRS)
     encoded = [(translator.source.encode(source), translator.target.encode(target)) for source, target in PAIRS]
     assert len(probabilities) == len(right) == sum(len(target) + 1 for _, target in encoded)
