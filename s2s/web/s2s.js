@@ -6,70 +6,59 @@
  *     model.translate("Guten Tag!").text;
  *
  * Letters of shapes: K hypotheses, S source positions, H hidden units, E embedding units, M units of the encoder's
- * memory, G gates' units of a cell, V tokens of the vocabulary. Rows of a matrix follow one another in one array.
+ * memory, G units of a cell's gates, V tokens of the vocabulary. Matrices are flat arrays, row after row.
  */
 
 const FORMAT = 1;
-const PAD = 0, UNKNOWN = 1, START = 2, END = 3;
+const [PAD, UNKNOWN, START, END] = [0, 1, 2, 3];
 const SPECIAL_LABELS = ["<pad>", "<unk>", "<s>", "</s>"];
-const EXTRA_TOKENS = 10;
-const ROUNDING = 1e-6;
-const LONGEST_LOOP = 4;
-const CACHED_NUMBERS = 1 << 23;
-/** White space as Python has it: no U+FEFF, but U+001C to U+001F and U+0085. */
-const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
-const SPACES = new RegExp(`[${SPACE}]+`, "u");
+const UNKNOWN_SURFACE = "\u2047";
 
-/** Open a bundle: a folder's URL (in Node a path too), or { bundle, weights, files } that hold it. */
+/** Open a bundle: the URL of its folder (in Node a path too), or { bundle, weights, files } that hold it. */
 export async function load(source) {
-  const held = typeof source === "object" && source !== null && "bundle" in source;
-  const { bundle, weights, files } = held ? source : await readFolder(source);
+  const { bundle, weights, files } = source?.bundle ? source : await readFolder(source);
   if (bundle.format !== FORMAT) {
-    throw new Error(`bundle.json: has format ${bundle.format}, and this s2s.js reads ${FORMAT}; take the s2s.js beside it`);
+    throw new Error(`bundle.json: is of format ${bundle.format}, s2s.js reads ${FORMAT}; take the s2s.js beside it`);
   }
   if (weights.byteLength !== bundle.weights.bytes) {
-    throw new Error(`weights.bin: must have ${bundle.weights.bytes} bytes (given ${weights.byteLength}); copy it again`);
+    throw new Error(`weights.bin: has ${weights.byteLength} bytes, not ${bundle.weights.bytes}; copy it again`);
   }
   const tokenizers = new Map();
-  for (const name of new Set(Object.values(bundle.tokenizers))) {
-    tokenizers.set(name, readTokenizer(name, files[name], bundle.word_characters));
+  for (const name of Object.values(bundle.tokenizers)) {
+    if (!tokenizers.has(name)) tokenizers.set(name, readTokenizer(name, files[name], bundle.word_characters));
   }
-  const read = new Weights(bundle.weights.index, weights);
-  return bundle.task === "language" ? new LanguageModel(bundle, read, tokenizers) : new Translator(bundle, read, tokenizers);
+  const Model = bundle.task === "language" ? LanguageModel : Translator;
+  return new Model(bundle, new Weights(bundle.weights.index, weights), tokenizers);
 }
 
 async function readFolder(place) {
-  const text = String(place);
-  const inNode = typeof process !== "undefined" && Boolean(process.versions?.node);
-  let fetched = async (name) => {
-    const answer = await fetch(new URL(name, new URL(text.replace(/\/?$/, "/"), globalThis.location?.href)));
-    if (!answer.ok) throw new Error(`${answer.url}: cannot be read (${answer.status})`);
-    return answer.arrayBuffer();
+  const folder = String(place).replace(/\/?$/, "/");
+  let read = async (name) => {
+    const answer = await fetch(folder + name);
+    if (!answer.ok) throw new Error(`${folder}${name}: cannot be read (${answer.status})`);
+    return new Uint8Array(await answer.arrayBuffer());
   };
-  if (inNode && !/^https?:/.test(text)) {
+  if (globalThis.process?.versions?.node && !/^https?:/.test(folder)) {
     const { readFile } = await import("node:fs/promises");
-    const { pathToFileURL, fileURLToPath } = await import("node:url");
-    const folder = text.startsWith("file:") ? fileURLToPath(text) : text;
-    fetched = async (name) => {
-      const bytes = await readFile(new URL(name, pathToFileURL(folder.replace(/\/?$/, "/"))));
-      return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
-    };
+    const pathOf = (name) => (folder.startsWith("file:") ? new URL(name, folder) : folder + name);
+    read = async (name) => new Uint8Array(await readFile(pathOf(name)));
   }
-  const bundle = JSON.parse(new TextDecoder().decode(await fetched("bundle.json")));
-  const names = [...new Set(Object.values(bundle.tokenizers))];
-  const [weights, ...contents] = await Promise.all(["weights.bin", ...names].map(fetched));
-  return { bundle, weights, files: Object.fromEntries(names.map((name, at) => [name, new Uint8Array(contents[at])])) };
+  const bundle = JSON.parse(utf8.decode(await read("bundle.json")));
+  const names = ["weights.bin", ...new Set(Object.values(bundle.tokenizers))];
+  const files = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await read(name)])));
+  return { bundle, weights: files["weights.bin"].buffer, files };
 }
 
-// ---------------------------------------------------------------- text
+// ------------------------------------------------------------------------------------------------------------- text
 
-function splitWords(text) {
-  return text.split(SPACES).filter(Boolean);
-}
+/** White space as Python has it: with U+001C to U+001F and U+0085, without U+FEFF. */
+const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+const SPACES = new RegExp(`[${SPACE}]+`, "u");
+const LONGEST_LOOP = 4;
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+const toUtf8 = new TextEncoder();
 
-function isBlank(text) {
-  return splitWords(text).length === 0;
-}
+const wordsOf = (text) => text.split(SPACES).filter(Boolean);
 
 /** Whether some 1 to 4 words occur at least three times in a row. */
 function hasLoop(words) {
@@ -83,25 +72,25 @@ function hasLoop(words) {
 }
 
 function readTokenizer(name, bytes, wordCharacters) {
-  if (bytes === undefined) throw new Error(`${name}: the bundle lacks this file; copy it again`);
-  if (name.endsWith(".model")) return new SentencePiece(bytes);
-  const { kind, entries, closed } = JSON.parse(new TextDecoder().decode(bytes));
+  if (!bytes) throw new Error(`${name}: is missing in the bundle; copy it again`);
+  if (name.endsWith(".model")) return new SentencePiece(name, bytes);
+  const { kind, entries, closed } = JSON.parse(utf8.decode(bytes));
   const [split, join] = {
-    words: [splitWords, (units) => units.join(" ")],
-    "words and punctuation": [punctuationSplitter(wordCharacters), joinPunctuated],
+    words: [wordsOf, (units) => units.join(" ")],
+    "words and punctuation": [wordCharacters && punctuationSplitter(wordCharacters), joinPunctuated],
     characters: [(line) => Array.from(line), (units) => units.join("")],
   }[kind];
-  return new UnitList(kind, entries, closed === true, split, join);
+  return new UnitList(kind, entries, Boolean(closed), split, join);
 }
 
-/** Words and punctuation marks; the characters of words are those of Python, as [first, count, gap, count, ...]. */
-function punctuationSplitter(runs) {
-  let ranges = "", at = 0;
-  runs.forEach((length, index) => {
-    if (index % 2) ranges += `\\u{${at.toString(16)}}-\\u{${(at + length - 1).toString(16)}}`;
+/** Words and punctuation marks; the letters of words are Python's, given as lengths of runs without and with them. */
+function punctuationSplitter(lengths) {
+  let letters = "", at = 0;
+  lengths.forEach((length, index) => {
+    if (index % 2) letters += `\\u{${at.toString(16)}}-\\u{${(at + length - 1).toString(16)}}`;
     at += length;
   });
-  const unit = new RegExp(`[${ranges}]+(?:['’-][${ranges}]+)*|[^${ranges}${SPACE}]`, "gu");
+  const unit = new RegExp(`[${letters}]+(?:['’-][${letters}]+)*|[^${letters}${SPACE}]`, "gu");
   return (line) => line.match(unit) ?? [];
 }
 
@@ -114,50 +103,45 @@ function joinPunctuated(units) {
   return text;
 }
 
-/** Words or characters: a plain list after the four special ids; a closed one has no special ids. */
-class UnitList {
-  constructor(kind, entries, closed, split, join) {
-    Object.assign(this, { kind, closed, split, join });
-    this.labels = closed ? entries : [...SPECIAL_LABELS, ...entries];
-    this.ids = new Map(entries.map((unit, at) => [unit, at + (closed ? 0 : SPECIAL_LABELS.length)]));
-    this.size = this.labels.length;
-  }
-
-  encode(line) {
-    const lacking = this.closed ? this.lacking(line) : [];
-    if (lacking.length) throw new Error(`the text contains ${quoted(lacking[0])}, which is not in the vocabulary`);
-    return this.split(line).map((unit) => this.ids.get(unit) ?? UNKNOWN);
-  }
-
-  /** Units that the vocabulary lacks, each once. */
-  lacking(line) {
-    return [...new Set(this.split(line).filter((unit) => !this.ids.has(unit)))];
-  }
-
-  decode(tokens) {
-    const shown = this.closed ? tokens : tokens.filter((token) => token === UNKNOWN || token > END);
-    return this.join(shown.map((token) => (token === UNKNOWN && !this.closed ? "\u2047" : this.token(token))));
-  }
-
-  token(token) {
-    return labelOf(this.labels, token);
-  }
-
-  lacks(tokens) {
-    return !this.closed && tokens.includes(UNKNOWN);
-  }
-}
+const isUnknown = (token) => token === UNKNOWN;
 
 function labelOf(labels, token) {
   if (!(token in labels)) throw new RangeError(`token ${token} is not in a vocabulary of ${labels.length}`);
   return labels[token];
 }
 
-function quoted(text) {
-  return JSON.stringify(text);
+/** Words or characters: a plain list after the four special ids; a closed one has no special ids. */
+class UnitList {
+  constructor(kind, entries, closed, split, join) {
+    Object.assign(this, { kind, closed, split, join });
+    this.labels = closed ? entries : [...SPECIAL_LABELS, ...entries];
+    this.ids = new Map(entries.map((unit, at) => [unit, this.labels.length - entries.length + at]));
+  }
+
+  encode(line) {
+    const [lacking] = this.closed ? this.lacking(line) : [];
+    if (lacking !== undefined) throw new Error(`the text contains "${lacking}", which the vocabulary lacks`);
+    return this.split(line).map((unit) => this.ids.get(unit) ?? UNKNOWN);
+  }
+
+  decode(tokens) {
+    if (this.closed) return this.join(tokens.map((token) => this.token(token)));
+    const shown = tokens.filter((token) => token === UNKNOWN || token > END);
+    return this.join(shown.map((token) => (isUnknown(token) ? UNKNOWN_SURFACE : this.token(token))));
+  }
+
+  token(token) { return labelOf(this.labels, token); }
+
+  /** Whether tokens stand for what the vocabulary lacks. */
+  lacks(tokens) { return !this.closed && tokens.some(isUnknown); }
+
+  /** Units that the vocabulary lacks, each once. */
+  lacking(line) {
+    return [...new Set(this.split(line).filter((unit) => !this.ids.has(unit)))];
+  }
 }
 
-/** Fields of a protobuf message: [number, value], a value being a number or bytes. */
+/** Fields of a protobuf message as [number, value]; a value is a number, or bytes. */
 function* fieldsOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
@@ -169,429 +153,292 @@ function* fieldsOf(bytes) {
     }
   };
   while (at < bytes.length) {
-    const key = varint(), number = key >>> 3, type = key & 7;
-    if (type === 0) yield [number, varint()];
+    const key = varint(), type = key & 7;
+    if (type === 0) yield [key >>> 3, varint()];
     else if (type === 2) {
       const length = varint();
-      yield [number, bytes.subarray(at, at += length)];
-    } else if (type === 5) {
-      yield [number, view.getFloat32(at, true)];
-      at += 4;
-    } else at += 8;
+      yield [key >>> 3, bytes.subarray(at, (at += length))];
+    } else {
+      if (type === 5) yield [key >>> 3, view.getFloat32(at, true)];
+      at += type === 5 ? 4 : 8;
+    }
   }
 }
 
-const NORMAL = 1, UNKNOWN_PIECE = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6;
-const BPE = 2;
+const [NORMAL, UNKNOWN_PIECE, CONTROL, BYTE] = [1, 2, 3, 6];
+const PIECE_TYPES = [NORMAL, UNKNOWN_PIECE, CONTROL, BYTE];
+const [UNIGRAM, BPE] = [1, 2];
 const WORD_START = "\u2581";
 const UNKNOWN_PENALTY = 10;
-const REPLACEMENT = "\ufffd";
-const encoder = new TextEncoder(), decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** A SentencePiece model, unigram (Kudo 2018) or BPE (Sennrich et al. 2016), with the normalisation inside it. */
+/** A SentencePiece model, unigram (Kudo 2018) or BPE (Sennrich et al. 2016), of a kind that s2s trains. */
 class SentencePiece {
-  constructor(bytes) {
-    this.labels = [];
-    this.scores = [];
-    this.types = [];
-    this.unknownSurface = " \u2047 ";
-    this.normalizer = new Normalizer([]);
+  constructor(name, bytes) {
+    Object.assign(this, { labels: [], scores: [], types: [], ids: new Map(), bytes: [], longest: 1 });
+    const settings = new Map(), normalization = new Map();
     for (const [number, value] of fieldsOf(bytes)) {
-      if (number === 1) this.addPiece(value);
-      else if (number === 2) this.readSettings(value);
-      else if (number === 3) this.normalizer = new Normalizer(fieldsOf(value));
+      if (number === 1) this.addPiece(new Map(fieldsOf(value)));
+      else if (number === 2) for (const [key, setting] of fieldsOf(value)) settings.set(key, setting);
+      else if (number === 3) for (const [key, setting] of fieldsOf(value)) normalization.set(key, setting);
     }
-    this.size = this.labels.length;
-    this.known = new Map();
-    this.trie = new Map();
-    this.kept = new Map();
-    this.bytes = new Map();
-    this.labels.forEach((label, id) => {
-      const type = this.types[id];
-      if (type === NORMAL || type === USER_DEFINED || type === UNUSED) {
-        this.known.set(label, id);
-        insert(this.trie, codeUnits(label), id);
-        if (type === USER_DEFINED) {
-          insert(this.kept, codeUnits(label), id);
-          insert(this.normalizer.kept, encoder.encode(label), id);
-        }
-      } else if (type === BYTE) this.bytes.set(Number.parseInt(label.slice(3, 5), 16), id);
-    });
-    const normal = this.scores.filter((_, id) => this.types[id] === NORMAL);
-    this.highest = normal.reduce((most, score) => Math.max(most, score), -Infinity);
-    this.unknownScore = Math.fround(normal.reduce((least, score) => Math.min(least, score), Infinity) - UNKNOWN_PENALTY);
+    this.kind = settings.get(3) ?? UNIGRAM;
+    this.fallsBack = settings.get(35) === 1;
+    const isOther = [3, 4, 5].some((flag) => normalization.get(flag) === 0) || settings.get(24) === 1;
+    if (isOther || ![UNIGRAM, BPE].includes(this.kind) || !this.types.every((type) => PIECE_TYPES.includes(type))) {
+      throw new Error(`${name}: has settings or pieces of a kind that s2s does not train, and s2s.js does not know`);
+    }
+    this.normalizer = new Normalizer(normalization.get(2));
+    const least = this.scores.filter((_, token) => this.types[token] === NORMAL).reduce((a, b) => Math.min(a, b));
+    this.unknownScore = Math.fround(least - UNKNOWN_PENALTY);
   }
 
-  addPiece(bytes) {
-    let label = "", score = 0, type = NORMAL;
-    for (const [number, value] of fieldsOf(bytes)) {
-      if (number === 1) label = decoder.decode(value);
-      else if (number === 2) score = value;
-      else if (number === 3) type = value;
+  addPiece(fields) {
+    const label = utf8.decode(fields.get(1)), type = fields.get(3) ?? NORMAL;
+    if (type === BYTE) this.bytes[byteOf(label)] = this.labels.length;
+    if (type === NORMAL) {
+      this.ids.set(label, this.labels.length);
+      this.longest = Math.max(this.longest, label.length);
     }
     this.labels.push(label);
-    this.scores.push(score);
+    this.scores.push(fields.get(2) ?? 0);
     this.types.push(type);
   }
 
-  readSettings(bytes) {
-    for (const [number, value] of fieldsOf(bytes)) {
-      if (number === 3) this.kind = value;
-      else if (number === 35) this.fallsBack = value === 1;
-      else if (number === 44) this.unknownSurface = decoder.decode(value);
-    }
-  }
-
   encode(line) {
-    const text = this.normalizer.normalize(line), ids = [];
+    const text = this.normalizer.normalize(line), tokens = [];
     let wasUnknown = false;
-    for (const [id, piece] of this.kind === BPE ? this.merged(text) : this.likeliest(text)) {
-      if (id !== UNKNOWN) ids.push(id);
-      else if (this.fallsBack) ids.push(...Array.from(encoder.encode(piece), (byte) => this.bytes.get(byte)));
-      else if (!wasUnknown) ids.push(id); // a run of unknown characters is one token
-      wasUnknown = id === UNKNOWN;
+    for (const piece of this.kind === BPE ? this.merged(text) : this.likeliest(text)) {
+      const token = this.ids.get(piece) ?? UNKNOWN;
+      if (token !== UNKNOWN) tokens.push(token);
+      else if (this.fallsBack) for (const byte of toUtf8.encode(piece)) tokens.push(this.bytes[byte]);
+      else if (!wasUnknown) tokens.push(UNKNOWN); // one token for a run of unknown characters
+      wasUnknown = token === UNKNOWN;
     }
-    return ids;
+    return tokens;
   }
 
-  /** The likeliest segmentation, by dynamic programming in float32, as [id, piece]. */
+  /** Pieces of the likeliest segmentation, by dynamic programming; sums are float32, as SentencePiece has them. */
   likeliest(text) {
-    const codes = codeUnits(text), scores = new Float32Array(text.length + 1), starts = new Int32Array(text.length + 1).fill(-1);
-    const ids = new Int32Array(text.length + 1);
-    const take = (start, end, id, score) => {
-      if (starts[end] !== -1 && !(score > scores[end])) return;
-      scores[end] = score;
-      starts[end] = start;
-      ids[end] = id;
-    };
+    const sums = new Float32Array(text.length + 1).fill(-Infinity), starts = new Int32Array(text.length + 1);
+    sums[0] = 0;
     for (let start = 0, next; start < text.length; start = next) {
-      next = start + (text.codePointAt(start) > 0xffff ? 2 : 1);
-      let alone = false, node = this.trie;
-      for (let end = start + 1; end <= text.length; end++) {
-        node = node.get(codes[end - 1]);
-        if (node === undefined) break;
-        if (node.id === undefined || this.types[node.id] === UNUSED) continue;
-        const isDefined = this.types[node.id] === USER_DEFINED;
-        const bonus = isDefined ? encoder.encode(text.slice(start, end)).length * this.highest - 0.1 : 0;
-        take(start, end, node.id, scores[start] + (isDefined ? bonus : this.scores[node.id]));
-        alone ||= end === next;
+      next = start + String.fromCodePoint(text.codePointAt(start)).length;
+      const last = Math.min(text.length, start + this.longest);
+      for (let end = start + 1; end <= last || end <= next; end++) {
+        const token = this.ids.get(text.slice(start, end));
+        if (token === undefined && end !== next) continue;
+        const score = token === undefined ? this.unknownScore : this.scores[token];
+        const sum = token === undefined ? Math.fround(sums[start] + score) : sums[start] + score;
+        if (!(sum > sums[end])) continue;
+        sums[end] = sum;
+        starts[end] = start;
       }
-      if (!alone) take(start, next, UNKNOWN, Math.fround(scores[start] + this.unknownScore));
     }
     const pieces = [];
-    for (let end = text.length; end > 0; end = starts[end]) pieces.push([ids[end], text.slice(starts[end], end)]);
+    for (let end = text.length; end > 0; end = starts[end]) pieces.push(text.slice(starts[end], end));
     return pieces.reverse();
   }
 
-  /** Characters merged pair by pair, the best score first and of equals the leftmost, as [id, piece]. */
+  /** Characters merged pair by pair: the best score first, of equal ones the leftmost. */
   merged(text) {
-    const codes = codeUnits(text), symbols = [];
-    const agenda = new Heap((one, other) => one.score > other.score || (one.score === other.score && one.left < other.left));
-    for (let at = 0; at < text.length; ) {
-      const kept = longest(this.kept, codes, at);
-      const end = kept || at + (text.codePointAt(at) > 0xffff ? 2 : 1), index = symbols.length;
-      symbols.push({ piece: text.slice(at, end), before: index - 1, after: end < text.length ? index + 1 : -1, fixed: kept > 0 });
-      at = end;
+    const pieces = Array.from(text);
+    const scoreAt = (at) => this.scores[this.ids.get(pieces[at] + pieces[at + 1])] ?? -Infinity;
+    const scores = pieces.map((_, at) => scoreAt(at));
+    for (;;) {
+      let best = 0;
+      for (let at = 1; at < pieces.length; at++) if (scores[at] > scores[best]) best = at;
+      if (!(scores[best] > -Infinity)) return pieces;
+      pieces.splice(best, 2, pieces[best] + pieces[best + 1]);
+      scores.splice(best, 1);
+      for (const at of [best - 1, best]) if (at >= 0) scores[at] = scoreAt(at);
     }
-    const parts = new Map(); // of a merge that is no token itself
-    const propose = (left, right) => {
-      if (left < 0 || right < 0 || symbols[left].fixed || symbols[right].fixed) return;
-      const piece = symbols[left].piece + symbols[right].piece, id = this.known.get(piece);
-      if (id === undefined) return;
-      agenda.push({ left, right, score: this.scores[id], length: piece.length });
-      if (this.types[id] === UNUSED) parts.set(piece, [symbols[left].piece, symbols[right].piece]);
-    };
-    for (let index = 1; index < symbols.length; index++) propose(index - 1, index);
-    for (let top; (top = agenda.pop()) !== undefined; ) {
-      const left = symbols[top.left], right = symbols[top.right];
-      if (!left.piece || !right.piece || left.piece.length + right.piece.length !== top.length) continue;
-      left.piece += right.piece;
-      left.after = right.after;
-      if (right.after >= 0) symbols[right.after].before = top.left;
-      right.piece = "";
-      propose(left.before, top.left);
-      propose(top.left, left.after);
-    }
-    const pieces = [];
-    const write = (piece) => {
-      const id = this.known.get(piece) ?? UNKNOWN;
-      if (this.types[id] === UNUSED && parts.has(piece)) parts.get(piece).forEach(write);
-      else pieces.push([id, piece]);
-    };
-    for (let index = symbols.length ? 0 : -1; index !== -1; index = symbols[index].after) write(symbols[index].piece);
-    return pieces;
   }
 
   decode(tokens) {
-    const { prefixes, trims } = this.normalizer;
-    let text = "", bytes = [], first = prefixes || trims, seen = false;
-    const flush = () => {
-      text += decodeBytes(bytes);
-      bytes = [];
-    };
+    const bytes = [];
     for (const token of tokens) {
       const type = this.types[token], label = this.token(token);
-      if (type === BYTE) bytes.push(Number.parseInt(label.slice(3, 5), 16));
-      else if (type !== CONTROL) {
-        flush();
-        first &&= !seen && !text;
-        seen = first && !trims && label.startsWith(WORD_START);
-        if (type === UNKNOWN_PIECE) text += this.unknownSurface;
-        else text += (first && label.startsWith(WORD_START) ? label.slice(1) : label).replaceAll(WORD_START, " ");
+      if (type === BYTE) bytes.push(byteOf(label));
+      else if (type === UNKNOWN_PIECE) bytes.push(...toUtf8.encode(` ${UNKNOWN_SURFACE} `));
+      else if (type === NORMAL) {
+        const shown = !bytes.length && label.startsWith(WORD_START) ? label.slice(1) : label;
+        bytes.push(...toUtf8.encode(shown.replaceAll(WORD_START, " ")));
       }
     }
-    flush();
-    return text.replace(/[\n\r]/g, " ").replace(/^ +| +$/g, "");
+    return textOf(bytes).replace(/[\n\r]/g, " ").replace(/^ +| +$/g, "");
   }
 
-  token(token) {
-    return labelOf(this.labels, token);
-  }
+  token(token) { return labelOf(this.labels, token); }
 
-  lacks(tokens) {
-    return tokens.some((token) => token === UNKNOWN || this.types[token] === BYTE);
-  }
+  lacks(tokens) { return tokens.some((token) => isUnknown(token) || this.types[token] === BYTE); }
 
   /** Words with a character that is no piece. */
   lacking(line) {
-    return [...new Set(splitWords(line).filter((word) => this.encode(word).includes(UNKNOWN)))];
+    return [...new Set(wordsOf(line).filter((word) => this.encode(word).includes(UNKNOWN)))];
   }
 }
 
-/** Text of UTF-8; U+FFFD for each byte that belongs to no character. */
-function decodeBytes(bytes) {
+/** The byte of a piece such as <0x0A>. */
+const byteOf = (label) => Number.parseInt(label.slice(3, 5), 16);
+/** Bytes of a character by its first. */
+const utf8Length = (first) => (first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4);
+
+/** Text of UTF-8, with U+FFFD for each byte that belongs to no character. */
+function textOf(bytes) {
   let text = "";
-  for (let at = 0; at < bytes.length; ) {
-    const lead = bytes[at];
-    const length = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xf0 && lead < 0xf8 ? 4 : 0;
-    const character = length && at + length <= bytes.length ? decoder.decode(Uint8Array.from(bytes.slice(at, at + length))) : "";
-    const isOne = Array.from(character).length === 1 && (character !== REPLACEMENT || length === 3);
-    text += isOne ? character : REPLACEMENT;
-    at += isOne ? length : 1;
+  for (let at = 0, length; at < bytes.length; at += length) {
+    length = utf8Length(bytes[at]);
+    const character = utf8.decode(Uint8Array.from(bytes.slice(at, at + length)));
+    const isWhole = toUtf8.encode(character).every((byte, index) => byte === bytes[at + index]);
+    if (!isWhole) length = 1;
+    text += isWhole ? character : "\ufffd";
   }
   return text;
 }
 
-/** Normalisation as a SentencePiece model holds it: a character map, and what becomes of white space. */
+/** The normalisation inside a SentencePiece model: its character map, and runs of white space that become one. */
 class Normalizer {
-  constructor(fields) {
-    Object.assign(this, { units: [0], prefixes: true, trims: true, escapes: true, kept: new Map(), written: new Map() });
-    for (const [number, value] of fields) {
-      if (number === 2 && value.length) {
-        const size = new DataView(value.buffer, value.byteOffset).getUint32(0, true);
-        this.units = new Uint32Array(value.slice(4, 4 + size).buffer);
-        this.replacements = value.subarray(4 + size);
-      } else if (number === 3) this.prefixes = value === 1;
-      else if (number === 4) this.trims = value === 1;
-      else if (number === 5) this.escapes = value === 1;
-    }
+  /** The map is a double-array trie (Aoe 1989) of 32-bit units and, each with a NUL behind it, the replacements. */
+  constructor(map = new Uint8Array()) {
+    const size = map.length ? new DataView(map.buffer, map.byteOffset).getUint32(0, true) : 0;
+    this.units = new Uint32Array(map.slice(4, 4 + size).buffer);
+    this.replacements = map.subarray(4 + size);
   }
 
   normalize(line) {
-    const bytes = encoder.encode(line), space = this.escapes ? WORD_START : " ";
-    let written = bytes.length && this.prefixes ? space : "", wasSpace = this.trims;
+    const bytes = toUtf8.encode(line);
+    let written = WORD_START, wasSpace = true;
     for (let at = 0; at < bytes.length; ) {
       const [length, text] = this.next(bytes, at);
       const shown = wasSpace ? text.replace(/^ +/, "") : text;
-      if (shown) wasSpace = this.trims && shown.endsWith(" ");
-      written += shown.replaceAll(" ", space);
+      if (shown) wasSpace = shown.endsWith(" ");
+      written += shown.replaceAll(" ", WORD_START);
       at += length;
     }
     let end = written.length;
-    while (this.trims && end && written[end - 1] === space) end--;
+    while (end && written[end - 1] === WORD_START) end--;
     return written.slice(0, end);
   }
 
-  /** Bytes that are read at a place, and what is written for them. */
+  /** How many bytes are read at a place, by the longest rule there, and what is written for them. */
   next(bytes, at) {
-    const kept = longest(this.kept, bytes, at);
-    if (kept) return [kept, decoder.decode(bytes.subarray(at, at + kept))];
-    const [length, value] = this.longestRule(bytes, at);
-    if (length) return [length, this.replacement(value)];
-    const lead = bytes[at], one = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    return [one, one === 1 ? String.fromCharCode(lead) : decoder.decode(bytes.subarray(at, at + one))];
-  }
-
-  /** Length and value of the longest key at a place, in a double-array trie (Aoe 1989) of 32-bit units. */
-  longestRule(bytes, at) {
     const offset = (unit) => (unit >>> 10) << ((unit & 0x200) >>> 6);
-    let length = 0, value = 0;
+    let length = 0, place = 0;
     for (let node = offset(this.units[0]), end = at; end < bytes.length; end++) {
       node ^= bytes[end];
       const unit = this.units[node];
-      if (unit === undefined || ((unit & 0x800000ff) >>> 0) !== bytes[end]) break;
+      if (unit === undefined || (unit & 0x800000ff) !== bytes[end]) break;
       node ^= offset(unit);
       if (unit & 0x100) {
         length = end + 1 - at;
-        value = this.units[node] & 0x7fffffff;
+        place = this.units[node] & 0x7fffffff;
       }
     }
-    return [length, value];
-  }
-
-  replacement(value) {
-    if (!this.written.has(value)) {
-      this.written.set(value, decoder.decode(this.replacements.subarray(value, this.replacements.indexOf(0, value))));
-    }
-    return this.written.get(value);
+    const one = utf8Length(bytes[at]);
+    if (!length) return [one, utf8.decode(bytes.subarray(at, at + one))];
+    return [length, utf8.decode(this.replacements.subarray(place, this.replacements.indexOf(0, place)))];
   }
 }
 
-function codeUnits(text) {
-  return Uint16Array.from({ length: text.length }, (_, at) => text.charCodeAt(at));
-}
-
-/** Put a sequence of numbers into a trie of maps. */
-function insert(trie, numbers, id) {
-  let node = trie;
-  for (const number of numbers) {
-    if (!node.has(number)) node.set(number, new Map());
-    node = node.get(number);
-  }
-  node.id = id;
-}
-
-/** Length of the longest sequence of a trie at a place, 0 for none. */
-function longest(trie, numbers, at) {
-  let length = 0;
-  for (let node = trie, end = at; (node = node.get(numbers[end])) !== undefined; ) {
-    end++;
-    if (node.id !== undefined) length = end - at;
-  }
-  return length;
-}
-
-/** Binary heap with the first by `precedes` on top. */
-class Heap {
-  constructor(precedes) {
-    this.precedes = precedes;
-    this.items = [];
-  }
-
-  push(item) {
-    const { items } = this;
-    let at = items.push(item) - 1;
-    for (let above; at > 0 && this.precedes(item, items[(above = (at - 1) >> 1)]); at = above) items[at] = items[above];
-    items[at] = item;
-  }
-
-  pop() {
-    const { items } = this, top = items[0], item = items.pop();
-    if (!items.length) return top;
-    let at = 0;
-    for (let below; (below = 2 * at + 1) < items.length; at = below) {
-      if (below + 1 < items.length && this.precedes(items[below + 1], items[below])) below++;
-      if (!this.precedes(items[below], item)) break;
-      items[at] = items[below];
-    }
-    items[at] = item;
-    return top;
-  }
-}
-
-// ---------------------------------------------------------------- weights and layers
+// ----------------------------------------------------------------------------------------------- weights and layers
 
 const BLOCK = 8;
-const BYTES = { int8: 1, float16: 2, float32: 4 };
+const SHIFT = 2 ** 27;
+const CACHED_NUMBERS = 1 << 23;
 
-/** Weights by name, unpacked to float32 when they are asked for. */
+/** Weights by name. */
 class Weights {
-  constructor(index, buffer) {
-    Object.assign(this, { index, buffer });
-  }
+  constructor(index, buffer) { Object.assign(this, { index, buffer }); }
 
-  has(name) {
-    return name in this.index;
-  }
-
-  /** All numbers of a weight, row after row. */
+  /** The numbers of a weight, in int8 without the scales of its rows. */
   numbers(name) {
-    const { type, shape, offset, scales } = this.index[name];
-    const count = shape.reduce((product, size) => product * size, 1);
+    const { type, shape, offset } = this.index[name], count = shape.reduce((product, size) => product * size, 1);
+    if (type === "int8") return new Int8Array(this.buffer, offset, count);
     if (type === "float32") return new Float32Array(this.buffer, offset, count);
-    if (type === "float16") return Float32Array.from(new Uint16Array(this.buffer, offset, count), fromFloat16);
-    const stored = new Int8Array(this.buffer, offset, count), scale = new Float32Array(this.buffer, scales, shape[0]);
-    const read = new Float32Array(count), columns = count / shape[0];
-    for (let row = 0, at = 0; row < shape[0]; row++) {
-      for (const end = at + columns; at < end; at++) read[at] = stored[at] * scale[row];
-    }
-    return read;
+    return Float32Array.from(new Uint16Array(this.buffer, offset, count), fromFloat16);
   }
 
-  /** x W + b of the columns from..to of a weight; without a bias where none is named. */
-  affine(weight, bias, from = 0, to = this.index[weight].shape[1]) {
-    return this.stacked([weight], bias, from, to);
-  }
-
-  /** The same of several weights, the rows of one below those of another. */
-  stacked(names, bias, from, to = this.index[names[0]].shape[1]) {
-    const rows = names.map((name) => this.index[name].shape[0]);
-    const affine = new Affine(rows.reduce((sum, size) => sum + size, 0), to - from);
+  /** x W + b of some columns of a weight, or of several below one another; b is zero where no bias is named. */
+  affine(names, bias, from = 0, to = undefined) {
+    const parts = [names].flat().map((name) => ({ ...this.index[name], numbers: this.numbers(name) }));
+    const outputs = sumOf(parts.map(({ shape }) => shape[0])), inputs = (to ?? parts[0].shape[1]) - from;
+    const affine = new Affine(outputs, inputs, parts[0].type === "int8" ? 2 : 1);
     let first = 0;
-    names.forEach((name, at) => {
-      affine.fill(this.numbers(name), rows[at], this.index[name].shape[1], from, first);
-      first += rows[at];
-    });
-    if (bias !== undefined) affine.bias.set(this.numbers(bias));
+    for (const { numbers, shape: [rows, columns], scales } of parts) {
+      if (scales !== undefined) affine.scales.set(new Float32Array(this.buffer, scales, rows), first);
+      for (let row = 0; row < rows; row++) affine.put(first++, numbers.subarray(row * columns + from));
+    }
+    if (bias) affine.bias.set(this.numbers(bias));
     return affine;
   }
 }
 
 function fromFloat16(bits) {
-  const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
-  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : (fraction / 1024) * 2 ** -14);
+  const exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
+  return (bits & 0x8000 ? -1 : 1) * (exponent ? 2 ** (exponent - 15) * (1 + fraction) : 2 ** -14 * fraction);
 }
 
-/** x W + b; eight rows of W are stored side by side, column after column, so that x is read once for eight. */
+/**
+ * x W + b. Eight numbers of a column of W stand side by side, so that each number of x is read once for eight.
+ *
+ * In int8 each of them is two: low + high * SHIFT is exact in a float64, and so is its sum of products with whole
+ * numbers x, so that one multiplication does for two rows. Therefore x is rounded there, to about a thousandth.
+ */
 class Affine {
-  constructor(outputs, inputs) {
-    const blocks = Math.ceil(outputs / BLOCK);
-    Object.assign(this, { outputs, inputs });
-    this.weight = new Float32Array(blocks * BLOCK * inputs);
-    this.bias = new Float32Array(blocks * BLOCK);
+  constructor(outputs, inputs, lanes) {
+    const size = BLOCK * lanes, rows = Math.ceil(outputs / size) * size;
+    const weight = new (lanes === 2 ? Float64Array : Float32Array)((rows * inputs) / lanes);
+    Object.assign(this, { outputs, inputs, lanes, weight, bias: new Float32Array(rows) });
+    this.scales = new Float32Array(rows).fill(1);
+    this.levels = Math.min(1023, Math.floor(SHIFT / 2 / 127 / inputs));
   }
 
-  fill(numbers, rows, columns, from, first) {
-    for (let row = 0; row < rows; row++) {
-      const to = this.start(first + row), start = row * columns + from;
-      for (let column = 0; column < this.inputs; column++) this.weight[to + column * BLOCK] = numbers[start + column];
-    }
+  put(row, numbers) {
+    const at = this.start(row), factor = this.isHigh(row) ? SHIFT : 1;
+    for (let column = 0; column < this.inputs; column++) this.weight[at + column * BLOCK] += numbers[column] * factor;
   }
 
-  start(row) {
-    return (row - (row % BLOCK)) * this.inputs + (row % BLOCK);
+  start(row) { return Math.floor(row / BLOCK / this.lanes) * BLOCK * this.inputs + (row % BLOCK); }
+
+  isHigh(row) { return this.lanes === 2 && row % (2 * BLOCK) >= BLOCK; }
+
+  number(row, column) {
+    const stored = this.weight[this.start(row) + column * BLOCK], high = this.lanes === 2 ? Math.round(stored / SHIFT) : 0;
+    return (this.isHigh(row) ? high : stored - high * SHIFT) * this.scales[row];
   }
 
-  /** A row of W, times a factor. */
-  row(row, factor = 1) {
-    const start = this.start(row);
-    return Float32Array.from({ length: this.inputs }, (_, column) => this.weight[start + column * BLOCK] * factor);
-  }
+  /** A row of W times a factor, as an embedding is read. */
+  row(row, factor) { return Float32Array.from({ length: this.inputs }, (_, at) => this.number(row, at) * factor); }
 
+  /** What a one-hot x gives. */
   column(column) {
-    return Float32Array.from({ length: this.outputs }, (_, row) => this.weight[this.start(row) + column * BLOCK] + this.bias[row]);
+    return Float32Array.from({ length: this.outputs }, (_, row) => this.number(row, column) + this.bias[row]);
   }
 
-  /** The same weights with a bias of its own. */
-  tied() {
-    return Object.assign(Object.create(Affine.prototype), this, { bias: new Float32Array(this.bias.length) });
+  /** The same W with another b. */
+  withBias(numbers) {
+    const other = Object.assign(new Affine(0, 0, 1), this, { bias: new Float32Array(this.bias.length) });
+    other.bias.set(numbers);
+    return other;
   }
 
   /** (K, inputs) -> (K, outputs). */
-  apply(inputs, count) {
-    const outputs = new Float32Array(count * this.outputs);
-    let row = 0;
-    for (; row + 1 < count; row += 2) this.applyTwo(inputs, outputs, row);
-    if (row < count) this.applyOne(inputs, outputs, row);
-    return outputs;
+  apply(inputs, count = 1) {
+    // what is written beyond the end of a row is written over by the row below it
+    const outputs = new Float32Array(count * this.outputs + 2 * BLOCK);
+    for (let row = 0; row < count; row++) {
+      const x = inputs.subarray(row * this.inputs, (row + 1) * this.inputs), y = outputs.subarray(row * this.outputs);
+      const unit = this.lanes === 2 ? largestOf(x.map(Math.abs)) / this.levels || 1 : 1;
+      this.multiply(this.lanes === 2 ? x.map((value) => Math.round(value / unit)) : x, y, unit);
+    }
+    return outputs.subarray(0, count * this.outputs);
   }
 
-  applyOne(inputs, outputs, row) {
-    const { weight, bias, inputs: columns, outputs: rows } = this, x = inputs.subarray(row * columns, (row + 1) * columns);
-    for (let first = 0, at = 0, to = row * rows; first < rows; first += BLOCK, to += BLOCK) {
-      let a = bias[first], b = bias[first + 1], c = bias[first + 2], d = bias[first + 3];
-      let e = bias[first + 4], f = bias[first + 5], g = bias[first + 6], h = bias[first + 7];
-      for (let column = 0; column < columns; column++, at += BLOCK) {
+  multiply(x, y, unit) {
+    const { weight, inputs, outputs, lanes } = this, sums = new Float64Array(BLOCK);
+    for (let row = 0, at = 0; row < outputs; row += BLOCK * lanes) {
+      let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
+      for (let column = 0; column < inputs; column++, at += BLOCK) {
         const value = x[column];
         a += weight[at] * value;
         b += weight[at + 1] * value;
@@ -602,97 +449,74 @@ class Affine {
         g += weight[at + 6] * value;
         h += weight[at + 7] * value;
       }
-      put(outputs, to, Math.min(BLOCK, rows - first), a, b, c, d, e, f, g, h);
+      sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d, sums[4] = e, sums[5] = f, sums[6] = g, sums[7] = h;
+      this.write(sums, y, row, unit);
     }
   }
 
-  /** Two rows of inputs at once, with half a block: each weight is read once for both. */
-  applyTwo(inputs, outputs, row) {
-    const { weight, bias, inputs: columns, outputs: rows } = this, x = inputs.subarray(row * columns, (row + 2) * columns);
-    for (let first = 0, to = row * rows; first < rows; first += 4, to += 4) {
-      let a = bias[first], b = bias[first + 1], c = bias[first + 2], d = bias[first + 3];
-      let e = a, f = b, g = c, h = d;
-      for (let column = 0, at = this.start(first); column < columns; column++, at += BLOCK) {
-        const one = x[column], two = x[columns + column];
-        const p = weight[at], q = weight[at + 1], r = weight[at + 2], s = weight[at + 3];
-        a += p * one;
-        b += q * one;
-        c += r * one;
-        d += s * one;
-        e += p * two;
-        f += q * two;
-        g += r * two;
-        h += s * two;
-      }
-      put(outputs, to, Math.min(4, rows - first), a, b, c, d);
-      put(outputs, to + rows, Math.min(4, rows - first), e, f, g, h);
+  /** Sums of products and the bias into the outputs of a block. */
+  write(sums, y, row, unit) {
+    const { bias, scales, lanes } = this;
+    for (let at = 0; at < BLOCK; at++, row++) {
+      const high = lanes === 2 ? Math.round(sums[at] / SHIFT) : 0;
+      y[row] = bias[row] + (sums[at] - high * SHIFT) * scales[row] * unit;
+      if (lanes === 2) y[row + BLOCK] = bias[row + BLOCK] + high * scales[row + BLOCK] * unit;
     }
   }
 }
 
-function put(outputs, at, count, a, b, c, d, e, f, g, h) {
-  outputs[at] = a;
-  if (count > 1) outputs[at + 1] = b;
-  if (count > 2) outputs[at + 2] = c;
-  if (count > 3) outputs[at + 3] = d;
-  if (count > 4) outputs[at + 4] = e;
-  if (count > 5) outputs[at + 5] = f;
-  if (count > 6) outputs[at + 6] = g;
-  if (count > 7) outputs[at + 7] = h;
-}
-
-/** Rows by number, each computed when it is first asked for; forgotten when they are too many. */
+/** A first layer's gates by token, each computed when it is first asked for; forgotten when they are too many. */
 class Table {
-  constructor(compute) {
-    Object.assign(this, { compute, rows: new Map(), numbers: 0 });
-  }
+  constructor(compute) { Object.assign(this, { compute, rows: new Map(), numbers: 0 }); }
 
-  row(number) {
-    let row = this.rows.get(number);
-    if (row !== undefined) return row;
-    if (this.numbers > CACHED_NUMBERS) {
-      this.rows.clear();
-      this.numbers = 0;
+  row(token) {
+    if (!this.rows.has(token)) {
+      if (this.numbers > CACHED_NUMBERS) [this.numbers, this.rows] = [0, new Map()];
+      this.rows.set(token, this.compute(token));
+      this.numbers += this.rows.get(token).length;
     }
-    row = this.compute(number);
-    this.rows.set(number, row);
-    this.numbers += row.length;
-    return row;
+    return this.rows.get(token);
   }
 
-  /** Rows (K,) in one array, which the caller may write into. */
-  take(numbers) {
-    return joined(numbers.map((number) => this.row(number)));
-  }
+  /** Tokens (K,) -> a copy of their gates (K, G). */
+  take(tokens) { return joined(tokens.map((token) => this.row(token))); }
 }
 
+/** (size,) each -> (K, size). */
 function joined(rows) {
   const all = new Float32Array(rows.length * rows[0].length);
   rows.forEach((row, at) => all.set(row, at * row.length));
   return all;
 }
 
-function take(values, size, rows) {
-  return joined(rows.map((row) => values.subarray(row * size, (row + 1) * size)));
+/** (K, size) -> (size,) each. */
+function rowsOf(values, size) {
+  return Array.from({ length: values.length / size }, (_, at) => values.subarray(at * size, (at + 1) * size));
 }
 
+/** The first values plus the others, in place. */
 function add(values, others) {
   for (let at = 0; at < values.length; at++) values[at] += others[at];
   return values;
 }
 
-function sigmoid(value) {
-  return 1 / (1 + Math.exp(-value));
+const sumOf = (values) => values.reduce((sum, value) => sum + value, 0);
+const largestOf = (values) => values.reduce((most, value) => (value > most ? value : most), -Infinity);
+const sigmoid = (value) => 1 / (1 + Math.exp(-value));
+
+function softmax(scores) {
+  const most = largestOf(scores), powers = scores.map((score) => Math.exp(score - most)), sum = sumOf(powers);
+  return powers.map((power) => power / sum);
 }
 
-/** Logits of one row, in place -> log-probabilities. */
+/** Logits -> log-probabilities, in place. */
 function logSoftmax(logits) {
-  let most = -Infinity, sum = 0;
-  for (let at = 0; at < logits.length; at++) if (logits[at] > most) most = logits[at];
+  const most = largestOf(logits);
+  let sum = 0;
   for (let at = 0; at < logits.length; at++) sum += Math.exp(logits[at] - most);
   const normalizer = most + Math.log(sum);
   if (!Number.isFinite(normalizer)) {
-    throw new Error("the model gives probabilities that are not numbers, so nothing can be chosen; its weights are damaged");
+    throw new Error("the model gives probabilities that are not numbers; its weights are damaged: copy them again");
   }
   for (let at = 0; at < logits.length; at++) logits[at] -= normalizer;
   return logits;
@@ -700,20 +524,19 @@ function logSoftmax(logits) {
 
 /** One step of an Elman, GRU or LSTM layer: its state is [h] or [h, c], (K, H) each. */
 class Cell {
-  constructor(weights, kind, size, name, ending = "_l0", columns = undefined) {
-    Object.assign(this, { kind, size, parts: kind === "lstm" ? 2 : 1 });
-    this.across = weights.affine(`${name}.weight_hh${ending}`, `${name}.bias_hh${ending}`);
+  /** `columns` are those of the inputs that it multiplies itself, where there are more. */
+  constructor(weights, kind, size, name, { ending = "_l0", columns } = {}) {
+    Object.assign(this, { size, parts: kind === "lstm" ? 2 : 1, next: { elman, gru, lstm }[kind] });
     this.into = weights.affine(`${name}.weight_ih${ending}`, `${name}.bias_ih${ending}`, 0, columns);
+    this.across = weights.affine(`${name}.weight_hh${ending}`, `${name}.bias_hh${ending}`);
   }
 
-  zeros(count) {
-    return Array.from({ length: this.parts }, () => new Float32Array(count * this.size));
-  }
+  /** The state before the first step, K = 1. */
+  zeros() { return Array.from({ length: this.parts }, () => new Float32Array(this.size)); }
 
   /** The inputs' share of the gates (K, G) and a state -> the next state. */
   advance(gates, state, count) {
-    const product = this.across.apply(state[0], count);
-    return { elman, gru, lstm }[this.kind](gates, product, state, this.size, count);
+    return this.next(gates, this.across.apply(state[0], count), state, this.size, count);
   }
 }
 
@@ -725,11 +548,9 @@ function elman(gates, product) {
 function gru(gates, product, [hidden], size, count) {
   const next = new Float32Array(count * size);
   for (let row = 0, to = 0; row < count; row++) {
-    for (let at = 3 * size * row, end = at + size; at < end; at++, to++) {
-      const reset = sigmoid(gates[at] + product[at]);
-      const update = sigmoid(gates[at + size] + product[at + size]);
-      const candidate = Math.tanh(gates[at + 2 * size] + reset * product[at + 2 * size]);
-      next[to] = candidate + update * (hidden[to] - candidate);
+    for (let r = 3 * size * row, z = r + size, n = z + size, end = z; r < end; r++, z++, n++, to++) {
+      const candidate = Math.tanh(gates[n] + sigmoid(gates[r] + product[r]) * product[n]);
+      next[to] = candidate + sigmoid(gates[z] + product[z]) * (hidden[to] - candidate);
     }
   }
   return [next];
@@ -739,12 +560,10 @@ function gru(gates, product, [hidden], size, count) {
 function lstm(gates, product, [, cell], size, count) {
   const nextHidden = new Float32Array(count * size), nextCell = new Float32Array(count * size);
   for (let row = 0, to = 0; row < count; row++) {
-    for (let at = 4 * size * row, end = at + size; at < end; at++, to++) {
-      const take = sigmoid(gates[at] + product[at]), forget = sigmoid(gates[at + size] + product[at + size]);
-      const candidate = Math.tanh(gates[at + 2 * size] + product[at + 2 * size]);
-      const give = sigmoid(gates[at + 3 * size] + product[at + 3 * size]);
-      nextCell[to] = forget * cell[to] + take * candidate;
-      nextHidden[to] = give * Math.tanh(nextCell[to]);
+    for (let i = 4 * size * row, f = i + size, g = f + size, o = g + size, end = f; i < end; i++, f++, g++, o++, to++) {
+      const taken = sigmoid(gates[i] + product[i]) * Math.tanh(gates[g] + product[g]);
+      nextCell[to] = sigmoid(gates[f] + product[f]) * cell[to] + taken;
+      nextHidden[to] = sigmoid(gates[o] + product[o]) * Math.tanh(nextCell[to]);
     }
   }
   return [nextHidden, nextCell];
@@ -752,303 +571,277 @@ function lstm(gates, product, [, cell], size, count) {
 
 /** Recurrent layers, stepped; those from `residualFrom` on add their input to their output. */
 class Stack {
-  constructor(cells, residualFrom) {
-    Object.assign(this, { cells, residualFrom });
-  }
-
-  static of(weights, name, layers, kind, size, residualFrom, columns = undefined) {
-    const cells = Array.from({ length: layers }, (_, layer) => new Cell(weights, kind, size, `${name}.layers.${layer}`, "_l0", columns));
-    return new Stack(cells, residualFrom);
+  constructor(weights, name, layers, { cell, hidden_size: size }, residualFrom, columns) {
+    const make = (_, layer) => new Cell(weights, cell, size, `${name}.layers.${layer}`, { columns });
+    Object.assign(this, { residualFrom, cells: Array.from({ length: layers }, make) });
   }
 
   /** The first layer's gates (K, G), each layer's state, contexts' shares -> the top output and all states. */
-  step(gates, states, count, shares = undefined) {
-    const after = [];
+  step(gates, states, count, shares) {
     let hidden;
-    this.cells.forEach((cell, layer) => {
-      let own = layer ? cell.into.apply(hidden, count) : gates;
-      if (shares) own = add(own, shares[layer]);
-      after.push(cell.advance(own, states[layer], count));
-      const output = after[layer][0];
-      hidden = layer >= this.residualFrom ? add(output.slice(), hidden) : output;
+    const after = this.cells.map((cell, layer) => {
+      const own = layer ? cell.into.apply(hidden, count) : gates;
+      const state = cell.advance(shares ? add(own, shares[layer]) : own, states[layer], count);
+      hidden = layer >= this.residualFrom ? add(state[0].slice(), hidden) : state[0];
+      return state;
     });
     return [hidden, after];
   }
 }
 
-// ---------------------------------------------------------------- translation
+// ------------------------------------------------------------------------------------------------------ translation
 
-/** Reads a source: (S,) tokens -> values (S, M) and the last state of each layer, [h] or [h, c] of (M,). */
+const RESIDUAL_FROM = 2;
+const EXTRA_TOKENS = 10;
+const ROUNDING = 1e-6;
+const LEAST_COVERAGE = 2 ** -126;
+
+/** Reads a source, in one or both directions. */
 class Encoder {
   constructor(weights, model, embedding) {
-    const units = model.encoder_units, factor = Math.sqrt(embedding.inputs);
+    Object.assign(this, { units: model.encoder_units, size: model.memory_size });
     const endings = model.bidirectional ? ["_l0", "_l0_reverse"] : ["_l0"];
-    Object.assign(this, { units, size: model.memory_size });
     this.layers = Array.from({ length: model.encoder_layers }, (_, layer) => {
-      return endings.map((ending) => new Cell(weights, model.cell, units, `encoder.recurrent.layers.${layer}`, ending));
+      const name = `encoder.recurrent.layers.${layer}`;
+      return endings.map((ending) => new Cell(weights, model.cell, this.units, name, { ending }));
     });
-    this.tables = this.layers[0].map((cell) => new Table((token) => cell.into.apply(embedding.row(token, factor), 1)));
+    const factor = Math.sqrt(embedding.inputs);
+    this.tables = this.layers[0].map(({ into }) => new Table((token) => into.apply(embedding.row(token, factor))));
   }
 
+  /** Tokens (S,) -> values (S, M) and the last state of each layer, (M,) each, the directions side by side. */
   read(tokens) {
     const states = [];
     let values;
     this.layers.forEach((cells, layer) => {
-      const outputs = new Float32Array(tokens.length * this.size), last = cells[0].zeros(cells.length);
-      cells.forEach((cell, direction) => {
+      const outputs = new Float32Array(tokens.length * this.size);
+      const ends = cells.map((cell, direction) => {
         const gates = layer ? cell.into.apply(values, tokens.length) : this.tables[direction].take(tokens);
-        const end = this.run(cell, gates, outputs, direction);
-        end.forEach((part, at) => last[at].set(part, direction * this.units));
+        return this.run(cell, rowsOf(gates, cell.into.outputs), outputs, direction);
       });
+      states.push(ends[0].map((_, part) => joined(ends.map((end) => end[part]))));
       values = layer >= RESIDUAL_FROM ? add(outputs, values) : outputs;
-      states.push(last);
     });
     return [values, states];
   }
 
-  /** One direction over gates (S, G), into its columns of the outputs (S, M); the last state. */
+  /** One direction over the gates of each position, written into its columns of the outputs; its last state. */
   run(cell, gates, outputs, direction) {
-    const width = cell.into.outputs, steps = gates.length / width;
-    let state = cell.zeros(1);
-    for (let step = 0; step < steps; step++) {
-      const at = direction ? steps - 1 - step : step;
-      state = cell.advance(gates.slice(at * width, (at + 1) * width), state, 1);
+    let state = cell.zeros();
+    for (let step = 0; step < gates.length; step++) {
+      const at = direction ? gates.length - 1 - step : step;
+      state = cell.advance(gates[at], state, 1);
       outputs.set(state[0], at * this.size + direction * this.units);
     }
     return state;
   }
 }
 
-const RESIDUAL_FROM = 2;
-
 /** Attention of queries to a source, with the scores of Luong et al. (2015) and Bahdanau et al. (2015). */
 class Attention {
-  constructor(weights, model) {
-    const score = model.attention, name = "decoder.attention";
+  constructor(weights, { attention: score, hidden_size: size }) {
+    const affine = (name, bias) => weights.affine(`decoder.attention.${name}`, bias && `decoder.attention.${bias}`);
     this.score = score;
-    this.scale = score === "scaled_dot" || score === "general" ? 1 / Math.sqrt(model.hidden_size) : 1;
-    if (score === "general") this.key = weights.affine(`${name}.key.weight`);
-    else if (score === "location") this.query = weights.affine(`${name}.position.weight`);
-    else if (score === "concat") {
-      this.key = weights.affine(`${name}.key.weight`, `${name}.key.bias`);
-      this.query = weights.affine(`${name}.query.weight`);
-      this.combine = weights.numbers(`${name}.combine.weight`);
+    this.scale = score === "scaled_dot" || score === "general" ? 1 / Math.sqrt(size) : 1;
+    if (score === "general") this.key = affine("key.weight");
+    if (score === "location") this.query = affine("position.weight");
+    if (score === "concat") {
+      this.key = affine("key.weight", "key.bias");
+      this.query = affine("query.weight");
+      this.combine = weights.numbers("decoder.attention.combine.weight");
     }
   }
 
-  /** Values (S, M) -> keys (S, A). */
+  /** Values (S, M) -> keys, a row for each position. */
   keys(values, positions) {
     const keys = this.key ? this.key.apply(values, positions) : values;
-    return this.scale === 1 ? keys : keys.map((key) => key * this.scale);
+    return rowsOf(keys.map((key) => key * this.scale), keys.length / positions);
   }
 
   /** Queries (K, H) -> weights (S,) of each. */
-  weights(queries, count, { keys, positions }) {
+  weights(queries, count, keys) {
     const asked = this.query ? this.query.apply(queries, count) : queries;
-    const size = asked.length / count;
-    return Array.from({ length: count }, (_, row) => {
-      const query = asked.subarray(row * size, (row + 1) * size);
-      return softmax(Float32Array.from({ length: positions }, (_, at) => this.compare(query, keys, at)));
+    return rowsOf(asked, asked.length / count).map((query) => softmax(Float32Array.from(keys, this.comparison(query))));
+  }
+
+  /** The score of a key and its position. */
+  comparison(query) {
+    const { combine } = this;
+    if (this.score === "location") return (_, position) => (position < query.length ? query[position] : -Infinity);
+    return (key) => {
+      let sum = 0;
+      if (combine) for (let at = 0; at < key.length; at++) sum += combine[at] * Math.tanh(query[at] + key[at]);
+      else for (let at = 0; at < key.length; at++) sum += query[at] * key[at];
+      return sum;
+    };
+  }
+}
+
+/** From an encoder's values and last states to the log-probabilities of each next token. */
+class Decoder {
+  constructor(weights, model, embedding, output) {
+    const { hidden_size: hidden, embedding_size: units, decoder_layers: layers, wiring, bridge } = model;
+    const depth = wiring === "gnmt" ? 1 : layers, first = "decoder.asking.layers.0";
+    Object.assign(this, { model, depth, output });
+    this.asking = new Stack(weights, "decoder.asking", depth, model, RESIDUAL_FROM);
+    const into = weights.affine(`${first}.weight_ih_l0`, `${first}.bias_ih_l0`, 0, units);
+    this.table = new Table((token) => into.apply(embedding.row(token, Math.sqrt(units))));
+    if (model.input_feeding) this.feeding = weights.affine(`${first}.weight_ih_l0`, null, units);
+    if (depth < layers) this.above = new Stack(weights, "decoder.above", layers - depth, model, 1, hidden);
+    this.readout = weights.affine("decoder.readout.weight", "decoder.readout.bias", 0, hidden);
+    if (model.attention !== "none") {
+      const above = this.above?.cells ?? [];
+      const names = above.map((_, layer) => `decoder.above.layers.${layer}.weight_ih_l0`);
+      this.attention = new Attention(weights, model);
+      this.context = weights.affine([...names, "decoder.readout.weight"], null, hidden); // of all that read contexts
+      this.widths = [...above.map((cell) => cell.into.outputs), units];
+    }
+    const projected = bridge === "learned" ? this.asking.cells[0].parts * layers : 0, name = "decoder.bridge.project";
+    this.bridges = Array.from({ length: projected }, (_, at) => {
+      return weights.affine(`${name}.${at}.weight`, `${name}.${at}.bias`);
     });
   }
 
-  compare(query, keys, at) {
-    if (this.score === "location") return at < query.length ? query[at] : -Infinity;
-    const size = query.length, start = at * size, { combine } = this;
-    let sum = 0;
-    if (combine) for (let unit = 0; unit < size; unit++) sum += combine[unit] * Math.tanh(query[unit] + keys[start + unit]);
-    else for (let unit = 0; unit < size; unit++) sum += query[unit] * keys[start + unit];
-    return sum;
-  }
-}
-
-function softmax(scores) {
-  const most = scores.reduce((one, other) => Math.max(one, other), -Infinity);
-  const powers = scores.map((score) => Math.exp(score - most));
-  const sum = powers.reduce((one, other) => one + other, 0);
-  return powers.map((power) => power / sum);
-}
-
-/** From the source's values and last states to the log-probabilities of the next token, step by step. */
-class Decoder {
-  constructor(weights, model, embedding, output) {
-    const { hidden_size: hidden, embedding_size: units, decoder_layers: layers, cell } = model;
-    const below = model.wiring === "gnmt" ? 1 : layers, factor = Math.sqrt(units);
-    Object.assign(this, { model, output, depth: below, units });
-    this.asking = Stack.of(weights, "decoder.asking", below, cell, hidden, RESIDUAL_FROM);
-    if (model.input_feeding) this.feeding = weights.affine("decoder.asking.layers.0.weight_ih_l0", undefined, units);
-    const own = weights.affine("decoder.asking.layers.0.weight_ih_l0", "decoder.asking.layers.0.bias_ih_l0", 0, units);
-    this.table = new Table((token) => own.apply(embedding.row(token, factor), 1));
-    if (below < layers) this.above = Stack.of(weights, "decoder.above", layers - below, cell, hidden, 1, hidden);
-    this.readout = weights.affine("decoder.readout.weight", "decoder.readout.bias", 0, hidden);
-    if (model.attention !== "none") {
-      const above = Array.from({ length: layers - below }, (_, layer) => `decoder.above.layers.${layer}.weight_ih_l0`);
-      this.attention = new Attention(weights, model);
-      this.context = weights.stacked([...above, "decoder.readout.weight"], undefined, hidden);
-      this.widths = [...this.above?.cells.map((each) => each.into.outputs) ?? [], units];
-    }
-    this.bridges = model.bridge === "learned" ? this.learnedBridges(weights) : null;
-  }
-
-  learnedBridges(weights) {
-    const count = this.asking.cells[0].parts * this.model.decoder_layers;
-    return Array.from({ length: count }, (_, at) => weights.affine(`decoder.bridge.project.${at}.weight`, `decoder.bridge.project.${at}.bias`));
-  }
-
-  /** Values (S, M) and the encoder's last states -> where a search starts. */
+  /** Values (S, M) and the encoder's last states -> where a search starts, K = 1. */
   start(values, states) {
-    const positions = values.length / this.model.memory_size;
-    const memory = { positions };
+    const { decoder_layers: layers, memory_size: size, embedding_size: units } = this.model;
+    const state = { layers: Array.from({ length: layers }, (_, layer) => this.bridged(states, layer)) };
+    if (this.feeding) state.feed = new Float32Array(units);
     if (this.attention) {
-      memory.keys = this.attention.keys(values, positions);
-      memory.values = this.context.apply(values, positions); // multiplied by all that reads contexts
+      state.keys = this.attention.keys(values, values.length / size);
+      state.contexts = rowsOf(this.context.apply(values, state.keys.length), this.context.outputs);
     }
-    const layers = Array.from({ length: this.model.decoder_layers }, (_, layer) => this.bridge(states, layer));
-    return { layers, feed: this.feeding ? new Float32Array(this.units) : null, memory };
+    return state;
   }
 
-  /** The first state of a layer: layers are paired from the bottom, or from the top where the encoder is deeper. */
-  bridge(states, layer) {
+  /** The first state of a layer; layers are paired from the bottom, or from the top where the encoder is deeper. */
+  bridged(states, layer) {
     const { bridge, decoder_layers: layers, hidden_size: size } = this.model;
-    const top = states.length - 1, last = states[Math.min(Math.max(states.length - layers, 0) + layer, top)];
-    return last.map((part, at) => {
+    const paired = Math.min(Math.max(states.length - layers, 0) + layer, states.length - 1);
+    return states[paired].map((part, at) => {
       if (bridge === "zeros") return new Float32Array(size);
       if (bridge === "last") return part;
-      const projected = this.bridges[at * layers + layer].apply(part, 1);
-      return at ? projected : projected.map(Math.tanh);
+      const projected = this.bridges[at * layers + layer].apply(part);
+      return at ? projected : projected.map(Math.tanh); // an LSTM's cell is unbounded
     });
   }
 
   /** Last tokens (K,) and a state -> log-probabilities (V,) and attention (S,) of each, and the next state. */
   step(tokens, state) {
-    const count = tokens.length, { memory } = state;
-    const gates = this.table.take(tokens);
+    const count = tokens.length, gates = this.table.take(tokens);
     if (this.feeding) add(gates, this.feeding.apply(state.feed, count));
-    let [hidden, layers] = this.asking.step(gates, state.layers.slice(0, this.depth), count);
-    const attention = this.attention ? this.attention.weights(hidden, count, memory) : null;
-    const shares = attention ? this.shares(attention, memory) : null;
+    let [hidden, layers] = this.asking.step(gates, state.layers, count);
+    const attention = this.attention?.weights(hidden, count, state.keys);
+    const shares = attention && this.shares(attention, state.contexts);
     if (this.above) {
-      const [top, rest] = this.above.step(this.above.cells[0].into.apply(hidden, count), state.layers.slice(this.depth), count, shares);
-      hidden = top;
-      layers = layers.concat(rest);
+      const above = this.above.cells[0].into.apply(hidden, count);
+      const [top, rest] = this.above.step(above, state.layers.slice(this.depth), count, shares);
+      [hidden, layers] = [top, layers.concat(rest)];
     }
     const sums = this.readout.apply(hidden, count);
-    const readout = (shares ? add(sums, shares[shares.length - 1]) : sums).map(Math.tanh);
-    const logits = this.output.apply(readout, count), size = this.output.outputs;
-    const rows = Array.from({ length: count }, (_, row) => logSoftmax(logits.subarray(row * size, (row + 1) * size)));
-    return [rows, attention, { layers, feed: this.feeding ? readout : null, memory }];
+    const readout = (shares ? add(sums, shares.at(-1)) : sums).map(Math.tanh);
+    const table = rowsOf(this.output.apply(readout, count), this.output.outputs).map(logSoftmax);
+    return [table, attention, { ...state, layers, feed: this.feeding && readout }];
   }
 
-  /** Weights (S,) of each hypothesis -> the contexts' shares (K, P) of the layers above and of the readout. */
-  shares(attention, { values, positions }) {
-    const width = this.context.outputs;
+  /** Weights (S,) of each hypothesis -> the contexts' share of each layer above, and of the readout, (K, G or E). */
+  shares(attention, contexts) {
     let first = 0;
-    return this.widths.map((size) => {
-      const share = new Float32Array(attention.length * size);
-      attention.forEach((weights, row) => {
-        for (let position = 0; position < positions; position++) {
-          const weight = weights[position], from = position * width + first, to = row * size;
-          for (let at = 0; at < size; at++) share[to + at] += weight * values[from + at];
-        }
-      });
-      first += size;
+    return this.widths.map((width) => {
+      const share = new Float32Array(attention.length * width);
+      attention.forEach((weights, row) => contexts.forEach((context, position) => {
+        const weight = weights[position];
+        for (let at = 0, to = row * width; at < width; at++, to++) share[to] += weight * context[first + at];
+      }));
+      first += width;
       return share;
     });
   }
 
   /** For each new hypothesis the state of the one that it continues. */
-  reorder({ layers, feed, memory }, parents) {
-    const moved = layers.map((state) => state.map((part) => take(part, this.model.hidden_size, parents)));
-    return { layers: moved, feed: feed && take(feed, this.units, parents), memory };
+  reorder(state, parents) {
+    const take = (part, size) => joined(parents.map((parent) => rowsOf(part, size)[parent]));
+    const layers = state.layers.map((parts) => parts.map((part) => take(part, this.model.hidden_size)));
+    return { ...state, layers, feed: state.feed && take(state.feed, this.model.embedding_size) };
   }
 }
 
-/** Beam search of one sentence: at most `nbest` hypotheses, best first. A hypothesis that ends leaves its slot. */
+/** Beam search of one sentence; a hypothesis that ends leaves its slot for good, so that beam 1 is greedy. */
 class Search {
-  constructor(model, decoding) {
-    Object.assign(this, { model, decoding });
-  }
+  constructor(decoder, decoding) { Object.assign(this, { decoder, decoding }); }
 
-  normalizer(length) {
-    const { length_normalization: kind, length_alpha: alpha } = this.decoding;
-    if (kind === "average") return Math.max(length, 1);
-    return kind === "gnmt" ? ((5 + length) / 6) ** alpha : 1;
-  }
-
-  run(state, { beam, nbest, longest: most, shortest }) {
-    const found = [], largest = this.normalizer(most);
-    let live = [{ before: null, token: START, total: 0 }], slots = beam, reached = -Infinity;
-    for (let length = 1; length <= most; length++) {
-      const [table, attention, after] = this.model.step(live.map((node) => node.token), state);
-      const coverage = this.decoding.coverage_penalty ? live.map((node, row) => covered(node.coverage, attention[row])) : null;
-      live.forEach((node, row) => this.forbid(table[row], node, length, shortest));
-      const ranked = likeliest(table, live, slots), growing = [], parents = [];
+  /** At most `nbest` hypotheses, best first. */
+  run(state, { beam, nbest, longest, shortest }) {
+    const found = [], largest = this.normalizer(longest), { coverage_penalty: beta } = this.decoding;
+    let live = [{ token: START, total: 0 }], slots = beam;
+    for (let length = 1; length <= longest; length++) {
+      const [table, attention, after] = this.decoder.step(live.map(({ token }) => token), state);
+      live.forEach((node, row) => {
+        this.forbid(table[row], node, length <= shortest);
+        const covered = node.before?.covered;
+        node.covered = beta && (covered ? add(covered.slice(), attention[row]) : attention[row]);
+      });
+      const parents = [], growing = [], ranked = likeliest(table, live, slots);
       for (const { row, token, logProbability } of ranked) {
-        const node = { before: live[row], token, logProbability, total: live[row].total + logProbability };
-        node.attention = attention ? attention[row] : null;
-        node.coverage = coverage?.[row];
-        if (token === END || length === most) {
-          found.push(this.hypothesis(node, node.coverage));
-          if (token === END) slots--;
-        } else {
-          growing.push(node);
-          parents.push(row);
-        }
+        const before = live[row], total = before.total + logProbability;
+        const node = { before, token, logProbability, total, attention: attention?.[row] };
+        if (token === END || length === longest) found.push(this.hypothesis(node, before.covered));
+        else parents.push(row) && growing.push(node);
+        if (token === END) slots--;
       }
       if (!ranked.length && !found.length) { // nothing may follow: better what there is than no output
-        found.push(...live.map((node, row) => this.hypothesis(node, coverage?.[row])));
+        found.push(...live.map((node) => this.hypothesis(node, node.covered)));
       }
       found.sort((one, other) => other.score - one.score);
-      if (found.length >= nbest) reached = found[nbest - 1].score;
+      const reached = found.length >= nbest ? found[nbest - 1].score : -Infinity;
       // were all that follows certain, a total would be divided by the most that it can be
-      if (!growing.some((node) => node.total / largest > reached)) break;
-      const moved = parents.length !== live.length || parents.some((parent, at) => parent !== at);
-      state = moved ? this.model.reorder(after, parents) : after;
+      if (!growing.some(({ total }) => total / largest > reached)) break;
+      const stays = parents.length === live.length && parents.every((parent, row) => parent === row);
+      state = stays ? after : this.decoder.reorder(after, parents);
       live = growing;
     }
     return found.slice(0, nbest);
   }
 
+  /** What a log-probability of so many tokens is divided by (gnmt: Wu et al. 2016, equation 14). */
+  normalizer(length) {
+    const { length_normalization: kind, length_alpha: alpha } = this.decoding;
+    return kind === "average" ? Math.max(length, 1) : kind === "gnmt" ? ((5 + length) / 6) ** alpha : 1;
+  }
+
   /** Take from log-probabilities (V,) what may not follow a hypothesis. */
-  forbid(row, node, length, shortest) {
-    for (const token of [PAD, START, UNKNOWN]) row[token] = -Infinity;
-    if (length <= shortest) row[END] = -Infinity;
-    const size = this.decoding.no_repeat_ngram, tokens = size ? path(node).map((each) => each.token) : [];
+  forbid(entries, node, isShort) {
+    for (const token of [PAD, START, UNKNOWN, ...(isShort ? [END] : [])]) entries[token] = -Infinity;
+    const size = this.decoding.no_repeat_ngram, tokens = size ? path(node).map(({ token }) => token) : [];
     const last = tokens.slice(tokens.length - size + 1);
-    for (let end = size; size && end <= tokens.length; end++) {
-      const isRepeated = last.every((token, at) => tokens[end - size + at] === token);
-      if (isRepeated) row[tokens[end - 1]] = -Infinity;
+    for (let at = 0; size && at + size <= tokens.length; at++) {
+      if (last.every((token, index) => tokens[at + index] === token)) entries[tokens[at + size - 1]] = -Infinity;
     }
   }
 
-  hypothesis(node, coverage) {
+  /** A hypothesis by its last node, and the attention (S,) that its source positions have received. */
+  hypothesis(node, covered) {
     const nodes = path(node), isTruncated = node.token !== END;
-    const penalty = coverage ? this.decoding.coverage_penalty * coverage.reduce((sum, part) => sum + Math.log(Math.min(Math.max(part, TINY), 1)), 0) : 0;
+    const logs = covered ? covered.map((part) => Math.log(Math.min(Math.max(part, LEAST_COVERAGE), 1))) : [];
     return {
-      tokens: nodes.slice(0, isTruncated ? nodes.length : -1).map((each) => each.token),
-      logProbabilities: nodes.map((each) => each.logProbability),
+      tokens: nodes.map(({ token }) => token).filter((token) => token !== END),
+      logProbabilities: nodes.map(({ logProbability }) => logProbability),
       logProbability: node.total,
-      score: node.total / this.normalizer(nodes.length) + penalty,
+      score: node.total / this.normalizer(nodes.length) + this.decoding.coverage_penalty * sumOf(logs),
       isTruncated,
-      attention: nodes.length && nodes[0].attention ? nodes.map((each) => each.attention) : null,
+      attention: nodes[0]?.attention ? nodes.map(({ attention }) => attention) : null,
     };
   }
 }
 
-const TINY = 2 ** -126;
-
-function covered(coverage, attention) {
-  return coverage ? add(coverage.slice(), attention) : attention;
-}
-
-/** The nodes of a hypothesis from its first token on. */
+/** The nodes of a hypothesis, from its first token on. */
 function path(node) {
   const nodes = [];
-  for (; node.before !== null; node = node.before) nodes.push(node);
+  for (let each = node; each.before; each = each.before) nodes.push(each);
   return nodes.reverse();
 }
 
-/** The best `count` continuations by log-probabilities (V,) of each hypothesis; of equals the lowest hypothesis, then token. */
+/** The best `count` continuations by log-probabilities (V,) of each; of equal ones the lowest hypothesis, then token. */
 function likeliest(table, live, count) {
   const best = [];
   let least = -Infinity;
@@ -1058,7 +851,7 @@ function likeliest(table, live, count) {
       const sum = total + entries[token];
       if (!(sum > least)) continue;
       let at = best.length;
-      while (at > 0 && best[at - 1].sum < sum) at--;
+      while (at && best[at - 1].sum < sum) at--;
       best.splice(at, 0, { row, token, sum, logProbability: entries[token] });
       if (best.length > count) best.pop();
       if (best.length === count) least = best[count - 1].sum;
@@ -1070,60 +863,55 @@ function likeliest(table, live, count) {
 /** A translator of one line at a time. */
 class Translator {
   constructor(bundle, weights, tokenizers) {
-    const { model } = bundle;
-    this.task = bundle.task;
-    this.card = bundle.card;
-    this.decoding = bundle.decoding;
-    this.learnedTokens = bundle.max_tokens;
+    const { task, card, decoding, model } = bundle;
+    Object.assign(this, { task, card, decoding, learnedTokens: bundle.max_tokens });
     this.sourceTokenizer = tokenizers.get(bundle.tokenizers.source);
     this.targetTokenizer = tokenizers.get(bundle.tokenizers.target);
-    const names = ["encoder.embedding.weight", "decoder.embedding.weight", "decoder.output.weight"];
-    const source = weights.affine(names[0]), target = weights.has(names[1]) ? weights.affine(names[1]) : source;
-    const output = weights.has(names[2]) ? weights.affine(names[2]) : target.tied();
-    output.bias.set(weights.numbers("decoder.output.bias"));
+    const shared = (name, other) => (name in weights.index ? weights.affine(name) : other); // tied weights stand once
+    const source = weights.affine("encoder.embedding.weight"), target = shared("decoder.embedding.weight", source);
+    const output = shared("decoder.output.weight", target).withBias(weights.numbers("decoder.output.bias"));
     this.encoder = new Encoder(weights, model, source);
-    this.decoder = new Decoder(weights, model, target, output);
+    this.search = new Search(new Decoder(weights, model, target, output), decoding);
   }
 
   /** Translate a line of raw text; a blank one stays blank. */
   translate(line, { beam = this.decoding.beam, nbest = 1, attention = false } = {}) {
-    if (typeof line !== "string") throw new TypeError(`line: must be a text (given ${typeof line})`);
-    for (const [name, value] of Object.entries({ beam, nbest })) {
-      if (!Number.isInteger(value) || value < 1) throw new RangeError(`${name}: must be a whole number of at least 1 (given ${value})`);
-    }
-    const source = isBlank(line) ? [] : this.sourceTokenizer.encode(line);
-    if (!source.length) return blank();
-    const [best, ...others] = this.different([...source, END], Math.max(beam, nbest), nbest);
-    const alternative = ({ tokens, score, logProbability }) => ({ text: this.targetTokenizer.decode(tokens), score, logProbability });
-    const first = alternative(best);
+    requireWhole({ beam, nbest }, 1);
+    const source = wordsOf(line).length ? this.sourceTokenizer.encode(line) : [];
+    const found = source.length ? this.different([...source, END], Math.max(beam, nbest), nbest) : [];
+    const texts = found.map(({ tokens, score, logProbability }) => {
+      return { text: this.targetTokenizer.decode(tokens), score, logProbability };
+    });
+    const best = found[0] ?? { tokens: [], logProbabilities: [], attention: null };
+    const first = texts[0] ?? { text: "", score: 0, logProbability: 0 };
     const raised = {
       truncated: best.isTruncated,
-      repeats: hasLoop(splitWords(first.text)),
+      repeats: hasLoop(wordsOf(first.text)),
       long: source.length > this.learnedTokens,
       unknown: this.sourceTokenizer.lacks(source),
     };
+    const labels = (tokenizer, tokens, ends) => tokens.concat(ends ? END : []).map((token) => tokenizer.token(token));
     return {
       ...first,
       flags: Object.keys(raised).filter((flag) => raised[flag]),
-      tokens: [...best.tokens, ...(best.isTruncated ? [] : [END])].map((token) => this.targetTokenizer.token(token)),
+      tokens: labels(this.targetTokenizer, best.tokens, found.length && !best.isTruncated),
       logProbabilities: best.logProbabilities,
-      sourceTokens: [...source, END].map((token) => this.sourceTokenizer.token(token)),
+      sourceTokens: labels(this.sourceTokenizer, source, found.length),
       attention: attention ? best.attention : null,
-      nbest: [first, ...others.map(alternative)],
+      nbest: texts,
     };
   }
 
-  /** The best hypotheses, no two of one text; beams twice as wide are searched, two times at most, for as many. */
+  /** The best hypotheses, no two of one text; where they are too few, wider beams are searched. */
   different(source, beam, nbest) {
     const { min_length_ratio: least, max_length_ratio: most } = this.decoding;
     const longest = Math.floor(source.length * most + ROUNDING) + EXTRA_TOKENS;
     const shortest = Math.min(Math.floor(source.length * least), longest);
-    const search = new Search(this.decoder, this.decoding), start = this.decoder.start(...this.encoder.read(source));
-    if (nbest === 1) return search.run(start, { beam, nbest, longest, shortest });
+    const start = this.search.decoder.start(...this.encoder.read(source));
     let found;
     for (const width of [beam, 2 * beam, 4 * beam]) {
-      const texts = new Map();
-      for (const each of search.run(start, { beam: width, nbest: width, longest, shortest })) {
+      const texts = new Map(), kept = nbest === 1 ? 1 : width;
+      for (const each of this.search.run(start, { beam: width, nbest: kept, longest, shortest })) {
         const text = this.targetTokenizer.decode(each.tokens);
         if (!texts.has(text)) texts.set(text, each);
       }
@@ -1134,66 +922,72 @@ class Translator {
   }
 }
 
-function blank() {
-  return { text: "", score: 0, logProbability: 0, flags: [], tokens: [], logProbabilities: [], sourceTokens: [], attention: null, nbest: [] };
+function requireWhole(numbers, least) {
+  for (const [name, value] of Object.entries(numbers)) {
+    if (Number.isSafeInteger(value) && value >= least) continue;
+    throw new RangeError(`${name}: must be a whole number of at least ${least} (given ${value})`);
+  }
 }
 
-// ---------------------------------------------------------------- language models
+// -------------------------------------------------------------------------------------------------- language models
 
 /** A language model, which continues texts. */
 class LanguageModel {
   constructor(bundle, weights, tokenizers) {
-    const { model } = bundle;
-    this.task = bundle.task;
-    this.card = bundle.card;
-    this.tokenizer = tokenizers.get(bundle.tokenizers.source);
+    const { task, card, model } = bundle;
+    Object.assign(this, { task, card, tokenizer: tokenizers.get(bundle.tokenizers.source) });
     this.isOfCharacters = this.tokenizer.kind === "characters";
     this.isClosed = this.tokenizer.closed === true;
     this.endsLines = bundle.cut === "lines" && !this.isClosed;
-    this.stack = Stack.of(weights, "recurrent", model.layers, model.cell, model.hidden_size, Infinity);
+    this.stack = new Stack(weights, "recurrent", model.layers, model, Infinity);
     const embedding = model.input === "embedding" ? weights.affine("embedding.weight") : null;
     const { into } = this.stack.cells[0];
-    this.table = new Table(embedding ? (token) => into.apply(embedding.row(token, Math.sqrt(embedding.inputs)), 1) : (token) => into.column(token));
-    this.output = model.output === "state" ? null : model.output === "tied" ? embedding.tied() : weights.affine("output.weight");
-    if (this.output) this.output.bias.set(weights.numbers("output.bias"));
+    const embedded = (token) => into.apply(embedding.row(token, Math.sqrt(embedding.inputs)));
+    this.table = new Table(embedding ? embedded : (token) => into.column(token));
+    if (model.output !== "state") {
+      const output = model.output === "tied" ? embedding : weights.affine("output.weight");
+      this.output = output.withBias(weights.numbers("output.bias"));
+    }
   }
 
   /** Continue a prompt by `length` tokens at most; temperature 0 takes the likeliest token each time. */
   generate(prompt = "", { length = 200, temperature = 1, topK = 0, topP = 1, seed = 1, onToken } = {}) {
-    if (typeof prompt !== "string") throw new TypeError(`prompt: must be a text (given ${typeof prompt})`);
-    requireSampling({ length, temperature, topK, topP, seed });
-    const random = generator(seed), written = [], begun = this.begin(prompt);
-    let states = this.stack.cells.map((cell) => cell.zeros(1)), hidden, logProbability = 0;
+    requireWhole({ length, topK, seed }, 0);
+    if (!(temperature === 0 || (temperature >= 1e-6 && temperature <= 1e6))) {
+      throw new RangeError(`temperature: must be 0, which is greedy, or from 1e-6 to 1e6 (given ${temperature})`);
+    }
+    if (!(topP > 0 && topP <= 1)) throw new RangeError(`topP: must be above 0 and at most 1 (given ${topP})`);
+    const random = randomNumbers(seed), written = [];
+    let states = this.stack.cells.map((cell) => cell.zeros()), logProbability = 0, hidden;
     const read = (token) => ([hidden, states] = this.stack.step(this.table.take([token]), states, 1));
-    begun.forEach(read);
+    this.begin(prompt).forEach(read);
     while (written.length < length) {
-      const logits = this.output ? this.output.apply(hidden, 1) : hidden.slice();
-      const allowed = logits.slice();
+      const logits = this.output ? this.output.apply(hidden) : hidden.slice(), allowed = logits.slice();
       for (const token of this.forbidden()) allowed[token] = -Infinity;
-      const chosen = sample(allowed, random, { temperature, topK, topP });
+      const chosen = sample(allowed, random, temperature, topK, topP);
       logProbability += logSoftmax(logits)[chosen];
       if (this.endsLines && chosen === END) break;
       written.push(chosen);
       onToken?.(this.tokenizer.token(chosen), this.text(prompt, written));
       read(chosen);
     }
-    return { text: this.text(prompt, written), logProbability, tokens: written.map((token) => this.tokenizer.token(token)) };
+    const tokens = written.map((token) => this.tokenizer.token(token));
+    return { text: this.text(prompt, written), logProbability, tokens };
   }
 
   /** The tokens to read before the first is written. */
   begin(prompt) {
-    const lacking = this.tokenizer.lacking(prompt), what = this.isOfCharacters ? "character" : "word";
-    if (lacking.length) {
-      throw new Error(`the prompt has the ${what} ${lacking.map(quoted).join(", ")}, which the training text lacks; leave it out`);
+    const lacking = this.tokenizer.lacking(prompt).map((unit) => JSON.stringify(unit)).join(", ");
+    if (lacking) {
+      const what = this.isOfCharacters ? "character" : "word";
+      throw new Error(`the prompt has the ${what} ${lacking}, which the training text lacks; leave it out`);
     }
     const tokens = this.encode(prompt);
     if (this.endsLines) return [START, ...tokens];
     if (tokens.length) return tokens;
     if (this.isOfCharacters && !this.tokenizer.lacking("\n").length) return this.tokenizer.encode("\n");
-    if (this.isOfCharacters || this.isClosed) {
-      throw new Error("the prompt is empty, and the model knows no beginning of a line; give it a first symbol");
-    }
-    return [END];
+    if (!this.isOfCharacters && !this.isClosed) return [END];
+    throw new Error("the prompt is empty, and the model knows no beginning of a line; give it a first symbol");
   }
 
   encode(prompt) {
@@ -1214,39 +1008,27 @@ class LanguageModel {
     const lines = [[]];
     for (const token of [...this.encode(prompt), ...written]) {
       if (token === END && !this.isClosed) lines.push([]);
-      else lines[lines.length - 1].push(token);
+      else lines.at(-1).push(token);
     }
     return lines.map((line) => this.tokenizer.decode(line)).join("\n");
   }
 }
 
-function requireSampling({ length, temperature, topK, topP, seed }) {
-  for (const [name, value] of Object.entries({ length, topK, seed })) {
-    if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${name}: must be a whole number of at least 0 (given ${value})`);
-  }
-  if (!(temperature === 0 || (temperature >= 1e-6 && temperature <= 1e6))) {
-    throw new RangeError(`temperature: must be 0, which is greedy, or from 1e-6 to 1e6 (given ${temperature})`);
-  }
-  if (!(topP > 0 && topP <= 1)) throw new RangeError(`topP: must be above 0 and at most 1, where 1 is off (given ${topP})`);
-}
-
-/** A token from softmax(logits / temperature) without the unlikely ones: `topK` (Fan et al. 2018), `topP` (Holtzman et al. 2020). */
-function sample(logits, random, { temperature, topK, topP }) {
-  const most = logits.reduce((one, other) => Math.max(one, other), -Infinity);
+/** A token from softmax(logits / temperature); top k as Fan et al. (2018), top p as Holtzman et al. (2020) have it. */
+function sample(logits, random, temperature, topK, topP) {
+  const most = largestOf(logits);
   if (temperature === 0) return logits.indexOf(most);
-  let ranked = Array.from(logits.keys()).sort((one, other) => logits[other] - logits[one]);
   const powers = logits.map((logit) => Math.exp((logit - most) / temperature));
-  if (topK > 0 && topK < ranked.length) ranked = ranked.filter((token) => logits[token] >= logits[ranked[topK - 1]]);
-  const sumOf = (tokens) => tokens.reduce((sum, token) => sum + powers[token], 0);
-  const all = sumOf(ranked);
-  let before = 0;
-  if (topP < 1) ranked = ranked.filter((token) => (before += powers[token]) - powers[token] < topP * all);
-  let left = random() * sumOf(ranked);
-  return ranked.find((token) => (left -= powers[token]) < 0) ?? ranked[0];
+  const ranked = Array.from(logits.keys()).sort((one, other) => logits[other] - logits[one]).slice(0, topK || undefined);
+  const all = sumOf(ranked.map((token) => powers[token]));
+  let kept = 0, reached = 0; // the tokens that are kept, and their powers together
+  while (kept < ranked.length && (kept === 0 || topP === 1 || reached < topP * all)) reached += powers[ranked[kept++]];
+  let left = random() * reached;
+  return ranked.slice(0, kept).find((token) => (left -= powers[token]) < 0) ?? ranked[0];
 }
 
 /** Random numbers from 0 to 1, the same for the same seed (mulberry32). */
-function generator(seed) {
+function randomNumbers(seed) {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

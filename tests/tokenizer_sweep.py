@@ -1,0 +1,120 @@
+"""Tokenizers in JavaScript compared with those of s2s, over lines of all scripts: `python tests/tokenizer_sweep.py -h`."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from random import Random
+
+import small_runs
+from s2s.corpus.find import manifests_folder
+from s2s.export.packed import word_characters
+from s2s.recipe.sections import Tokenizer as Settings
+from s2s.text.tokenizer import Tokenizer, save_tokenizers, train_tokenizer
+
+WEB = Path(__file__).resolve().parent.parent / "s2s" / "web"
+SCRIPT = """
+import { readTokenizer } from "RUNTIME";
+import { readFileSync } from "node:fs";
+const { file, lines, tokens, characters } = JSON.parse(readFileSync(0, "utf8"));
+const tokenizer = readTokenizer(file, new Uint8Array(readFileSync(file)), characters);
+console.log(JSON.stringify({
+  encoded: lines.map((line) => tokenizer.encode(line)),
+  decoded: tokens.map((row) => tokenizer.decode(row)),
+}));
+"""
+_ODD = "\u0000\u0007\t\n\v\f\r\u001c\u001f\u0085\u00a0\u00ad\u034f\u061c\u1680\u180e\u2003\u200b\u200c\u200d\u200e\u2028\u2029\u202f\u205f\u2060\u2581\u3000\ufe0f\ufeff\ufffd\uffff\U0001f1e6\U0001f3fd\U000e0061\U0010ffff"
+
+
+def hostile_lines(count: int, real: Sequence[str], seed: int = 1) -> Iterator[str]:
+    """Lines of random characters from all blocks of Unicode, alone and mixed with real text."""
+    random = Random(seed)
+    for _ in range(count):
+        parts = [_part(random, real) for _ in range(random.randint(1, 6))]
+        yield random.choice(["", " ", "  "]).join(parts)
+
+
+def _part(random: Random, real: Sequence[str]) -> str:
+    kind, length = random.randrange(6), random.randint(1, 12)
+    if kind == 0:
+        return "".join(random.choice(_ODD) for _ in range(length))
+    if kind == 1:  # anywhere in Unicode
+        return "".join(_character(random, 0, 0x110000) for _ in range(length))
+    if kind == 2:  # one script
+        start = random.randrange(0, 0x33000, 0x80) if random.random() < 0.7 else random.randrange(0, 0x3000, 0x40)
+        return "".join(_character(random, start, start + 0x80) for _ in range(length))
+    line = random.choice(real)
+    if kind == 3:
+        return line
+    if kind == 4:  # a character of another kind within it
+        at = random.randint(0, len(line))
+        return line[:at] + random.choice(_ODD) + line[at:]
+    return line.replace(" ", "")[:200] * random.randint(1, 3)
+
+
+def _character(random: Random, first: int, end: int) -> str:
+    code = random.randrange(first, end)
+    return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code)
+
+
+def differing(tokenizer: Tokenizer, lines: Sequence[str], node: str, seed: int = 1) -> list[str]:
+    """Lines, and rows of random tokens, which JavaScript encodes or decodes otherwise, each with what came out."""
+    random = Random(seed)
+    tokens = [
+        [random.randrange(tokenizer.vocabulary_size) for _ in range(random.randint(0, 12))] for _ in lines
+    ] + [[random.randrange(min(300, tokenizer.vocabulary_size)) for _ in range(random.randint(0, 8))] for _ in lines]
+    with tempfile.TemporaryDirectory() as folder:
+        save_tokenizers(tokenizer, tokenizer, Path(folder))
+        (file,) = Path(folder).iterdir()
+        # all that is inside the module, which exports no more than people need
+        runtime = Path(folder) / "runtime.mjs"
+        runtime.write_text((WEB / "s2s.js").read_text(encoding="utf-8") + "\nexport { readTokenizer };\n", "utf-8")
+        given = {"file": str(file), "lines": lines, "tokens": tokens, "characters": word_characters()}
+        script = SCRIPT.replace("RUNTIME", runtime.as_uri())
+        command = [node, "--max-old-space-size=4096", "--input-type=module", "--eval", script]
+        ran = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=True)
+    answer = json.loads(ran.stdout)
+    wrong = [
+        f"{line!r}: {theirs}, not {own}"
+        for line, theirs in zip(lines, answer["encoded"], strict=True)
+        if (own := tokenizer.encode(line)) != theirs
+    ]
+    for row, theirs in zip(tokens, answer["decoded"], strict=True):
+        if (own_text := tokenizer.decode(row)) != theirs:
+            wrong.append(f"{row}: {theirs!r}, not {own_text!r}")
+    return wrong
+
+
+def trained(name: str, lines: Iterable[str]) -> Tokenizer:
+    """A tokenizer with the settings of `small_runs.TOKENIZERS`."""
+    settings = {key: value for key, value in small_runs.TOKENIZERS[name].items() if key != "joint"}
+    return train_tokenizer(Settings(**settings), lines)
+
+
+def _main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=2000, help="lines for each kind of tokenizer")
+    parser.add_argument("--node", default="node")
+    parser.add_argument("--kinds", nargs="*", default=list(small_runs.TOKENIZERS))
+    parser.add_argument("texts", nargs="*", type=Path, help="files to take real lines from; default: the phrase book")
+    arguments = parser.parse_args()
+    texts = arguments.texts or sorted((manifests_folder() / "phrasebook-en-ko").glob("test.*"))
+    real = [line for path in texts for line in path.read_text(encoding="utf-8").splitlines() if line]
+    count = 0
+    for kind in arguments.kinds:
+        tokenizer = trained(kind, Random(1).sample(real, min(len(real), 5000)))
+        for start in range(0, arguments.count, 5000):
+            size = min(5000, arguments.count - start)
+            wrong = differing(tokenizer, list(hostile_lines(size, real, seed=start + 1)), arguments.node, seed=start)
+            count += len(wrong)
+            for each in wrong[:5]:
+                print(f"{kind}: {each}")
+        print(f"{kind}: {arguments.count:,} lines, {count} differ so far", file=sys.stderr)
+    return 1 if count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
