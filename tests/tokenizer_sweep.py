@@ -63,9 +63,9 @@ def _character(random: Random, first: int, end: int) -> str:
 def differing(tokenizer: Tokenizer, lines: Sequence[str], node: str, seed: int = 1) -> list[str]:
     """Lines, and rows of random tokens, which JavaScript encodes or decodes otherwise, each with what came out."""
     random = Random(seed)
-    tokens = [
-        [random.randrange(tokenizer.vocabulary_size) for _ in range(random.randint(0, 12))] for _ in lines
-    ] + [[random.randrange(min(300, tokenizer.vocabulary_size)) for _ in range(random.randint(0, 8))] for _ in lines]
+    tokens = [[random.randrange(tokenizer.vocabulary_size) for _ in range(random.randint(0, 12))] for _ in lines] + [
+        [random.randrange(min(300, tokenizer.vocabulary_size)) for _ in range(random.randint(0, 8))] for _ in lines
+    ]
     with tempfile.TemporaryDirectory() as folder:
         save_tokenizers(tokenizer, tokenizer, Path(folder))
         (file,) = Path(folder).iterdir()

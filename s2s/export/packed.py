@@ -46,6 +46,8 @@ def bundle_of(
 
     RunError for a run that is missing or damaged, and for what JavaScript cannot hold.
     """
+    if not isinstance(recipe, TranslationRecipe | LanguageRecipe):
+        raise RunError(f"{run}: holds a forecaster, which JavaScript's runtime has no place for; choose --format onnx")
     source, target = load_tokenizers(run.path)
     sides = {"source": _tokenizer_file(run.path, "source"), "target": _tokenizer_file(run.path, "target")}
     bundle: dict[str, Any] = {"format": FORMAT, "task": recipe.task, "card": dict(card)}
@@ -57,12 +59,10 @@ def bundle_of(
         decoding = settled_decoding(run, recipe)
         ratio = {"max_length_ratio": decoding.longest_ratio}
         bundle |= {"decoding": decoding.model_dump(mode="json") | ratio, "max_tokens": recipe.data.max_tokens}
-    elif isinstance(recipe, LanguageRecipe):
+    else:
         sizes = {"vocabulary": source.vocabulary_size}
         model = load_model(partial(build_language_model, recipe.model, source.vocabulary_size), run.require_best())
         bundle |= {"cut": recipe.data.cut}
-    else:
-        raise RunError(f"{run}: holds a forecaster, and JavaScript has none; choose --format onnx")
     if recipe.tokenizer.punctuation:
         bundle["word_characters"] = word_characters()
     packed = pack({name: weight.numpy() for name, weight in weights_of(model).items()}, weights)

@@ -54,7 +54,6 @@ async function readFolder(place) {
 /** White space as Python has it: with U+001C to U+001F and U+0085, without U+FEFF. */
 const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 const SPACES = new RegExp(`[${SPACE}]+`, "u");
-const LONGEST_LOOP = 4;
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const toUtf8 = new TextEncoder();
 
@@ -62,13 +61,11 @@ const wordsOf = (text) => text.split(SPACES).filter(Boolean);
 
 /** Whether some 1 to 4 words occur at least three times in a row. */
 function hasLoop(words) {
-  for (let size = 1; size <= LONGEST_LOOP; size++) {
-    for (let at = size, run = 0; at < words.length; at++) {
-      run = words[at] === words[at - size] ? run + 1 : 0;
-      if (run >= 2 * size) return true;
-    }
-  }
-  return false;
+  const isLoop = (size, start) => {
+    for (let at = start; at < start + 2 * size; at++) if (words[at] !== words[at + size]) return false;
+    return start + 3 * size <= words.length;
+  };
+  return [1, 2, 3, 4].some((size) => words.some((_, start) => isLoop(size, start)));
 }
 
 function readTokenizer(name, bytes, wordCharacters) {
@@ -117,28 +114,21 @@ class UnitList {
     this.labels = closed ? entries : [...SPECIAL_LABELS, ...entries];
     this.ids = new Map(entries.map((unit, at) => [unit, this.labels.length - entries.length + at]));
   }
-
   encode(line) {
     const [lacking] = this.closed ? this.lacking(line) : [];
     if (lacking !== undefined) throw new Error(`the text contains "${lacking}", which the vocabulary lacks`);
     return this.split(line).map((unit) => this.ids.get(unit) ?? UNKNOWN);
   }
-
   decode(tokens) {
     if (this.closed) return this.join(tokens.map((token) => this.token(token)));
     const shown = tokens.filter((token) => token === UNKNOWN || token > END);
     return this.join(shown.map((token) => (isUnknown(token) ? UNKNOWN_SURFACE : this.token(token))));
   }
-
   token(token) { return labelOf(this.labels, token); }
-
   /** Whether tokens stand for what the vocabulary lacks. */
   lacks(tokens) { return !this.closed && tokens.some(isUnknown); }
-
   /** Units that the vocabulary lacks, each once. */
-  lacking(line) {
-    return [...new Set(this.split(line).filter((unit) => !this.ids.has(unit)))];
-  }
+  lacking(line) { return [...new Set(this.split(line).filter((unit) => !this.ids.has(unit)))]; }
 }
 
 /** Fields of a protobuf message as [number, value]; a value is a number, or bytes. */
@@ -175,12 +165,12 @@ const UNKNOWN_PENALTY = 10;
 class SentencePiece {
   constructor(name, bytes) {
     Object.assign(this, { labels: [], scores: [], types: [], ids: new Map(), bytes: [], longest: 1 });
-    const settings = new Map(), normalization = new Map();
+    const parts = new Map();
     for (const [number, value] of fieldsOf(bytes)) {
       if (number === 1) this.addPiece(new Map(fieldsOf(value)));
-      else if (number === 2) for (const [key, setting] of fieldsOf(value)) settings.set(key, setting);
-      else if (number === 3) for (const [key, setting] of fieldsOf(value)) normalization.set(key, setting);
+      else if (number < 4) parts.set(number, new Map(fieldsOf(value)));
     }
+    const settings = parts.get(2), normalization = parts.get(3);
     this.kind = settings.get(3) ?? UNIGRAM;
     this.fallsBack = settings.get(35) === 1;
     const isOther = [3, 4, 5].some((flag) => normalization.get(flag) === 0) || settings.get(24) === 1;
@@ -191,7 +181,6 @@ class SentencePiece {
     const least = this.scores.filter((_, token) => this.types[token] === NORMAL).reduce((a, b) => Math.min(a, b));
     this.unknownScore = Math.fround(least - UNKNOWN_PENALTY);
   }
-
   addPiece(fields) {
     const label = utf8.decode(fields.get(1)), type = fields.get(3) ?? NORMAL;
     if (type === BYTE) this.bytes[byteOf(label)] = this.labels.length;
@@ -203,7 +192,6 @@ class SentencePiece {
     this.scores.push(fields.get(2) ?? 0);
     this.types.push(type);
   }
-
   encode(line) {
     const text = this.normalizer.normalize(line), tokens = [];
     let wasUnknown = false;
@@ -216,7 +204,6 @@ class SentencePiece {
     }
     return tokens;
   }
-
   /** Pieces of the likeliest segmentation, by dynamic programming; sums are float32, as SentencePiece has them. */
   likeliest(text) {
     const sums = new Float32Array(text.length + 1).fill(-Infinity), starts = new Int32Array(text.length + 1);
@@ -227,18 +214,14 @@ class SentencePiece {
       for (let end = start + 1; end <= last || end <= next; end++) {
         const token = this.ids.get(text.slice(start, end));
         if (token === undefined && end !== next) continue;
-        const score = token === undefined ? this.unknownScore : this.scores[token];
-        const sum = token === undefined ? Math.fround(sums[start] + score) : sums[start] + score;
-        if (!(sum > sums[end])) continue;
-        sums[end] = sum;
-        starts[end] = start;
+        const sum = sums[start] + (token === undefined ? this.unknownScore : this.scores[token]);
+        if (sum > sums[end]) [sums[end], starts[end]] = [sum, start];
       }
     }
     const pieces = [];
     for (let end = text.length; end > 0; end = starts[end]) pieces.push(text.slice(starts[end], end));
     return pieces.reverse();
   }
-
   /** Characters merged pair by pair: the best score first, of equal ones the leftmost. */
   merged(text) {
     const pieces = Array.from(text);
@@ -253,7 +236,6 @@ class SentencePiece {
       for (const at of [best - 1, best]) if (at >= 0) scores[at] = scoreAt(at);
     }
   }
-
   decode(tokens) {
     const bytes = [];
     for (const token of tokens) {
@@ -267,15 +249,10 @@ class SentencePiece {
     }
     return textOf(bytes).replace(/[\n\r]/g, " ").replace(/^ +| +$/g, "");
   }
-
   token(token) { return labelOf(this.labels, token); }
-
   lacks(tokens) { return tokens.some((token) => isUnknown(token) || this.types[token] === BYTE); }
-
   /** Words with a character that is no piece. */
-  lacking(line) {
-    return [...new Set(wordsOf(line).filter((word) => this.encode(word).includes(UNKNOWN)))];
-  }
+  lacking(line) { return [...new Set(wordsOf(line).filter((word) => this.encode(word).includes(UNKNOWN)))]; }
 }
 
 /** The byte of a piece such as <0x0A>. */
@@ -304,7 +281,6 @@ class Normalizer {
     this.units = new Uint32Array(map.slice(4, 4 + size).buffer);
     this.replacements = map.subarray(4 + size);
   }
-
   normalize(line) {
     const bytes = toUtf8.encode(line);
     let written = WORD_START, wasSpace = true;
@@ -319,7 +295,6 @@ class Normalizer {
     while (end && written[end - 1] === WORD_START) end--;
     return written.slice(0, end);
   }
-
   /** How many bytes are read at a place, by the longest rule there, and what is written for them. */
   next(bytes, at) {
     const offset = (unit) => (unit >>> 10) << ((unit & 0x200) >>> 6);
@@ -349,7 +324,6 @@ const CACHED_NUMBERS = 1 << 23;
 /** Weights by name. */
 class Weights {
   constructor(index, buffer) { Object.assign(this, { index, buffer }); }
-
   /** The numbers of a weight, in int8 without the scales of its rows. */
   numbers(name) {
     const { type, shape, offset } = this.index[name], count = shape.reduce((product, size) => product * size, 1);
@@ -357,7 +331,6 @@ class Weights {
     if (type === "float32") return new Float32Array(this.buffer, offset, count);
     return Float32Array.from(new Uint16Array(this.buffer, offset, count), fromFloat16);
   }
-
   /** x W + b of some columns of a weight, or of several below one another; b is zero where no bias is named. */
   affine(names, bias, from = 0, to = undefined) {
     const parts = [names].flat().map((name) => ({ ...this.index[name], numbers: this.numbers(name) }));
@@ -392,36 +365,29 @@ class Affine {
     this.scales = new Float32Array(rows).fill(1);
     this.levels = Math.min(1023, Math.floor(SHIFT / 2 / 127 / inputs));
   }
-
   put(row, numbers) {
     const at = this.start(row), factor = this.isHigh(row) ? SHIFT : 1;
     for (let column = 0; column < this.inputs; column++) this.weight[at + column * BLOCK] += numbers[column] * factor;
   }
-
   start(row) { return Math.floor(row / BLOCK / this.lanes) * BLOCK * this.inputs + (row % BLOCK); }
-
   isHigh(row) { return this.lanes === 2 && row % (2 * BLOCK) >= BLOCK; }
-
   number(row, column) {
-    const stored = this.weight[this.start(row) + column * BLOCK], high = this.lanes === 2 ? Math.round(stored / SHIFT) : 0;
+    const stored = this.weight[this.start(row) + column * BLOCK], high = this.high(stored);
     return (this.isHigh(row) ? high : stored - high * SHIFT) * this.scales[row];
   }
-
+  high(stored) { return this.lanes === 2 ? Math.round(stored / SHIFT) : 0; }
   /** A row of W times a factor, as an embedding is read. */
   row(row, factor) { return Float32Array.from({ length: this.inputs }, (_, at) => this.number(row, at) * factor); }
-
   /** What a one-hot x gives. */
   column(column) {
     return Float32Array.from({ length: this.outputs }, (_, row) => this.number(row, column) + this.bias[row]);
   }
-
   /** The same W with another b. */
   withBias(numbers) {
     const other = Object.assign(new Affine(0, 0, 1), this, { bias: new Float32Array(this.bias.length) });
     other.bias.set(numbers);
     return other;
   }
-
   /** (K, inputs) -> (K, outputs). */
   apply(inputs, count = 1) {
     // what is written beyond the end of a row is written over by the row below it
@@ -433,9 +399,8 @@ class Affine {
     }
     return outputs.subarray(0, count * this.outputs);
   }
-
   multiply(x, y, unit) {
-    const { weight, inputs, outputs, lanes } = this, sums = new Float64Array(BLOCK);
+    const { weight, inputs, outputs, lanes } = this;
     for (let row = 0, at = 0; row < outputs; row += BLOCK * lanes) {
       let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
       for (let column = 0; column < inputs; column++, at += BLOCK) {
@@ -449,37 +414,29 @@ class Affine {
         g += weight[at + 6] * value;
         h += weight[at + 7] * value;
       }
-      sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d, sums[4] = e, sums[5] = f, sums[6] = g, sums[7] = h;
-      this.write(sums, y, row, unit);
+      this.write([a, b, c, d, e, f, g, h], y, row, unit);
     }
   }
-
-  /** Sums of products and the bias into the outputs of a block. */
-  write(sums, y, row, unit) {
+  /** Sums of products, and the bias, into the outputs of a block. */
+  write(sums, y, first, unit) {
     const { bias, scales, lanes } = this;
-    for (let at = 0; at < BLOCK; at++, row++) {
-      const high = lanes === 2 ? Math.round(sums[at] / SHIFT) : 0;
+    for (let at = 0, row = first; at < BLOCK; at++, row++) {
+      const high = this.high(sums[at]);
       y[row] = bias[row] + (sums[at] - high * SHIFT) * scales[row] * unit;
       if (lanes === 2) y[row + BLOCK] = bias[row + BLOCK] + high * scales[row + BLOCK] * unit;
     }
   }
 }
 
-/** A first layer's gates by token, each computed when it is first asked for; forgotten when they are too many. */
-class Table {
-  constructor(compute) { Object.assign(this, { compute, rows: new Map(), numbers: 0 }); }
-
-  row(token) {
-    if (!this.rows.has(token)) {
-      if (this.numbers > CACHED_NUMBERS) [this.numbers, this.rows] = [0, new Map()];
-      this.rows.set(token, this.compute(token));
-      this.numbers += this.rows.get(token).length;
-    }
-    return this.rows.get(token);
-  }
-
-  /** Tokens (K,) -> a copy of their gates (K, G). */
-  take(tokens) { return joined(tokens.map((token) => this.row(token))); }
+/** Tokens (K,) -> the numbers that are computed for each, once, (K, G); forgotten when they are too many. */
+function cached(compute) {
+  let rows = new Map(), numbers = 0;
+  const rowOf = (token) => {
+    if (numbers > CACHED_NUMBERS) [rows, numbers] = [new Map(), 0];
+    if (!rows.has(token)) numbers += rows.set(token, compute(token)).get(token).length;
+    return rows.get(token);
+  };
+  return (tokens) => joined(tokens.map(rowOf));
 }
 
 /** (size,) each -> (K, size). */
@@ -530,10 +487,8 @@ class Cell {
     this.into = weights.affine(`${name}.weight_ih${ending}`, `${name}.bias_ih${ending}`, 0, columns);
     this.across = weights.affine(`${name}.weight_hh${ending}`, `${name}.bias_hh${ending}`);
   }
-
   /** The state before the first step, K = 1. */
   zeros() { return Array.from({ length: this.parts }, () => new Float32Array(this.size)); }
-
   /** The inputs' share of the gates (K, G) and a state -> the next state. */
   advance(gates, state, count) {
     return this.next(gates, this.across.apply(state[0], count), state, this.size, count);
@@ -571,11 +526,10 @@ function lstm(gates, product, [, cell], size, count) {
 
 /** Recurrent layers, stepped; those from `residualFrom` on add their input to their output. */
 class Stack {
-  constructor(weights, name, layers, { cell, hidden_size: size }, residualFrom, columns) {
-    const make = (_, layer) => new Cell(weights, cell, size, `${name}.layers.${layer}`, { columns });
+  constructor(weights, name, layers, { cell, hidden_size: size }, residualFrom, columns = () => undefined) {
+    const make = (_, layer) => new Cell(weights, cell, size, `${name}.layers.${layer}`, { columns: columns(layer) });
     Object.assign(this, { residualFrom, cells: Array.from({ length: layers }, make) });
   }
-
   /** The first layer's gates (K, G), each layer's state, contexts' shares -> the top output and all states. */
   step(gates, states, count, shares) {
     let hidden;
@@ -606,9 +560,8 @@ class Encoder {
       return endings.map((ending) => new Cell(weights, model.cell, this.units, name, { ending }));
     });
     const factor = Math.sqrt(embedding.inputs);
-    this.tables = this.layers[0].map(({ into }) => new Table((token) => into.apply(embedding.row(token, factor))));
+    this.tables = this.layers[0].map(({ into }) => cached((token) => into.apply(embedding.row(token, factor))));
   }
-
   /** Tokens (S,) -> values (S, M) and the last state of each layer, (M,) each, the directions side by side. */
   read(tokens) {
     const states = [];
@@ -616,7 +569,7 @@ class Encoder {
     this.layers.forEach((cells, layer) => {
       const outputs = new Float32Array(tokens.length * this.size);
       const ends = cells.map((cell, direction) => {
-        const gates = layer ? cell.into.apply(values, tokens.length) : this.tables[direction].take(tokens);
+        const gates = layer ? cell.into.apply(values, tokens.length) : this.tables[direction](tokens);
         return this.run(cell, rowsOf(gates, cell.into.outputs), outputs, direction);
       });
       states.push(ends[0].map((_, part) => joined(ends.map((end) => end[part]))));
@@ -624,7 +577,6 @@ class Encoder {
     });
     return [values, states];
   }
-
   /** One direction over the gates of each position, written into its columns of the outputs; its last state. */
   run(cell, gates, outputs, direction) {
     let state = cell.zeros();
@@ -648,22 +600,19 @@ class Attention {
     if (score === "concat") {
       this.key = affine("key.weight", "key.bias");
       this.query = affine("query.weight");
-      this.combine = weights.numbers("decoder.attention.combine.weight");
+      this.combine = affine("combine.weight").row(0, 1);
     }
   }
-
   /** Values (S, M) -> keys, a row for each position. */
   keys(values, positions) {
     const keys = this.key ? this.key.apply(values, positions) : values;
     return rowsOf(keys.map((key) => key * this.scale), keys.length / positions);
   }
-
   /** Queries (K, H) -> weights (S,) of each. */
   weights(queries, count, keys) {
     const asked = this.query ? this.query.apply(queries, count) : queries;
     return rowsOf(asked, asked.length / count).map((query) => softmax(Float32Array.from(keys, this.comparison(query))));
   }
-
   /** The score of a key and its position. */
   comparison(query) {
     const { combine } = this;
@@ -681,13 +630,13 @@ class Attention {
 class Decoder {
   constructor(weights, model, embedding, output) {
     const { hidden_size: hidden, embedding_size: units, decoder_layers: layers, wiring, bridge } = model;
-    const depth = wiring === "gnmt" ? 1 : layers, first = "decoder.asking.layers.0";
+    const depth = wiring === "gnmt" ? 1 : layers, first = "decoder.asking.layers.0.weight_ih_l0";
     Object.assign(this, { model, depth, output });
-    this.asking = new Stack(weights, "decoder.asking", depth, model, RESIDUAL_FROM);
-    const into = weights.affine(`${first}.weight_ih_l0`, `${first}.bias_ih_l0`, 0, units);
-    this.table = new Table((token) => into.apply(embedding.row(token, Math.sqrt(units))));
-    if (model.input_feeding) this.feeding = weights.affine(`${first}.weight_ih_l0`, null, units);
-    if (depth < layers) this.above = new Stack(weights, "decoder.above", layers - depth, model, 1, hidden);
+    this.asking = new Stack(weights, "decoder.asking", depth, model, RESIDUAL_FROM, (layer) => (layer ? hidden : units));
+    const { into } = this.asking.cells[0];
+    this.table = cached((token) => into.apply(embedding.row(token, Math.sqrt(units))));
+    if (model.input_feeding) this.feeding = weights.affine(first, null, units);
+    if (depth < layers) this.above = new Stack(weights, "decoder.above", layers - depth, model, 1, () => hidden);
     this.readout = weights.affine("decoder.readout.weight", "decoder.readout.bias", 0, hidden);
     if (model.attention !== "none") {
       const above = this.above?.cells ?? [];
@@ -701,7 +650,6 @@ class Decoder {
       return weights.affine(`${name}.${at}.weight`, `${name}.${at}.bias`);
     });
   }
-
   /** Values (S, M) and the encoder's last states -> where a search starts, K = 1. */
   start(values, states) {
     const { decoder_layers: layers, memory_size: size, embedding_size: units } = this.model;
@@ -713,7 +661,6 @@ class Decoder {
     }
     return state;
   }
-
   /** The first state of a layer; layers are paired from the bottom, or from the top where the encoder is deeper. */
   bridged(states, layer) {
     const { bridge, decoder_layers: layers, hidden_size: size } = this.model;
@@ -725,10 +672,9 @@ class Decoder {
       return at ? projected : projected.map(Math.tanh); // an LSTM's cell is unbounded
     });
   }
-
   /** Last tokens (K,) and a state -> log-probabilities (V,) and attention (S,) of each, and the next state. */
   step(tokens, state) {
-    const count = tokens.length, gates = this.table.take(tokens);
+    const count = tokens.length, gates = this.table(tokens);
     if (this.feeding) add(gates, this.feeding.apply(state.feed, count));
     let [hidden, layers] = this.asking.step(gates, state.layers, count);
     const attention = this.attention?.weights(hidden, count, state.keys);
@@ -743,7 +689,6 @@ class Decoder {
     const table = rowsOf(this.output.apply(readout, count), this.output.outputs).map(logSoftmax);
     return [table, attention, { ...state, layers, feed: this.feeding && readout }];
   }
-
   /** Weights (S,) of each hypothesis -> the contexts' share of each layer above, and of the readout, (K, G or E). */
   shares(attention, contexts) {
     let first = 0;
@@ -757,7 +702,6 @@ class Decoder {
       return share;
     });
   }
-
   /** For each new hypothesis the state of the one that it continues. */
   reorder(state, parents) {
     const take = (part, size) => joined(parents.map((parent) => rowsOf(part, size)[parent]));
@@ -769,7 +713,6 @@ class Decoder {
 /** Beam search of one sentence; a hypothesis that ends leaves its slot for good, so that beam 1 is greedy. */
 class Search {
   constructor(decoder, decoding) { Object.assign(this, { decoder, decoding }); }
-
   /** At most `nbest` hypotheses, best first. */
   run(state, { beam, nbest, longest, shortest }) {
     const found = [], largest = this.normalizer(longest), { coverage_penalty: beta } = this.decoding;
@@ -796,19 +739,15 @@ class Search {
       const reached = found.length >= nbest ? found[nbest - 1].score : -Infinity;
       // were all that follows certain, a total would be divided by the most that it can be
       if (!growing.some(({ total }) => total / largest > reached)) break;
-      const stays = parents.length === live.length && parents.every((parent, row) => parent === row);
-      state = stays ? after : this.decoder.reorder(after, parents);
-      live = growing;
+      [state, live] = [this.decoder.reorder(after, parents), growing];
     }
     return found.slice(0, nbest);
   }
-
   /** What a log-probability of so many tokens is divided by (gnmt: Wu et al. 2016, equation 14). */
   normalizer(length) {
     const { length_normalization: kind, length_alpha: alpha } = this.decoding;
     return kind === "average" ? Math.max(length, 1) : kind === "gnmt" ? ((5 + length) / 6) ** alpha : 1;
   }
-
   /** Take from log-probabilities (V,) what may not follow a hypothesis. */
   forbid(entries, node, isShort) {
     for (const token of [PAD, START, UNKNOWN, ...(isShort ? [END] : [])]) entries[token] = -Infinity;
@@ -818,7 +757,6 @@ class Search {
       if (last.every((token, index) => tokens[at + index] === token)) entries[tokens[at + size - 1]] = -Infinity;
     }
   }
-
   /** A hypothesis by its last node, and the attention (S,) that its source positions have received. */
   hypothesis(node, covered) {
     const nodes = path(node), isTruncated = node.token !== END;
@@ -873,15 +811,13 @@ class Translator {
     this.encoder = new Encoder(weights, model, source);
     this.search = new Search(new Decoder(weights, model, target, output), decoding);
   }
-
   /** Translate a line of raw text; a blank one stays blank. */
   translate(line, { beam = this.decoding.beam, nbest = 1, attention = false } = {}) {
     requireWhole({ beam, nbest }, 1);
     const source = wordsOf(line).length ? this.sourceTokenizer.encode(line) : [];
     const found = source.length ? this.different([...source, END], Math.max(beam, nbest), nbest) : [];
-    const texts = found.map(({ tokens, score, logProbability }) => {
-      return { text: this.targetTokenizer.decode(tokens), score, logProbability };
-    });
+    const textOf = (tokens) => this.targetTokenizer.decode(tokens);
+    const texts = found.map(({ tokens, score, logProbability }) => ({ text: textOf(tokens), score, logProbability }));
     const best = found[0] ?? { tokens: [], logProbabilities: [], attention: null };
     const first = texts[0] ?? { text: "", score: 0, logProbability: 0 };
     const raised = {
@@ -901,7 +837,6 @@ class Translator {
       nbest: texts,
     };
   }
-
   /** The best hypotheses, no two of one text; where they are too few, wider beams are searched. */
   different(source, beam, nbest) {
     const { min_length_ratio: least, max_length_ratio: most } = this.decoding;
@@ -922,10 +857,14 @@ class Translator {
   }
 }
 
+function requireThat(stands, named, rule) {
+  const [[name, value]] = Object.entries(named);
+  if (!stands) throw new RangeError(`${name}: must be ${rule} (given ${value})`);
+}
+
 function requireWhole(numbers, least) {
   for (const [name, value] of Object.entries(numbers)) {
-    if (Number.isSafeInteger(value) && value >= least) continue;
-    throw new RangeError(`${name}: must be a whole number of at least ${least} (given ${value})`);
+    requireThat(Number.isSafeInteger(value) && value >= least, { [name]: value }, `a whole number of at least ${least}`);
   }
 }
 
@@ -943,23 +882,20 @@ class LanguageModel {
     const embedding = model.input === "embedding" ? weights.affine("embedding.weight") : null;
     const { into } = this.stack.cells[0];
     const embedded = (token) => into.apply(embedding.row(token, Math.sqrt(embedding.inputs)));
-    this.table = new Table(embedding ? embedded : (token) => into.column(token));
+    this.table = cached(embedding ? embedded : (token) => into.column(token));
     if (model.output !== "state") {
       const output = model.output === "tied" ? embedding : weights.affine("output.weight");
       this.output = output.withBias(weights.numbers("output.bias"));
     }
   }
-
   /** Continue a prompt by `length` tokens at most; temperature 0 takes the likeliest token each time. */
   generate(prompt = "", { length = 200, temperature = 1, topK = 0, topP = 1, seed = 1, onToken } = {}) {
     requireWhole({ length, topK, seed }, 0);
-    if (!(temperature === 0 || (temperature >= 1e-6 && temperature <= 1e6))) {
-      throw new RangeError(`temperature: must be 0, which is greedy, or from 1e-6 to 1e6 (given ${temperature})`);
-    }
-    if (!(topP > 0 && topP <= 1)) throw new RangeError(`topP: must be above 0 and at most 1 (given ${topP})`);
+    requireThat(temperature === 0 || (temperature >= 1e-6 && temperature <= 1e6), { temperature }, "0, or 1e-6 to 1e6");
+    requireThat(topP > 0 && topP <= 1, { topP }, "above 0 and at most 1");
     const random = randomNumbers(seed), written = [];
     let states = this.stack.cells.map((cell) => cell.zeros()), logProbability = 0, hidden;
-    const read = (token) => ([hidden, states] = this.stack.step(this.table.take([token]), states, 1));
+    const read = (token) => ([hidden, states] = this.stack.step(this.table([token]), states, 1));
     this.begin(prompt).forEach(read);
     while (written.length < length) {
       const logits = this.output ? this.output.apply(hidden) : hidden.slice(), allowed = logits.slice();
@@ -974,7 +910,6 @@ class LanguageModel {
     const tokens = written.map((token) => this.tokenizer.token(token));
     return { text: this.text(prompt, written), logProbability, tokens };
   }
-
   /** The tokens to read before the first is written. */
   begin(prompt) {
     const lacking = this.tokenizer.lacking(prompt).map((unit) => JSON.stringify(unit)).join(", ");
@@ -989,19 +924,16 @@ class LanguageModel {
     if (!this.isOfCharacters && !this.isClosed) return [END];
     throw new Error("the prompt is empty, and the model knows no beginning of a line; give it a first symbol");
   }
-
   encode(prompt) {
     if (this.isOfCharacters) return this.tokenizer.encode(prompt);
     const lines = prompt.split("\n").map((line) => this.tokenizer.encode(line));
     return lines.flatMap((line, number) => (number && !this.isClosed ? [END, ...line] : line));
   }
-
   /** Tokens that are never written: the special ones, but END where the model was trained on it. */
   forbidden() {
     if (this.isClosed) return [];
     return this.isOfCharacters && !this.endsLines ? [PAD, UNKNOWN, START, END] : [PAD, UNKNOWN, START];
   }
-
   /** Prompt and continuation; words of both are joined together, with the spaces that the tokenizer sets. */
   text(prompt, written) {
     if (this.isOfCharacters) return prompt + this.tokenizer.decode(written);
