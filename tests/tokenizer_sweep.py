@@ -1,4 +1,4 @@
-"""Tokenizers in JavaScript compared with those of s2s, over lines of all scripts: `python tests/tokenizer_sweep.py -h`."""
+"""Tokenizers in JavaScript compared with those of s2s, over lines of all scripts: `tests/tokenizer_sweep.py -h`."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 import small_runs
+
 from s2s.corpus.find import manifests_folder
 from s2s.export.packed import word_characters
 from s2s.recipe.sections import Tokenizer as Settings
@@ -26,7 +27,29 @@ console.log(JSON.stringify({
   decoded: tokens.map((row) => tokenizer.decode(row)),
 }));
 """
-_ODD = "\u0000\u0007\t\n\v\f\r\u001c\u001f\u0085\u00a0\u00ad\u034f\u061c\u1680\u180e\u2003\u200b\u200c\u200d\u200e\u2028\u2029\u202f\u205f\u2060\u2581\u3000\ufe0f\ufeff\ufffd\uffff\U0001f1e6\U0001f3fd\U000e0061\U0010ffff"
+_ODD = (
+    "".join(
+        map(
+            chr,
+            (
+                *range(0x20),
+                0x85,
+                0xA0,
+                0xAD,
+                0x34F,
+                0x61C,
+                0x1680,
+                0x180E,
+                *range(0x2000, 0x2070),
+                0x2581,
+                0x3000,
+                0xFE0F,
+            ),
+        )
+    )
+    + "\u3000\ufe0f\ufeff\ufffd\uffff\U0001f1e6\U0001f3fd\U000e0061\U0010ffff"
+)
+"""Spaces, controls, joiners, marks of direction and what else is not seen."""
 
 
 def hostile_lines(count: int, real: Sequence[str], seed: int = 1) -> Iterator[str]:

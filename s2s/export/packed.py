@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from s2s.errors import RunError
 from s2s.export.export import Weights
@@ -35,7 +36,7 @@ class Packed(NamedTuple):
 
     content: bytes
     """little-endian, each array from a multiple of 4 bytes on"""
-    index: dict[str, dict[str, Any]]
+    places: dict[str, dict[str, Any]]
     """of each weight `type`, `shape`, `offset` in bytes and, for int8, the offset of the `scales` of its rows"""
 
 
@@ -52,6 +53,7 @@ def bundle_of(
     sides = {"source": _tokenizer_file(run.path, "source"), "target": _tokenizer_file(run.path, "target")}
     bundle: dict[str, Any] = {"format": FORMAT, "task": recipe.task, "card": dict(card)}
     bundle["tokenizers"] = {side: path.name for side, path in sides.items()}
+    model: nn.Module
     if isinstance(recipe, TranslationRecipe):
         sizes = {"source_vocabulary": source.vocabulary_size, "target_vocabulary": target.vocabulary_size}
         model = load_model(partial(build_seq2seq, recipe.model, **sizes), run.require_best())
@@ -67,7 +69,7 @@ def bundle_of(
         bundle["word_characters"] = word_characters()
     packed = pack({name: weight.numpy() for name, weight in weights_of(model).items()}, weights)
     bundle["model"] = recipe.model.model_dump(mode="json", exclude={"dropout", "initialization"}) | sizes
-    bundle["weights"] = {"type": weights, "bytes": len(packed.content), "index": packed.index}
+    bundle["weights"] = {"type": weights, "bytes": len(packed.content), "index": packed.places}
     return bundle, packed.content, {path.name: path.read_bytes() for path in sides.values()}
 
 
@@ -76,7 +78,7 @@ def pack(weights: Mapping[str, NDArray[np.float32]], kind: Weights) -> Packed:
 
     RunError for a number that float16 cannot hold.
     """
-    content, index = bytearray(), dict[str, dict[str, Any]]()
+    content, places = bytearray(), dict[str, dict[str, Any]]()
 
     def put(numbers: NDArray[Any]) -> int:
         content.extend(bytes(-len(content) % _ALIGNED))
@@ -85,16 +87,16 @@ def pack(weights: Mapping[str, NDArray[np.float32]], kind: Weights) -> Packed:
 
     for name, weight in weights.items():
         stored: Weights = kind if weight.ndim == 2 else "float32"
-        index[name] = {"type": stored, "shape": list(weight.shape)}
+        places[name] = {"type": stored, "shape": list(weight.shape)}
         if stored == "int8":
             rows, scales = quantized(weight)
-            index[name] |= {"scales": put(scales), "offset": put(rows)}
+            places[name] |= {"scales": put(scales), "offset": put(rows)}
         else:
             if np.abs(weight).max(initial=0.0) > np.finfo(stored).max:
                 raise RunError(f"{name}: holds numbers that are too large for {stored}; choose --weights float32")
-            index[name]["offset"] = put(weight.astype(stored))
+            places[name]["offset"] = put(weight.astype(stored))
     content.extend(bytes(-len(content) % _ALIGNED))
-    return Packed(bytes(content), index)
+    return Packed(bytes(content), places)
 
 
 def quantized(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

@@ -214,7 +214,7 @@ class SentencePiece {
       for (let end = start + 1; end <= last || end <= next; end++) {
         const token = this.ids.get(text.slice(start, end));
         if (token === undefined && end !== next) continue;
-        const sum = sums[start] + (token === undefined ? this.unknownScore : this.scores[token]);
+        const sum = Math.fround(sums[start] + (token === undefined ? this.unknownScore : this.scores[token]));
         if (sum > sums[end]) [sums[end], starts[end]] = [sum, start];
       }
     }

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-
 import small_runs
+import torch
+from tokenizer_sweep import differing, hostile_lines, trained
+
 from s2s.errors import DataError, RunError
 from s2s.export.card import card_of
 from s2s.export.export import Weights, export
@@ -22,14 +23,8 @@ from s2s.run import RunFolder, load_tensors, save_tensors, weights_of
 from s2s.tasks import TREES, load_recipe, recipe_of
 from s2s.text.tokenizer import listed, save_tokenizers, train_tokenizers
 from s2s.translation.translator import Translation, Translator
-from tokenizer_sweep import differing, hostile_lines, trained
 
-LINES = [source for source, _ in small_runs.phrases("test")[::40]][:12] + [
-    "",
-    " \u3000",
-    "Zażółć 🎉 the",
-    "a b a b a b a b",
-]
+LINES = ["", " \u3000", "Zażółć 🎉 the", "a b a b a b a b", *[en for en, _ in small_runs.phrases("test")[::40]][:12]]
 ASK = """
 import { readFileSync } from "node:fs";
 const { folder, calls } = JSON.parse(readFileSync(0, "utf8"));
@@ -220,7 +215,7 @@ def test_a_bundle_is_whole_or_absent(tmp_path: Path) -> None:
 
 def test_a_forecaster_is_refused_by_name(tmp_path: Path) -> None:
     recipe = load_recipe("air-passengers")
-    with pytest.raises(RunError, match="forecaster.*--format onnx"):
+    with pytest.raises(RunError, match=r"forecaster.*--format onnx"):
         bundle_of(RunFolder(tmp_path), recipe, {}, "int8")
 
 
@@ -228,5 +223,5 @@ def test_a_damaged_bundle_says_so(tmp_path: Path, node: str) -> None:
     run = small_runs.small_run(tmp_path / "run", {}, small_runs.TOKENIZERS["characters"])
     export(run, tmp_path / "bundle", "js")
     (tmp_path / "bundle" / "weights.bin").write_bytes(b"\0" * 8)
-    with pytest.raises(AssertionError, match="weights.bin: has 8 bytes"):
+    with pytest.raises(AssertionError, match=r"weights\.bin: has 8 bytes"):
         ask(node, tmp_path / "bundle", [])

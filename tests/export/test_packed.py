@@ -14,7 +14,7 @@ from s2s.export.packed import Packed, pack, quantized, word_characters
 
 
 def unpacked(packed: Packed, name: str) -> NDArray[np.float32]:
-    entry = packed.index[name]
+    entry = packed.places[name]
     count = int(np.prod(entry["shape"]))
     stored = np.frombuffer(packed.content, f"<{np.dtype(entry['type']).str[1:]}", count, entry["offset"])
     numbers = stored.reshape(entry["shape"]).astype(np.float32)
@@ -38,8 +38,8 @@ def test_weights_come_back_by_name(kind: Weights, error: float) -> None:
     weights = {f"{rows}": random.normal(size=(rows, 3)).astype(np.float32) for rows in (1, 2, 5)}
     weights["bias"] = random.normal(size=7).astype(np.float32)
     packed = pack(weights, kind)
-    assert packed.index["bias"]["type"] == "float32"
-    assert all(entry[key] % 4 == 0 for entry in packed.index.values() for key in ("offset", "scales") if key in entry)
+    assert packed.places["bias"]["type"] == "float32"
+    assert all(entry[key] % 4 == 0 for entry in packed.places.values() for key in ("offset", "scales") if key in entry)
     for name, weight in weights.items():
         np.testing.assert_allclose(unpacked(packed, name), weight, atol=0 if name == "bias" else error, rtol=0)
 
