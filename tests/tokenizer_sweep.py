@@ -111,15 +111,17 @@ def differing(tokenizer: Tokenizer, lines: Sequence[str], node: str, seed: int =
     return wrong
 
 
-def trained(name: str, lines: Iterable[str]) -> Tokenizer:
-    """A tokenizer with the settings of `small_runs.TOKENIZERS`."""
+def trained(name: str, lines: Iterable[str], vocabulary: int = 700) -> Tokenizer:
+    """A tokenizer with the settings of `small_runs.TOKENIZERS`, but for the size of its vocabulary."""
     settings = {key: value for key, value in small_runs.TOKENIZERS[name].items() if key != "joint"}
+    settings["vocabulary_size"] = vocabulary
     return train_tokenizer(Settings(**settings), lines)
 
 
 def _main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=2000, help="lines for each kind of tokenizer")
+    parser.add_argument("--vocabulary", type=int, default=4000, help="size of the vocabularies")
     parser.add_argument("--node", default="node")
     parser.add_argument("--kinds", nargs="*", default=list(small_runs.TOKENIZERS))
     parser.add_argument("texts", nargs="*", type=Path, help="files to take real lines from; default: the phrase book")
@@ -128,7 +130,7 @@ def _main() -> int:
     real = [line for path in texts for line in path.read_text(encoding="utf-8").splitlines() if line]
     count = 0
     for kind in arguments.kinds:
-        tokenizer = trained(kind, Random(1).sample(real, min(len(real), 5000)))
+        tokenizer = trained(kind, Random(1).sample(real, min(len(real), 5000)), arguments.vocabulary)
         for start in range(0, arguments.count, 5000):
             size = min(5000, arguments.count - start)
             wrong = differing(tokenizer, list(hostile_lines(size, real, seed=start + 1)), arguments.node, seed=start)

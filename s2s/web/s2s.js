@@ -1,7 +1,6 @@
 /**
  * Translators and language models of s2s in plain JavaScript: in a browser's page or worker, and in Node.
  *
- *     import { load } from "./s2s.js";
  *     const model = await load("folder");
  *     model.translate("Guten Tag!").text;
  *
@@ -9,10 +8,8 @@
  * memory, G units of a cell's gates, V tokens of the vocabulary. Matrices are flat arrays, row after row.
  */
 
-const FORMAT = 1;
-const [PAD, UNKNOWN, START, END] = [0, 1, 2, 3];
-const SPECIAL_LABELS = ["<pad>", "<unk>", "<s>", "</s>"];
-const UNKNOWN_SURFACE = "\u2047";
+const FORMAT = 1, [PAD, UNKNOWN, START, END] = [0, 1, 2, 3];
+const SPECIAL_LABELS = ["<pad>", "<unk>", "<s>", "</s>"], UNKNOWN_SURFACE = "\u2047";
 
 /** Open a bundle: the URL of its folder (in Node a path too), or { bundle, weights, files } that hold it. */
 export async function load(source) {
@@ -23,40 +20,35 @@ export async function load(source) {
   if (weights.byteLength !== bundle.weights.bytes) {
     throw new Error(`weights.bin: has ${weights.byteLength} bytes, not ${bundle.weights.bytes}; copy it again`);
   }
-  const tokenizers = new Map();
-  for (const name of Object.values(bundle.tokenizers)) {
-    if (!tokenizers.has(name)) tokenizers.set(name, readTokenizer(name, files[name], bundle.word_characters));
-  }
+  const names = [...new Set(Object.values(bundle.tokenizers))];
+  const read = (name) => readTokenizer(name, files[name], bundle.word_characters);
+  const tokenizers = new Map(names.map((name) => [name, read(name)]));
   const Model = bundle.task === "language" ? LanguageModel : Translator;
   return new Model(bundle, new Weights(bundle.weights.index, weights), tokenizers);
 }
 
 async function readFolder(place) {
   const folder = String(place).replace(/\/?$/, "/");
-  let read = async (name) => {
-    const answer = await fetch(folder + name);
+  const isOnDisk = globalThis.process?.versions?.node && !/^https?:/.test(folder);
+  const disk = isOnDisk && (await import("node:fs/promises"));
+  const read = async (name) => {
+    const place = folder.startsWith("file:") ? new URL(name, folder) : folder + name;
+    if (disk) return new Uint8Array(await disk.readFile(place));
+    const answer = await fetch(place);
     if (!answer.ok) throw new Error(`${folder}${name}: cannot be read (${answer.status})`);
     return new Uint8Array(await answer.arrayBuffer());
   };
-  if (globalThis.process?.versions?.node && !/^https?:/.test(folder)) {
-    const { readFile } = await import("node:fs/promises");
-    const pathOf = (name) => (folder.startsWith("file:") ? new URL(name, folder) : folder + name);
-    read = async (name) => new Uint8Array(await readFile(pathOf(name)));
-  }
   const bundle = JSON.parse(utf8.decode(await read("bundle.json")));
   const names = ["weights.bin", ...new Set(Object.values(bundle.tokenizers))];
-  const files = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await read(name)])));
-  return { bundle, weights: files["weights.bin"].buffer, files };
+  const held = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await read(name)])));
+  return { bundle, weights: held["weights.bin"].buffer, files: held };
 }
 
 // ------------------------------------------------------------------------------------------------------------- text
-
 /** White space as Python has it: with U+001C to U+001F and U+0085, without U+FEFF. */
 const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 const SPACES = new RegExp(`[${SPACE}]+`, "u");
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
-const toUtf8 = new TextEncoder();
-
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true }), toUtf8 = new TextEncoder();
 const wordsOf = (text) => text.split(SPACES).filter(Boolean);
 
 /** Whether some 1 to 4 words occur at least three times in a row. */
@@ -100,13 +92,6 @@ function joinPunctuated(units) {
   return text;
 }
 
-const isUnknown = (token) => token === UNKNOWN;
-
-function labelOf(labels, token) {
-  if (!(token in labels)) throw new RangeError(`token ${token} is not in a vocabulary of ${labels.length}`);
-  return labels[token];
-}
-
 /** Words or characters: a plain list after the four special ids; a closed one has no special ids. */
 class UnitList {
   constructor(kind, entries, closed, split, join) {
@@ -122,11 +107,11 @@ class UnitList {
   decode(tokens) {
     if (this.closed) return this.join(tokens.map((token) => this.token(token)));
     const shown = tokens.filter((token) => token === UNKNOWN || token > END);
-    return this.join(shown.map((token) => (isUnknown(token) ? UNKNOWN_SURFACE : this.token(token))));
+    return this.join(shown.map((token) => (token === UNKNOWN ? UNKNOWN_SURFACE : this.token(token))));
   }
-  token(token) { return labelOf(this.labels, token); }
+  token(token) { return this.labels[token]; }
   /** Whether tokens stand for what the vocabulary lacks. */
-  lacks(tokens) { return !this.closed && tokens.some(isUnknown); }
+  lacks(tokens) { return !this.closed && tokens.includes(UNKNOWN); }
   /** Units that the vocabulary lacks, each once. */
   lacking(line) { return [...new Set(this.split(line).filter((unit) => !this.ids.has(unit)))]; }
 }
@@ -136,35 +121,26 @@ function* fieldsOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
   const varint = () => {
-    for (let value = 0, factor = 1; ; factor *= 128) {
-      const byte = view.getUint8(at++);
-      value += (byte & 127) * factor;
-      if (byte < 128) return value;
-    }
+    const byte = view.getUint8(at++);
+    return byte < 128 ? byte : byte - 128 + 128 * varint();
   };
   while (at < bytes.length) {
     const key = varint(), type = key & 7;
     if (type === 0) yield [key >>> 3, varint()];
-    else if (type === 2) {
-      const length = varint();
-      yield [key >>> 3, bytes.subarray(at, (at += length))];
-    } else {
-      if (type === 5) yield [key >>> 3, view.getFloat32(at, true)];
-      at += type === 5 ? 4 : 8;
+    else {
+      const length = type === 2 ? varint() : 4, part = bytes.subarray(at, (at += length));
+      yield [key >>> 3, type === 2 ? part : view.getFloat32(at - 4, true)];
     }
   }
 }
 
-const [NORMAL, UNKNOWN_PIECE, CONTROL, BYTE] = [1, 2, 3, 6];
-const PIECE_TYPES = [NORMAL, UNKNOWN_PIECE, CONTROL, BYTE];
-const [UNIGRAM, BPE] = [1, 2];
-const WORD_START = "\u2581";
-const UNKNOWN_PENALTY = 10;
+const NORMAL = 1, UNKNOWN_PIECE = 2, CONTROL = 3, BYTE = 6, PIECE_TYPES = [NORMAL, UNKNOWN_PIECE, CONTROL, BYTE];
+const UNIGRAM = 1, BPE = 2, UNKNOWN_PENALTY = 10, WORD_START = "\u2581";
 
 /** A SentencePiece model, unigram (Kudo 2018) or BPE (Sennrich et al. 2016), of a kind that s2s trains. */
 class SentencePiece {
   constructor(name, bytes) {
-    Object.assign(this, { labels: [], scores: [], types: [], ids: new Map(), bytes: [], longest: 1 });
+    Object.assign(this, { labels: [], scores: [], types: [], ids: new Map(), bytes: [] });
     const parts = new Map();
     for (const [number, value] of fieldsOf(bytes)) {
       if (number === 1) this.addPiece(new Map(fieldsOf(value)));
@@ -178,16 +154,14 @@ class SentencePiece {
       throw new Error(`${name}: has settings or pieces of a kind that s2s does not train, and s2s.js does not know`);
     }
     this.normalizer = new Normalizer(normalization.get(2));
+    this.longest = largestOf(this.labels.map((label) => label.length));
     const least = this.scores.filter((_, token) => this.types[token] === NORMAL).reduce((a, b) => Math.min(a, b));
     this.unknownScore = Math.fround(least - UNKNOWN_PENALTY);
   }
   addPiece(fields) {
     const label = utf8.decode(fields.get(1)), type = fields.get(3) ?? NORMAL;
     if (type === BYTE) this.bytes[byteOf(label)] = this.labels.length;
-    if (type === NORMAL) {
-      this.ids.set(label, this.labels.length);
-      this.longest = Math.max(this.longest, label.length);
-    }
+    if (type === NORMAL) this.ids.set(label, this.labels.length);
     this.labels.push(label);
     this.scores.push(fields.get(2) ?? 0);
     this.types.push(type);
@@ -249,15 +223,13 @@ class SentencePiece {
     }
     return textOf(bytes).replace(/[\n\r]/g, " ").replace(/^ +| +$/g, "");
   }
-  token(token) { return labelOf(this.labels, token); }
-  lacks(tokens) { return tokens.some((token) => isUnknown(token) || this.types[token] === BYTE); }
+  token(token) { return this.labels[token]; }
+  lacks(tokens) { return tokens.some((token) => token === UNKNOWN || this.types[token] === BYTE); }
   /** Words with a character that is no piece. */
   lacking(line) { return [...new Set(wordsOf(line).filter((word) => this.encode(word).includes(UNKNOWN)))]; }
 }
 
-/** The byte of a piece such as <0x0A>. */
-const byteOf = (label) => Number.parseInt(label.slice(3, 5), 16);
-/** Bytes of a character by its first. */
+const byteOf = (label) => Number.parseInt(label.slice(3, 5), 16); // of <0x0A>
 const utf8Length = (first) => (first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4);
 
 /** Text of UTF-8, with U+FFFD for each byte that belongs to no character. */
@@ -276,8 +248,8 @@ function textOf(bytes) {
 /** The normalisation inside a SentencePiece model: its character map, and runs of white space that become one. */
 class Normalizer {
   /** The map is a double-array trie (Aoe 1989) of 32-bit units and, each with a NUL behind it, the replacements. */
-  constructor(map = new Uint8Array()) {
-    const size = map.length ? new DataView(map.buffer, map.byteOffset).getUint32(0, true) : 0;
+  constructor(map = new Uint8Array(4)) {
+    const size = new DataView(map.buffer, map.byteOffset).getUint32(0, true);
     this.units = new Uint32Array(map.slice(4, 4 + size).buffer);
     this.replacements = map.subarray(4 + size);
   }
@@ -291,9 +263,7 @@ class Normalizer {
       written += shown.replaceAll(" ", WORD_START);
       at += length;
     }
-    let end = written.length;
-    while (end && written[end - 1] === WORD_START) end--;
-    return written.slice(0, end);
+    return written.replace(/\u2581+$/, "");
   }
   /** How many bytes are read at a place, by the longest rule there, and what is written for them. */
   next(bytes, at) {
@@ -316,10 +286,7 @@ class Normalizer {
 }
 
 // ----------------------------------------------------------------------------------------------- weights and layers
-
-const BLOCK = 8;
-const SHIFT = 2 ** 27;
-const CACHED_NUMBERS = 1 << 23;
+const BLOCK = 8, SHIFT = 2 ** 27, CACHED_NUMBERS = 1 << 23;
 
 /** Weights by name. */
 class Weights {
@@ -329,7 +296,20 @@ class Weights {
     const { type, shape, offset } = this.index[name], count = shape.reduce((product, size) => product * size, 1);
     if (type === "int8") return new Int8Array(this.buffer, offset, count);
     if (type === "float32") return new Float32Array(this.buffer, offset, count);
-    return Float32Array.from(new Uint16Array(this.buffer, offset, count), fromFloat16);
+    this.index[name].read ??= Float32Array.from(new Uint16Array(this.buffer, offset, count), fromFloat16);
+    return this.index[name].read;
+  }
+  /** A row of a weight times a factor, as an embedding is read. */
+  row(name, row, factor) {
+    const { shape: [rows, columns], scales } = this.index[name];
+    const scale = scales === undefined ? factor : factor * new Float32Array(this.buffer, scales, rows)[row];
+    const stored = this.numbers(name).subarray(row * columns, (row + 1) * columns);
+    return Float32Array.from(stored, (number) => number * scale);
+  }
+  /** What a cell makes of each token's embedding, which is read out times sqrt(E). */
+  gates(cell, embedding) {
+    const factor = Math.sqrt(this.index[embedding].shape[1]);
+    return cached((token) => cell.into.apply(this.row(embedding, token, factor)));
   }
   /** x W + b of some columns of a weight, or of several below one another; b is zero where no bias is named. */
   affine(names, bias, from = 0, to = undefined) {
@@ -347,15 +327,14 @@ class Weights {
 }
 
 function fromFloat16(bits) {
-  const exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
-  return (bits & 0x8000 ? -1 : 1) * (exponent ? 2 ** (exponent - 15) * (1 + fraction) : 2 ** -14 * fraction);
+  const exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024, sign = bits & 0x8000 ? -1 : 1;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction) : 2 ** -14 * fraction);
 }
 
 /**
- * x W + b. Eight numbers of a column of W stand side by side, so that each number of x is read once for eight.
- *
- * In int8 each of them is two: low + high * SHIFT is exact in a float64, and so is its sum of products with whole
- * numbers x, so that one multiplication does for two rows. Therefore x is rounded there, to about a thousandth.
+ * x W + b. Eight rows of W stand side by side, so that each number of x is read once for eight. In int8 there are two
+ * for each of them, low + high * SHIFT: in float64 products with whole numbers x, and their sums, keep both exactly, so
+ * that one multiplication does for two rows. There x is rounded to a thousandth of its largest.
  */
 class Affine {
   constructor(outputs, inputs, lanes) {
@@ -366,27 +345,9 @@ class Affine {
     this.levels = Math.min(1023, Math.floor(SHIFT / 2 / 127 / inputs));
   }
   put(row, numbers) {
-    const at = this.start(row), factor = this.isHigh(row) ? SHIFT : 1;
+    const at = Math.floor(row / BLOCK / this.lanes) * BLOCK * this.inputs + (row % BLOCK);
+    const factor = row % (BLOCK * this.lanes) < BLOCK ? 1 : SHIFT;
     for (let column = 0; column < this.inputs; column++) this.weight[at + column * BLOCK] += numbers[column] * factor;
-  }
-  start(row) { return Math.floor(row / BLOCK / this.lanes) * BLOCK * this.inputs + (row % BLOCK); }
-  isHigh(row) { return this.lanes === 2 && row % (2 * BLOCK) >= BLOCK; }
-  number(row, column) {
-    const stored = this.weight[this.start(row) + column * BLOCK], high = this.high(stored);
-    return (this.isHigh(row) ? high : stored - high * SHIFT) * this.scales[row];
-  }
-  high(stored) { return this.lanes === 2 ? Math.round(stored / SHIFT) : 0; }
-  /** A row of W times a factor, as an embedding is read. */
-  row(row, factor) { return Float32Array.from({ length: this.inputs }, (_, at) => this.number(row, at) * factor); }
-  /** What a one-hot x gives. */
-  column(column) {
-    return Float32Array.from({ length: this.outputs }, (_, row) => this.number(row, column) + this.bias[row]);
-  }
-  /** The same W with another b. */
-  withBias(numbers) {
-    const other = Object.assign(new Affine(0, 0, 1), this, { bias: new Float32Array(this.bias.length) });
-    other.bias.set(numbers);
-    return other;
   }
   /** (K, inputs) -> (K, outputs). */
   apply(inputs, count = 1) {
@@ -405,14 +366,10 @@ class Affine {
       let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
       for (let column = 0; column < inputs; column++, at += BLOCK) {
         const value = x[column];
-        a += weight[at] * value;
-        b += weight[at + 1] * value;
-        c += weight[at + 2] * value;
-        d += weight[at + 3] * value;
-        e += weight[at + 4] * value;
-        f += weight[at + 5] * value;
-        g += weight[at + 6] * value;
-        h += weight[at + 7] * value;
+        a += weight[at] * value, b += weight[at + 1] * value;
+        c += weight[at + 2] * value, d += weight[at + 3] * value;
+        e += weight[at + 4] * value, f += weight[at + 5] * value;
+        g += weight[at + 6] * value, h += weight[at + 7] * value;
       }
       this.write([a, b, c, d, e, f, g, h], y, row, unit);
     }
@@ -421,7 +378,7 @@ class Affine {
   write(sums, y, first, unit) {
     const { bias, scales, lanes } = this;
     for (let at = 0, row = first; at < BLOCK; at++, row++) {
-      const high = this.high(sums[at]);
+      const high = lanes === 2 ? Math.round(sums[at] / SHIFT) : 0;
       y[row] = bias[row] + (sums[at] - high * SHIFT) * scales[row] * unit;
       if (lanes === 2) y[row + BLOCK] = bias[row + BLOCK] + high * scales[row + BLOCK] * unit;
     }
@@ -468,13 +425,10 @@ function softmax(scores) {
 
 /** Logits -> log-probabilities, in place. */
 function logSoftmax(logits) {
-  const most = largestOf(logits);
-  let sum = 0;
-  for (let at = 0; at < logits.length; at++) sum += Math.exp(logits[at] - most);
+  const most = largestOf(logits), sum = logits.reduce((powers, logit) => powers + Math.exp(logit - most), 0);
   const normalizer = most + Math.log(sum);
-  if (!Number.isFinite(normalizer)) {
-    throw new Error("the model gives probabilities that are not numbers; its weights are damaged: copy them again");
-  }
+  const problem = "the model gives probabilities that are not numbers; its weights are damaged: copy them again";
+  if (!Number.isFinite(normalizer)) throw new Error(problem);
   for (let at = 0; at < logits.length; at++) logits[at] -= normalizer;
   return logits;
 }
@@ -487,23 +441,19 @@ class Cell {
     this.into = weights.affine(`${name}.weight_ih${ending}`, `${name}.bias_ih${ending}`, 0, columns);
     this.across = weights.affine(`${name}.weight_hh${ending}`, `${name}.bias_hh${ending}`);
   }
-  /** The state before the first step, K = 1. */
   zeros() { return Array.from({ length: this.parts }, () => new Float32Array(this.size)); }
   /** The inputs' share of the gates (K, G) and a state -> the next state. */
-  advance(gates, state, count) {
-    return this.next(gates, this.across.apply(state[0], count), state, this.size, count);
-  }
+  advance(gates, state, count) { return this.next(gates, this.across.apply(state[0], count), state, this.size, count); }
 }
 
-function elman(gates, product) {
-  return [gates.map((gate, at) => Math.tanh(gate + product[at]))];
-}
+const elman = (gates, product) => [gates.map((gate, at) => Math.tanh(gate + product[at]))];
 
 /** Gates in the order reset, update, candidate. */
 function gru(gates, product, [hidden], size, count) {
   const next = new Float32Array(count * size);
   for (let row = 0, to = 0; row < count; row++) {
-    for (let r = 3 * size * row, z = r + size, n = z + size, end = z; r < end; r++, z++, n++, to++) {
+    for (let r = 3 * size * row, end = r + size; r < end; r++, to++) {
+      const z = r + size, n = z + size;
       const candidate = Math.tanh(gates[n] + sigmoid(gates[r] + product[r]) * product[n]);
       next[to] = candidate + sigmoid(gates[z] + product[z]) * (hidden[to] - candidate);
     }
@@ -515,7 +465,8 @@ function gru(gates, product, [hidden], size, count) {
 function lstm(gates, product, [, cell], size, count) {
   const nextHidden = new Float32Array(count * size), nextCell = new Float32Array(count * size);
   for (let row = 0, to = 0; row < count; row++) {
-    for (let i = 4 * size * row, f = i + size, g = f + size, o = g + size, end = f; i < end; i++, f++, g++, o++, to++) {
+    for (let i = 4 * size * row, end = i + size; i < end; i++, to++) {
+      const f = i + size, g = f + size, o = g + size;
       const taken = sigmoid(gates[i] + product[i]) * Math.tanh(gates[g] + product[g]);
       nextCell[to] = sigmoid(gates[f] + product[f]) * cell[to] + taken;
       nextHidden[to] = sigmoid(gates[o] + product[o]) * Math.tanh(nextCell[to]);
@@ -544,11 +495,7 @@ class Stack {
 }
 
 // ------------------------------------------------------------------------------------------------------ translation
-
-const RESIDUAL_FROM = 2;
-const EXTRA_TOKENS = 10;
-const ROUNDING = 1e-6;
-const LEAST_COVERAGE = 2 ** -126;
+const RESIDUAL_FROM = 2, EXTRA_TOKENS = 10, ROUNDING = 1e-6, LEAST_COVERAGE = 2 ** -126;
 
 /** Reads a source, in one or both directions. */
 class Encoder {
@@ -559,8 +506,7 @@ class Encoder {
       const name = `encoder.recurrent.layers.${layer}`;
       return endings.map((ending) => new Cell(weights, model.cell, this.units, name, { ending }));
     });
-    const factor = Math.sqrt(embedding.inputs);
-    this.tables = this.layers[0].map(({ into }) => cached((token) => into.apply(embedding.row(token, factor))));
+    this.tables = this.layers[0].map((cell) => weights.gates(cell, embedding));
   }
   /** Tokens (S,) -> values (S, M) and the last state of each layer, (M,) each, the directions side by side. */
   read(tokens) {
@@ -570,22 +516,18 @@ class Encoder {
       const outputs = new Float32Array(tokens.length * this.size);
       const ends = cells.map((cell, direction) => {
         const gates = layer ? cell.into.apply(values, tokens.length) : this.tables[direction](tokens);
-        return this.run(cell, rowsOf(gates, cell.into.outputs), outputs, direction);
+        let state = cell.zeros();
+        for (let step = 0; step < tokens.length; step++) {
+          const at = direction ? tokens.length - 1 - step : step, width = cell.into.outputs;
+          state = cell.advance(gates.subarray(at * width, (at + 1) * width), state, 1);
+          outputs.set(state[0], at * this.size + direction * this.units);
+        }
+        return state;
       });
       states.push(ends[0].map((_, part) => joined(ends.map((end) => end[part]))));
       values = layer >= RESIDUAL_FROM ? add(outputs, values) : outputs;
     });
     return [values, states];
-  }
-  /** One direction over the gates of each position, written into its columns of the outputs; its last state. */
-  run(cell, gates, outputs, direction) {
-    let state = cell.zeros();
-    for (let step = 0; step < gates.length; step++) {
-      const at = direction ? gates.length - 1 - step : step;
-      state = cell.advance(gates[at], state, 1);
-      outputs.set(state[0], at * this.size + direction * this.units);
-    }
-    return state;
   }
 }
 
@@ -593,14 +535,14 @@ class Encoder {
 class Attention {
   constructor(weights, { attention: score, hidden_size: size }) {
     const affine = (name, bias) => weights.affine(`decoder.attention.${name}`, bias && `decoder.attention.${bias}`);
-    this.score = score;
-    this.scale = score === "scaled_dot" || score === "general" ? 1 / Math.sqrt(size) : 1;
+    const isScaled = score === "scaled_dot" || score === "general";
+    Object.assign(this, { score, scale: isScaled ? 1 / Math.sqrt(size) : 1 });
     if (score === "general") this.key = affine("key.weight");
     if (score === "location") this.query = affine("position.weight");
     if (score === "concat") {
       this.key = affine("key.weight", "key.bias");
       this.query = affine("query.weight");
-      this.combine = affine("combine.weight").row(0, 1);
+      this.combine = weights.row("decoder.attention.combine.weight", 0, 1);
     }
   }
   /** Values (S, M) -> keys, a row for each position. */
@@ -619,8 +561,9 @@ class Attention {
     if (this.score === "location") return (_, position) => (position < query.length ? query[position] : -Infinity);
     return (key) => {
       let sum = 0;
-      if (combine) for (let at = 0; at < key.length; at++) sum += combine[at] * Math.tanh(query[at] + key[at]);
-      else for (let at = 0; at < key.length; at++) sum += query[at] * key[at];
+      for (let at = 0; at < key.length; at++) {
+        sum += combine ? combine[at] * Math.tanh(query[at] + key[at]) : query[at] * key[at];
+      }
       return sum;
     };
   }
@@ -632,9 +575,9 @@ class Decoder {
     const { hidden_size: hidden, embedding_size: units, decoder_layers: layers, wiring, bridge } = model;
     const depth = wiring === "gnmt" ? 1 : layers, first = "decoder.asking.layers.0.weight_ih_l0";
     Object.assign(this, { model, depth, output });
-    this.asking = new Stack(weights, "decoder.asking", depth, model, RESIDUAL_FROM, (layer) => (layer ? hidden : units));
-    const { into } = this.asking.cells[0];
-    this.table = cached((token) => into.apply(embedding.row(token, Math.sqrt(units))));
+    const own = (layer) => (layer ? hidden : units); // columns that the cell multiplies, without what is fed
+    this.asking = new Stack(weights, "decoder.asking", depth, model, RESIDUAL_FROM, own);
+    this.table = weights.gates(this.asking.cells[0], embedding);
     if (model.input_feeding) this.feeding = weights.affine(first, null, units);
     if (depth < layers) this.above = new Stack(weights, "decoder.above", layers - depth, model, 1, () => hidden);
     this.readout = weights.affine("decoder.readout.weight", "decoder.readout.bias", 0, hidden);
@@ -732,9 +675,8 @@ class Search {
         else parents.push(row) && growing.push(node);
         if (token === END) slots--;
       }
-      if (!ranked.length && !found.length) { // nothing may follow: better what there is than no output
-        found.push(...live.map((node) => this.hypothesis(node, node.covered)));
-      }
+      // nothing may follow: better what there is than no output
+      if (!ranked.length && !found.length) found.push(...live.map((node) => this.hypothesis(node, node.covered)));
       found.sort((one, other) => other.score - one.score);
       const reached = found.length >= nbest ? found[nbest - 1].score : -Infinity;
       // were all that follows certain, a total would be divided by the most that it can be
@@ -761,14 +703,11 @@ class Search {
   hypothesis(node, covered) {
     const nodes = path(node), isTruncated = node.token !== END;
     const logs = covered ? covered.map((part) => Math.log(Math.min(Math.max(part, LEAST_COVERAGE), 1))) : [];
-    return {
-      tokens: nodes.map(({ token }) => token).filter((token) => token !== END),
-      logProbabilities: nodes.map(({ logProbability }) => logProbability),
-      logProbability: node.total,
-      score: node.total / this.normalizer(nodes.length) + this.decoding.coverage_penalty * sumOf(logs),
-      isTruncated,
-      attention: nodes[0]?.attention ? nodes.map(({ attention }) => attention) : null,
-    };
+    const score = node.total / this.normalizer(nodes.length) + this.decoding.coverage_penalty * sumOf(logs);
+    const tokens = nodes.map(({ token }) => token).filter((token) => token !== END);
+    const logProbabilities = nodes.map(({ logProbability }) => logProbability);
+    const attention = nodes[0]?.attention ? nodes.map((each) => each.attention) : null;
+    return { tokens, logProbabilities, logProbability: node.total, score, isTruncated, attention };
   }
 }
 
@@ -779,7 +718,7 @@ function path(node) {
   return nodes.reverse();
 }
 
-/** The best `count` continuations by log-probabilities (V,) of each; of equal ones the lowest hypothesis, then token. */
+/** The best `count` continuations by log-probabilities (V,) of each; of equal ones the lowest hypothesis and token. */
 function likeliest(table, live, count) {
   const best = [];
   let least = -Infinity;
@@ -805,11 +744,11 @@ class Translator {
     Object.assign(this, { task, card, decoding, learnedTokens: bundle.max_tokens });
     this.sourceTokenizer = tokenizers.get(bundle.tokenizers.source);
     this.targetTokenizer = tokenizers.get(bundle.tokenizers.target);
-    const shared = (name, other) => (name in weights.index ? weights.affine(name) : other); // tied weights stand once
-    const source = weights.affine("encoder.embedding.weight"), target = shared("decoder.embedding.weight", source);
-    const output = shared("decoder.output.weight", target).withBias(weights.numbers("decoder.output.bias"));
-    this.encoder = new Encoder(weights, model, source);
-    this.search = new Search(new Decoder(weights, model, target, output), decoding);
+    const names = ["encoder.embedding.weight", "decoder.embedding.weight", "decoder.output.weight"];
+    const last = (count) => names.slice(0, count).findLast((name) => name in weights.index); // tied weights stand once
+    const output = weights.affine(last(3), "decoder.output.bias");
+    this.encoder = new Encoder(weights, model, names[0]);
+    this.search = new Search(new Decoder(weights, model, last(2), output), decoding);
   }
   /** Translate a line of raw text; a blank one stays blank. */
   translate(line, { beam = this.decoding.beam, nbest = 1, attention = false } = {}) {
@@ -820,12 +759,8 @@ class Translator {
     const texts = found.map(({ tokens, score, logProbability }) => ({ text: textOf(tokens), score, logProbability }));
     const best = found[0] ?? { tokens: [], logProbabilities: [], attention: null };
     const first = texts[0] ?? { text: "", score: 0, logProbability: 0 };
-    const raised = {
-      truncated: best.isTruncated,
-      repeats: hasLoop(wordsOf(first.text)),
-      long: source.length > this.learnedTokens,
-      unknown: this.sourceTokenizer.lacks(source),
-    };
+    const repeats = hasLoop(wordsOf(first.text)), unknown = this.sourceTokenizer.lacks(source);
+    const raised = { truncated: best.isTruncated, repeats, long: source.length > this.learnedTokens, unknown };
     const labels = (tokenizer, tokens, ends) => tokens.concat(ends ? END : []).map((token) => tokenizer.token(token));
     return {
       ...first,
@@ -846,30 +781,27 @@ class Translator {
     let found;
     for (const width of [beam, 2 * beam, 4 * beam]) {
       const texts = new Map(), kept = nbest === 1 ? 1 : width;
-      for (const each of this.search.run(start, { beam: width, nbest: kept, longest, shortest })) {
-        const text = this.targetTokenizer.decode(each.tokens);
-        if (!texts.has(text)) texts.set(text, each);
+      for (const each of this.search.run(start, { beam: width, nbest: kept, longest, shortest }).reverse()) {
+        texts.set(this.targetTokenizer.decode(each.tokens), each);
       }
-      found = [...texts.values()].slice(0, nbest);
+      found = [...texts.values()].sort((one, other) => other.score - one.score).slice(0, nbest);
       if (found.length === nbest) break;
     }
     return found;
   }
 }
 
-function requireThat(stands, named, rule) {
-  const [[name, value]] = Object.entries(named);
+function requireThat(stands, name, value, rule) {
   if (!stands) throw new RangeError(`${name}: must be ${rule} (given ${value})`);
 }
 
 function requireWhole(numbers, least) {
   for (const [name, value] of Object.entries(numbers)) {
-    requireThat(Number.isSafeInteger(value) && value >= least, { [name]: value }, `a whole number of at least ${least}`);
+    requireThat(Number.isSafeInteger(value) && value >= least, name, value, `a whole number of at least ${least}`);
   }
 }
 
 // -------------------------------------------------------------------------------------------------- language models
-
 /** A language model, which continues texts. */
 class LanguageModel {
   constructor(bundle, weights, tokenizers) {
@@ -879,20 +811,19 @@ class LanguageModel {
     this.isClosed = this.tokenizer.closed === true;
     this.endsLines = bundle.cut === "lines" && !this.isClosed;
     this.stack = new Stack(weights, "recurrent", model.layers, model, Infinity);
-    const embedding = model.input === "embedding" ? weights.affine("embedding.weight") : null;
-    const { into } = this.stack.cells[0];
-    const embedded = (token) => into.apply(embedding.row(token, Math.sqrt(embedding.inputs)));
-    this.table = cached(embedding ? embedded : (token) => into.column(token));
-    if (model.output !== "state") {
-      const output = model.output === "tied" ? embedding : weights.affine("output.weight");
-      this.output = output.withBias(weights.numbers("output.bias"));
-    }
+    const [cell] = this.stack.cells, embedding = "embedding.weight";
+    const oneHot = (token) => new Float32Array(cell.into.inputs).fill(1, token, token + 1);
+    const isOneHot = model.input === "one_hot";
+    this.table = isOneHot ? cached((token) => cell.into.apply(oneHot(token))) : weights.gates(cell, embedding);
+    const output = model.output === "tied" ? embedding : "output.weight";
+    if (model.output !== "state") this.output = weights.affine(output, "output.bias");
   }
   /** Continue a prompt by `length` tokens at most; temperature 0 takes the likeliest token each time. */
   generate(prompt = "", { length = 200, temperature = 1, topK = 0, topP = 1, seed = 1, onToken } = {}) {
     requireWhole({ length, topK, seed }, 0);
-    requireThat(temperature === 0 || (temperature >= 1e-6 && temperature <= 1e6), { temperature }, "0, or 1e-6 to 1e6");
-    requireThat(topP > 0 && topP <= 1, { topP }, "above 0 and at most 1");
+    const isTemperature = temperature === 0 || (temperature >= 1e-6 && temperature <= 1e6);
+    requireThat(isTemperature, "temperature", temperature, "0, which is greedy, or from 1e-6 to 1e6");
+    requireThat(topP > 0 && topP <= 1, "topP", topP, "above 0 and at most 1");
     const random = randomNumbers(seed), written = [];
     let states = this.stack.cells.map((cell) => cell.zeros()), logProbability = 0, hidden;
     const read = (token) => ([hidden, states] = this.stack.step(this.table([token]), states, 1));
@@ -912,11 +843,8 @@ class LanguageModel {
   }
   /** The tokens to read before the first is written. */
   begin(prompt) {
-    const lacking = this.tokenizer.lacking(prompt).map((unit) => JSON.stringify(unit)).join(", ");
-    if (lacking) {
-      const what = this.isOfCharacters ? "character" : "word";
-      throw new Error(`the prompt has the ${what} ${lacking}, which the training text lacks; leave it out`);
-    }
+    const lacking = this.tokenizer.lacking(prompt).map((unit) => `"${unit}"`).join(", ");
+    if (lacking) throw new Error(`the prompt has ${lacking}, which the training text lacks; leave it out`);
     const tokens = this.encode(prompt);
     if (this.endsLines) return [START, ...tokens];
     if (tokens.length) return tokens;
@@ -931,8 +859,7 @@ class LanguageModel {
   }
   /** Tokens that are never written: the special ones, but END where the model was trained on it. */
   forbidden() {
-    if (this.isClosed) return [];
-    return this.isOfCharacters && !this.endsLines ? [PAD, UNKNOWN, START, END] : [PAD, UNKNOWN, START];
+    return this.isClosed ? [] : [PAD, UNKNOWN, START, ...(this.isOfCharacters && !this.endsLines ? [END] : [])];
   }
   /** Prompt and continuation; words of both are joined together, with the spaces that the tokenizer sets. */
   text(prompt, written) {
@@ -951,7 +878,8 @@ function sample(logits, random, temperature, topK, topP) {
   const most = largestOf(logits);
   if (temperature === 0) return logits.indexOf(most);
   const powers = logits.map((logit) => Math.exp((logit - most) / temperature));
-  const ranked = Array.from(logits.keys()).sort((one, other) => logits[other] - logits[one]).slice(0, topK || undefined);
+  const sorted = Array.from(logits.keys()).sort((one, other) => logits[other] - logits[one]);
+  const ranked = sorted.slice(0, topK || undefined);
   const all = sumOf(ranked.map((token) => powers[token]));
   let kept = 0, reached = 0; // the tokens that are kept, and their powers together
   while (kept < ranked.length && (kept === 0 || topP === 1 || reached < topP * all)) reached += powers[ranked[kept++]];
