@@ -21,9 +21,9 @@ from s2s.language.recipe import LanguageRecipe
 from s2s.run import RunFolder, load_model, weights_of
 from s2s.tasks import Recipe
 from s2s.text.tokenizer import load_tokenizers
+from s2s.translation.engine import settled_decoding
 from s2s.translation.model import build_seq2seq
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.engine import settled_decoding
 
 FORMAT = 1
 """Number of the layout of bundle.json; s2s.js refuses any but its own."""
