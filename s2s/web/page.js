@@ -1,0 +1,121 @@
+/* What the pages of translators and of language models share: the data in the file, names of languages, the card. */
+"use strict";
+
+const element = (id) => document.getElementById(id);
+const given = JSON.parse(element("given").textContent);
+const engine = given.serves ? new ServerEngine() : new WorkerEngine(...taken());
+
+/** What the worker's engine is made from, taken out of the document: it need not stay there as text. */
+function taken() {
+  const [runtime, weights, files] = ["runtime", "weights", "files"].map((id) => {
+    const script = element(id), text = script.textContent;
+    script.remove();
+    return text;
+  });
+  return [runtime, { bundle: given.bundle, weights, files: JSON.parse(files) }];
+}
+
+/** Name of a language in English, or its code where that is none. */
+function languageName(code) {
+  try {
+    return new Intl.DisplayNames("en", { type: "language", fallback: "none" }).of(code) ?? code;
+  } catch {
+    return code;
+  }
+}
+
+/** Marks an element as text of a language, for its voice, font and direction. */
+function speak(target, code) {
+  const known = code && languageName(code) !== code;
+  if (known) target.lang = code;
+  else target.removeAttribute("lang");
+  target.dir = (known && directionOf(code)) || "auto";
+}
+
+function directionOf(code) {
+  const locale = new Intl.Locale(code);
+  return (locale.getTextInfo?.() ?? locale.textInfo)?.direction;
+}
+
+/** A line that screen readers say when they have finished what they are saying. */
+function announce(text) { element("announced").textContent = text; }
+
+function showProblem(problem) {
+  if (problem.name === "AbortError") return;
+  element("problem").textContent = `That did not work: ${problem.message}`;
+  element("problem").hidden = false;
+}
+
+function forgetProblem() { element("problem").hidden = true; }
+
+async function copy(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch { // no clipboard outside a secure context
+    const area = document.body.appendChild(document.createElement("textarea"));
+    area.value = text;
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+    button.focus();
+  }
+  const label = button.textContent;
+  button.textContent = "Copied";
+  announce("Copied");
+  setTimeout(() => { button.textContent = label; }, 1500);
+}
+
+const SCORES = { bleu: "BLEU", chrf: "chrF", mae: "MAE", rmse: "RMSE", mase: "MASE" };
+
+function sizeOf({ type, bytes, index }) {
+  const count = Object.values(index).reduce((sum, { shape }) => sum + shape.reduce((one, other) => one * other, 1), 0);
+  return `${count.toLocaleString("en")} weights, ${(bytes / 1e6).toFixed(1)} MB in ${type}`;
+}
+
+/** Fills the card: what whoever was handed the file wants to know of it. */
+function showCard(card) {
+  const number = (value) => new Intl.NumberFormat("en", { maximumSignificantDigits: 4 }).format(value);
+  const rows = [
+    ["Model", card.title],
+    ["Languages", card.source && card.target && `${languageName(card.source)} to ${languageName(card.target)}`],
+    ["Size", given.bundle && sizeOf(given.bundle.weights)],
+    ["Trained", card.trained && new Date(card.trained).toLocaleDateString("en", { dateStyle: "long", timeZone: "UTC" })],
+    ["Data", card.data.map(({ name, title, licence, citation }) => [
+      title || name, licence && `Licence: ${licence}`, citation].filter(Boolean))],
+    ["Fingerprint", card.fingerprint],
+    ["Made with", `s2s ${card.s2s}`],
+  ];
+  element("card").replaceChildren(...rows.filter(([, value]) => value?.length).flatMap(([name, value]) => {
+    const term = document.createElement("dt"), detail = document.createElement("dd");
+    term.textContent = name;
+    for (const lines of Array.isArray(value) ? value : [[value]]) {
+      lines.forEach((line, n) => {
+        const paragraph = detail.appendChild(document.createElement("p"));
+        paragraph.textContent = line;
+        if (n) paragraph.className = "soft";
+      });
+    }
+    if (name === "Fingerprint") detail.className = "code";
+    return [term, detail];
+  }));
+  const scores = Object.entries(card.scores);
+  element("scored").hidden = scores.length === 0;
+  element("scored-on").textContent = card.scored_on ? `Scores on ${card.scored_on}` : "Scores";
+  element("scores").replaceChildren(...scores.map(([name, { value, low, high, signature }]) => {
+    const row = document.createElement("tr");
+    const header = row.appendChild(document.createElement("th"));
+    header.scope = "row";
+    header.textContent = SCORES[name] ?? name.replaceAll("_", " ");
+    row.insertCell().textContent = value == null ? "undefined" : number(value);
+    row.insertCell().textContent = low == null ? "" : `${number(low)} to ${number(high)}`;
+    const signed = row.insertCell();
+    signed.className = "code";
+    signed.textContent = signature ?? "";
+    return row;
+  }));
+}
+
+engine.ready.then(
+  () => { element("state").textContent = given.serves ? "" : "Works offline: this file cannot load or send anything."; },
+  showProblem,
+);
