@@ -115,7 +115,5 @@ function showCard(card) {
   }));
 }
 
-engine.ready.then(
-  () => { element("state").textContent = given.serves ? "" : "Works offline: this file cannot load or send anything."; },
-  showProblem,
-);
+engine.ready.then(() => "Works offline: this file cannot load or send anything.", (problem) => showProblem(problem))
+  .then((said) => { element("state").textContent = given.serves ? "" : said ?? ""; });

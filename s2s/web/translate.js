@@ -229,7 +229,8 @@ async function showAlternatives(row) {
     try {
       const { nbest } = await ask(row, { nbest: ALTERNATIVES, attention: false });
       if (row.text !== text) return undefined;
-      row.nbest = nbest;
+      const others = nbest.filter((each) => each.text !== row.result.text); // a wider beam may find better ones
+      row.nbest = [row.result, ...others].sort((one, other) => other.score - one.score);
     } catch (problem) {
       return showProblem(problem);
     }
