@@ -37,6 +37,7 @@ class WorkerEngine {
 
   #ask(call, argument, options, signal, onText) {
     return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
       const request = { id: ++this.#count, call, argument, options, resolve, reject, onText, signal };
       signal?.addEventListener("abort", () => this.#abort(request));
       this.#queue.push(request);
@@ -56,7 +57,7 @@ class WorkerEngine {
 
   #take({ id, text, answer, failure }) {
     const request = this.#running;
-    if (request?.id !== id) return;
+    if (!request || request.id !== id) return;
     if (text !== undefined) {
       if (!request.signal?.aborted) request.onText?.(text);
       return;

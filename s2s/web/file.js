@@ -20,11 +20,13 @@ async function translateFile(file) {
   element("download").hidden = true;
   try {
     const lines = await linesOf(file), translated = [], filled = lines.filter((line) => line.trim()).length;
+    let done = 0;
+    signal.throwIfAborted();
     element("file-name").textContent = file.name;
     element("file-job").hidden = element("stop-file").hidden = progress.hidden = false;
     progress.max = Math.max(filled, 1);
     for (const line of lines) {
-      if (own === job) showProgress(translated.filter(Boolean).length, filled);
+      if (line.trim()) showProgress(done++, filled);
       translated.push(line.trim() ? (await engine.translate(line, { pair, signal })).text : "");
     }
     offer(file.name, translated.join("\n"), pair);
@@ -41,10 +43,10 @@ function showProgress(done, all) {
 }
 
 function offer(name, text, pair) {
-  const link = element("download"), [, stem, ending] = /^(.*?)(\.[^.]*)?$/s.exec(name);
+  const link = element("download"), [, stem, ending = ".txt"] = /^(.*?)(\.[^.]*)?$/s.exec(name);
   URL.revokeObjectURL(link.href);
   link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-  link.download = `${stem}.${pair.target}${ending ?? ".txt"}`;
+  link.download = `${stem}.${pair.target}${ending === `.${pair.source}` ? "" : ending}`;
   link.textContent = `Save ${link.download}`;
   element("file-state").textContent = "Translated.";
   element("stop-file").hidden = element("progress").hidden = true;

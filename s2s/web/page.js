@@ -18,18 +18,21 @@ function taken() {
 /** Name of a language in English, or its code where that is none. */
 function languageName(code) {
   try {
-    return new Intl.DisplayNames("en", { type: "language", fallback: "none" }).of(code) ?? code;
+    return new Intl.DisplayNames("en", { type: "language", fallback: "none" }).of(tagOf(code)) ?? code;
   } catch {
     return code;
   }
 }
 
+/** Language tag of a code: en_US is written en-US there. */
+const tagOf = (code) => code.replaceAll("_", "-");
+
 /** Marks an element as text of a language, for its voice, font and direction. */
 function speak(target, code) {
   const known = code && languageName(code) !== code;
-  if (known) target.lang = code;
+  if (known) target.lang = tagOf(code);
   else target.removeAttribute("lang");
-  target.dir = (known && directionOf(code)) || "auto";
+  target.dir = (known && directionOf(tagOf(code))) || "auto";
 }
 
 function directionOf(code) {
@@ -69,12 +72,12 @@ const SCORES = { bleu: "BLEU", chrf: "chrF", mae: "MAE", rmse: "RMSE", mase: "MA
 
 function sizeOf({ type, bytes, index }) {
   const count = Object.values(index).reduce((sum, { shape }) => sum + shape.reduce((one, other) => one * other, 1), 0);
-  return `${count.toLocaleString("en")} weights, ${(bytes / 1e6).toFixed(1)} MB in ${type}`;
+  const size = bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  return `${count.toLocaleString("en")} weights, ${size} in ${type}`;
 }
 
 /** Fills the card: what whoever was handed the file wants to know of it. */
 function showCard(card) {
-  const number = (value) => new Intl.NumberFormat("en", { maximumSignificantDigits: 4 }).format(value);
   const rows = [
     ["Model", card.title],
     ["Languages", card.source && card.target && `${languageName(card.source)} to ${languageName(card.target)}`],
@@ -98,21 +101,30 @@ function showCard(card) {
     if (name === "Fingerprint") detail.className = "code";
     return [term, detail];
   }));
-  const scores = Object.entries(card.scores);
+  showScores(Object.entries(card.scores), card.scored_on);
+}
+
+/** Fills the table of scores; a column that none of them has is left out. */
+function showScores(scores, split) {
+  const number = (value) => new Intl.NumberFormat("en", { maximumSignificantDigits: 4 }).format(value);
+  const columns = [
+    ["Value", ({ value }) => (value == null ? "undefined" : number(value))],
+    ["95 % interval", ({ low, high }) => (low == null ? "" : `${number(low)} to ${number(high)}`)],
+    ["Signature", ({ signature }) => signature ?? ""],
+  ].filter(([, text]) => scores.some(([, score]) => text(score)));
   element("scored").hidden = scores.length === 0;
-  element("scored-on").textContent = card.scored_on ? `Scores on ${card.scored_on}` : "Scores";
-  element("scores").replaceChildren(...scores.map(([name, { value, low, high, signature }]) => {
-    const row = document.createElement("tr");
-    const header = row.appendChild(document.createElement("th"));
-    header.scope = "row";
-    header.textContent = SCORES[name] ?? name.replaceAll("_", " ");
-    row.insertCell().textContent = value == null ? "undefined" : number(value);
-    row.insertCell().textContent = low == null ? "" : `${number(low)} to ${number(high)}`;
-    const signed = row.insertCell();
-    signed.className = "code";
-    signed.textContent = signature ?? "";
-    return row;
-  }));
+  element("scored-on").textContent = split ? `Scores on ${split}` : "Scores";
+  const cell = (name, text, scope) => Object.assign(document.createElement(name), { textContent: text }, scope && { scope });
+  const row = (...cells) => {
+    const line = document.createElement("tr");
+    line.append(...cells);
+    return line;
+  };
+  element("scores").replaceChildren(
+    row(cell("th", "Score", "col"), ...columns.map(([name]) => cell("th", name, "col"))),
+    ...scores.map(([name, score]) => row(
+      cell("th", SCORES[name] ?? name.replaceAll("_", " "), "row"), ...columns.map(([, text]) => cell("td", text(score))))),
+  );
 }
 
 engine.ready.then(() => "Works offline: this file cannot load or send anything.", (problem) => showProblem(problem))

@@ -190,7 +190,7 @@ function atPointer({ clientX, clientY }) {
 function atCaret(event) {
   const before = input.value.slice(0, input.selectionStart).split("\n"), row = rows[before.length - 1];
   select(row ?? null);
-  if (event?.type !== "keyup" || !row?.alignment) return;
+  if (!event || !row?.alignment) return;
   const column = before.at(-1).length;
   const number = row.alignment.sourcePlaces.findIndex((place) => place && place[0] <= column && column < place[1]);
   if (number >= 0) announce(markSource(row, number));

@@ -19,6 +19,7 @@
       model = await load({ bundle: argument.bundle, weights: decoded(argument.weights).buffer, files });
       return null;
     }
+    if (!model) throw new Error("the model could not be loaded");
     let shown = 0;
     const onToken = (token, text) => {
       if (performance.now() - shown < EACH) return;
