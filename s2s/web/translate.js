@@ -230,7 +230,7 @@ async function showAlternatives(row) {
       const { nbest } = await ask(row, { nbest: ALTERNATIVES, attention: false });
       if (row.text !== text) return undefined;
       const others = nbest.filter((each) => each.text !== row.result.text); // a wider beam may find better ones
-      row.nbest = [row.result, ...others].sort((one, other) => other.score - one.score);
+      row.nbest = [row.result, ...others].sort((one, other) => (other.score ?? 0) - (one.score ?? 0));
     } catch (problem) {
       return showProblem(problem);
     }
@@ -251,7 +251,7 @@ function choiceOf(row, { text, score }) {
   words.textContent = text;
   speak(words, card.target);
   number.className = "soft";
-  number.textContent = score.toFixed(2).replace("-", "\u2212");
+  number.textContent = score?.toFixed(2).replace("-", "\u2212") ?? ""; // a server has none for a line in parts
   label.append(radio, words, number);
   return label;
 }
