@@ -54,6 +54,7 @@ function edited() {
   if (!input.value.trim()) forgetProblem();
   unmark();
   atCaret();
+  if (!current?.text.trim()) showDetails();
   output.ariaBusy = "true";
   clearTimeout(pause);
   pause = setTimeout(() => {
@@ -244,6 +245,7 @@ function choiceOf(row, { text, score }) {
   const words = document.createElement("span"), number = document.createElement("span");
   Object.assign(radio, { type: "radio", name: "choice", checked: text === textOf(row) });
   radio.addEventListener("change", () => {
+    if (!row.result) return; // the line has changed meanwhile
     row.chosen = text === row.result.text ? null : text;
     draw(row);
     announce(text);

@@ -235,6 +235,9 @@ def test_all_of_it_works_by_keyboard(page: Page) -> None:
     expect(page.locator("#alignment")).to_contain_text("the model’s first choice")
     choices.nth(1).press("ArrowUp")
     assert shown(page) == first
+    page.get_by_role("button", name="Clear").press("Enter")
+    expect(page.locator("#input")).to_be_focused()
+    expect(choices).to_have_count(0)
 
 
 def test_the_matrix_is_the_attention(page: Page) -> None:
