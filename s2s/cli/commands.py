@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from s2s import __version__
+from s2s.cli.serve import serve
 from s2s.cli.shipped import cache, corpora, recipes
 from s2s.cli.terminal import (
     FILE,
@@ -374,6 +375,7 @@ def report(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
     log.info("%s", out)
 
 
+main.add_command(serve)
 main.add_command(recipes)
 main.add_command(corpora)
 main.add_command(cache)

@@ -1,0 +1,94 @@
+"""`s2s serve`: translators behind HTTP."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from s2s.cli.terminal import FOLDER, device_option, precision_option
+from s2s.errors import S2SError
+from s2s.serve.limits import Limits
+
+log = logging.getLogger("s2s")
+LIMITS = Limits()
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]", type=FOLDER)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="Port; 0 is any free one.")
+@click.option("--api-key", envvar="S2S_API_KEY", help="Key that clients must send. Default: S2S_API_KEY, else none.")
+@click.option(
+    "--cors",
+    default="*",
+    show_default=True,
+    metavar="ORIGIN|*|none",
+    help="Web pages that may ask. *: any that is open in a browser that reaches the server.",
+)
+@click.option("--weblate-probe", is_flag=True, help="Answer Weblate's test request, en to de, whatever is served.")
+@click.option("--log-requests", is_flag=True, help="A line on stderr for each request, without its texts.")
+@click.option("--max-body", type=click.IntRange(min=1), default=LIMITS.body, show_default=True, help="Bytes of a body.")
+@click.option(
+    "--max-texts", type=click.IntRange(min=1), default=LIMITS.texts, show_default=True, help="Texts of a request."
+)
+@click.option(
+    "--max-characters",
+    type=click.IntRange(min=1),
+    default=LIMITS.characters,
+    show_default=True,
+    help="Characters of a request.",
+)
+@click.option(
+    "--max-waiting",
+    type=click.IntRange(min=1),
+    default=LIMITS.waiting,
+    show_default=True,
+    help="Characters that wait; clients wait in their turn, and are refused only beyond that.",
+)
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0.1),
+    default=LIMITS.seconds,
+    show_default=True,
+    help="Time of a request; one that would wait longer is refused at once.",
+)
+@precision_option
+@device_option
+def serve(
+    runs: tuple[Path, ...],
+    host: str,
+    port: int,
+    api_key: str | None,
+    cors: str,
+    weblate_probe: bool,
+    log_requests: bool,
+    precision: Any,
+    device: str,
+    **limits: Any,
+) -> None:
+    """Answer LibreTranslate's and DeepL's clients, and browsers, with the translator of each RUN.
+
+    Several runs serve several pairs of languages; two of one pair are an ensemble. Ctrl-C and SIGTERM finish what runs.
+    """
+    try:
+        import prometheus_client  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as missing:
+        raise S2SError(f"s2s serve needs {missing.name}, which is not installed: pip install 's2s[serve]'") from None
+    from s2s.device import settle_process
+    from s2s.serve.app import build
+    from s2s.serve.pairs import load_pairs
+    from s2s.serve.server import bound
+    from s2s.serve.server import serve as run_server
+    from s2s.serve.service import Service
+
+    bounds = Limits(**{name.removeprefix("max_"): value for name, value in limits.items()})
+    server = bound(host, port)
+    settle_process()
+    pairs = load_pairs(runs, bounds, device, precision)
+    log.info("%s%s", pairs, "; Weblate's test request is answered with its own text" if weblate_probe else "")
+    app = build(
+        Service(pairs, bounds, api_key, weblate_probe), cors=None if cors == "none" else cors, log_requests=log_requests
+    )
+    run_server(app, server)

@@ -1,0 +1,1 @@
+"""Translators behind HTTP, for the clients that people have: LibreTranslate's, DeepL's, a browser."""

@@ -1,0 +1,208 @@
+"""The translators of a server, by their languages."""
+
+import asyncio
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from s2s.device import Precision
+from s2s.errors import RunError
+from s2s.export.card import card_of
+from s2s.run import RunFolder, read_run
+from s2s.serve.codes import base, canonical, is_same, scripts_of
+from s2s.serve.limits import Limits
+from s2s.serve.queue import SearchQueue
+from s2s.text import documents
+from s2s.translation.recipe import TranslationRecipe
+from s2s.translation.translator import Translation, Translator
+
+LOOKED_AT = 200
+"""Characters of a text by which its language is told."""
+SHARPNESS = 4.0
+"""Weight of a nat per token, where two models claim a text."""
+
+Markup = Literal["text", "html", "xml"]
+
+
+class Text(NamedTuple):
+    """A text, and how it is to be taken apart."""
+
+    text: str
+    markup: Markup = "text"
+    split: bool | Literal["nonewlines"] = True
+    ignored: tuple[str, ...] = ()
+    """elements of xml that are not translated"""
+
+
+class Detected(NamedTuple):
+    """A language that a text may be in."""
+
+    language: str
+    confidence: float
+    """0 to 100"""
+
+
+class Pair:
+    """One direction: a translator, or an ensemble, with its queue."""
+
+    def __init__(self, source: str, target: str, translator: Translator, limits: Limits, card: dict[str, Any]) -> None:
+        self.source = canonical(source)
+        self.target = canonical(target)
+        self.card = {**card, "source": self.source, "target": self.target}
+        self.translator = translator
+        translator.has_warned = True  # its warning shows the text
+        self.queue = SearchQueue(self._search, translator.decoding.batch_lines, limits)
+
+    def _search(self, sentences: Sequence[str], nbest: int, attention: bool) -> Sequence[Translation]:
+        return self.translator.translate(sentences, nbest=nbest, attention=attention)
+
+    async def translate(self, texts: Sequence[Text], alternatives: int = 0) -> list[list[str]]:
+        """Different translations of each text, the best first, at most `alternatives` more."""
+        parts = [self._document(text) for text in texts]
+        pieces = [[self._pieces(sentence) for sentence in document.sentences] for document in parts]
+        every = [piece for document in pieces for sentence in document for piece in sentence]
+        found = dict(zip(every, await self.queue.translate(every, alternatives + 1), strict=True))
+        return [
+            [*dict.fromkeys(self._joined(document, cut, found, rank) for rank in range(alternatives + 1))]
+            for document, cut in zip(parts, pieces, strict=True)
+        ]
+
+    async def line(self, line: str, nbest: int, attention: bool) -> Translation | None:
+        """One line as `s2s translate` has it; None for one that is too long to be searched at once."""
+        if not line.strip():
+            return Translation("", 0.0, 0.0)
+        if len(self._pieces(line)) > 1:
+            return None
+        return (await self.queue.translate([line], nbest, attention))[0]
+
+    def _document(self, text: Text) -> documents.Document:
+        if text.markup == "html":
+            return documents.html(text.text, self.source, target=self.target)
+        if text.markup == "xml":
+            return documents.xml(text.text, self.source, target=self.target, ignored=text.ignored)
+        return documents.plain(text.text, self.source, target=self.target, split=text.split)
+
+    def _joined(
+        self, document: documents.Document, cut: Sequence[list[str]], found: dict[str, Translation], rank: int
+    ) -> str:
+        """The document with the translation of that rank of each sentence, or the last that there is."""
+        return document.joined([" ".join(_ranked(piece, found[piece], rank) for piece in pieces) for pieces in cut])
+
+    def _pieces(self, sentence: str) -> list[str]:
+        """The sentence, or parts of it that are no longer than what was learned: those are searched badly and slowly.
+
+        Cut in halves at a blank near the middle, or there, where words have none.
+        """
+        most = self.translator.learned_tokens
+        pending, pieces = [sentence], list[str]()
+        while pending:
+            piece = pending.pop()
+            if most is None or len(piece) < 2 or _surely_short(piece, most) or self._tokens(piece) <= most:
+                pieces.append(piece)
+                continue
+            middle = len(piece) // 2
+            blank = piece.find(" ", middle, middle + middle // 2)
+            halves = piece[: blank if blank > 0 else middle].strip(), piece[blank if blank > 0 else middle :].strip()
+            pending += [half for half in reversed(halves) if half]
+        return pieces
+
+    def _tokens(self, text: str) -> int:
+        return len(self.translator.source.encode(text))
+
+
+def _surely_short(text: str, tokens: int) -> bool:
+    """Whether a text has at most so many tokens, if all its bytes were tokens."""
+    return 4 * len(text) + 1 <= tokens
+
+
+def _ranked(source: str, found: Translation, rank: int) -> str:
+    """A translation that is not blank: clients take a blank one for an error."""
+    text = found.text if rank == 0 else found.nbest[min(rank, len(found.nbest) - 1)].text
+    return text if text.strip() else source
+
+
+class Pairs(tuple[Pair, ...]):
+    """All pairs of a server, in the order of their runs."""
+
+    @property
+    def sources(self) -> list[str]:
+        """Codes of the languages that are translated from, each once."""
+        return [*dict.fromkeys(pair.source for pair in self)]
+
+    @property
+    def targets(self) -> list[str]:
+        """Codes of the languages that are translated to, each once."""
+        return [*dict.fromkeys(pair.target for pair in self)]
+
+    def targets_of(self, source: str) -> list[str]:
+        """Codes of the languages that a source is translated to."""
+        return [pair.target for pair in self if pair.source == source]
+
+    def find(self, source: str, target: str) -> Pair | None:
+        """The pair of two codes."""
+        return next((pair for pair in self if is_same(pair.source, source) and is_same(pair.target, target)), None)
+
+    def nearest(self, source: str, target: str) -> Pair | None:
+        """The pair of two codes, whatever their scripts and regions where none has the same."""
+        alike = [pair for pair in self if (base(pair.source), base(pair.target)) == (base(source), base(target))]
+        return self.find(source, target) or (alike[0] if alike else None)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{pair.source} → {pair.target}" for pair in self)
+
+    async def detect(self, text: str, among: Sequence["Pair"] | None = None) -> list[Detected]:
+        """The languages that a text may be in, the likeliest first: of all sources, or of those of some pairs.
+
+        The script of its letters tells; of several languages of one script, the model that is surest of its
+        translation. So it knows no language that no model translates from.
+        """
+        pairs = {pair.source: pair for pair in reversed(self if among is None else among)}
+        shares = _script_shares(text, list(pairs))
+        best = max(shares.values())
+        likely = [language for language in shares if shares[language] >= best - 0.1]
+        weights = dict.fromkeys(pairs, 0.0)
+        if len(likely) == 1 or not best:
+            weights |= dict.fromkeys(likely, 1.0)
+        else:
+            sample = text[:LOOKED_AT].rsplit(" ", 1)[0] if len(text) > LOOKED_AT else text
+            sample = " ".join(sample.split())
+            found = await asyncio.gather(*(pairs[language].queue.translate([sample]) for language in likely))
+            weights |= {
+                language: math.exp(SHARPNESS * each[0].log_probability / max(len(each[0].tokens), 1))
+                for language, each in zip(likely, found, strict=True)
+            }
+        whole = sum(weights.values()) or 1.0
+        sure = 100.0 if len(pairs) == 1 else 100.0 * best
+        ranked = sorted(weights, key=lambda language: -weights[language])
+        return [Detected(language, round(sure * weights[language] / whole, 1)) for language in ranked]
+
+
+def _script_shares(text: str, languages: Sequence[str]) -> dict[str, float]:
+    """Share of a text's letters that are of each language's scripts; 1 for a language that is not known."""
+    letters = Counter(unicodedata.name(letter, "").split(" ")[0] for letter in text[:LOOKED_AT] if letter.isalpha())
+    scripts = {language: scripts_of(language) for language in languages}
+    return {
+        language: sum(letters[script] for script in known) / max(letters.total(), 1) if known else 1.0
+        for language, known in scripts.items()
+    }
+
+
+def load_pairs(runs: Sequence[Path], limits: Limits, device: str = "auto", precision: Precision = "float32") -> Pairs:
+    """The translators of some runs; several of the same languages are an ensemble."""
+    groups: dict[tuple[str, str], list[tuple[Path, TranslationRecipe]]] = {}
+    for path in runs:
+        recipe = read_run(RunFolder(path), {"translation": TranslationRecipe})
+        way = canonical(recipe.data.source), canonical(recipe.data.target)
+        if way[0] == way[1]:
+            raise RunError(f"{path}: translates from {recipe.data.source} to itself, which no client can ask for")
+        groups.setdefault(way, []).append((path, recipe))
+    pairs = []
+    for (source, target), members in groups.items():
+        translator = Translator.load(*(path for path, _ in members), device=device, precision=precision)
+        card = card_of(RunFolder(members[0][0]), members[0][1])
+        translator.translate(["1"])  # the first search takes longer than others
+        pairs.append(Pair(source, target, translator, limits, card))
+    return Pairs(pairs)

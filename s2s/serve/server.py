@@ -1,0 +1,110 @@
+"""The process of a server: its socket, its signals, its connections."""
+
+import asyncio
+import logging
+import signal
+import socket
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from s2s.errors import S2SError
+
+log = logging.getLogger("s2s")
+
+REQUEST_LINE = 1 << 17
+"""Bytes of a request's first line and headers: one client puts its texts there."""
+HEADER_SECONDS = 20.0
+"""Time that the first line and the headers of a request may take."""
+IDLE_SECONDS = 60
+"""Time that a connection without a request stays open."""
+
+
+class Connection(H11Protocol):
+    """uvicorn's, with a time limit for what comes before a body: it has none of its own."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(HEADER_SECONDS, self._end)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_between_requests():
+            if self._deadline is None and self.timeout_keep_alive_task is None:
+                self._deadline = self.loop.call_later(HEADER_SECONDS, self._end)
+        elif self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _is_between_requests(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _end(self) -> None:
+        self._deadline = None
+        if self._is_between_requests():
+            self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends at Ctrl-C and SIGTERM when what runs is finished, at the second of them at once."""
+
+    def __init__(self, config: uvicorn.Config, address: str) -> None:
+        super().__init__(config)
+        self.address = address
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+        return nullcontext()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        log.info("%s", self.address)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that has its address and does not listen yet; S2SError for an address that cannot be had."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        server = socket.socket(family, socket.SOCK_STREAM)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(address)
+    except (OSError, UnicodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "not a host"
+        raise S2SError(f"{host}:{port}: {reason}; choose another --host or --port") from problem
+    return server
+
+
+def address_of(server: socket.socket) -> str:
+    """The address of a socket, as a browser wants it."""
+    host, port, *_ = server.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(app: ASGIApp, server: socket.socket, **options: Any) -> None:
+    """Answer on a socket until the process is asked to stop."""
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of everything that is not HTTP
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=REQUEST_LINE,
+        timeout_keep_alive=IDLE_SECONDS,
+        **options,
+    )
+    _Server(config, address_of(server)).run(sockets=[server])
