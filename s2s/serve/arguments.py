@@ -140,6 +140,8 @@ def count_of(given: Arguments, name: str, default: int = 0) -> int:
         return default
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise Refused(400, f"{name}: must be a whole number of at least 0")
     return value

@@ -19,6 +19,9 @@ log = logging.getLogger("s2s")
 DRAINED = 32 << 20
 """Bytes beyond the limit that are read and forgotten: a client that still sends would not see its answer."""
 
+LAST = {"connection": "close"}
+"""Header of an answer to a body that is not read to its end."""
+
 
 class Front:
     """ASGI application around another one."""
@@ -98,9 +101,9 @@ class Front:
                     if not message.get("more_body"):
                         break
         except TimeoutError:
-            return problem(scope, 408, f"the body did not come within {self.limits.seconds:g} s"), b""
+            return problem(scope, 408, f"the body did not come within {self.limits.seconds:g} s", LAST), b""
         if max(size, declared) > most:
-            return problem(scope, 413, f"the body is too large; a request may have {most:,} bytes"), b""
+            return problem(scope, 413, f"the body is too large; a request may have {most:,} bytes", LAST), b""
         return None, bytes(body)
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from s2s import __version__
+from s2s.serve.libretranslate import AUTO
 from s2s.serve.service import Service
 
 Schema = dict[str, Any]
@@ -28,37 +29,38 @@ DETECTED = _object("confidence language", confidence={"type": "number", "minimum
 LANGUAGE = _object("language name", language=TEXT, name=TEXT, supports_formality={"type": "boolean"})
 KEY: Schema = {"type": ["string", "null"]}
 
-REQUESTS: dict[str, Schema] = {
-    "/translate": _object(
-        "q source target",
-        q=TEXTS,
-        source=NON_EMPTY,
-        target=NON_EMPTY,
-        format={"enum": ["text", "html"]},
-        alternatives=COUNT,
-        api_key=KEY,
-    ),
-    "/detect": _object("q", q=TEXTS, api_key=KEY),
-    "/v2/translate": _object(
-        "text target_lang",
-        text=TEXT_OR_TEXTS,
-        target_lang=NON_EMPTY,
-        source_lang=TEXT,
-        tag_handling={"enum": ["html", "xml"]},
-        ignore_tags=TEXT_OR_TEXTS,
-        split_sentences={"enum": ["0", "1", "nonewlines"]},
-        formality={"enum": ["default", "prefer_more", "prefer_less"]},
-    ),
-    "/translations": _object(
-        "line source target",
-        line=TEXT,
-        source=NON_EMPTY,
-        target=NON_EMPTY,
-        nbest=COUNT,
-        attention={"type": "boolean"},
-    ),
-}
-"""Bodies by path."""
+
+def _requests(service: Service) -> dict[str, Schema]:
+    """Bodies by path. Codes are read in any case; of several pairs not every source has every target."""
+    pairs = service.pairs
+    source, target = {"enum": pairs.sources}, {"enum": pairs.targets}
+    return {
+        "/translate": _object(
+            "q source target",
+            q=TEXTS,
+            source={"enum": [AUTO, *pairs.sources]},
+            target=target,
+            format={"enum": ["text", "html"]},
+            alternatives=COUNT,
+            api_key=KEY,
+        ),
+        "/detect": _object("q", q={"anyOf": [NON_EMPTY, _list(NON_EMPTY, minItems=1)]}, api_key=KEY),
+        "/v2/translate": _object(
+            "text target_lang",
+            text=TEXT_OR_TEXTS,
+            target_lang={"enum": [code.upper() for code in pairs.targets]},
+            source_lang={"enum": [code.upper() for code in pairs.sources]},
+            tag_handling={"enum": ["html", "xml"]},
+            ignore_tags=TEXT_OR_TEXTS,
+            split_sentences={"enum": ["0", "1", "nonewlines"]},
+            formality={"enum": ["default", "prefer_more", "prefer_less"]},
+        ),
+        "/translations": _object(
+            "line source target", line=TEXT, source=source, target=target, nbest=COUNT, attention={"type": "boolean"}
+        ),
+    }
+
+
 ANSWERS: dict[tuple[str, str], Schema] = {
     ("post", "/translate"): _object(
         "translatedText",
@@ -113,6 +115,7 @@ def _json(schema: Schema) -> Schema:
 def specification(service: Service) -> dict[str, Any]:
     """OpenAPI 3.1 of a server."""
     paths: dict[str, dict[str, Any]] = {}
+    requests = _requests(service)
     for (method, path), answer in ANSWERS.items():
         error = DEEPL_ERROR if path.startswith("/v2") else ERROR
         refusals = {
@@ -131,7 +134,7 @@ def specification(service: Service) -> dict[str, Any]:
             "responses": {"200": {"description": "done", "content": _json(answer)}, **refusals},
         }
         if method == "post":
-            operation["requestBody"] = {"required": True, "content": _json(REQUESTS[path])}
+            operation["requestBody"] = {"required": True, "content": _json(requests[path])}
         if path in PARAMETERS:
             operation["parameters"] = PARAMETERS[path]
         paths.setdefault(path, {})[method] = operation

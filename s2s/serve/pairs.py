@@ -15,10 +15,13 @@ from s2s.run import RunFolder, read_run
 from s2s.serve.codes import base, canonical, is_same, scripts_of
 from s2s.serve.limits import Limits
 from s2s.serve.queue import SearchQueue
-from s2s.text import documents
+from s2s.text.documents import Document, html, plain, xml
+from s2s.text.languages import uses_spaces
 from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.translator import Translation, Translator
 
+LONG = 5000
+"""Characters of a request above which its texts are taken apart beside the event loop."""
 LOOKED_AT = 200
 """Characters of a text by which its language is told."""
 SHARPNESS = 4.0
@@ -35,6 +38,13 @@ class Text(NamedTuple):
     split: bool | Literal["nonewlines"] = True
     ignored: tuple[str, ...] = ()
     """elements of xml that are not translated"""
+
+
+class _Parts(NamedTuple):
+    """A text taken apart into sentences, and these into pieces."""
+
+    document: Document
+    pieces: list[list[str]]
 
 
 class Detected(NamedTuple):
@@ -61,14 +71,11 @@ class Pair:
 
     async def translate(self, texts: Sequence[Text], alternatives: int = 0) -> list[list[str]]:
         """Different translations of each text, the best first, at most `alternatives` more."""
-        parts = [self._document(text) for text in texts]
-        pieces = [[self._pieces(sentence) for sentence in document.sentences] for document in parts]
-        every = [piece for document in pieces for sentence in document for piece in sentence]
+        characters = sum(len(each.text) for each in texts)
+        parts = await asyncio.to_thread(self._taken_apart, texts) if characters > LONG else self._taken_apart(texts)
+        every = [piece for part in parts for sentence in part.pieces for piece in sentence]
         found = dict(zip(every, await self.queue.translate(every, alternatives + 1), strict=True))
-        return [
-            [*dict.fromkeys(self._joined(document, cut, found, rank) for rank in range(alternatives + 1))]
-            for document, cut in zip(parts, pieces, strict=True)
-        ]
+        return [[*dict.fromkeys(self._joined(part, found, rank) for rank in range(alternatives + 1))] for part in parts]
 
     async def line(self, line: str, nbest: int, attention: bool) -> Translation | None:
         """One line as `s2s translate` has it; None for one that is too long to be searched at once."""
@@ -78,18 +85,22 @@ class Pair:
             return None
         return (await self.queue.translate([line], nbest, attention))[0]
 
-    def _document(self, text: Text) -> documents.Document:
-        if text.markup == "html":
-            return documents.html(text.text, self.source, target=self.target)
-        if text.markup == "xml":
-            return documents.xml(text.text, self.source, target=self.target, ignored=text.ignored)
-        return documents.plain(text.text, self.source, target=self.target, split=text.split)
+    def _taken_apart(self, texts: Sequence[Text]) -> list[_Parts]:
+        documents = map(self._document, texts)
+        return [_Parts(each, [self._pieces(sentence) for sentence in each.sentences]) for each in documents]
 
-    def _joined(
-        self, document: documents.Document, cut: Sequence[list[str]], found: dict[str, Translation], rank: int
-    ) -> str:
+    def _document(self, text: Text) -> Document:
+        if text.markup == "html":
+            return html(text.text, self.source, target=self.target)
+        if text.markup == "xml":
+            return xml(text.text, self.source, target=self.target, ignored=text.ignored)
+        return plain(text.text, self.source, target=self.target, split=text.split)
+
+    def _joined(self, part: _Parts, found: dict[str, Translation], rank: int) -> str:
         """The document with the translation of that rank of each sentence, or the last that there is."""
-        return document.joined([" ".join(_ranked(piece, found[piece], rank) for piece in pieces) for pieces in cut])
+        space = " " if uses_spaces(self.target) else ""
+        sentences = (space.join(_ranked(piece, found[piece], rank) for piece in pieces) for pieces in part.pieces)
+        return part.document.joined([*sentences])
 
     def _pieces(self, sentence: str) -> list[str]:
         """The sentence, or parts of it that are no longer than what was learned: those are searched badly and slowly.

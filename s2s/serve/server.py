@@ -4,8 +4,8 @@ import asyncio
 import logging
 import signal
 import socket
+import threading
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -55,19 +55,22 @@ class Connection(H11Protocol):
             self.transport.close()
 
 
-class _Server(uvicorn.Server):
-    """Ends at Ctrl-C and SIGTERM when what runs is finished, at the second of them at once."""
+class Server(uvicorn.Server):
+    """Ends at Ctrl-C and SIGTERM when what runs is finished, at the second Ctrl-C at once; says where it listens."""
 
     def __init__(self, config: uvicorn.Config, address: str) -> None:
         super().__init__(config)
         self.address = address
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.handle_exit)
+        """Take the signals; uvicorn's own raises them again at the end, which would not be exit code 0."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self.handle_exit)
         return nullcontext()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
         await super().startup(sockets)
         log.info("%s", self.address)
 
@@ -91,10 +94,9 @@ def address_of(server: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: ASGIApp, server: socket.socket, **options: Any) -> None:
-    """Answer on a socket until the process is asked to stop."""
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of everything that is not HTTP
-    config = uvicorn.Config(
+def configuration(app: ASGIApp) -> uvicorn.Config:
+    """uvicorn's settings for an application."""
+    return uvicorn.Config(
         app,
         http=Connection,
         ws="none",
@@ -105,6 +107,10 @@ def serve(app: ASGIApp, server: socket.socket, **options: Any) -> None:
         proxy_headers=False,
         h11_max_incomplete_event_size=REQUEST_LINE,
         timeout_keep_alive=IDLE_SECONDS,
-        **options,
     )
-    _Server(config, address_of(server)).run(sockets=[server])
+
+
+def serve(app: ASGIApp, server: socket.socket) -> None:
+    """Answer on a socket until the process is asked to stop."""
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of everything that is not HTTP
+    Server(configuration(app), address_of(server)).run(sockets=[server])

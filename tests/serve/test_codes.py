@@ -1,0 +1,28 @@
+"""Codes of languages as recipes and clients write them."""
+
+import pytest
+
+from s2s.serve.codes import base, canonical, is_same, name_of, scripts_of
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [("en", "en"), ("EN-us", "en-US"), ("ko_KR", "ko-KR"), ("zh-hant", "zh-Hant"), ("English", "en"), ("deu", "de"),
+     (" ja ", "ja"), ("letters", "letters"), ("simplified Chinese", "simplified chinese")],
+)  # fmt: skip
+def test_a_code_has_one_spelling(written: str, code: str) -> None:
+    assert canonical(written) == code
+
+
+def test_zh_is_zh_hans_and_pt_is_not_pt_br() -> None:
+    assert is_same("zh", "ZH_hans")
+    assert not is_same("zh", "zh-Hant")
+    assert not is_same("pt", "pt-BR")
+    assert base("pt-BR") == "pt"
+
+
+def test_names_and_scripts() -> None:
+    assert [name_of(code) for code in ("ko", "pt-BR", "letters")] == ["Korean", "Portuguese (BR)", "letters"]
+    assert scripts_of("ko") == {"HANGUL"}
+    assert scripts_of("de") == {"LATIN"}
+    assert not scripts_of("letters")
