@@ -2,7 +2,9 @@
 
 import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
@@ -27,10 +29,13 @@ class Capitals:
 
     def __init__(self, *words: str) -> None:
         self.words = words
+        self.free = threading.Event()
+        self.free.set()
         self.decoding = SimpleNamespace(batch_lines=64)
         self.source = SimpleNamespace(encode=str.split)
 
     def translate(self, lines: Sequence[str], *, nbest: int = 1, attention: bool = False) -> list[Translation]:
+        assert self.free.wait(20)
         return [self._one(line, nbest) for line in lines]
 
     def _one(self, line: str, nbest: int) -> Translation:
@@ -63,14 +68,30 @@ class Live:
 
     def __enter__(self) -> "Live":
         self.thread.start()
-        while not self.server.started:
-            threading.Event().wait(0.005)
+        self.until(lambda: self.server.started)
         return self
 
     def __exit__(self, *problem: object) -> None:
         self.client.close()
         self.server.should_exit = True
         self.thread.join()
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Wait for something that soon is so."""
+        end = time.monotonic() + 20
+        while not true():
+            assert time.monotonic() < end
+            threading.Event().wait(0.005)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, no translator gets to its end."""
+        gates = [pair.translator.free for pair in self.service.pairs]  # type: ignore[attr-defined]
+        for gate in gates:
+            gate.clear()
+        yield
+        for gate in gates:
+            gate.set()
 
     @cached_property
     def client(self) -> httpx.Client:

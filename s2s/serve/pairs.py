@@ -170,7 +170,9 @@ class Pairs(tuple[Pair, ...]):
         The script of its letters tells; of several languages of one script, the model that is surest of its
         translation. So it knows no language that no model translates from.
         """
-        pairs = {pair.source: pair for pair in reversed(self if among is None else among)}
+        pairs: dict[str, Pair] = {}
+        for pair in self if among is None else among:
+            pairs.setdefault(pair.source, pair)
         shares = _script_shares(text, list(pairs))
         best = max(shares.values())
         likely = [language for language in shares if shares[language] >= best - 0.1]

@@ -77,12 +77,15 @@ class Server(uvicorn.Server):
 
 def bound(host: str, port: int) -> socket.socket:
     """A socket that has its address and does not listen yet; S2SError for an address that cannot be had."""
+    server = None
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         server = socket.socket(family, socket.SOCK_STREAM)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(address)
     except (OSError, UnicodeError) as problem:
+        if server is not None:
+            server.close()
         reason = problem.strerror if isinstance(problem, OSError) else "not a host"
         raise S2SError(f"{host}:{port}: {reason}; choose another --host or --port") from problem
     return server

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from capitals import LIMITS, Live, capitals_service
+from small_runs import small_run
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +18,13 @@ def live() -> Iterator[Live]:
     pairs = (("en", "ko", "the"), ("en", "de", "the"), ("de", "en", "die"))
     with Live(capitals_service(*pairs)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a small model from English to Korean."""
+    decoding = {"beam": 2, "max_length_ratio": 0.5}
+    return small_run(tmp_path_factory.mktemp("serve") / "run", tokenizer={"kind": "characters"}, decoding=decoding)
 
 
 @pytest.fixture(scope="session")

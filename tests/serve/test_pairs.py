@@ -1,0 +1,94 @@
+"""The translators of a server: whole texts, several pairs, languages told apart."""
+
+import asyncio
+import shutil
+from collections.abc import Coroutine
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from capitals import LIMITS, capitals_service
+from small_runs import phrases
+
+from s2s.errors import RunError
+from s2s.serve.pairs import Detected, Pairs, Text, load_pairs
+from s2s.text.documents import plain
+from s2s.translation.translator import Translator
+
+Found = TypeVar("Found")
+
+
+def run(pairs: Pairs, work: Coroutine[Any, Any, Found]) -> Found:
+    async def running() -> Found:
+        for pair in pairs:
+            pair.queue.start()
+        try:
+            return await work
+        finally:
+            for pair in pairs:
+                pair.queue.stop()
+
+    return asyncio.run(running())
+
+
+def test_texts_are_those_of_the_translator_however_they_are_batched(run_folder: Path) -> None:
+    lines = [source for source, _ in phrases("test")[:12]]
+    translator = Translator.load(run_folder, device="cpu")
+    pairs = load_pairs([run_folder], LIMITS, device="cpu")
+    [pair] = pairs
+    assert (pair.source, pair.target, pair.card["source"]) == ("en", "ko", "en")
+    expected = [
+        document.joined([each.text if each.text.strip() else sentence for sentence, each in
+                         zip(document.sentences, translator.translate(document.sentences), strict=True)])
+        for document in (plain(line, "en", target="ko") for line in lines)
+    ]  # fmt: skip
+
+    async def one_by_one_and_together() -> list[list[str]]:
+        alone = [pair.translate([Text(line)]) for line in reversed(lines)]
+        found = await asyncio.gather(pair.translate([*map(Text, lines)]), *alone)
+        return [[text for [text] in found[0]], [text for [[text]] in reversed(found[1:])]]
+
+    assert run(pairs, one_by_one_and_together()) == [expected, expected]
+
+
+def test_two_runs_of_a_pair_are_an_ensemble(run_folder: Path, tmp_path: Path) -> None:
+    first, second, german = run_folder, tmp_path / "second", tmp_path / "german"
+    for copy in (second, german):
+        shutil.copytree(first, copy)
+    recipe = german / "recipe.toml"
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace('source = "en"', 'source = "German"'), "utf-8")
+    pairs = load_pairs([first, german, second], LIMITS, device="cpu")
+    assert str(pairs) == "en → ko, de → ko"
+    assert [len(pair.translator.models) for pair in pairs] == [2, 1]
+    assert (pairs.sources, pairs.targets, pairs.targets_of("de")) == (["en", "de"], ["ko"], ["ko"])
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace('"German"', '"kor"'), "utf-8")
+    with pytest.raises(RunError, match="german: translates from kor to itself"):
+        load_pairs([first, german], LIMITS, device="cpu")
+
+
+def test_a_sentence_longer_than_any_that_was_learned_is_translated_in_parts() -> None:
+    pairs = capitals_service().pairs
+    for text in ("word " * 500 + "end", " ".join(["one two"] * 30)):
+        assert run(pairs, pairs[0].translate([Text(text)])) == [[text.upper()]]
+        pairs = capitals_service().pairs
+    translator = pairs[0].translator
+    translator.source.encode = list  # type: ignore[method-assign]
+    assert run(pairs, pairs[0].translate([Text("x" * 175)])) == [[" ".join(["X" * 43, *["X" * 44] * 3])]]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("안녕하세요", "ko"), ("こんにちは", "ja"), ("the cat", "en"), ("die Katze", "de"), ("12 + 3", "en"), ("", "en")],
+)
+def test_a_language_is_told_by_its_script_then_by_the_surest_model(text: str, language: str) -> None:
+    pairs = capitals_service(("en", "fr", "the"), ("de", "fr", "die"), ("ko", "fr", ""), ("ja", "fr", "")).pairs
+    found = run(pairs, pairs.detect(text))
+    assert found[0].language == language
+    assert sum(each.confidence for each in found) <= 100.1
+    assert all(first.confidence >= second.confidence for first, second in pairwise(found))
+
+
+def test_what_no_source_is_written_in_has_no_confidence() -> None:
+    pairs = capitals_service(("en", "fr", ""), ("ko", "fr", "")).pairs
+    assert run(pairs, pairs.detect("привет")) == [Detected("en", 0.0), Detected("ko", 0.0)]
