@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from s2s.device import Precision
 from s2s.errors import RunError
 from s2s.export.card import card_of
-from s2s.run import RunFolder, read_run
+from s2s.run import RunFolder, read_run, recorded
 from s2s.serve.codes import base, canonical, is_same, scripts_of
 from s2s.serve.limits import Limits
 from s2s.serve.queue import SearchQueue
@@ -205,17 +205,27 @@ def _script_shares(text: str, languages: Sequence[str]) -> dict[str, float]:
 
 def load_pairs(runs: Sequence[Path], limits: Limits, device: str = "auto", precision: Precision = "float32") -> Pairs:
     """The translators of some runs; several of the same languages are an ensemble."""
-    groups: dict[tuple[str, str], list[tuple[Path, TranslationRecipe]]] = {}
+    groups: dict[tuple[str, str], list[tuple[Path, dict[str, Any]]]] = {}
     for path in runs:
-        recipe = read_run(RunFolder(path), {"translation": TranslationRecipe})
-        way = canonical(recipe.data.source), canonical(recipe.data.target)
+        card = _card(path)
+        way = canonical(card["source"]), canonical(card["target"])
         if way[0] == way[1]:
-            raise RunError(f"{path}: translates from {recipe.data.source} to itself, which no client can ask for")
-        groups.setdefault(way, []).append((path, recipe))
+            raise RunError(f"{path}: translates from {card['source']} to itself, which no client can ask for")
+        groups.setdefault(way, []).append((path, card))
     pairs = []
     for (source, target), members in groups.items():
         translator = Translator.load(*(path for path, _ in members), device=device, precision=precision)
-        card = card_of(RunFolder(members[0][0]), members[0][1])
         translator.translate(["1"])  # the first search takes longer than others
-        pairs.append(Pair(source, target, translator, limits, card))
+        pairs.append(Pair(source, target, translator, limits, members[0][1]))
     return Pairs(pairs)
+
+
+def _card(path: Path) -> dict[str, Any]:
+    """The card of a run folder, or the one that its export to a bundle has."""
+    run, bundle = RunFolder(path), path / "bundle.json"
+    if run.recipe.exists() or not bundle.exists():
+        return card_of(run, read_run(run, {"translation": TranslationRecipe}))
+    card = recorded(bundle, "card")
+    if not isinstance(card, dict) or not all(isinstance(card.get(side), str) for side in ("source", "target")):
+        raise RunError(f"{bundle}: damaged, or not that of a translator; export the run again")
+    return card

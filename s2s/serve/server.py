@@ -79,8 +79,9 @@ def bound(host: str, port: int) -> socket.socket:
     """A socket that has its address and does not listen yet; S2SError for an address that cannot be had."""
     server = None
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        server = socket.socket(family, socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        server = socket.socket(family, kind, protocol)  # without its protocol asyncio lets answers wait 40 ms (Nagle)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(address)
     except (OSError, UnicodeError) as problem:

@@ -23,7 +23,7 @@ def live() -> Iterator[Live]:
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a small model from English to Korean."""
-    decoding = {"beam": 2, "max_length_ratio": 0.5}
+    decoding = {"beam": 1, "max_length_ratio": 0.5}
     return small_run(tmp_path_factory.mktemp("serve") / "run", tokenizer={"kind": "characters"}, decoding=decoding)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from capitals import LIMITS, capitals_service
+from capitals import LIMITS, Capitals, capitals_service
 from small_runs import phrases
 
 from s2s.errors import RunError
@@ -33,7 +33,7 @@ def run(pairs: Pairs, work: Coroutine[Any, Any, Found]) -> Found:
 
 
 def test_texts_are_those_of_the_translator_however_they_are_batched(run_folder: Path) -> None:
-    lines = [source for source, _ in phrases("test")[:12]]
+    lines = [source for source, _ in phrases("test")[:6]]
     translator = Translator.load(run_folder, device="cpu")
     pairs = load_pairs([run_folder], LIMITS, device="cpu")
     [pair] = pairs
@@ -52,19 +52,26 @@ def test_texts_are_those_of_the_translator_however_they_are_batched(run_folder: 
     assert run(pairs, one_by_one_and_together()) == [expected, expected]
 
 
-def test_two_runs_of_a_pair_are_an_ensemble(run_folder: Path, tmp_path: Path) -> None:
-    first, second, german = run_folder, tmp_path / "second", tmp_path / "german"
+def test_two_runs_of_a_pair_are_an_ensemble(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[tuple[Path, ...]] = []
+    monkeypatch.setattr(Translator, "load", lambda *runs, **options: loaded.append(runs) or Capitals())
+    first, second, german, bundle = run_folder, tmp_path / "second", tmp_path / "german", tmp_path / "bundle"
     for copy in (second, german):
         shutil.copytree(first, copy)
     recipe = german / "recipe.toml"
     recipe.write_text(recipe.read_text(encoding="utf-8").replace('source = "en"', 'source = "German"'), "utf-8")
-    pairs = load_pairs([first, german, second], LIMITS, device="cpu")
-    assert str(pairs) == "en → ko, de → ko"
-    assert [len(pair.translator.models) for pair in pairs] == [2, 1]
-    assert (pairs.sources, pairs.targets, pairs.targets_of("de")) == (["en", "de"], ["ko"], ["ko"])
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text('{"card": {"source": "ko_KR", "target": "en"}}')
+    pairs = load_pairs([first, german, second, bundle], LIMITS)
+    assert str(pairs) == "en → ko, de → ko, ko-KR → en"
+    assert loaded == [(first, second), (german,), (bundle,)]
+    assert (pairs.sources, pairs.targets, pairs.targets_of("de")) == (["en", "de", "ko-KR"], ["ko", "en"], ["ko"])
     recipe.write_text(recipe.read_text(encoding="utf-8").replace('"German"', '"kor"'), "utf-8")
     with pytest.raises(RunError, match="german: translates from kor to itself"):
-        load_pairs([first, german], LIMITS, device="cpu")
+        load_pairs([first, german], LIMITS)
+    (bundle / "bundle.json").write_text("{}")
+    with pytest.raises(RunError, match=r"bundle\.json: damaged"):
+        load_pairs([bundle], LIMITS)
 
 
 def test_a_sentence_longer_than_any_that_was_learned_is_translated_in_parts() -> None:

@@ -156,6 +156,11 @@ def test_the_command_listens_when_it_can_answer_and_ends_when_asked(run_folder: 
         assert process.wait(20) == 0
 
 
+def test_answers_are_sent_without_delay(live: Live) -> None:
+    """asyncio switches Nagle's algorithm off for sockets that name TCP as their protocol, and for no others."""
+    assert live.socket.proto == socket.IPPROTO_TCP
+
+
 def test_a_port_in_use_is_said(tmp_path: Path) -> None:
     with bound("127.0.0.1", 0) as taken:
         taken.listen()
