@@ -1,13 +1,15 @@
 """A translator that writes everything in capitals, and servers of it: what they should answer can be written down."""
 
+import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -19,6 +21,8 @@ from s2s.serve.service import Service
 from s2s.translation.translator import Alternative, Translation
 
 LIMITS = Limits()
+CARD = {"title": "Capitals", "trained": "2026-11-27", "fingerprint": "0", "s2s": "0", "scores": {}, "data": []}
+Found = TypeVar("Found")
 
 
 class Capitals:
@@ -51,8 +55,14 @@ def capitals_service(*pairs: tuple[str, str, str], limits: Limits = LIMITS, **op
     """A service of pairs (source, target, words that its translator knows)."""
     made: list[Pair] = []
     for source, target, words in pairs or (("en", "ko", ""),):
-        made.append(Pair(source, target, Capitals(*words.split()), limits, {"title": "Capitals"}))  # type: ignore[arg-type]
+        made.append(Pair(source, target, Capitals(*words.split()), limits, CARD))  # type: ignore[arg-type]
     return Service(Pairs(made), limits, **options)
+
+
+def finished(work: Coroutine[Any, Any, Found]) -> Found:
+    """What a coroutine returns, in a thread of its own: the tests of the browser leave a loop in the main one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 class Live:

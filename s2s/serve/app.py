@@ -19,7 +19,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from s2s.serve import deepl, libretranslate, page
+import s2s.serve.deepl as deepl
+import s2s.serve.libretranslate as libretranslate
+import s2s.serve.page as page
 from s2s.serve.arguments import Arguments, arguments
 from s2s.serve.front import Front, is_deepl, problem
 from s2s.serve.limits import Refused

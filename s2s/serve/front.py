@@ -68,7 +68,7 @@ class Front:
             await send(message)
 
         try:
-            response, body = await self._received(scope, receive)
+            response, body = await _received(scope, receive, self.limits)
             if response is None:
                 await self.app(scope, _replayed(body, receive), sent)
             else:
@@ -80,31 +80,32 @@ class Front:
         if self.log_requests:
             log.info("%s %s %d %.0f ms", scope["method"], _printable(path), status, 1000 * seconds)
 
-    async def _received(self, scope: Scope, receive: Receive) -> tuple[Response | None, bytes]:
-        """The whole body, or the answer to a request that goes no further; ConnectionAbortedError for a lost one."""
-        if scope["method"] == "OPTIONS":
-            return Response(status_code=204), b""
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        declared = int(length) if length.isdigit() else 0
-        body, size, most = bytearray(), 0, self.limits.body
-        try:
-            async with asyncio.timeout(self.limits.seconds):
-                while declared <= most + DRAINED and size <= most + DRAINED:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ConnectionAbortedError
-                    size += len(message.get("body", b""))
-                    if size <= most:
-                        body += message.get("body", b"")
-                    else:
-                        body.clear()
-                    if not message.get("more_body"):
-                        break
-        except TimeoutError:
-            return problem(scope, 408, f"the body did not come within {self.limits.seconds:g} s", LAST), b""
-        if max(size, declared) > most:
-            return problem(scope, 413, f"the body is too large; a request may have {most:,} bytes", LAST), b""
-        return None, bytes(body)
+
+async def _received(scope: Scope, receive: Receive, limits: Limits) -> tuple[Response | None, bytes]:
+    """The whole body, or the answer to a request that goes no further; ConnectionAbortedError for a lost one."""
+    if scope["method"] == "OPTIONS":
+        return Response(status_code=204), b""
+    length = dict(scope["headers"]).get(b"content-length", b"0")
+    declared = int(length) if length.isdigit() else 0
+    body, size, most = bytearray(), 0, limits.body
+    try:
+        async with asyncio.timeout(limits.seconds):
+            while declared <= most + DRAINED and size <= most + DRAINED:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ConnectionAbortedError
+                size += len(message.get("body", b""))
+                if size <= most:
+                    body += message.get("body", b"")
+                else:
+                    body.clear()
+                if not message.get("more_body"):
+                    break
+    except TimeoutError:
+        return problem(scope, 408, f"the body did not come within {limits.seconds:g} s", LAST), b""
+    if max(size, declared) > most:
+        return problem(scope, 413, f"the body is too large; a request may have {most:,} bytes", LAST), b""
+    return None, bytes(body)
 
 
 def problem(scope: Scope, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

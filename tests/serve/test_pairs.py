@@ -5,18 +5,16 @@ import shutil
 from collections.abc import Coroutine
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from capitals import LIMITS, Capitals, capitals_service
+from capitals import LIMITS, Capitals, Found, capitals_service, finished
 from small_runs import phrases
 
 from s2s.errors import RunError
 from s2s.serve.pairs import Detected, Pairs, Text, load_pairs
 from s2s.text.documents import plain
 from s2s.translation.translator import Translator
-
-Found = TypeVar("Found")
 
 
 def run(pairs: Pairs, work: Coroutine[Any, Any, Found]) -> Found:
@@ -29,7 +27,7 @@ def run(pairs: Pairs, work: Coroutine[Any, Any, Found]) -> Found:
             for pair in pairs:
                 pair.queue.stop()
 
-    return asyncio.run(running())
+    return finished(running())
 
 
 def test_texts_are_those_of_the_translator_however_they_are_batched(run_folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
+from capitals import finished
 
 from s2s.serve import queue as queue_module
 from s2s.serve.limits import Limits, Refused
@@ -42,7 +43,7 @@ def with_queue(test: Test, limits: Limits | None = None) -> None:
             searches.free.release(100)
             queue.stop()
 
-    asyncio.run(run())
+    finished(run())
 
 
 async def until(true: Callable[[], object]) -> None:

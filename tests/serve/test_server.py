@@ -1,6 +1,5 @@
 """The process: clients as they are published, careless HTTP, those that go away, and the end."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -13,7 +12,7 @@ from typing import Any
 
 import deepl
 import pytest
-from capitals import Live
+from capitals import Live, finished
 from click.testing import CliRunner
 from deep_translator import LibreTranslator
 from libretranslatepy import LibreTranslateAPI
@@ -130,7 +129,7 @@ def test_a_translation_that_takes_too_long_is_given_up(live_of: Make) -> None:
 def test_a_small_load_of_good_and_bad_clients(live: Live) -> None:
     """10,000 requests to a trained model: `python tests/load.py --help`."""
     load = Load("127.0.0.1", live.port, "en", "ko", {f"word {number}.": f"WORD {number}." for number in range(50)})
-    report = asyncio.run(load.run(requests=200, clients=32, pause=0.01))
+    report = finished(load.run(requests=200, clients=32, pause=0.01))
     assert report.good == 180
     assert (report.lost, report.wrong) == (0, 0)
     assert report.bad == 20
