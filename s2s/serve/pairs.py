@@ -12,7 +12,7 @@ from s2s.device import Precision
 from s2s.errors import RunError
 from s2s.export.card import card_of
 from s2s.run import RunFolder, read_run, recorded
-from s2s.serve.codes import base, canonical, is_same, scripts_of
+from s2s.serve.codes import base, canonical, common_words, is_same, scripts_of
 from s2s.serve.limits import Limits
 from s2s.serve.queue import SearchQueue
 from s2s.text.documents import Document, html, plain, xml
@@ -24,8 +24,8 @@ LONG = 5000
 """Characters of a request above which its texts are taken apart beside the event loop."""
 LOOKED_AT = 200
 """Characters of a text by which its language is told."""
-SHARPNESS = 4.0
-"""Weight of a nat per token, where two models claim a text."""
+COMMON, SHORT = 8.0, 6.0
+"""Nats that a text gains where all its words are common ones of a language, and loses for a token per character."""
 
 Markup = Literal["text", "html", "xml"]
 
@@ -84,6 +84,15 @@ class Pair:
         if len(self._pieces(line)) > 1:
             return None
         return (await self.queue.translate([line], nbest, attention))[0]
+
+    async def claim(self, line: str) -> float:
+        """Nats in favour of the source language: common words, few tokens, and a translation that the model is sure of.
+
+        A model alone is sure of much: one of a phrase book takes whatever it reads for one of its phrases.
+        """
+        [found] = await self.queue.translate([line])
+        sure = found.log_probability / max(len(found.tokens), 1)
+        return sure + COMMON * common_words(line, self.source) - SHORT * self._tokens(line) / max(len(line), 1)
 
     def _taken_apart(self, texts: Sequence[Text]) -> list[_Parts]:
         documents = map(self._document, texts)
@@ -167,8 +176,8 @@ class Pairs(tuple[Pair, ...]):
     async def detect(self, text: str, among: Sequence["Pair"] | None = None) -> list[Detected]:
         """The languages that a text may be in, the likeliest first: of all sources, or of those of some pairs.
 
-        The script of its letters tells; of several languages of one script, the model that is surest of its
-        translation. So it knows no language that no model translates from.
+        The script of its letters tells, and of several languages of one script their claims. So it knows no language
+        that no model translates from.
         """
         pairs: dict[str, Pair] = {}
         for pair in self if among is None else among:
@@ -181,12 +190,8 @@ class Pairs(tuple[Pair, ...]):
             weights |= dict.fromkeys(likely, 1.0)
         else:
             sample = text[:LOOKED_AT].rsplit(" ", 1)[0] if len(text) > LOOKED_AT else text
-            sample = " ".join(sample.split())
-            found = await asyncio.gather(*(pairs[language].queue.translate([sample]) for language in likely))
-            weights |= {
-                language: math.exp(SHARPNESS * each[0].log_probability / max(len(each[0].tokens), 1))
-                for language, each in zip(likely, found, strict=True)
-            }
+            claims = await asyncio.gather(*(pairs[language].claim(" ".join(sample.split())) for language in likely))
+            weights |= {language: math.exp(nats) for language, nats in zip(likely, claims, strict=True)}
         whole = sum(weights.values()) or 1.0
         sure = 100.0 if len(pairs) == 1 else 100.0 * best
         ranked = sorted(weights, key=lambda language: -weights[language])

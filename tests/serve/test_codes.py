@@ -2,7 +2,7 @@
 
 import pytest
 
-from s2s.serve.codes import base, canonical, is_same, name_of, scripts_of
+from s2s.serve.codes import base, canonical, common_words, is_same, name_of, scripts_of
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,10 @@ def test_names_and_scripts() -> None:
     assert scripts_of("ko") == {"HANGUL"}
     assert scripts_of("de") == {"LATIN"}
     assert not scripts_of("letters")
+
+
+def test_common_words_tell_languages_of_one_script_apart() -> None:
+    text = "Where is the station, and what do you have?"
+    assert common_words(text, "en") == 7 / 9
+    assert common_words(text, "de") == 0
+    assert common_words("", "en") == common_words(text, "letters") == 0
