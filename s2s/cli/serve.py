@@ -67,25 +67,28 @@ def serve(
     device: str,
     **limits: Any,
 ) -> None:
-    """Answer LibreTranslate's and DeepL's clients, and browsers, with the translator of each RUN.
+    """Answer LibreTranslate's and DeepL's clients, and browsers, with the translator of each RUN or bundle.
 
-    Several runs serve several pairs of languages; two of one pair are an ensemble. Ctrl-C and SIGTERM finish what runs.
+    Several serve several pairs of languages; two runs of one pair are an ensemble. Ctrl-C and SIGTERM finish what runs.
     """
     try:
         import prometheus_client  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as missing:
         raise S2SError(f"s2s serve needs {missing.name}, which is not installed: pip install 's2s[serve]'") from None
-    from s2s.device import settle_process
     from s2s.serve.app import build
     from s2s.serve.pairs import load_pairs
     from s2s.serve.server import bound
     from s2s.serve.server import serve as run_server
     from s2s.serve.service import Service
+    from s2s.translation.bundle import is_bundle
 
     bounds = Limits(**{name.removeprefix("max_"): value for name, value in limits.items()})
     server = bound(host, port)
-    settle_process()
+    if not all(map(is_bundle, runs)):
+        from s2s.device import settle_process
+
+        settle_process()
     pairs = load_pairs(runs, bounds, device, precision)
     log.info("%s%s", pairs, "; Weblate's test request is answered with its own text" if weblate_probe else "")
     app = build(

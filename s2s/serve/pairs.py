@@ -6,9 +6,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from s2s.device import Precision
 from s2s.errors import RunError
 from s2s.export.card import card_of
 from s2s.run import RunFolder, read_run, recorded
@@ -17,8 +16,12 @@ from s2s.serve.limits import Limits
 from s2s.serve.queue import SearchQueue
 from s2s.text.documents import Document, html, plain, xml
 from s2s.text.languages import uses_spaces
+from s2s.translation.bundle import is_bundle
 from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.translator import Translation, Translator
+
+if TYPE_CHECKING:
+    from s2s.device import Precision
 
 LONG = 5000
 """Characters of a request above which its texts are taken apart beside the event loop."""
@@ -208,7 +211,7 @@ def _script_shares(text: str, languages: Sequence[str]) -> dict[str, float]:
     }
 
 
-def load_pairs(runs: Sequence[Path], limits: Limits, device: str = "auto", precision: Precision = "float32") -> Pairs:
+def load_pairs(runs: Sequence[Path], limits: Limits, device: str = "auto", precision: "Precision" = "float32") -> Pairs:
     """The translators of some runs; several of the same languages are an ensemble."""
     groups: dict[tuple[str, str], list[tuple[Path, dict[str, Any]]]] = {}
     for path in runs:
@@ -228,7 +231,7 @@ def load_pairs(runs: Sequence[Path], limits: Limits, device: str = "auto", preci
 def _card(path: Path) -> dict[str, Any]:
     """The card of a run folder, or the one that its export to a bundle has."""
     run, bundle = RunFolder(path), path / "bundle.json"
-    if run.recipe.exists() or not bundle.exists():
+    if not is_bundle(path):
         return card_of(run, read_run(run, {"translation": TranslationRecipe}))
     card = recorded(bundle, "card")
     if not isinstance(card, dict) or not all(isinstance(card.get(side), str) for side in ("source", "target")):
