@@ -2,19 +2,25 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from small_runs import TOKENIZERS, small_run
 
+from s2s import Translator
 from s2s.cli.commands import main
+from s2s.export.export import export
 from s2s.recipe.load import recipe_names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)).replace("\\\n", " ")
+PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 INLINE = re.findall(r"`(s2s [^`]+)`", README)
 COMMANDS = sorted(
     {*INLINE, *(part.strip() for part in re.split(r"&&|\||\n|#.*", SHELL) if part.strip().startswith("s2s "))}
@@ -100,8 +106,18 @@ def test_the_example_in_python_prints_its_translations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    exec(example, {})
+    exec(PYTHON[0], {})
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("좋은 아침이에요 -")
     assert second.startswith("정말 고마워요 -")
+
+
+def test_the_reader_of_bundles_gives_what_the_run_gives(tmp_path: Path) -> None:
+    run, lines = small_run(tmp_path / "run", tokenizer=TOKENIZERS["unigram-no-bytes"]), ["good morning", "where ?"]
+    export(run, tmp_path / "bundle", "onnx", "float32")
+    assert len(PYTHON[1].splitlines()) <= 40
+    (tmp_path / "reader.py").write_text(PYTHON[1], encoding="utf-8")
+    command = [sys.executable, str(tmp_path / "reader.py"), str(tmp_path / "bundle")]
+    found = subprocess.run(command, input="\n".join(lines), capture_output=True, encoding="utf-8", check=True)
+    expected = Translator.load(run, device="cpu").translate(lines, beam=1)
+    assert found.stdout.splitlines() == [each.text for each in expected]

@@ -1,8 +1,6 @@
 """ONNX graphs give what the models give, at lengths and batches that the export never saw."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ import pytest
 import torch
 from torch import nn
 
-from s2s import Translator
 from s2s.errors import RunError
 from s2s.export.export import export
 from s2s.export.steps import Part, encoder, forecaster_step, language_step, translator_step
@@ -24,7 +21,7 @@ from s2s.language.model import build_language_model
 from s2s.language.recipe import LanguageModel
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.recipe import Seq2SeqModel
-from tests.small_runs import MODELS, TOKENIZERS, small_run
+from tests.small_runs import MODELS, small_run
 
 Arrays = dict[str, Any]
 Run = Callable[[Arrays], Arrays]
@@ -219,15 +216,3 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(OSError, match="no room"):
         export(run, tmp_path / "bundle", "onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-def test_a_program_of_forty_lines_reads_a_bundle(tmp_path: Path) -> None:
-    """With numpy, sentencepiece and onnxruntime alone."""
-    run = small_run(tmp_path / "run", tokenizer=TOKENIZERS["unigram-no-bytes"])
-    export(run, tmp_path / "bundle", "onnx", "float32")
-    program, lines = Path(__file__).with_name("reader.py"), ["good morning", "where is the station ?"]
-    assert len(program.read_text(encoding="utf-8").splitlines()) <= 40
-    command = [sys.executable, str(program), str(tmp_path / "bundle")]
-    found = subprocess.run(command, input="\n".join(lines), capture_output=True, encoding="utf-8", check=True)
-    expected = Translator.load(run, device="cpu").translate(lines, beam=1)
-    assert found.stdout.splitlines() == [each.text for each in expected]
