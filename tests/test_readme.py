@@ -33,7 +33,7 @@ def test_every_command_is_one_that_s2s_has(command: str) -> None:
     found: click.Command = main
     while isinstance(found, click.Group) and words and words[0] in found.commands:
         found = found.commands[words.pop(0)]
-    known = [option for parameter in found.params for option in parameter.opts]
+    known = ["--help", *(option for parameter in found.params for option in parameter.opts)]
     assert found is not main
     assert [word for word in words if word.startswith("--") and word not in known] == []
 
