@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "s2s"
 FLOORS = [
-    {"errors", "arguments"},
+    {"errors"},
     {"files", "device", "process"},
     {"recipe/"},
     {"corpus/", "run"},

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from s2s.arguments import list_of_texts, shortened
 from s2s.errors import RecipeError
 from s2s.files import shipped
+from s2s.recipe.arguments import list_of_texts, shortened
 from s2s.recipe.messages import (
     broken_recipe,
     choice_rule,

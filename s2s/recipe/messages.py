@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from s2s.arguments import shortened
 from s2s.errors import RecipeError
+from s2s.recipe.arguments import shortened
 from s2s.recipe.sections import Section, Tree
 
 _PART = 3  # characters of a name that tell it from others

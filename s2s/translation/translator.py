@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from s2s.arguments import list_of_texts
 from s2s.errors import RunError
+from s2s.recipe.arguments import list_of_texts
 from s2s.text.special import PAD, START, UNKNOWN
 from s2s.text.tokenizer import Tokenizer, framed, has_loop
 from s2s.translation.bundle import BundleDecoding, BundleEngine, is_bundle, open_bundle
