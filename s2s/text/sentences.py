@@ -32,7 +32,7 @@ ORDINALS = _words(
 """Languages with a full stop behind ordinals, or in dates."""
 GREEK = _words("el ell gre greek")
 NEVER_LAST = _words(
-    "mr mrs ms messrs dr drs prof st rev hon gen capt lt sgt maj cmdr gov vs cf viz approx dept e.g i.e"
+    "mr mrs ms messrs mt dr drs prof st rev hon gen capt lt sgt maj cmdr gov vs cf viz approx dept e.g i.e"
     " hr hrn fr frl dipl ing bzw ca evtl ggf inkl exkl zzgl vgl sog geb gegr fa z.b d.h u.a s.o s.u o.ä i.d.r"
     " mm mme mlle mgr sra srta sres dna uds ee sig sigg dott avv dhr mevr mw bijv resp т.е т.д т.п"
 )
@@ -41,7 +41,7 @@ BEFORE_NUMBERS = _words(
     "no nos nr nrn núm pp vol fig figs eq sec sect ch chap art abs abb bd kap ziff tab lit op jan feb mar apr jun jul"
     " aug sep sept oct okt nov dec dez mär janv févr avr juil déc ext tel tél"
 )
-MAY_END = _words("etc usw ff inc ltd corp co bros jr sr plc gmbh ggmbh al ecc enz")
+MAY_END = _words("etc usw ff med av inc ltd corp co bros jr sr plc gmbh ggmbh al ecc enz")
 BEGINNERS = _words(
     "the a an this that these those it he she we you they there here what who why when where how but and so then if"
     " my your his our their not as der die das ein eine einer er sie es wir ihr du ich dann danach und aber im am auf"
@@ -52,8 +52,11 @@ BEGINNERS = _words(
 
 _LINE_END = re.compile(r"[\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]\s*")
 _BLANK_LINE = re.compile(r"(?>\r\n|\n|\r)[^\S\n\r]*[\n\r]\s*|\u2029\s*")
+_OPENS = f"(?<=[{''.join(sorted(FULL_WIDTH))}”])[“‘]"
+"""Quotes that close one in German, and open one behind a mark of full width."""
 _END = re.compile(
-    rf"(?P<marks>[{MARKS}]+)(?P<closing>(?:[{CLOSING}]|[ \u00a0\u202f]»(?=\s|\Z))*)(?:\[\d{{1,3}}\])*(?P<blank>\s*)"
+    rf"(?P<marks>[{MARKS}]+)(?P<closing>(?:(?!{_OPENS})[{CLOSING}]|[ \u00a0\u202f]»(?=\s|\Z))*)"
+    r"(?:\[\d{1,3}\])*(?P<blank>\s*)"
 )
 _GREEK_END = re.compile(_END.pattern.replace("[.!", "[.;\u037e!", 1))
 _LAST_WORD = re.compile(rf"[^\s{OPENING}]+\Z")
@@ -61,10 +64,10 @@ _NEXT = re.compile(rf"(?P<opening>[{OPENING}]{{0,9}})(?P<word>[^\W\d_]{{2,12}}(?
 _QUOTED_ON = re.compile(r"[とっのをがにはもでへや的地等、，,;；：:]|\s?이?라[고는며]|\s?하[고며]")
 """What goes on with a sentence behind a quotation: particles, commas."""
 _GOES_ON = re.compile("[のを、，,;；：:]")
-_BETWEEN_HAN = re.compile(f"[{NO_SPACES}][.!?]+[{NO_SPACES}]")
+_BETWEEN_HAN = re.compile(f"[{NO_SPACES}][.!?]+[{NO_SPACES}「『（]")
 _QUOTATION = re.compile(
     r"(?:[「『（][^「『（」』）]*+[」』）](?=[とっのをがにはもでへや])"
-    r"|“[^“”]*+”(?=[가-힣])|\"[^\"]*+\"(?=[가-힣]))"
+    r"|“[^“”]*+”(?=[가-힣])|(?<![^\s(])\"(?=\S)[^\"]*+\"(?=[가-힣]))"
 )
 _LETTERS_WITH_STOPS = re.compile(r"(?:[^\W\d_]{1,3}\.)+[^\W\d_]{1,3}")
 _ORDINAL = re.compile(r"\d{1,3}|[IVXLC]{1,6}")

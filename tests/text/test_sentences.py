@@ -38,6 +38,7 @@ Visit www.example.com/index.html now! |Thanks.
 Apples, pears, etc. are fruit. |Carrots are not.
 The cat vs. the dog. |Who wins?
 Is this Yahoo! mail or not? |I don't care.
+Mt. Everest is high. |It is cold.
 Mrs. Brown, Ms. Green and Prof. White came. |St. Paul's is near.
 He has a Ph.D. in physics. |She has none.
 It was in Jan. 2020. |Then Feb. came.
@@ -75,6 +76,7 @@ Then came WW II. |Everything changed.
 “I’ll go.” |“Me too.”
 Who is J. K. Rowling? |She's an author.
 [de]
+Prof. Dr. med. Hans Meier kam. |Er ging.
 Das ist gut. |Das auch. |Und das?
 Er kam am 1. Januar 2020 an. |Es schneite.
 Am 3. und 4. Mai ist geschlossen. |Danke.
@@ -109,6 +111,7 @@ Sie fragte: „Wer bist du?“ |Er antwortete nicht.
 Max u. Moritz waren frech. |Lehrer Lämpel nicht.
 Ich heiße Max. |Ich bin 12 Jahre alt. |Ich wohne in Köln.
 [fr]
+Rendez-vous au 5 av. Foch. |Merci.
 Bonjour. |Comment ça va ? |Bien !
 M. Dupont et Mme. Durand sont là. |Ils parlent.
 « Venez ! » dit-il. |Puis il partit.
@@ -129,6 +132,7 @@ Llegó a EE. UU. en mayo. |Se quedó.
 Ciao. |Come stai? |Il sig. Rossi è qui.
 Il dott. Bianchi è qui. |Che bello!
 [ko]
+"어디 가?" 그가 물었다. |"집에." |그녀가 말했다. |나는 "안녕."이라고 말했다. |끝.
 안녕하세요. |잘 지내요? |네!
 저는 학생입니다. |어디 가십니까? |집에 갑니다.
 값은 3.5만 원입니다. |비쌉니다.
@@ -147,6 +151,7 @@ Il dott. Bianchi è qui. |Che bello!
 1. 문을 여세요. |2. 앉으세요.
 오늘은 3월 1일이다. |휴일이다.
 [ja]
+散歩に行きましょう!|「どこへ行くの?」と彼は聞いた。
 こんにちは。|お元気ですか？|はい！
 彼は「はい。」と言った。|次です。
 本当ですか？！|はい。
@@ -163,6 +168,8 @@ Il dott. Bianchi è qui. |Che bello!
 Ｅメールはa@b.jpです。|返信してください。
 すごい！！|本当に？
 [zh]
+他问。|“回家。”|她说。|“好。”
+“你去哪儿？”|“回家。”|她说。
 你好。|你好吗？|我很好！
 他说：“我来了。”|然后他走了。
 “走吧！”他说。|我们走了。
