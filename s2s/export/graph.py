@@ -5,21 +5,19 @@ a product reads the weights, and a runtime multiplies out the others when it loa
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from s2s.export.js import quantized
 from s2s.nn.layers import Embedding
 from s2s.nn.recurrent import Recurrent
+from s2s.translation.bundle import NEXT
 
-OPERATORS = 17
-"""Number of ONNX's operator set, of 2022: old and small runtimes know it."""
-LAYOUT = 8
-"""Number of ONNX's file layout, of the same year."""
+FLOAT, INT32 = 1, 6
+"""ONNX's numbers of types."""
 ZERO = 128
 """What stands for 0 in uint8. Products with signed weights saturate on CPUs without VNNI."""
 KINDS: dict[type[nn.RNNBase], str] = {nn.RNN: "RNN", nn.GRU: "GRU", nn.LSTM: "LSTM"}
@@ -29,8 +27,6 @@ ORDER = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2)}
 Array: TypeAlias = NDArray[Any]
 Shapes: TypeAlias = dict[str, tuple[str | int, ...]]
 """Shapes of inputs or outputs by name; a dimension that is a text has any length."""
-INTEGERS = ("tokens", "lengths")
-"""Names of int64; all others are of float32."""
 
 
 def array(weight: Tensor) -> Array:
@@ -49,30 +45,27 @@ class Graph:
 
     def __init__(self, *, int8: bool) -> None:
         self.int8 = int8
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
+        self.nodes: list[tuple[str, Sequence[str], Sequence[str], dict[str, Any]]] = []
+        """operator, inputs, outputs and attributes of each"""
+        self.constants: dict[tuple[np.dtype[Any], tuple[int, ...], bytes], str] = {}
+        """type, shape and content, each once, with its name"""
         self._rounded: dict[str, list[str]] = {}
 
     def node(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """The name of its only output, which may be given."""
-        return self.nodes(operator, *inputs, outputs=[output or f"{operator}_{len(self._nodes)}"], **attributes)[0]
+        return self.several(operator, *inputs, outputs=[output or f"{operator}_{len(self.nodes)}"], **attributes)[0]
 
-    def nodes(self, operator: str, *inputs: str, outputs: Sequence[str] | int, **attributes: Any) -> list[str]:
+    def several(self, operator: str, *inputs: str, outputs: Sequence[str] | int, **attributes: Any) -> list[str]:
         """The names of its outputs, which are given or counted."""
         if isinstance(outputs, int):
-            outputs = [f"{operator}_{len(self._nodes)}_{place}" for place in range(outputs)]
-        self._nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
+            outputs = [f"{operator}_{len(self.nodes)}_{place}" for place in range(outputs)]
+        self.nodes.append((operator, inputs, outputs, attributes))
         return [*outputs]
 
     def constant(self, numbers: Any, dtype: type[np.generic] = np.float32) -> str:
-        """Equal ones stand once."""
-        name = f"constant_{len(self._constants)}"
-        made = numpy_helper.from_array(np.array(numbers, dtype, order="C"), name)
-        for kept in self._constants:
-            if (kept.dims, kept.data_type, kept.raw_data) == (made.dims, made.data_type, made.raw_data):
-                return str(kept.name)
-        self._constants.append(made)
-        return name
+        """Its name."""
+        made = np.array(numbers, dtype, order="C")
+        return self.constants.setdefault((made.dtype, made.shape, made.tobytes()), f"constant_{len(self.constants)}")
 
     def reshaped(self, value: str, *shape: int) -> str:
         """0 keeps a dimension, -1 is what is left."""
@@ -82,7 +75,7 @@ class Graph:
         """Parts of (..., F), side by side."""
         if len(sizes) == 1:
             return [value]
-        return self.nodes("Split", value, self.constant(sizes, np.int64), outputs=len(sizes), axis=-1)
+        return self.several("Split", value, self.constant(sizes, np.int64), outputs=len(sizes), axis=-1)
 
     def rows(self, table: Array, tokens: str) -> str:
         """(V, F) and (...) -> (..., F)."""
@@ -100,7 +93,7 @@ class Graph:
         return self._exact(self.constant(rounded, np.uint8), self.constant(scales))
 
     def _exact(self, rounded: str, scales: str) -> str:
-        exact = self.node("Cast", rounded, to=TensorProto.FLOAT)
+        exact = self.node("Cast", rounded, to=FLOAT)
         return self.node("Mul", self.node("Sub", exact, self.constant(ZERO)), scales)
 
     def linear(self, inputs: str, weight: Array, bias: Array | None = None, output: str | None = None) -> str:
@@ -108,11 +101,11 @@ class Graph:
         last = output if bias is None else None
         if self.int8:
             if inputs not in self._rounded:
-                self._rounded[inputs] = self.nodes("DynamicQuantizeLinear", inputs, outputs=3)
+                self._rounded[inputs] = self.several("DynamicQuantizeLinear", inputs, outputs=3)
             numbers, scale, zero = self._rounded[inputs]
             rounded, scales = round_rows(weight)
             own = self.constant(rounded.T, np.uint8), zero, self.constant(ZERO, np.uint8)
-            product = self.node("Cast", self.node("MatMulInteger", numbers, *own), to=TensorProto.FLOAT)
+            product = self.node("Cast", self.node("MatMulInteger", numbers, *own), to=FLOAT)
             scale = self.node("Mul", scale, self.constant(scales[:, 0]))
             product = self.node("Mul", product, scale, output=last)
         else:
@@ -136,7 +129,7 @@ class Graph:
                 for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             )
             begin = () if states is None else states[index]
-            outputs, *after = self.nodes(
+            outputs, *after = self.several(
                 kind, inputs, self.weight(into), self.weight(across), self.constant(np.hstack(biases)), lengths, *begin,
                 outputs=3 if kind == "LSTM" else 2,
                 hidden_size=layer.hidden_size,
@@ -168,16 +161,15 @@ class Graph:
         kept = self.node("Add", self.node("Mul", forget, state[1]), taken, output=after[1])
         return self.node("Mul", self.node("Sigmoid", give), self.node("Tanh", kept), output=after[0])
 
-    def model(self, inputs: Shapes, outputs: Shapes) -> onnx.ModelProto:
-        """The whole graph, to be written to a file."""
-        types = {True: TensorProto.INT64, False: TensorProto.FLOAT}
-        read, given = (
-            [helper.make_tensor_value_info(name, types[name in INTEGERS], shape) for name, shape in side.items()]
-            for side in (inputs, outputs)
-        )
-        graph = helper.make_graph(self._nodes, "s2s", read, given, initializer=self._constants)
-        operators = [helper.make_opsetid("", OPERATORS)]
-        return helper.make_model(graph, opset_imports=operators, ir_version=LAYOUT, producer_name="s2s")
+
+class Part(NamedTuple):
+    """A graph with its inputs and outputs."""
+
+    graph: Graph
+    inputs: Shapes
+    outputs: Shapes
+    states: tuple[str, ...] = ()
+    """Inputs that a step gives back for the next one, as outputs whose names begin with NEXT."""
 
 
 def vectors(embedding: Embedding) -> Array:
@@ -194,5 +186,29 @@ def ordered(weight: Array, kind: str) -> Array:
 
 def round_rows(weight: Array) -> tuple[Array, Array]:
     """(..., O, I) -> uint8 numbers around ZERO, and scales (..., O, 1) by which they are multiplied."""
-    scales = np.maximum(np.abs(weight).max(axis=-1, keepdims=True), 1e-30) / (ZERO - 1)
-    return np.rint(weight / scales) + ZERO, scales
+    rounded, scales = quantized(weight)
+    return rounded.astype(np.int16) + ZERO, scales[..., None]
+
+
+def states_of(*stacks: Recurrent | None) -> list[list[tuple[str, int]]]:
+    """Names and sizes of the states of each layer."""
+    layers = [(layer, stack.output_size) for stack in stacks if stack is not None for layer in stack.layers]
+    return [
+        [(f"{kind}{index}", size) for kind in ("hc" if isinstance(layer, nn.LSTM) else "h")]
+        for index, (layer, size) in enumerate(layers)
+    ]
+
+
+def over_rows(graph: Graph, read: str, stack: Recurrent, lengths: str) -> tuple[str, Shapes]:
+    """(B, T, I) -> (T, B, H), and the states (B, H) by name."""
+    layers, first = states_of(stack), graph.constant([0], np.int64)
+    begin = [[graph.node("Unsqueeze", name, first) for name, _ in named] for named in layers]
+    hidden, last = graph.recurrent(graph.node("Transpose", read, perm=[1, 0, 2]), stack, lengths, begin)
+    for named, after in zip(layers, last, strict=True):
+        for (name, _), part in zip(named, after, strict=True):
+            graph.node("Squeeze", part, first, output=NEXT + name)
+    return hidden, {name: ("B", size) for named in layers for name, size in named}
+
+
+def after(states: Shapes) -> Shapes:
+    return {NEXT + name: shape for name, shape in states.items()}

@@ -3,22 +3,20 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from s2s.export.export import Weights
-from s2s.export.packed import bundle_of
+from s2s.export.export import Weights, task_of
+from s2s.export.js import WEB, bundle_of
 from s2s.files import writing
 from s2s.run import RunFolder, json_text
 from s2s.tasks import Recipe
 
-WEB = Path(__file__).resolve().parents[1] / "web"
-"""Folder of the code, styles and templates of pages."""
 TRANSLATOR = ("engine.js", "page.js", "alignment.js", "translate.js", "file.js")
-LANGUAGE_MODEL = ("engine.js", "page.js", "continue.js")
+"""Scripts of a translator's page, from a run or a server."""
 
 
 def write(run: RunFolder, recipe: Recipe, card: Mapping[str, Any], place: Path, weights: Weights) -> None:
@@ -26,14 +24,8 @@ def write(run: RunFolder, recipe: Recipe, card: Mapping[str, Any], place: Path, 
     bundle, packed, files = bundle_of(run, recipe, card, weights)
     tokenizers = {name: _base64(content) for name, content in files.items()}
     embedded = {"runtime": _worker(), "weights": _base64(packed), "files": _json(tokenizers)}
-    language = recipe.task == "language"
-    text = _page(
-        LANGUAGE_MODEL if language else TRANSLATOR,
-        {"cards": [card], "bundle": bundle},
-        embedded=embedded,
-        title=str(card["title"]),
-        continues=language,
-    )
+    scripts = task_of(recipe).SCRIPTS
+    text = _page(scripts, {"cards": [card], "bundle": bundle}, embedded=embedded, title=str(card["title"]))
     with writing(place) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -44,12 +36,11 @@ def server_page(cards: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _page(
-    names: Iterable[str],
+    names: Collection[str],
     given: Mapping[str, Any],
     *,
     title: str,
     embedded: Mapping[str, str] | None = None,
-    continues: bool = False,
     serves: bool = False,
 ) -> str:
     """A page of some scripts, whose policy allows these, by their hashes, and nothing else."""
@@ -71,7 +62,7 @@ def _page(
     return environment.get_template("page.html").render(
         policy="; ".join(f"{name} {value}" for name, value in policy.items()),
         title=title, style=style, scripts=scripts, given=_json(given), embedded=embedded or {},
-        continues=continues, serves=serves,
+        continues="continue.js" in names, serves=serves,
     )  # fmt: skip
 
 

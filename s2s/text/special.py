@@ -10,6 +10,8 @@ START: Final = 2
 """First input of a decoder."""
 END: Final = 3
 """Closes every sequence."""
+TOKENS: Final = {"pad": PAD, "unknown": UNKNOWN, "start": START, "end": END}
+"""All of them, as readers without this module know them."""
 
 SPECIAL_LABELS: Final = ("<pad>", "<unk>", "<s>", "</s>")
 """Their names, in the order of the ids."""

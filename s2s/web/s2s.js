@@ -806,7 +806,7 @@ function requireWhole(numbers, least) {
 class LanguageModel {
   constructor(bundle, weights, tokenizers) {
     const { task, card, model } = bundle;
-    Object.assign(this, { task, card, tokenizer: tokenizers.get(bundle.tokenizers.source) });
+    Object.assign(this, { task, card, tokenizer: tokenizers.get(bundle.tokenizers.text) });
     this.isOfCharacters = this.tokenizer.kind === "characters";
     this.isClosed = this.tokenizer.closed === true;
     this.endsLines = bundle.cut === "lines" && !this.isClosed;

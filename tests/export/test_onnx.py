@@ -14,9 +14,15 @@ from torch import nn
 
 from s2s.errors import RunError
 from s2s.export.export import export
-from s2s.export.steps import Part, encoder, forecaster_step, language_step, translator_step
+from s2s.export.forecast import forecaster_step
+from s2s.export.graph import Part
+from s2s.export.language import language_step
+from s2s.export.onnx import model_of
+from s2s.export.translation import encoder, translator_step
+from s2s.forecast.forecaster import SeriesForecaster
 from s2s.forecast.model import Forecaster
 from s2s.forecast.recipe import CsvFile, ForecastModel, SeriesData
+from s2s.language.generator import Generator
 from s2s.language.model import build_language_model
 from s2s.language.recipe import LanguageModel
 from s2s.translation.model import Seq2Seq, build_seq2seq
@@ -31,8 +37,9 @@ CELLS = ("elman", "gru", "lstm")
 
 def running(part: Part) -> Run:
     """A graph as a function of its inputs by name."""
-    onnx.checker.check_model(part.model, full_check=True)
-    session = onnxruntime.InferenceSession(part.model.SerializeToString(), providers=["CPUExecutionProvider"])
+    model = model_of(part)
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_outputs()]
     assert names == [*part.outputs]
     return lambda given: dict(zip(names, session.run(names, given), strict=True))
@@ -195,6 +202,45 @@ def test_runs_of_every_task_are_written_whole(run: str, weights: Any, tmp_path: 
         path for path in (RUNS / run).glob("tokenizer.*") if (place / path.name).read_bytes() == path.read_bytes()
     ]
     assert copied == [*(RUNS / run).glob("tokenizer.*")]
+
+
+def read_bundle(place: Path) -> tuple[dict[str, Any], Run, Arrays]:
+    """What bundle.json says, the step, and its first states, by nothing but the files."""
+    bundle = json.loads((place / "bundle.json").read_text(encoding="utf-8"))
+    session = onnxruntime.InferenceSession(place / "step.onnx", providers=["CPUExecutionProvider"])
+    shapes = bundle["shapes"]["step"]
+    first = {name: np.zeros((1, shapes["inputs"][name][1]), np.float32) for name in bundle["states"]}
+    return bundle, lambda given: dict(zip(shapes["outputs"], session.run(None, given), strict=True)), first
+
+
+def test_a_language_models_bundle_says_all_that_a_reader_needs(tmp_path: Path) -> None:
+    export(RUNS / "words-one-to-five", tmp_path / "bundle", "onnx", "float32")
+    bundle, step, state = read_bundle(tmp_path / "bundle")
+    words = json.loads((tmp_path / "bundle" / bundle["tokenizers"]["text"]).read_text(encoding="utf-8"))["entries"]
+    assert (bundle["begin"], bundle["unwritten"], bundle["tokens"]) == ([], [], {})
+    tokens, written = [*bundle["begin"], *map(words.index, ["one", ",", "two", ","])], list[str]()
+    while len(written) < 6:
+        found = step({"tokens": np.array([tokens]), "lengths": np.array([len(tokens)]), **state})
+        tokens = [int(found["log_probabilities"][0, -1].argmax())]
+        state = {name: found[bundle["next"] + name] for name in bundle["states"]}
+        written.append(words[tokens[0]])
+    generated = Generator.load(RUNS / "words-one-to-five").generate("one , two ,", length=6, temperature=0)
+    assert tuple(written) == generated[0].tokens
+
+
+def test_a_forecasters_bundle_says_all_that_a_reader_needs(tmp_path: Path) -> None:
+    export(RUNS / "sunspots", tmp_path / "bundle", "onnx", "float32")
+    bundle, step, state = read_bundle(tmp_path / "bundle")
+    forecaster = SeriesForecaster.load(RUNS / "sunspots")
+    shift, factor = (np.array(bundle["scaling"]["reader"][name]) for name in ("shift", "factor"))
+    assert (bundle["scaling"]["kind"], bundle["parameters"]) == ("square_root", [0.1, 0.5, 0.9])
+    rows = ((np.sqrt(forecaster.scaling.read) - shift) / factor)[-bundle["window"] :][None].astype(np.float32)
+    forecast = step({"rows": rows, "last": rows[:, -1], **state})["forecast"].astype(float)
+    shift, factor = (np.array(bundle["scaling"]["scaler"][name]) for name in ("shift", "factor"))
+    values = np.maximum(np.sort(forecast, axis=-1) * factor + shift, 0) ** 2
+    expected = forecaster.next_steps().quantiles
+    assert expected is not None
+    np.testing.assert_allclose(values[0, 0, 0], expected[:, 0, 0, 0], rtol=1e-4)
 
 
 def test_what_onnx_does_not_hold_and_a_place_in_use_are_refused(tmp_path: Path) -> None:

@@ -104,13 +104,22 @@ def test_a_bundle_is_read_with_numpy_sentencepiece_and_onnxruntime_alone(tmp_pat
     assert out == ("좋은 아침이에요\n\n", "")
 
 
+def test_a_bundle_is_served_without_torch(tmp_path: Path) -> None:
+    bundle = bundle_of(shutil.copytree(RUN, tmp_path / "run"))
+    serve = (
+        "from pathlib import Path\nfrom s2s.serve.app import build\nfrom s2s.serve.limits import Limits\n"
+        "from s2s.serve.pairs import load_pairs\nfrom s2s.serve.service import Service\n"
+        "build(Service(load_pairs([Path(sys.argv[1])], Limits())))\nprint('served')"
+    )
+    assert run_program(serve, str(bundle)) == ("served\n", "")
+
+
 def test_what_is_not_installed_is_told_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = bundle_of(shutil.copytree(RUN, tmp_path / "run"))
     _, told = run_program(COMMAND, "translate", str(bundle), missing=("onnxruntime",))
     assert told == f"s2s: {bundle}: a bundle is run by onnxruntime, which is missing; pip install 's2s[onnx]'\n"
     monkeypatch.setitem(sys.modules, "onnx", None)
-    for name in ("graph", "steps", "onnx"):
-        monkeypatch.delitem(sys.modules, f"s2s.export.{name}")
+    monkeypatch.delitem(sys.modules, "s2s.export.onnx")
     with pytest.raises(RunError, match=r"--format onnx: needs onnx, which is missing; pip install 's2s\[onnx\]'"):
         export(RUN, tmp_path / "b", "onnx")
 
