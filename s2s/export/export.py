@@ -10,7 +10,7 @@ from s2s.run import RunFolder
 from s2s.tasks import Recipe, recipe_of
 
 if TYPE_CHECKING:
-    from s2s.export.graph import Part
+    from s2s.export.graph import Graph
 
 Format = Literal["html", "js", "onnx"]
 Weights = Literal["int8", "float16", "float32"]
@@ -36,7 +36,7 @@ class TaskModule(Protocol):
     def opened(self, run: RunFolder, recipe: Any, /) -> Opened:
         """A run's model and settings; RunError for one that is damaged."""
 
-    def graphs(self, model: Any, recipe: Any, /, *, int8: bool) -> "dict[str, Part]":
+    def graphs(self, model: Any, recipe: Any, /, *, int8: bool) -> "dict[str, Graph]":
         """ONNX graphs by name, of which one is the step."""
 
 

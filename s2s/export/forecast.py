@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from s2s.export.export import Opened
-from s2s.export.graph import Graph, Part, Shapes, after, array, over_rows
+from s2s.export.graph import Graph, array, over_rows
 from s2s.forecast.forecaster import saved_scaling
 from s2s.forecast.model import SMALLEST_FREEDOM, SMALLEST_SCALE, Forecaster
 from s2s.forecast.recipe import ForecastRecipe
@@ -28,12 +28,12 @@ def opened(run: RunFolder, recipe: ForecastRecipe) -> Opened:
     return Opened(load_model(partial(Forecaster, recipe.model, data), run.require_best()), {}, content)
 
 
-def graphs(model: Forecaster, recipe: ForecastRecipe, *, int8: bool) -> dict[str, Part]:
+def graphs(model: Forecaster, recipe: ForecastRecipe, *, int8: bool) -> dict[str, Graph]:
     """The step, in which a first state is of zeros."""
     return {"step": forecaster_step(model, len(recipe.data.read), recipe.data.window, int8=int8)}
 
 
-def forecaster_step(model: Forecaster, features: int, window: int, *, int8: bool) -> Part:
+def forecaster_step(model: Forecaster, features: int, window: int, *, int8: bool) -> Graph:
     """Scaled rows (B, T, F), the targets' last values (B, K), states -> a forecast (B, H, K, P), the next states.
 
     The T rows are a window, or the one row that a forecast which is fed back has given; a model with a linear part
@@ -41,17 +41,18 @@ def forecaster_step(model: Forecaster, features: int, window: int, *, int8: bool
     """
     graph = Graph(int8=int8)
     node, targets, parts = graph.node, model.targets, model.parameters_each
-    hidden, states = over_rows(graph, "rows", model.recurrent, "")
+    graph.inputs["rows"] = "B", "T", features
+    graph.outputs["forecast"] = "B", 1 if model.fed_back else model.horizon, targets, parts
+    hidden = over_rows(graph, "rows", model.recurrent, "")
     top = node("Gather", hidden, graph.constant(-1, np.int64), axis=0)
     raw = graph.linear(top, array(model.head.weight), array(model.head.bias))
     raw = graph.reshaped(raw, 0, -1, targets, parts)
     located = raw
-    inputs: Shapes = {"rows": ("B", "T", features)}
     if model.residual:
-        inputs["last"] = "B", targets
+        graph.inputs["last"] = "B", targets
         located = node("Add", located, node("Unsqueeze", "last", graph.constant([1, 3], np.int64)))
     if model.linear is not None:
-        inputs["window"] = "B", window, features
+        graph.inputs["window"] = "B", window, features
         line = graph.linear(graph.reshaped("window", 0, -1), array(model.linear.weight), array(model.linear.bias))
         located = node("Add", located, graph.reshaped(line, 0, -1, targets, 1))
     if model.output in ("point", "quantiles"):
@@ -60,7 +61,4 @@ def forecaster_step(model: Forecaster, features: int, window: int, *, int8: bool
         mean, spread = graph.split(located, [1, parts - 1])[0], graph.split(raw, [1, parts - 1])[1]
         least = graph.constant([SMALLEST_SCALE, SMALLEST_FREEDOM][: parts - 1])
         node("Concat", mean, node("Add", node("Softplus", spread), least), axis=-1, output="forecast")
-    steps = 1 if model.fed_back else model.horizon
-    outputs: Shapes = {"forecast": ("B", steps, targets, parts), **after(states)}
-    inputs |= states
-    return Part(graph, inputs, outputs, tuple(states))
+    return graph

@@ -5,7 +5,8 @@ a product reads the weights, and a runtime multiplies out the others when it loa
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from itertools import chain
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +46,20 @@ class Graph:
 
     def __init__(self, *, int8: bool) -> None:
         self.int8 = int8
+        self.inputs: Shapes = {}
+        self.outputs: Shapes = {}
+        self.states: list[str] = []
+        """inputs that a step gives back for the next one, as outputs whose names begin with NEXT"""
         self.nodes: list[tuple[str, Sequence[str], Sequence[str], dict[str, Any]]] = []
         """operator, inputs, outputs and attributes of each"""
         self.constants: dict[tuple[np.dtype[Any], tuple[int, ...], bytes], str] = {}
         """type, shape and content, each once, with its name"""
         self._rounded: dict[str, list[str]] = {}
+
+    def carry(self, name: str, *shape: str | int) -> None:
+        """Name a state."""
+        self.states.append(name)
+        self.inputs[name] = self.outputs[NEXT + name] = shape
 
     def node(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """The name of its only output, which may be given."""
@@ -162,16 +172,6 @@ class Graph:
         return self.node("Mul", self.node("Sigmoid", give), self.node("Tanh", kept), output=after[0])
 
 
-class Part(NamedTuple):
-    """A graph with its inputs and outputs."""
-
-    graph: Graph
-    inputs: Shapes
-    outputs: Shapes
-    states: tuple[str, ...] = ()
-    """Inputs that a step gives back for the next one, as outputs whose names begin with NEXT."""
-
-
 def vectors(embedding: Embedding) -> Array:
     """(V, E), as they are read out."""
     table: Array = array(embedding.weight) * np.float32(embedding.embedding_dim**0.5)
@@ -199,16 +199,12 @@ def states_of(*stacks: Recurrent | None) -> list[list[tuple[str, int]]]:
     ]
 
 
-def over_rows(graph: Graph, read: str, stack: Recurrent, lengths: str) -> tuple[str, Shapes]:
-    """(B, T, I) -> (T, B, H), and the states (B, H) by name."""
+def over_rows(graph: Graph, read: str, stack: Recurrent, lengths: str) -> str:
+    """(B, T, I) -> (T, B, H), with states (B, H)."""
     layers, first = states_of(stack), graph.constant([0], np.int64)
     begin = [[graph.node("Unsqueeze", name, first) for name, _ in named] for named in layers]
     hidden, last = graph.recurrent(graph.node("Transpose", read, perm=[1, 0, 2]), stack, lengths, begin)
-    for named, after in zip(layers, last, strict=True):
-        for (name, _), part in zip(named, after, strict=True):
-            graph.node("Squeeze", part, first, output=NEXT + name)
-    return hidden, {name: ("B", size) for named in layers for name, size in named}
-
-
-def after(states: Shapes) -> Shapes:
-    return {NEXT + name: shape for name, shape in states.items()}
+    for (name, size), part in zip(chain(*layers), chain(*last), strict=True):
+        graph.node("Squeeze", part, first, output=NEXT + name)
+        graph.carry(name, "B", size)
+    return hidden

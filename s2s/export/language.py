@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from s2s.export.export import Opened, tokenizer_names
-from s2s.export.graph import INT32, Graph, Part, Shapes, after, array, over_rows, vectors
+from s2s.export.graph import INT32, Graph, array, over_rows, vectors
 from s2s.language.model import LanguageModel, build_language_model
 from s2s.language.recipe import LanguageRecipe
 from s2s.run import RunFolder, load_model
@@ -37,25 +37,25 @@ def opened(run: RunFolder, recipe: LanguageRecipe) -> Opened:
     return Opened(model, sizes, content)
 
 
-def graphs(model: LanguageModel, recipe: LanguageRecipe, *, int8: bool) -> dict[str, Part]:
+def graphs(model: LanguageModel, recipe: LanguageRecipe, *, int8: bool) -> dict[str, Graph]:
     """The step, in which a first state is of zeros."""
     return {"step": language_step(model, int8=int8)}
 
 
-def language_step(model: LanguageModel, *, int8: bool) -> Part:
+def language_step(model: LanguageModel, *, int8: bool) -> Graph:
     """Tokens (B, T), lengths (B,), states -> log-probabilities of the next tokens (B, T, V), the next states."""
     graph = Graph(int8=int8)
+    graph.inputs |= {"tokens": ("B", "T"), "lengths": ("B",)}
+    graph.outputs["log_probabilities"] = "B", "T", model.vocabulary
     if model.embedding is not None:
         read = graph.rows(vectors(model.embedding), "tokens")
     else:
         depth, values = graph.constant(model.vocabulary, np.int64), graph.constant([0.0, 1.0])
         read = graph.node("OneHot", "tokens", depth, values)
     lengths = graph.node("Cast", "lengths", to=INT32)
-    hidden, states = over_rows(graph, read, model.recurrent, lengths)
+    hidden = over_rows(graph, read, model.recurrent, lengths)
     readout = graph.node("Transpose", hidden, perm=[1, 0, 2])
     if model.output is not None:
         readout = graph.linear(readout, array(model.output.weight), array(model.output.bias))
     graph.node("LogSoftmax", readout, axis=-1, output="log_probabilities")
-    inputs: Shapes = {"tokens": ("B", "T"), "lengths": ("B",), **states}
-    outputs: Shapes = {"log_probabilities": ("B", "T", model.vocabulary), **after(states)}
-    return Part(graph, inputs, outputs, tuple(states))
+    return graph

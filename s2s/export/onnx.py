@@ -6,7 +6,7 @@ from typing import Any
 
 from s2s.errors import RunError
 from s2s.export.export import task_of
-from s2s.export.graph import Part, Shapes
+from s2s.export.graph import Graph, Shapes
 from s2s.files import new_folder
 from s2s.run import RunFolder, json_text
 from s2s.tasks import Recipe
@@ -43,16 +43,16 @@ def write(run: RunFolder, recipe: Recipe, card: dict[str, object], place: Path, 
         (folder / "bundle.json").write_text(bundle, encoding="utf-8")
 
 
-def model_of(part: Part) -> ModelProto:
-    """A graph as ONNX has it."""
-    nodes = [helper.make_node(name, read, made, **more) for name, read, made, more in part.graph.nodes]
+def model_of(graph: Graph) -> ModelProto:
+    """The same as ONNX has it."""
+    nodes = [helper.make_node(name, read, made, **more) for name, read, made, more in graph.nodes]
     constants = [
         helper.make_tensor(name, helper.np_dtype_to_tensor_dtype(dtype), shape, content, raw=True)
-        for (dtype, shape, content), name in part.graph.constants.items()
+        for (dtype, shape, content), name in graph.constants.items()
     ]
-    graph = helper.make_graph(nodes, "s2s", _values(part.inputs), _values(part.outputs), initializer=constants)
+    whole = helper.make_graph(nodes, "s2s", _values(graph.inputs), _values(graph.outputs), initializer=constants)
     operators = [helper.make_opsetid("", OPERATORS)]
-    return helper.make_model(graph, opset_imports=operators, ir_version=LAYOUT, producer_name="s2s")
+    return helper.make_model(whole, opset_imports=operators, ir_version=LAYOUT, producer_name="s2s")
 
 
 def _values(side: Shapes) -> list[ValueInfoProto]:

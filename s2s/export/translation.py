@@ -6,7 +6,7 @@ import numpy as np
 from torch import nn
 
 from s2s.export.export import Opened, tokenizer_names
-from s2s.export.graph import INT32, Array, Graph, Part, Shapes, array, states_of, vectors, weights_of
+from s2s.export.graph import INT32, Array, Graph, Shapes, array, states_of, vectors, weights_of
 from s2s.export.html import TRANSLATOR
 from s2s.nn.attention import Attention
 from s2s.nn.decoder import Decoder
@@ -42,23 +42,22 @@ def opened(run: RunFolder, recipe: TranslationRecipe) -> Opened:
     return Opened(model, sizes, content)
 
 
-def graphs(model: Seq2Seq, recipe: TranslationRecipe, *, int8: bool) -> dict[str, Part]:
+def graphs(model: Seq2Seq, recipe: TranslationRecipe, *, int8: bool) -> dict[str, Graph]:
     """An encoder, and the step of a search."""
     first = encoder(model, int8=int8)
     return {"encoder": first, "step": translator_step(model, first.outputs, int8=int8)}
 
 
-def encoder(model: Seq2Seq, *, int8: bool) -> Part:
+def encoder(model: Seq2Seq, *, int8: bool) -> Graph:
     """Tokens (B, S) and lengths (B,) -> the memory of an attention, if any, and the first state of the step."""
     graph, decoder = Graph(int8=int8), model.decoder
     embedded = graph.node("Transpose", graph.rows(vectors(model.encoder.embedding), "tokens"), perm=[1, 0, 2])
     lengths = graph.node("Cast", "lengths", to=INT32)
     values, last = graph.recurrent(embedded, model.encoder.recurrent, lengths)
-    inputs: Shapes = {"tokens": ("B", "S"), "lengths": ("B",)}
-    outputs: Shapes = {}
+    graph.inputs |= {"tokens": ("B", "S"), "lengths": ("B",)}
     if decoder.attention is not None:
         values = graph.node("Transpose", values, perm=[1, 0, 2])
-        outputs |= _memory(graph, model, values)
+        _memory(graph, model, values)
     bridge, states = decoder.bridge, states_of(decoder.asking, decoder.above)
     for index, named in enumerate(states):
         for part, (name, size) in enumerate(named):
@@ -71,11 +70,11 @@ def encoder(model: Seq2Seq, *, int8: bool) -> Part:
                     project = weights_of(bridge.project[part * bridge.layers + index])
                     row = graph.linear(row, project["weight"], project["bias"])
                 graph.node("Tanh" if bridge.kind == "learned" and part == 0 else "Identity", row, output=name)
-            outputs[name] = ("B", 1, size)
+            graph.outputs[name] = "B", 1, size
     if decoder.input_feeding:
-        outputs["feed"] = ("B", 1, decoder.embedding.embedding_dim)
+        graph.outputs["feed"] = "B", 1, decoder.embedding.embedding_dim
         _zeros(graph, decoder.embedding.embedding_dim, "feed")
-    return Part(graph, inputs, outputs)
+    return graph
 
 
 def _zeros(graph: Graph, size: int, name: str) -> None:
@@ -84,11 +83,10 @@ def _zeros(graph: Graph, size: int, name: str) -> None:
     graph.node("Expand", graph.constant(np.zeros((1, 1, size))), shape, output=name)
 
 
-def _memory(graph: Graph, model: Seq2Seq, values: str) -> Shapes:
+def _memory(graph: Graph, model: Seq2Seq, values: str) -> None:
     """(B, S, M) -> what attention asks, what it gives to all that reads contexts, and -inf beyond each length."""
     attention, node = model.decoder.attention, graph.node
     assert attention is not None
-    outputs: Shapes = {}
     keys, size = values, model.encoder.recurrent.output_size
     if attention.score in ("general", "concat"):
         bias = None if attention.key.bias is None else array(attention.key.bias)
@@ -98,19 +96,17 @@ def _memory(graph: Graph, model: Seq2Seq, values: str) -> Shapes:
         keys = node("Mul", values, graph.constant(attention.scale))
     if attention.by_products:
         node("Transpose", keys, perm=[0, 2, 1], output="keys")
-        outputs["keys"] = ("B", size, "S")
+        graph.outputs["keys"] = "B", size, "S"
     elif attention.score == "concat":
         node("Identity", keys, output="keys")
-        outputs["keys"] = ("B", "S", size)
+        graph.outputs["keys"] = "B", "S", size
     reading = np.concatenate(_readers(model))
     graph.linear(values, reading, output="values")
-    outputs["values"] = ("B", "S", len(reading))
+    graph.outputs |= {"values": ("B", "S", len(reading)), "mask": ("B", 1, "S")}
     position = _positions(graph, "tokens", 1)
     valid = node("Less", position, node("Unsqueeze", "lengths", graph.constant([1], np.int64)))
     mask = node("Where", valid, graph.constant(0.0), graph.constant(-np.inf))
     node("Unsqueeze", mask, graph.constant([1], np.int64), output="mask")
-    outputs["mask"] = ("B", 1, "S")
-    return outputs
 
 
 def _readers(model: Seq2Seq) -> list[Array]:
@@ -128,18 +124,20 @@ def _positions(graph: Graph, like: str, axis: int) -> str:
     return graph.node("Range", graph.constant(0, np.int64), size, graph.constant(1, np.int64))
 
 
-def translator_step(model: Seq2Seq, memory: Shapes, *, int8: bool) -> Part:
+def translator_step(model: Seq2Seq, memory: Shapes, *, int8: bool) -> Graph:
     """Last tokens (B, K), the encoder's outputs -> log-probabilities (B, K, V), attention (B, K, S), the next states.
 
     B sentences with K hypotheses each, of which the encoder gives one.
     """
     graph, decoder = Graph(int8=int8), model.decoder
     layers = states_of(decoder.asking, decoder.above)
-    states = [name for named in layers for name, _ in named] + ["feed"] * decoder.input_feeding
+    graph.inputs["tokens"] = "B", "K"
+    graph.outputs["log_probabilities"] = "B", "K", decoder.output.out_features
     depth, below = len(decoder.asking.layers), decoder.asking.output_size
     hidden = _stack(graph, decoder.asking, _first_gates(graph, decoder), layers[:depth], [])
     shares: list[str] = []
     if decoder.attention is not None:
+        graph.outputs["attention"] = "B", "K", "S"
         scores = graph.node("Add", _scores(graph, decoder.attention, hidden), "mask")
         weights = graph.node("Softmax", scores, axis=-1, output="attention")
         shares = graph.split(graph.node("MatMul", weights, "values"), [len(weight) for weight in _readers(model)])
@@ -152,13 +150,11 @@ def translator_step(model: Seq2Seq, memory: Shapes, *, int8: bool) -> Part:
     readout = graph.node("Tanh", readout, output=NEXT + "feed" if decoder.input_feeding else None)
     logits = graph.linear(readout, array(decoder.output.weight), array(decoder.output.bias))
     graph.node("LogSoftmax", logits, axis=-1, output="log_probabilities")
-    wide: Shapes = {name: ("B", "K", shape[2]) if name in states else shape for name, shape in memory.items()}
-    inputs: Shapes = {"tokens": ("B", "K"), **wide}
-    outputs: Shapes = {"log_probabilities": ("B", "K", decoder.output.out_features)}
-    if decoder.attention is not None:
-        outputs["attention"] = ("B", "K", "S")
-    outputs |= {NEXT + name: wide[name] for name in states}
-    return Part(graph, inputs, outputs, tuple(states))
+    states = [name for named in layers for name, _ in named] + ["feed"] * decoder.input_feeding
+    graph.inputs |= {name: shape for name, shape in memory.items() if name not in states}
+    for name in states:
+        graph.carry(name, "B", "K", memory[name][2])
+    return graph
 
 
 def _first_gates(graph: Graph, decoder: Decoder) -> str:

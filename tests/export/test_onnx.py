@@ -15,7 +15,7 @@ from torch import nn
 from s2s.errors import RunError
 from s2s.export.export import export
 from s2s.export.forecast import forecaster_step
-from s2s.export.graph import Part
+from s2s.export.graph import Graph
 from s2s.export.language import language_step
 from s2s.export.onnx import model_of
 from s2s.export.translation import encoder, translator_step
@@ -35,7 +35,7 @@ NEAR = {"rtol": 0, "atol": 1e-5}
 CELLS = ("elman", "gru", "lstm")
 
 
-def running(part: Part) -> Run:
+def running(part: Graph) -> Run:
     """A graph as a function of its inputs by name."""
     model = model_of(part)
     onnx.checker.check_model(model, full_check=True)
@@ -60,7 +60,7 @@ def translator(name: str) -> Seq2Seq:
     return model
 
 
-def steps_of(model: Seq2Seq, *, int8: bool = False) -> tuple[Run, Run, tuple[str, ...]]:
+def steps_of(model: Seq2Seq, *, int8: bool = False) -> tuple[Run, Run, list[str]]:
     """Encoder, step and the names of the states."""
     first = encoder(model, int8=int8)
     step = translator_step(model, first.outputs, int8=int8)
@@ -68,7 +68,7 @@ def steps_of(model: Seq2Seq, *, int8: bool = False) -> tuple[Run, Run, tuple[str
 
 
 def run_translator(
-    encode: Run, step: Run, states: tuple[str, ...], tokens: Any, lengths: list[int], targets: Any
+    encode: Run, step: Run, states: list[str], tokens: Any, lengths: list[int], targets: Any
 ) -> tuple[Any, Any]:
     """(B, S), (B,), (B, T) -> log-probabilities (B, T, V) and attention (B, T, S), step by step."""
     values = encode({"tokens": tokens, "lengths": np.array(lengths)})
