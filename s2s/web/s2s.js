@@ -286,7 +286,7 @@ class Normalizer {
 }
 
 // ----------------------------------------------------------------------------------------------- weights and layers
-const BLOCK = 8, SHIFT = 2 ** 27, CACHED_NUMBERS = 1 << 23;
+const BLOCK = 4, SHIFT = 2 ** 27, CACHED_NUMBERS = 1 << 23;
 
 /** Weights by name. */
 class Weights {
@@ -315,7 +315,7 @@ class Weights {
   affine(names, bias, from = 0, to = undefined) {
     const parts = [names].flat().map((name) => ({ ...this.index[name], numbers: this.numbers(name) }));
     const outputs = sumOf(parts.map(({ shape }) => shape[0])), inputs = (to ?? parts[0].shape[1]) - from;
-    const affine = new Affine(outputs, inputs, parts[0].type === "int8" ? 2 : 1);
+    const affine = new Affine(outputs, inputs, parts[0].type === "int8");
     let first = 0;
     for (const { numbers, shape: [rows, columns], scales } of parts) {
       if (scales !== undefined) affine.scales.set(new Float32Array(this.buffer, scales, rows), first);
@@ -332,55 +332,60 @@ function fromFloat16(bits) {
 }
 
 /**
- * x W + b. Eight rows of W stand side by side, so that each number of x is read once for eight. In int8 there are two
- * for each of them, low + high * SHIFT: in float64 products with whole numbers x, and their sums, keep both exactly, so
- * that one multiplication does for two rows. There x is rounded to a thousandth of its largest.
+ * x W + b. Four rows of W stand side by side, and two of x are read together, so that each number that is read serves
+ * several products. In int8 there are two rows of W for each of the four, low + high * SHIFT: in float64 products with
+ * whole numbers x, and their sums, keep both exactly, so that one multiplication does for two rows. There x is rounded
+ * to a thousandth of its largest.
  */
 class Affine {
-  constructor(outputs, inputs, lanes) {
-    const size = BLOCK * lanes, rows = Math.ceil(outputs / size) * size;
-    const weight = new (lanes === 2 ? Float64Array : Float32Array)((rows * inputs) / lanes);
-    Object.assign(this, { outputs, inputs, lanes, weight, bias: new Float32Array(rows) });
+  constructor(outputs, inputs, isPaired) {
+    const size = isPaired ? 2 * BLOCK : BLOCK, rows = Math.ceil(outputs / size) * size;
+    const weight = isPaired ? new Float64Array((rows * inputs) / 2) : new Float32Array(rows * inputs);
+    Object.assign(this, { outputs, inputs, isPaired, size, weight, bias: new Float32Array(rows) });
     this.scales = new Float32Array(rows).fill(1);
     this.levels = Math.min(1023, Math.floor(SHIFT / 2 / 127 / inputs));
   }
   put(row, numbers) {
-    const at = Math.floor(row / BLOCK / this.lanes) * BLOCK * this.inputs + (row % BLOCK);
-    const factor = row % (BLOCK * this.lanes) < BLOCK ? 1 : SHIFT;
+    const at = Math.floor(row / this.size) * BLOCK * this.inputs + (row % BLOCK);
+    const factor = row % this.size < BLOCK ? 1 : SHIFT;
     for (let column = 0; column < this.inputs; column++) this.weight[at + column * BLOCK] += numbers[column] * factor;
   }
   /** (K, inputs) -> (K, outputs). */
   apply(inputs, count = 1) {
-    // what is written beyond the end of a row is written over by the row below it
-    const outputs = new Float32Array(count * this.outputs + 2 * BLOCK);
-    for (let row = 0; row < count; row++) {
-      const x = inputs.subarray(row * this.inputs, (row + 1) * this.inputs), y = outputs.subarray(row * this.outputs);
-      const unit = this.lanes === 2 ? largestOf(x.map(Math.abs)) / this.levels || 1 : 1;
-      this.multiply(this.lanes === 2 ? x.map((value) => Math.round(value / unit)) : x, y, unit);
+    const values = new Float32Array(count * this.outputs), rows = rowsOf(inputs, this.inputs).slice(0, count);
+    const read = rows.map((row) => this.rounded(row)), written = rowsOf(values, this.outputs);
+    for (let row = 0; row < count; row += 2) {
+      this.multiply(read[row], read[row + 1] ?? read[row], written[row], written[row + 1]);
     }
-    return outputs.subarray(0, count * this.outputs);
+    return values;
   }
-  multiply(x, y, unit) {
-    const { weight, inputs, outputs, lanes } = this;
-    for (let row = 0, at = 0; row < outputs; row += BLOCK * lanes) {
+  /** A row of x in whole numbers, and what each of them stands for. */
+  rounded(x) {
+    if (!this.isPaired) return [x, 1];
+    const unit = largestOf(x.map(Math.abs)) / this.levels || 1;
+    return [x.map((value) => Math.round(value / unit)), unit];
+  }
+  multiply([x, unitX], [y, unitY], intoX, intoY) {
+    const { weight, inputs, outputs, size } = this;
+    for (let row = 0, at = 0; row < outputs; row += size) {
       let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
       for (let column = 0; column < inputs; column++, at += BLOCK) {
-        const value = x[column];
-        a += weight[at] * value, b += weight[at + 1] * value;
-        c += weight[at + 2] * value, d += weight[at + 3] * value;
-        e += weight[at + 4] * value, f += weight[at + 5] * value;
-        g += weight[at + 6] * value, h += weight[at + 7] * value;
+        const p = weight[at], q = weight[at + 1], r = weight[at + 2], s = weight[at + 3];
+        const one = x[column], other = y[column];
+        a += p * one, b += q * one, c += r * one, d += s * one;
+        e += p * other, f += q * other, g += r * other, h += s * other;
       }
-      this.write([a, b, c, d, e, f, g, h], y, row, unit);
+      this.write([a, b, c, d], intoX, row, unitX);
+      if (intoY) this.write([e, f, g, h], intoY, row, unitY);
     }
   }
-  /** Sums of products, and the bias, into the outputs of a block. */
-  write(sums, y, first, unit) {
-    const { bias, scales, lanes } = this;
+  /** Sums of products, and the bias, into the outputs of a block; those beyond the end of a row are left out. */
+  write(sums, values, first, unit) {
+    const { bias, scales, isPaired } = this;
     for (let at = 0, row = first; at < BLOCK; at++, row++) {
-      const high = lanes === 2 ? Math.round(sums[at] / SHIFT) : 0;
-      y[row] = bias[row] + (sums[at] - high * SHIFT) * scales[row] * unit;
-      if (lanes === 2) y[row + BLOCK] = bias[row + BLOCK] + high * scales[row + BLOCK] * unit;
+      const high = isPaired ? Math.round(sums[at] / SHIFT) : 0;
+      values[row] = bias[row] + (sums[at] - high * SHIFT) * scales[row] * unit;
+      if (isPaired) values[row + BLOCK] = bias[row + BLOCK] + high * scales[row + BLOCK] * unit;
     }
   }
 }
