@@ -1,8 +1,6 @@
 """Tokenizers in JavaScript compared with those of s2s, over lines of all scripts: `tests/tokenizer_sweep.py -h`."""
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,45 +8,15 @@ from pathlib import Path
 from random import Random
 
 import small_runs
+from javascript import Module
 
 from s2s.corpus.find import manifests_folder
 from s2s.export.js import word_characters
 from s2s.recipe.sections import Tokenizer as Settings
 from s2s.text.tokenizer import Tokenizer, save_tokenizers, train_tokenizer
 
-WEB = Path(__file__).resolve().parent.parent / "s2s" / "web"
-SCRIPT = """
-import { readTokenizer } from "RUNTIME";
-import { readFileSync } from "node:fs";
-const { file, lines, tokens, characters } = JSON.parse(readFileSync(0, "utf8"));
-const tokenizer = readTokenizer(file, new Uint8Array(readFileSync(file)), characters);
-console.log(JSON.stringify({
-  encoded: lines.map((line) => tokenizer.encode(line)),
-  decoded: tokens.map((row) => tokenizer.decode(row)),
-}));
-"""
-_ODD = (
-    "".join(
-        map(
-            chr,
-            (
-                *range(0x20),
-                0x85,
-                0xA0,
-                0xAD,
-                0x34F,
-                0x61C,
-                0x1680,
-                0x180E,
-                *range(0x2000, 0x2070),
-                0x2581,
-                0x3000,
-                0xFE0F,
-            ),
-        )
-    )
-    + "\u3000\ufe0f\ufeff\ufffd\uffff\U0001f1e6\U0001f3fd\U000e0061\U0010ffff"
-)
+_CODES = (*range(0x20), 0x85, 0xA0, 0xAD, 0x34F, 0x61C, 0x1680, 0x180E, *range(0x2000, 0x2070), 0x2581, 0x3000, 0xFE0F)
+_ODD = "".join(map(chr, _CODES)) + "\u3000\ufe0f\ufeff\ufffd\uffff\U0001f1e6\U0001f3fd\U000e0061\U0010ffff"
 """Spaces, controls, joiners, marks of direction and what else is not seen."""
 
 
@@ -83,7 +51,7 @@ def _character(random: Random, first: int, end: int) -> str:
     return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code)
 
 
-def differing(tokenizer: Tokenizer, lines: Sequence[str], node: str, seed: int = 1) -> list[str]:
+def differing(tokenizer: Tokenizer, lines: Sequence[str], module: Module, seed: int = 1) -> list[str]:
     """Lines, and rows of random tokens, which JavaScript encodes or decodes otherwise, each with what came out."""
     random = Random(seed)
     tokens = [[random.randrange(tokenizer.vocabulary_size) for _ in range(random.randint(0, 12))] for _ in lines] + [
@@ -92,14 +60,7 @@ def differing(tokenizer: Tokenizer, lines: Sequence[str], node: str, seed: int =
     with tempfile.TemporaryDirectory() as folder:
         save_tokenizers(tokenizer, tokenizer, Path(folder))
         (file,) = Path(folder).iterdir()
-        # all that is inside the module, which exports no more than people need
-        runtime = Path(folder) / "runtime.mjs"
-        runtime.write_text((WEB / "s2s.js").read_text(encoding="utf-8") + "\nexport { readTokenizer };\n", "utf-8")
-        given = {"file": str(file), "lines": lines, "tokens": tokens, "characters": word_characters()}
-        script = SCRIPT.replace("RUNTIME", runtime.as_uri())
-        command = [node, "--max-old-space-size=4096", "--input-type=module", "--eval", script]
-        ran = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=True)
-    answer = json.loads(ran.stdout)
+        answer = module.ask("tokenizer", file=str(file), lines=lines, tokens=tokens, characters=word_characters())
     wrong = [
         f"{line!r}: {theirs}, not {own}"
         for line, theirs in zip(lines, answer["encoded"], strict=True)
@@ -129,15 +90,16 @@ def _main() -> int:
     texts = arguments.texts or sorted((manifests_folder() / "phrasebook-en-ko").glob("test.*"))
     real = [line for path in texts for line in path.read_text(encoding="utf-8").splitlines() if line]
     count = 0
-    for kind in arguments.kinds:
-        tokenizer = trained(kind, Random(1).sample(real, min(len(real), 5000)), arguments.vocabulary)
-        for start in range(0, arguments.count, 5000):
-            size = min(5000, arguments.count - start)
-            wrong = differing(tokenizer, list(hostile_lines(size, real, seed=start + 1)), arguments.node, seed=start)
-            count += len(wrong)
-            for each in wrong[:5]:
-                print(f"{kind}: {each}")
-        print(f"{kind}: {arguments.count:,} lines, {count} differ so far", file=sys.stderr)
+    with Module(arguments.node) as module:
+        for kind in arguments.kinds:
+            tokenizer = trained(kind, Random(1).sample(real, min(len(real), 5000)), arguments.vocabulary)
+            for start in range(0, arguments.count, 5000):
+                size = min(5000, arguments.count - start)
+                wrong = differing(tokenizer, list(hostile_lines(size, real, seed=start + 1)), module, seed=start)
+                count += len(wrong)
+                for each in wrong[:5]:
+                    print(f"{kind}: {each}")
+            print(f"{kind}: {arguments.count:,} lines, {count} differ so far", file=sys.stderr)
     return 1 if count else 0
 
 

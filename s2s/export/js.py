@@ -106,6 +106,6 @@ def word_characters() -> list[int]:
 
     They differ with the version of Unicode, so that a browser's own would read a line otherwise.
     """
-    found = np.array([re.match(r"\w", chr(code)) is not None for code in range(_CHARACTERS)])
-    ends = [0, *(np.flatnonzero(np.diff(found)) + 1).tolist(), _CHARACTERS]
+    words = re.finditer(r"\w+", "".join(map(chr, range(_CHARACTERS))))
+    ends = [0, *(end for word in words for end in word.span()), _CHARACTERS]
     return [end - start for start, end in pairwise(ends)]

@@ -1,14 +1,18 @@
-"""The module in Node gives what s2s gives, for every cell, attention, wiring and tokenizer."""
+"""The module gives what s2s gives, for every cell, attention, wiring and tokenizer: in Node, and in Chromium."""
 
 import json
-import subprocess
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import small_runs
 import torch
-from tokenizer_sweep import differing, hostile_lines, trained
+from javascript import RUNTIME, Module
+from playwright.sync_api import Browser
+from tokenizer_sweep import differing, hostile_lines
 
 from s2s.errors import DataError, RunError
 from s2s.export import js
@@ -22,40 +26,68 @@ from s2s.recipe.load import check_table, recipe_toml
 from s2s.run import RunFolder, load_tensors, save_tensors, weights_of
 from s2s.tasks import TREES, load_recipe, recipe_of
 from s2s.text.tokenizer import listed, save_tokenizers, train_tokenizers
+from s2s.translation.recipe import PairTokenizer
 from s2s.translation.translator import Translation, Translator
 
-LINES = ["", " \u3000", "Zażółć 🎉 the", "a b a b a b a b", *[en for en, _ in small_runs.phrases("test")[::40]][:12]]
-ASK = """
-import { readFileSync } from "node:fs";
-const { folder, calls } = JSON.parse(readFileSync(0, "utf8"));
-const { load } = await import(`file://${folder}/s2s.js`);
-const model = await load(folder);
-const answers = calls.map(({ call, text, options }) => {
-  try { return model[call](text, options); } catch (problem) { return { failure: problem.message }; }
-});
-console.log(JSON.stringify(answers, (_, value) => (value instanceof Float32Array ? Array.from(value) : value)));
-"""
+LINES = ["", " \u3000", "Zażółć 🎉 the", "a b a b a b a b", *[en for en, _ in small_runs.phrases("test")[::160]][:4]]
+CHARACTERS = small_runs.TOKENIZERS["characters"]
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    **{name: (model, CHARACTERS) for name, model in small_runs.MODELS.items()},
+    **{name: ({}, tokenizer) for name, tokenizer in small_runs.TOKENIZERS.items() if name != "characters"},
+}
+"""Models, each with characters, and tokenizers."""
+ASKED: list[dict[str, Any]] = [{"beam": 1}, {"beam": 4, "nbest": 3, "attention": True}]
+"""Options of a translator."""
 SEARCHES: list[dict[str, Any]] = [
     {"beam": 3, "length_normalization": "gnmt", "coverage_penalty": 0.3},
     {"beam": 4, "no_repeat_ngram": 2, "min_length_ratio": 0.5, "length_normalization": "none"},
 ]
+IN_CHROMIUM = """async ({ bundle, weights, files, calls }) => {
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const tokenizers = Object.fromEntries(Object.entries(files).map(([name, text]) => [name, bytes(text)]));
+  const model = await load({ bundle, weights: bytes(weights).buffer, files: tokenizers });
+  return calls.map(({ call, text, options }) => ({ ...model[call](text, options), attention: null }));
+}"""
 
 
-def ask(node: str, folder: Path, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Answers of the module in a bundle's folder."""
-    command = [node, "--input-type=module", "--eval", ASK]
-    given = json.dumps({"folder": str(folder.resolve()), "calls": calls})
-    ran = subprocess.run(command, input=given, capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stderr
-    answers: list[dict[str, Any]] = json.loads(ran.stdout)
-    return answers
+class Made(NamedTuple):
+    """A run, its bundle in float32, and what its translator gives for `LINES` and each of `ASKED`."""
+
+    run: Path
+    bundle: Path
+    expected: list[Translation]
 
 
-def translated(node: str, run: Path, weights: Weights = "float32", **options: Any) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def module(node: str) -> Iterator[Module]:
+    with Module(node) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
+    """Makes one of `KINDS`, once."""
+
+    @cache
+    def make(name: str) -> Made:
+        folder = tmp_path_factory.mktemp(name)
+        run = small_runs.small_run(folder / "run", *KINDS[name])
+        export(run, folder / "bundle", "js", "float32")
+        translator = Translator.load(run, device="cpu")
+        return Made(run, folder / "bundle", [each for asked in ASKED for each in translator.translate(LINES, **asked)])
+
+    return make
+
+
+def calls_of(*asked: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"call": "translate", "text": line, "options": options} for options in asked for line in LINES]
+
+
+def translated(module: Module, run: Path, weights: Weights = "float32", **options: Any) -> list[dict[str, Any]]:
     place = run.with_name(f"{run.name}.{weights}")
-    if not place.exists():
-        export(run, place, "js", weights)
-    return ask(node, place, [{"call": "translate", "text": line, "options": options} for line in LINES])
+    export(run, place, "js", weights)
+    found: list[dict[str, Any]] = module.ask("model", folder=str(place), calls=calls_of(options))
+    return found
 
 
 def assert_alike(found: dict[str, Any], expected: Translation, tolerance: float = 1e-4) -> None:
@@ -69,43 +101,49 @@ def assert_alike(found: dict[str, Any], expected: Translation, tolerance: float 
     assert [each["text"] for each in found["nbest"]] == [each.text for each in expected.nbest]
 
 
-@pytest.mark.parametrize("name", small_runs.MODELS)
-def test_every_model_translates_alike(tmp_path: Path, node: str, name: str) -> None:
-    run = small_runs.small_run(tmp_path / "run", small_runs.MODELS[name], small_runs.TOKENIZERS["characters"])
-    translator = Translator.load(run, device="cpu")
-    for beam, nbest in ((1, 1), (4, 3)):
-        found = translated(node, run, beam=beam, nbest=nbest, attention=True)
-        for each, expected in zip(
-            found, translator.translate(LINES, beam=beam, nbest=nbest, attention=True), strict=True
-        ):
-            assert_alike(each, expected)
-            if expected.attention is None:
-                assert each["attention"] is None
-            else:
-                torch.testing.assert_close(
-                    torch.tensor(each["attention"]), torch.from_numpy(expected.attention), atol=1e-4, rtol=0
-                )
-
-
-@pytest.mark.parametrize("name", [name for name in small_runs.TOKENIZERS if name != "characters"])
-def test_every_tokenizer_translates_alike(tmp_path: Path, node: str, name: str) -> None:
-    run = small_runs.small_run(tmp_path / "run", tokenizer=small_runs.TOKENIZERS[name])
-    for each, expected in zip(translated(node, run), Translator.load(run, device="cpu").translate(LINES), strict=True):
+@pytest.mark.parametrize("name", KINDS)
+def test_every_model_and_tokenizer_translates_alike(made: Callable[[str], Made], module: Module, name: str) -> None:
+    found = module.ask("model", folder=str(made(name).bundle), calls=calls_of(*ASKED))
+    for each, expected in zip(found, made(name).expected, strict=True):
         assert_alike(each, expected)
+        if expected.attention is None:
+            assert each["attention"] is None
+        else:
+            weights = torch.tensor(each["attention"])
+            torch.testing.assert_close(weights, torch.from_numpy(expected.attention), atol=1e-4, rtol=0)
+
+
+def test_chromium_gives_the_same(made: Callable[[str], Made], browser: Browser) -> None:
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.add_script_tag(type="module", content=f"{RUNTIME.read_text(encoding='utf-8')}\nwindow.load = load;")
+    page.wait_for_function("() => window.load")
+    for name in KINDS:
+        files = {path.name: path.read_bytes() for path in made(name).bundle.iterdir()}
+        given = {
+            "bundle": json.loads(files["bundle.json"]),
+            "weights": b64encode(files["weights.bin"]).decode(),
+            "files": {key: b64encode(each).decode() for key, each in files.items() if key.startswith("tokenizer")},
+            "calls": calls_of(*ASKED),
+        }
+        for each, expected in zip(page.evaluate(IN_CHROMIUM, given), made(name).expected, strict=True):
+            assert_alike(each, expected)
+    context.close()
 
 
 @pytest.mark.parametrize("decoding", SEARCHES)
-def test_every_search_translates_alike(tmp_path: Path, node: str, decoding: dict[str, Any]) -> None:
-    run = small_runs.small_run(tmp_path / "run", {}, small_runs.TOKENIZERS["characters"], decoding)
-    for each, expected in zip(translated(node, run), Translator.load(run, device="cpu").translate(LINES), strict=True):
+def test_every_search_translates_alike(tmp_path: Path, module: Module, decoding: dict[str, Any]) -> None:
+    run = small_runs.small_run(tmp_path / "run", {}, CHARACTERS, decoding)
+    wanted = Translator.load(run, device="cpu").translate(LINES)
+    for each, expected in zip(translated(module, run), wanted, strict=True):
         assert_alike(each, expected)
 
 
 @pytest.mark.parametrize("weights", ["int8", "float16"])
-def test_smaller_weights_are_those_of_a_rounded_run(tmp_path: Path, node: str, weights: Weights) -> None:
+def test_smaller_weights_are_those_of_a_rounded_run(tmp_path: Path, module: Module, weights: Weights) -> None:
     model = {"attention": "concat", "cell": "lstm", "input_feeding": True, "decoder_layers": 2, "wiring": "gnmt"}
-    run = small_runs.small_run(tmp_path / "run", model, small_runs.TOKENIZERS["characters"])
-    found = translated(node, run, weights, beam=1)
+    run = small_runs.small_run(tmp_path / "run", model, CHARACTERS)
+    found = translated(module, run, weights, beam=1)
     rounded = {}
     for name, weight in load_tensors(run / "best.safetensors").items():
         if weight.dim() == 2 and weights == "int8":
@@ -122,9 +160,10 @@ def test_smaller_weights_are_those_of_a_rounded_run(tmp_path: Path, node: str, w
 
 
 @pytest.mark.parametrize("kind", small_runs.TOKENIZERS)
-def test_tokens_and_texts_are_those_of_s2s_in_every_script(node: str, kind: str) -> None:
+def test_tokens_and_texts_are_those_of_s2s_in_every_script(module: Module, kind: str) -> None:
     real = [line for pair in small_runs.phrases()[:1500] for line in pair]
-    assert differing(trained(kind, real), list(hostile_lines(150, real)), node) == []
+    _, tokenizer = small_runs.trained_tokenizers(PairTokenizer(**small_runs.TOKENIZERS[kind]))
+    assert differing(tokenizer, list(hostile_lines(150, real)), module) == []
 
 
 LANGUAGE: dict[str, dict[str, Any]] = {
@@ -167,12 +206,13 @@ def language_run(folder: Path, table: dict[str, Any]) -> Path:
 
 
 @pytest.mark.parametrize("name", LANGUAGE)
-def test_language_models_continue_a_text_alike(tmp_path: Path, node: str, name: str) -> None:
+def test_language_models_continue_a_text_alike(tmp_path: Path, module: Module, name: str) -> None:
     run = language_run(tmp_path / "run", LANGUAGE[name])
     export(run, tmp_path / "bundle", "js", "float32")
     prompts = ["a bad", "dead", "a bad cab", "z", ""]
     options = {"length": 30, "temperature": 0}
-    found = ask(node, tmp_path / "bundle", [{"call": "generate", "text": each, "options": options} for each in prompts])
+    calls = [{"call": "generate", "text": each, "options": options} for each in prompts]
+    found = module.ask("model", folder=str(tmp_path / "bundle"), calls=calls)
     generator = Generator.load(run, device="cpu")
     for prompt, each in zip(prompts, found, strict=True):
         try:
@@ -185,14 +225,16 @@ def test_language_models_continue_a_text_alike(tmp_path: Path, node: str, name: 
         assert each["logProbability"] == pytest.approx(expected.log_probability, abs=1e-3)
 
 
-def test_sampling_repeats_with_its_seed_and_keeps_to_its_limits(tmp_path: Path, node: str) -> None:
+def test_sampling_repeats_with_its_seed_and_keeps_to_its_limits(tmp_path: Path, module: Module) -> None:
     run = language_run(tmp_path / "run", LANGUAGE["characters"])
     export(run, tmp_path / "bundle", "js", "float32")
     options: list[dict[str, Any]] = [
         {"seed": 1}, {"seed": 1}, {"seed": 2}, {"topK": 1}, {"temperature": 0}, {"topP": 1e-9}, {"temperature": -1},
     ]  # fmt: skip
     calls = [{"call": "generate", "text": "a bad", "options": {"length": 40, **each}} for each in options]
-    first, again, other, narrow, greedy, least, wrong = ask(node, tmp_path / "bundle", calls)
+    first, again, other, narrow, greedy, least, wrong = module.ask(
+        "model", folder=str(tmp_path / "bundle"), calls=calls
+    )
     assert first == again
     assert first["text"] != other["text"]
     assert narrow["text"] == greedy["text"] == least["text"]
@@ -200,7 +242,7 @@ def test_sampling_repeats_with_its_seed_and_keeps_to_its_limits(tmp_path: Path, 
 
 
 def test_a_bundle_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = small_runs.small_run(tmp_path / "run", {}, small_runs.TOKENIZERS["characters"])
+    run = small_runs.small_run(tmp_path / "run", {}, CHARACTERS)
     place = tmp_path / "exports" / "bundle"
     export(run, place, "js")
     names = {"bundle.json", "weights.bin", "tokenizer.json", "s2s.js", "s2s.d.ts"}
@@ -220,9 +262,9 @@ def test_a_forecaster_is_refused_by_name(tmp_path: Path) -> None:
         bundle_of(RunFolder(tmp_path), recipe, {}, "int8")
 
 
-def test_a_damaged_bundle_says_so(tmp_path: Path, node: str) -> None:
-    run = small_runs.small_run(tmp_path / "run", {}, small_runs.TOKENIZERS["characters"])
+def test_a_damaged_bundle_says_so(tmp_path: Path, module: Module) -> None:
+    run = small_runs.small_run(tmp_path / "run", {}, CHARACTERS)
     export(run, tmp_path / "bundle", "js")
     (tmp_path / "bundle" / "weights.bin").write_bytes(b"\0" * 8)
-    with pytest.raises(AssertionError, match=r"weights\.bin: has 8 bytes"):
-        ask(node, tmp_path / "bundle", [])
+    answer = module.ask("model", folder=str(tmp_path / "bundle"), calls=[])
+    assert "weights.bin: has 8 bytes" in answer["failure"]
