@@ -95,9 +95,7 @@ function fillWithWords(element, text, places) {
   let at = 0;
   const parts = [], spans = places.map((place) => {
     if (!place || place[0] < at) return null;
-    const span = document.createElement("span");
-    span.className = "word";
-    span.textContent = text.slice(...place);
+    const span = make("span", { className: "word" }, text.slice(...place));
     parts.push(text.slice(at, place[0]), span);
     at = place[1];
     return span;
@@ -108,31 +106,18 @@ function fillWithWords(element, text, places) {
 
 /** A table of the shares: a row for each word that was written, a column for each that was read. */
 function matrixOf({ sources, targets, shares }, languages) {
-  const table = document.createElement("table");
-  table.className = "matrix";
-  const head = table.createTHead().insertRow(), corner = document.createElement("td");
-  head.append(corner, ...sources.map((word) => headerOf(word, "col", languages.source)));
-  const body = table.createTBody();
-  targets.forEach((target, t) => {
-    const row = body.insertRow();
-    row.append(headerOf(target, "row", languages.target));
-    sources.forEach((_, s) => {
-      const cell = row.insertCell(), percent = Math.round(100 * shares[t][s]);
-      cell.style.setProperty("--share", `${percent}%`);
-      const number = cell.appendChild(document.createElement("span"));
-      number.textContent = percent;
-      if (percent < 10) number.className = "visually-hidden";
-    });
-  });
-  return table;
-}
-
-function headerOf(word, scope, language) {
-  const header = document.createElement("th"), text = document.createElement("span");
-  header.scope = scope;
-  text.textContent = word.ends ? "end" : word.text;
-  if (word.ends) text.className = "soft";
-  else speak(text, language);
-  header.append(text);
-  return header;
+  const header = (word, scope, language) => {
+    const text = make("span", word.ends ? { className: "soft" } : {}, word.ends ? "end" : word.text);
+    if (!word.ends) speak(text, language);
+    return make("th", { scope }, text);
+  };
+  const cell = (share) => {
+    const percent = Math.round(100 * share);
+    const made = make("td", {}, make("span", { className: percent < 10 ? "visually-hidden" : "" }, percent));
+    made.style.setProperty("--share", `${percent}%`);
+    return made;
+  };
+  const head = make("tr", {}, make("td"), ...sources.map((word) => header(word, "col", languages.source)));
+  const rows = targets.map((word, at) => make("tr", {}, header(word, "row", languages.target), ...shares[at].map(cell)));
+  return make("table", { className: "matrix" }, make("thead", {}, head), make("tbody", {}, ...rows));
 }

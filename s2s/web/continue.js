@@ -14,10 +14,8 @@ function options() {
 
 /** Shows a text, what was given of it in soft letters. */
 function show(text, begun) {
-  const before = document.createElement("span"), shown = text.startsWith(begun) ? begun : "";
-  before.className = "soft";
-  before.textContent = shown;
-  written.replaceChildren(before, text.slice(shown.length));
+  const shown = text.startsWith(begun) ? begun : "";
+  written.replaceChildren(make("span", { className: "soft" }, shown), text.slice(shown.length));
 }
 
 async function write() {

@@ -2,6 +2,14 @@
 "use strict";
 
 const element = (id) => document.getElementById(id);
+
+/** A new element with properties and children. */
+function make(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
 const given = JSON.parse(element("given").textContent);
 const engine = given.serves ? new ServerEngine() : new WorkerEngine(...taken());
 
@@ -55,8 +63,7 @@ async function copy(text, button) {
   try {
     await navigator.clipboard.writeText(text);
   } catch { // no clipboard outside a secure context
-    const area = document.body.appendChild(document.createElement("textarea"));
-    area.value = text;
+    const area = document.body.appendChild(make("textarea", { value: text }));
     area.select();
     document.execCommand("copy");
     area.remove();
@@ -88,18 +95,11 @@ function showCard(card) {
     ["Fingerprint", card.fingerprint],
     ["Made with", `s2s ${card.s2s}`],
   ];
+  const linesOf = ([first, ...more]) => [make("p", {}, first), ...more.map((line) => make("p", { className: "soft" }, line))];
   element("card").replaceChildren(...rows.filter(([, value]) => value?.length).flatMap(([name, value]) => {
-    const term = document.createElement("dt"), detail = document.createElement("dd");
-    term.textContent = name;
-    for (const lines of Array.isArray(value) ? value : [[value]]) {
-      lines.forEach((line, n) => {
-        const paragraph = detail.appendChild(document.createElement("p"));
-        paragraph.textContent = line;
-        if (n) paragraph.className = "soft";
-      });
-    }
-    if (name === "Fingerprint") detail.className = "code";
-    return [term, detail];
+    const detail = make("dd", { className: name === "Fingerprint" ? "code" : "" });
+    for (const lines of Array.isArray(value) ? value : [[value]]) detail.append(...linesOf(lines));
+    return [make("dt", {}, name), detail];
   }));
   showScores(Object.entries(card.scores), card.scored_on);
 }
@@ -114,16 +114,11 @@ function showScores(scores, split) {
   ].filter(([, text]) => scores.some(([, score]) => text(score)));
   element("scored").hidden = scores.length === 0;
   element("scored-on").textContent = split ? `Scores on ${split}` : "Scores";
-  const cell = (name, text, scope) => Object.assign(document.createElement(name), { textContent: text }, scope && { scope });
-  const row = (...cells) => {
-    const line = document.createElement("tr");
-    line.append(...cells);
-    return line;
-  };
+  const head = (scope, text) => make("th", { scope }, text);
   element("scores").replaceChildren(
-    row(cell("th", "Score", "col"), ...columns.map(([name]) => cell("th", name, "col"))),
-    ...scores.map(([name, score]) => row(
-      cell("th", SCORES[name] ?? name.replaceAll("_", " "), "row"), ...columns.map(([, text]) => cell("td", text(score))))),
+    make("tr", {}, head("col", "Score"), ...columns.map(([name]) => head("col", name))),
+    ...scores.map(([name, score]) => make("tr", {}, head("row", SCORES[name] ?? name.replaceAll("_", " ")),
+      ...columns.map(([, text]) => make("td", {}, text(score))))),
   );
 }
 

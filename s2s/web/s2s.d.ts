@@ -96,8 +96,8 @@ export interface SamplingOptions {
   topP?: number;
   /** default: 1; other random numbers than those of `s2s generate` */
   seed?: number;
-  /** called with each token, and with the text up to it */
-  onToken?: (token: string, text: string) => void;
+  /** called with each token, and with what gives the text up to it */
+  onToken?: (token: string, text: () => string) => void;
 }
 
 export interface LanguageModel {

@@ -840,7 +840,7 @@ class LanguageModel {
       logProbability += logSoftmax(logits)[chosen];
       if (this.endsLines && chosen === END) break;
       written.push(chosen);
-      onToken?.(this.tokenizer.token(chosen), this.text(prompt, written));
+      onToken?.(this.tokenizer.token(chosen), () => this.text(prompt, written));
       read(chosen);
     }
     const tokens = written.map((token) => this.tokenizer.token(token));

@@ -4,6 +4,8 @@
 /** Milliseconds without a key before a line is translated, and before a result is announced. */
 const PAUSE = 150, QUIET = 800;
 const ALTERNATIVES = 5;
+const HOW_TO_READ = "Each row is a word of the translation; its cells say in percent what was attended to.";
+const WHOSE = "It is the model’s first choice that is shown.";
 const FLAGS = {
   truncated: "Cut off: the translation reached the greatest length.",
   repeats: "Some words are repeated.",
@@ -17,8 +19,7 @@ let card = given.cards[0];
 let rows = [], current = null, working = false, pause = 0, quiet = 0;
 
 function newRow(text) {
-  const row = { text, source: document.createElement("div"), target: document.createElement("div") };
-  row.target.className = "line";
+  const row = { text, source: make("div"), target: make("div", { className: "line" }) };
   row.target.addEventListener("click", () => select(row));
   return change(row, text);
 }
@@ -26,9 +27,9 @@ function newRow(text) {
 function change(row, text) {
   row.request?.abort();
   Object.assign(row, { text, result: null, chosen: null, nbest: null, alignment: null, failed: false, typing: true });
-  row.source.replaceChildren(text || document.createElement("br"));
+  row.source.replaceChildren(text || make("br"));
   row.target.classList.add("waiting");
-  if (!text.trim()) row.target.replaceChildren(document.createElement("br"));
+  if (!text.trim()) row.target.replaceChildren(make("br"));
   return row;
 }
 
@@ -109,20 +110,15 @@ function show(row, result) {
 
 /** Draws what a line became: words that can be pointed at, or a chosen alternative as it is; and its flags in words. */
 function draw(row) {
-  const text = document.createElement("p"), { alignment } = row, attends = alignment.shares && row.chosen === null;
+  const text = make("p"), { alignment } = row, attends = alignment.shares && row.chosen === null;
   speak(text, card.target);
   row.targetSpans = attends ? fillWithWords(text, row.result.text, alignment.targetPlaces) : [];
   if (!attends) text.textContent = textOf(row);
   row.targetSpans.forEach((span, number) => span && makeWord(row, span, number));
   const first = row.targetSpans.find(Boolean);
   if (first) first.tabIndex = 0;
-  const notes = row.result.flags.filter((flag) => FLAGS[flag]).map((flag) => {
-    const note = document.createElement("p");
-    note.className = "note";
-    note.textContent = FLAGS[flag];
-    return note;
-  });
-  row.target.replaceChildren(text, ...notes);
+  const told = row.result.flags.filter((flag) => FLAGS[flag]);
+  row.target.replaceChildren(text, ...told.map((flag) => make("p", { className: "note" }, FLAGS[flag])));
   row.target.classList.remove("waiting");
 }
 
@@ -214,12 +210,9 @@ function showDetails() {
   element("alignment").hidden = Boolean(result && !current.alignment.shares);
   if (element("alternatives").open) showAlternatives(current);
   if (!element("alignment").open) return;
-  const note = document.createElement("p"), table = element("matrix");
-  note.className = "soft";
-  note.textContent = result ? "Each row is a word of the translation; its cells say in percent what was attended to." : "";
-  if (current?.chosen) note.textContent += " It is the model’s first choice that is shown.";
-  table.replaceChildren(...(result?.tokens.length && current.alignment.shares ? [matrixOf(current.alignment, card)] : []));
-  element("alignment-note").replaceChildren(note);
+  const shown = result?.tokens.length && current.alignment.shares;
+  element("matrix").replaceChildren(...(shown ? [matrixOf(current.alignment, card)] : []));
+  element("alignment-note").textContent = !result ? "" : current.chosen === null ? HOW_TO_READ : `${HOW_TO_READ} ${WHOSE}`;
 }
 
 async function showAlternatives(row) {
@@ -241,21 +234,16 @@ async function showAlternatives(row) {
 }
 
 function choiceOf(row, { text, score }) {
-  const label = document.createElement("label"), radio = document.createElement("input");
-  const words = document.createElement("span"), number = document.createElement("span");
-  Object.assign(radio, { type: "radio", name: "choice", checked: text === textOf(row) });
+  const radio = make("input", { type: "radio", name: "choice", checked: text === textOf(row) });
   radio.addEventListener("change", () => {
     if (!row.result) return; // the line has changed meanwhile
     row.chosen = text === row.result.text ? null : text;
     draw(row);
     announce(text);
   });
-  words.textContent = text;
+  const words = make("span", {}, text), number = score?.toFixed(2).replace("-", "\u2212"); // a line in parts has none
   speak(words, card.target);
-  number.className = "soft";
-  number.textContent = score?.toFixed(2).replace("-", "\u2212") ?? ""; // a server has none for a line in parts
-  label.append(radio, words, number);
-  return label;
+  return make("label", {}, radio, words, make("span", { className: "soft" }, number ?? ""));
 }
 
 const pairName = ({ source, target }) => `${languageName(source)} to ${languageName(target)}`;

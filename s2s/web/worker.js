@@ -24,7 +24,7 @@
     const onToken = (token, text) => {
       if (performance.now() - shown < EACH) return;
       shown = performance.now();
-      postMessage({ id, text });
+      postMessage({ id, text: text() });
     };
     return model[call](argument, { ...options, onToken });
   }
