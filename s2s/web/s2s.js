@@ -53,10 +53,8 @@ const wordsOf = (text) => text.split(SPACES).filter(Boolean);
 
 /** Whether some 1 to 4 words occur at least three times in a row. */
 function hasLoop(words) {
-  const isLoop = (size, start) => {
-    for (let at = start; at < start + 2 * size; at++) if (words[at] !== words[at + size]) return false;
-    return start + 3 * size <= words.length;
-  };
+  const isLoop = (size, start) => start + 3 * size <= words.length
+    && words.slice(start, start + 2 * size).every((word, at) => word === words[start + at + size]);
   return [1, 2, 3, 4].some((size) => words.some((_, start) => isLoop(size, start)));
 }
 
@@ -105,9 +103,8 @@ class UnitList {
     return this.split(line).map((unit) => this.ids.get(unit) ?? UNKNOWN);
   }
   decode(tokens) {
-    if (this.closed) return this.join(tokens.map((token) => this.token(token)));
-    const shown = tokens.filter((token) => token === UNKNOWN || token > END);
-    return this.join(shown.map((token) => (token === UNKNOWN ? UNKNOWN_SURFACE : this.token(token))));
+    const shown = this.closed ? tokens : tokens.filter((token) => token === UNKNOWN || token > END);
+    return this.join(shown.map((token) => (this.lacks([token]) ? UNKNOWN_SURFACE : this.token(token))));
   }
   token(token) { return this.labels[token]; }
   /** Whether tokens stand for what the vocabulary lacks. */
@@ -351,10 +348,10 @@ class Affine {
     for (let column = 0; column < this.inputs; column++) this.weight[at + column * BLOCK] += numbers[column] * factor;
   }
   /** (K, inputs) -> (K, outputs). */
-  apply(inputs, count = 1) {
-    const values = new Float32Array(count * this.outputs), rows = rowsOf(inputs, this.inputs).slice(0, count);
-    const read = rows.map((row) => this.rounded(row)), written = rowsOf(values, this.outputs);
-    for (let row = 0; row < count; row += 2) {
+  apply(inputs) {
+    const read = rowsOf(inputs, this.inputs).map((x) => this.rounded(x));
+    const values = new Float32Array(read.length * this.outputs), written = rowsOf(values, this.outputs);
+    for (let row = 0; row < read.length; row += 2) {
       this.multiply(read[row], read[row + 1] ?? read[row], written[row], written[row + 1]);
     }
     return values;
@@ -448,15 +445,15 @@ class Cell {
   }
   zeros() { return Array.from({ length: this.parts }, () => new Float32Array(this.size)); }
   /** The inputs' share of the gates (K, G) and a state -> the next state. */
-  advance(gates, state, count) { return this.next(gates, this.across.apply(state[0], count), state, this.size, count); }
+  advance(gates, state) { return this.next(gates, this.across.apply(state[0]), state, this.size); }
 }
 
 const elman = (gates, product) => [gates.map((gate, at) => Math.tanh(gate + product[at]))];
 
 /** Gates in the order reset, update, candidate. */
-function gru(gates, product, [hidden], size, count) {
-  const next = new Float32Array(count * size);
-  for (let row = 0, to = 0; row < count; row++) {
+function gru(gates, product, [hidden], size) {
+  const next = new Float32Array(hidden.length);
+  for (let row = 0, to = 0; to < hidden.length; row++) {
     for (let r = 3 * size * row, end = r + size; r < end; r++, to++) {
       const z = r + size, n = z + size;
       const candidate = Math.tanh(gates[n] + sigmoid(gates[r] + product[r]) * product[n]);
@@ -467,9 +464,9 @@ function gru(gates, product, [hidden], size, count) {
 }
 
 /** Gates in the order input, forget, candidate, output. */
-function lstm(gates, product, [, cell], size, count) {
-  const nextHidden = new Float32Array(count * size), nextCell = new Float32Array(count * size);
-  for (let row = 0, to = 0; row < count; row++) {
+function lstm(gates, product, [, cell], size) {
+  const nextHidden = new Float32Array(cell.length), nextCell = new Float32Array(cell.length);
+  for (let row = 0, to = 0; to < cell.length; row++) {
     for (let i = 4 * size * row, end = i + size; i < end; i++, to++) {
       const f = i + size, g = f + size, o = g + size;
       const taken = sigmoid(gates[i] + product[i]) * Math.tanh(gates[g] + product[g]);
@@ -487,11 +484,11 @@ class Stack {
     Object.assign(this, { residualFrom, cells: Array.from({ length: layers }, make) });
   }
   /** The first layer's gates (K, G), each layer's state, contexts' shares -> the top output and all states. */
-  step(gates, states, count, shares) {
+  step(gates, states, shares) {
     let hidden;
     const after = this.cells.map((cell, layer) => {
-      const own = layer ? cell.into.apply(hidden, count) : gates;
-      const state = cell.advance(shares ? add(own, shares[layer]) : own, states[layer], count);
+      const own = layer ? cell.into.apply(hidden) : gates;
+      const state = cell.advance(shares ? add(own, shares[layer]) : own, states[layer]);
       hidden = layer >= this.residualFrom ? add(state[0].slice(), hidden) : state[0];
       return state;
     });
@@ -520,11 +517,11 @@ class Encoder {
     this.layers.forEach((cells, layer) => {
       const outputs = new Float32Array(tokens.length * this.size);
       const ends = cells.map((cell, direction) => {
-        const gates = layer ? cell.into.apply(values, tokens.length) : this.tables[direction](tokens);
+        const gates = layer ? cell.into.apply(values) : this.tables[direction](tokens);
         let state = cell.zeros();
         for (let step = 0; step < tokens.length; step++) {
           const at = direction ? tokens.length - 1 - step : step, width = cell.into.outputs;
-          state = cell.advance(gates.subarray(at * width, (at + 1) * width), state, 1);
+          state = cell.advance(gates.subarray(at * width, (at + 1) * width), state);
           outputs.set(state[0], at * this.size + direction * this.units);
         }
         return state;
@@ -540,8 +537,7 @@ class Encoder {
 class Attention {
   constructor(weights, { attention: score, hidden_size: size }) {
     const affine = (name, bias) => weights.affine(`decoder.attention.${name}`, bias && `decoder.attention.${bias}`);
-    const isScaled = score === "scaled_dot" || score === "general";
-    Object.assign(this, { score, scale: isScaled ? 1 / Math.sqrt(size) : 1 });
+    Object.assign(this, { score, scale: ["scaled_dot", "general"].includes(score) ? 1 / Math.sqrt(size) : 1 });
     if (score === "general") this.key = affine("key.weight");
     if (score === "location") this.query = affine("position.weight");
     if (score === "concat") {
@@ -552,12 +548,12 @@ class Attention {
   }
   /** Values (S, M) -> keys, a row for each position. */
   keys(values, positions) {
-    const keys = this.key ? this.key.apply(values, positions) : values;
+    const keys = this.key ? this.key.apply(values) : values;
     return rowsOf(keys.map((key) => key * this.scale), keys.length / positions);
   }
   /** Queries (K, H) -> weights (S,) of each. */
   weights(queries, count, keys) {
-    const asked = this.query ? this.query.apply(queries, count) : queries;
+    const asked = this.query ? this.query.apply(queries) : queries;
     return rowsOf(asked, asked.length / count).map((query) => softmax(Float32Array.from(keys, this.comparison(query))));
   }
   /** The score of a key and its position. */
@@ -594,9 +590,8 @@ class Decoder {
       this.widths = [...above.map((cell) => cell.into.outputs), units];
     }
     const projected = bridge === "learned" ? this.asking.cells[0].parts * layers : 0, name = "decoder.bridge.project";
-    this.bridges = Array.from({ length: projected }, (_, at) => {
-      return weights.affine(`${name}.${at}.weight`, `${name}.${at}.bias`);
-    });
+    const numbers = Array.from({ length: projected }, (_, at) => at);
+    this.bridges = numbers.map((at) => weights.affine(`${name}.${at}.weight`, `${name}.${at}.bias`));
   }
   /** Values (S, M) and the encoder's last states -> where a search starts, K = 1. */
   start(values, states) {
@@ -605,7 +600,7 @@ class Decoder {
     if (this.feeding) state.feed = new Float32Array(units);
     if (this.attention) {
       state.keys = this.attention.keys(values, values.length / size);
-      state.contexts = rowsOf(this.context.apply(values, state.keys.length), this.context.outputs);
+      state.contexts = rowsOf(this.context.apply(values), this.context.outputs);
     }
     return state;
   }
@@ -622,19 +617,19 @@ class Decoder {
   }
   /** Last tokens (K,) and a state -> log-probabilities (V,) and attention (S,) of each, and the next state. */
   step(tokens, state) {
-    const count = tokens.length, gates = this.table(tokens);
-    if (this.feeding) add(gates, this.feeding.apply(state.feed, count));
-    let [hidden, layers] = this.asking.step(gates, state.layers, count);
-    const attention = this.attention?.weights(hidden, count, state.keys);
+    const gates = this.table(tokens);
+    if (this.feeding) add(gates, this.feeding.apply(state.feed));
+    let [hidden, layers] = this.asking.step(gates, state.layers);
+    const attention = this.attention?.weights(hidden, tokens.length, state.keys);
     const shares = attention && this.shares(attention, state.contexts);
     if (this.above) {
-      const above = this.above.cells[0].into.apply(hidden, count);
-      const [top, rest] = this.above.step(above, state.layers.slice(this.depth), count, shares);
+      const above = this.above.cells[0].into.apply(hidden);
+      const [top, rest] = this.above.step(above, state.layers.slice(this.depth), shares);
       [hidden, layers] = [top, layers.concat(rest)];
     }
-    const sums = this.readout.apply(hidden, count);
+    const sums = this.readout.apply(hidden);
     const readout = (shares ? add(sums, shares.at(-1)) : sums).map(Math.tanh);
-    const table = rowsOf(this.output.apply(readout, count), this.output.outputs).map(logSoftmax);
+    const table = rowsOf(this.output.apply(readout), this.output.outputs).map(logSoftmax);
     return [table, attention, { ...state, layers, feed: this.feeding && readout }];
   }
   /** Weights (S,) of each hypothesis -> the contexts' share of each layer above, and of the readout, (K, G or E). */
@@ -642,8 +637,8 @@ class Decoder {
     let first = 0;
     return this.widths.map((width) => {
       const share = new Float32Array(attention.length * width);
-      attention.forEach((weights, row) => contexts.forEach((context, position) => {
-        const weight = weights[position];
+      attention.forEach((weights, row) => weights.forEach((weight, position) => {
+        const context = contexts[position];
         for (let at = 0, to = row * width; at < width; at++, to++) share[to] += weight * context[first + at];
       }));
       first += width;
@@ -831,7 +826,7 @@ class LanguageModel {
     requireThat(topP > 0 && topP <= 1, "topP", topP, "above 0 and at most 1");
     const random = randomNumbers(seed), written = [];
     let states = this.stack.cells.map((cell) => cell.zeros()), logProbability = 0, hidden;
-    const read = (token) => ([hidden, states] = this.stack.step(this.table([token]), states, 1));
+    const read = (token) => ([hidden, states] = this.stack.step(this.table([token]), states));
     this.begin(prompt).forEach(read);
     while (written.length < length) {
       const logits = this.output ? this.output.apply(hidden) : hidden.slice(), allowed = logits.slice();
