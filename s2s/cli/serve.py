@@ -76,7 +76,7 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError as missing:
         raise S2SError(f"s2s serve needs {missing.name}, which is not installed: pip install 's2s[serve]'") from None
-    from s2s.serve.app import build
+    from s2s.serve.app import App
     from s2s.serve.pairs import load_pairs
     from s2s.serve.server import bound
     from s2s.serve.server import serve as run_server
@@ -91,7 +91,7 @@ def serve(
         settle_process()
     pairs = load_pairs(runs, bounds, device, precision)
     log.info("%s%s", pairs, "; Weblate's test request is answered with its own text" if weblate_probe else "")
-    app = build(
+    app = App(
         Service(pairs, bounds, api_key, weblate_probe), cors=None if cors == "none" else cors, log_requests=log_requests
     )
     run_server(app, server)
