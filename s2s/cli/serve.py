@@ -72,6 +72,7 @@ def serve(
     Several serve several pairs of languages; two runs of one pair are an ensemble. Ctrl-C and SIGTERM finish what runs.
     """
     try:
+        import httptools  # noqa: F401
         import prometheus_client  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as missing:

@@ -21,7 +21,7 @@ log = logging.getLogger("s2s")
 
 PATIENCE = 1.0
 """Seconds that a sentence waits at most for shorter ones."""
-LONGER, ROOM = 1.5, 10
+LONGER, ROOM = 4, 40
 """A batch holds sentences up to LONGER times as long as its shortest, and ROOM characters."""
 CACHED = 2000
 """Sentences whose translations are kept."""
