@@ -97,11 +97,7 @@ TRANSLATE = Endpoint(
         "format": Field("choice", "text", ("text", "html")),
         "alternatives": Field("count", 0),
     },
-    {
-        "translatedText": (str, [str]),
-        "detectedLanguage?": (DETECTED, [DETECTED]),
-        "alternatives?": ([str], [[str]]),
-    },
+    {"translatedText": (str, [str]), "detectedLanguage?": (DETECTED, [DETECTED]), "alternatives?": ([str], [[str]])},
 )
 PATHS = {
     "/translate": {

@@ -101,11 +101,12 @@ class Pair:
         return [(each, [self._pieces(sentence) for sentence in each.sentences]) for each in documents]
 
     def _document(self, text: Text) -> Document:
+        languages = {"language": self.source, "target": self.target}
         if text.markup == "html":
-            return html(text.text, self.source, target=self.target)
+            return html(text.text, **languages)
         if text.markup == "xml":
-            return xml(text.text, self.source, target=self.target, ignored=text.ignored)
-        return plain(text.text, self.source, target=self.target, split=text.split)
+            return xml(text.text, ignored=text.ignored, **languages)
+        return plain(text.text, split=text.split, **languages)
 
     def _pieces(self, sentence: str) -> list[str]:
         """The sentence, or parts of it that are no longer than what was learned: those are searched badly and slowly.
@@ -116,22 +117,20 @@ class Pair:
         pending, pieces = [sentence], list[str]()
         while pending:
             piece = pending.pop()
-            if most is None or len(piece) < 2 or _surely_short(piece, most) or self._tokens(piece) <= most:
+            if most is None or self._is_short(piece, most):
                 pieces.append(piece)
                 continue
             middle = len(piece) // 2
-            blank = piece.find(" ", middle, middle + middle // 2)
-            halves = piece[: blank if blank > 0 else middle].strip(), piece[blank if blank > 0 else middle :].strip()
-            pending += [half for half in reversed(halves) if half]
+            cut = max(piece.find(" ", middle, middle + middle // 2), middle)
+            pending += [half for half in (piece[cut:].strip(), piece[:cut].strip()) if half]
         return pieces
+
+    def _is_short(self, text: str, most: int) -> bool:
+        """Whether a text has at most so many tokens, as it has for certain if all its bytes are few enough."""
+        return 4 * len(text) < most or len(text) < 2 or self._tokens(text) <= most
 
     def _tokens(self, text: str) -> int:
         return len(self.translator.source.encode(text))
-
-
-def _surely_short(text: str, tokens: int) -> bool:
-    """Whether a text has at most so many tokens, if all its bytes were tokens."""
-    return 4 * len(text) + 1 <= tokens
 
 
 def _ranked(source: str, found: Translation, rank: int) -> str:

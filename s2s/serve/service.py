@@ -41,10 +41,8 @@ class Service:
     def require_size(self, texts: Sequence[str]) -> int:
         """The characters of a request's texts; Refused with 400 for too many texts or characters."""
         characters = sum(map(len, texts))
-        for count, most, what in (
-            (len(texts), self.limits.texts, "texts"),
-            (characters, self.limits.characters, "characters"),
-        ):
+        counts = (len(texts), self.limits.texts, "texts"), (characters, self.limits.characters, "characters")
+        for count, most, what in counts:
             if count > most:
                 raise Refused(400, f"{count:,} {what}; a request may have {most:,}: send several")
         return characters
