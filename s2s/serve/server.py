@@ -5,6 +5,7 @@ import logging
 import re
 import signal
 import socket
+import sys
 import threading
 from contextlib import AbstractContextManager, nullcontext
 
@@ -23,6 +24,8 @@ HEAD_SECONDS = 20.0
 IDLE_SECONDS = 60
 """Time that a connection without a request stays open."""
 
+SWITCH_SECONDS = 0.0005
+"""Time that a search keeps Python from the requests, a tenth of the usual: with 64 clients a quarter less in all."""
 UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 """Offers another protocol, as some clients do with HTTP/2: httptools would take the request to end with its headers."""
 
@@ -134,4 +137,5 @@ def configuration(app: ASGIApp) -> uvicorn.Config:
 def serve(app: ASGIApp, server: socket.socket) -> None:
     """Answer on a socket until the process is asked to stop."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of everything that is not HTTP
+    sys.setswitchinterval(SWITCH_SECONDS)
     Server(configuration(app), address_of(server)).run(sockets=[server])
