@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from s2s.serve.app import build
+from s2s.serve.app import App
 from s2s.serve.limits import Limits
 from s2s.serve.pairs import Pair, Pairs
 from s2s.serve.server import Server, bound, configuration
@@ -73,7 +73,7 @@ class Live:
         self.socket = bound("127.0.0.1", 0)
         self.port = self.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.server = Server(configuration(build(service, **options)), self.url)
+        self.server = Server(configuration(App(service, **options)), self.url)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
 
     def __enter__(self) -> "Live":

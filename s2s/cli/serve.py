@@ -1,6 +1,7 @@
 """`s2s serve`: translators behind HTTP."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ from s2s.serve.limits import Limits
 
 log = logging.getLogger("s2s")
 LIMITS = Limits()
+
+
+def _limit(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    default = getattr(LIMITS, name)
+    kind = click.IntRange(min=1) if isinstance(default, int) else click.FloatRange(min=0.1)
+    return click.option(f"--max-{name}", name, type=kind, default=default, show_default=True, help=text)
 
 
 @click.command()
@@ -28,31 +35,11 @@ LIMITS = Limits()
 )
 @click.option("--weblate-probe", is_flag=True, help="Answer Weblate's test request, en to de, whatever is served.")
 @click.option("--log-requests", is_flag=True, help="A line on stderr for each request, without its texts.")
-@click.option("--max-body", type=click.IntRange(min=1), default=LIMITS.body, show_default=True, help="Bytes of a body.")
-@click.option(
-    "--max-texts", type=click.IntRange(min=1), default=LIMITS.texts, show_default=True, help="Texts of a request."
-)
-@click.option(
-    "--max-characters",
-    type=click.IntRange(min=1),
-    default=LIMITS.characters,
-    show_default=True,
-    help="Characters of a request.",
-)
-@click.option(
-    "--max-waiting",
-    type=click.IntRange(min=1),
-    default=LIMITS.waiting,
-    show_default=True,
-    help="Characters that wait; clients wait in their turn, and are refused only beyond that.",
-)
-@click.option(
-    "--max-seconds",
-    type=click.FloatRange(min=0.1),
-    default=LIMITS.seconds,
-    show_default=True,
-    help="Time of a request; one that would wait longer is refused at once.",
-)
+@_limit("body", "Bytes of a body.")
+@_limit("texts", "Texts of a request.")
+@_limit("characters", "Characters of a request.")
+@_limit("waiting", "Characters that wait; clients wait in their turn, and are refused only beyond that.")
+@_limit("seconds", "Time of a request; one that would wait longer is refused at once.")
 @precision_option
 @device_option
 def serve(
@@ -72,18 +59,19 @@ def serve(
     Several serve several pairs of languages; two runs of one pair are an ensemble. Ctrl-C and SIGTERM finish what runs.
     """
     try:
+        import httptools  # noqa: F401
         import prometheus_client  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as missing:
         raise S2SError(f"s2s serve needs {missing.name}, which is not installed: pip install 's2s[serve]'") from None
-    from s2s.serve.app import build
+    from s2s.serve.app import App
     from s2s.serve.pairs import load_pairs
     from s2s.serve.server import bound
     from s2s.serve.server import serve as run_server
     from s2s.serve.service import Service
     from s2s.translation.bundle import is_bundle
 
-    bounds = Limits(**{name.removeprefix("max_"): value for name, value in limits.items()})
+    bounds = Limits(**limits)
     server = bound(host, port)
     if not all(map(is_bundle, runs)):
         from s2s.device import settle_process
@@ -91,7 +79,7 @@ def serve(
         settle_process()
     pairs = load_pairs(runs, bounds, device, precision)
     log.info("%s%s", pairs, "; Weblate's test request is answered with its own text" if weblate_probe else "")
-    app = build(
+    app = App(
         Service(pairs, bounds, api_key, weblate_probe), cors=None if cors == "none" else cors, log_requests=log_requests
     )
     run_server(app, server)

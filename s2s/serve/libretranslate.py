@@ -2,73 +2,61 @@
 
 from typing import Any
 
-from s2s.serve.arguments import Arguments, count_of, text_of, texts_of
 from s2s.serve.codes import name_of
+from s2s.serve.fields import Endpoint, Field, Given
 from s2s.serve.limits import Refused
 from s2s.serve.pairs import Text
-from s2s.serve.service import Answer, Service
+from s2s.serve.service import Service
 
 AUTO = "auto"
 PROBE = {"q": ["test"], "source": "en", "target": "de"}
 """What Weblate asks before it lets itself be set up."""
+DETECTED = {"confidence": float, "language": str}
 
 
-async def translate(service: Service, given: Arguments) -> Any:
+async def translate(service: Service, given: Given) -> Any:
     """POST /translate."""
-    require_key(service, given)
-    if service.weblate_probe and all(given.get(name) == value for name, value in PROBE.items()):
+    if service.weblate_probe and all(given[name] == value for name, value in PROBE.items()):
         return {"translatedText": PROBE["q"]}
-    texts, listed = texts_of(given, "q")
+    texts, listed = _listed(given["q"]), isinstance(given["q"], list)
     if not any(texts) and (not listed or not texts):
         raise Refused(400, "q: empty; give a text or a list of texts")
-    source, target = text_of(given, "source"), text_of(given, "target")
-    form = text_of(given, "format", "text")
-    if form not in ("text", "html"):
-        raise Refused(400, f"format: must be text or html (given {form[:40]!r})")
-    alternatives = count_of(given, "alternatives")
-    answers = await service.translate(
-        [Text(text, "html" if form == "html" else "text") for text in texts],
-        None if source.lower() == AUTO else source,
-        target,
-        alternatives=alternatives,
-    )
+    source = None if given["source"].lower() == AUTO else given["source"]
+    asked = [Text(text, given["format"]) for text in texts]
+    answers = await service.translate(asked, source, given["target"], alternatives=given["alternatives"])
     fields: dict[str, list[Any]] = {"translatedText": [answer.texts[0] for answer in answers]}
-    if alternatives:
+    if given["alternatives"]:
         fields["alternatives"] = [answer.texts[1:] for answer in answers]
-    if source.lower() == AUTO:
-        fields["detectedLanguage"] = [_detected(answer) for answer in answers]
+    if source is None:
+        fields["detectedLanguage"] = [answer.source._asdict() for answer in answers]
     return fields if listed else {name: values[0] for name, values in fields.items()}
 
 
-def _detected(answer: Answer) -> dict[str, Any]:
-    return {"confidence": answer.source.confidence, "language": answer.source.language}
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
-async def apertium(service: Service, given: Arguments) -> Any:
+async def apertium(service: Service, given: Given) -> Any:
     """GET /translate?langpair=en|de, as clients of Apertium ask; Refused with 405 without a langpair."""
-    if "langpair" not in given:
-        raise Refused(405, "GET: send a translation by POST")
-    require_key(service, given)
-    (text, *_), _ = texts_of(given, "q")
-    source, bar, target = text_of(given, "langpair").partition("|")
+    if not given["langpair"]:
+        raise Refused(405, "GET: send a translation by POST", {"allow": "POST"})
+    source, bar, target = given["langpair"].partition("|")
     if not bar:
         raise Refused(400, "langpair: must be two codes with | between them")
-    [answer] = await service.translate([Text(text)], source, target)
+    [answer] = await service.translate([Text(given["q"])], source, target)
     return {"responseStatus": 200, "responseDetails": None, "responseData": {"translatedText": answer.texts[0]}}
 
 
-async def detect(service: Service, given: Arguments) -> Any:
+async def detect(service: Service, given: Given) -> Any:
     """POST /detect."""
-    require_key(service, given)
-    texts, _ = texts_of(given, "q")
+    texts = _listed(given["q"])
     if not any(texts):
         raise Refused(400, "q: empty; give a text")
     service.require_size(texts)
-    found = await service.pairs.detect(" ".join(texts))
-    return [{"confidence": each.confidence, "language": each.language} for each in found]
+    return [each._asdict() for each in await service.pairs.detect(" ".join(texts))]
 
 
-async def languages(service: Service, given: Arguments) -> Any:
+async def languages(service: Service, given: Given) -> Any:
     """GET /languages: every source and every target has an entry."""
     pairs = service.pairs
     return [
@@ -77,12 +65,12 @@ async def languages(service: Service, given: Arguments) -> Any:
     ]
 
 
-async def health(service: Service, given: Arguments) -> Any:
+async def health(service: Service, given: Given) -> Any:
     """GET /health."""
     return {"status": "ok"}
 
 
-async def settings(service: Service, given: Arguments) -> Any:
+async def settings(service: Service, given: Given) -> Any:
     """GET /frontend/settings."""
     first, has_key = service.pairs[0], service.api_key is not None
     return {
@@ -94,18 +82,30 @@ async def settings(service: Service, given: Arguments) -> Any:
         "filesTranslation": False,
         "supportedFilesFormat": [],
         "language": {
-            "source": {"code": first.source, "name": name_of(first.source)},
-            "target": {"code": first.target, "name": name_of(first.target)},
-        },
-        "limits": {
-            "bodyBytes": service.limits.body,
-            "texts": service.limits.texts,
-            "waitingCharacters": service.limits.waiting,
-            "seconds": service.limits.seconds,
+            side: {"code": code, "name": name_of(code)}
+            for side, code in (("source", first.source), ("target", first.target))
         },
     }
 
 
-def require_key(service: Service, given: Arguments) -> None:
-    """Refused with 403 for a wrong api_key, which one client calls apiKey."""
-    service.require_key(given.get("api_key") or given.get("apiKey"))
+TRANSLATE = Endpoint(
+    translate,
+    {
+        "q": Field("texts"),
+        "source": Field("source", values=(AUTO,)),
+        "target": Field("target"),
+        "format": Field("choice", "text", ("text", "html")),
+        "alternatives": Field("count", 0),
+    },
+    {"translatedText": (str, [str]), "detectedLanguage?": (DETECTED, [DETECTED]), "alternatives?": ([str], [[str]])},
+)
+PATHS = {
+    "/translate": {
+        "GET": Endpoint(apertium, {"langpair": Field("text", ""), "q": Field("text", "")}),
+        "POST": TRANSLATE,
+    },
+    "/detect": {"POST": Endpoint(detect, {"q": Field("texts")}, [DETECTED])},
+    "/languages": {"GET": Endpoint(languages, {}, [{"code": str, "name": str, "targets": [str]}])},
+    "/health": {"GET": Endpoint(health, {}, {"status": str})},
+    "/frontend/settings": {"GET": Endpoint(settings, {}, {"charLimit": int, "language": {}})},
+}

@@ -1,5 +1,6 @@
 """What a server lets a client ask for, and the refusal of more."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -22,9 +23,10 @@ class Limits:
 
 
 class Refused(Exception):
-    """A request that is answered with an error: its HTTP status and a sentence for people."""
+    """A request that is answered with an error: its HTTP status, a sentence for people, and headers."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.headers = headers

@@ -12,7 +12,7 @@ from s2s.errors import RunError
 from s2s.export.card import card_of
 from s2s.run import RunFolder, read_run, recorded
 from s2s.serve.codes import base, canonical, common_words, is_same, scripts_of
-from s2s.serve.limits import Limits
+from s2s.serve.limits import Limits, Refused
 from s2s.serve.queue import SearchQueue
 from s2s.text.documents import Document, html, plain, xml
 from s2s.text.languages import uses_spaces
@@ -43,13 +43,6 @@ class Text(NamedTuple):
     """elements of xml that are not translated"""
 
 
-class _Parts(NamedTuple):
-    """A text taken apart into sentences, and these into pieces."""
-
-    document: Document
-    pieces: list[list[str]]
-
-
 class Detected(NamedTuple):
     """A language that a text may be in."""
 
@@ -65,6 +58,7 @@ class Pair:
         self.source = canonical(source)
         self.target = canonical(target)
         self.card = {**card, "source": self.source, "target": self.target}
+        self.space = " " if uses_spaces(self.target) else ""
         self.translator = translator
         translator.has_warned = True  # its warning shows the text
         self.queue = SearchQueue(self._search, translator.decoding.batch_lines, limits)
@@ -76,9 +70,13 @@ class Pair:
         """Different translations of each text, the best first, at most `alternatives` more."""
         characters = sum(len(each.text) for each in texts)
         parts = await asyncio.to_thread(self._taken_apart, texts) if characters > LONG else self._taken_apart(texts)
-        every = [piece for part in parts for sentence in part.pieces for piece in sentence]
+        every = [piece for _, sentences in parts for pieces in sentences for piece in pieces]
         found = dict(zip(every, await self.queue.translate(every, alternatives + 1), strict=True))
-        return [[*dict.fromkeys(self._joined(part, found, rank) for rank in range(alternatives + 1))] for part in parts]
+
+        def text(document: Document, sentences: list[list[str]], rank: int) -> str:
+            return document.joined([self.space.join(_ranked(each, found[each], rank) for each in s) for s in sentences])
+
+        return [[*dict.fromkeys(text(*part, rank) for rank in range(alternatives + 1))] for part in parts]
 
     async def line(self, line: str, nbest: int, attention: bool) -> Translation | None:
         """One line as `s2s translate` has it; None for one that is too long to be searched at once."""
@@ -97,22 +95,18 @@ class Pair:
         sure = found.log_probability / max(len(found.tokens), 1)
         return sure + COMMON * common_words(line, self.source) - SHORT * self._tokens(line) / max(len(line), 1)
 
-    def _taken_apart(self, texts: Sequence[Text]) -> list[_Parts]:
+    def _taken_apart(self, texts: Sequence[Text]) -> list[tuple[Document, list[list[str]]]]:
+        """Each text in sentences, and these in pieces."""
         documents = map(self._document, texts)
-        return [_Parts(each, [self._pieces(sentence) for sentence in each.sentences]) for each in documents]
+        return [(each, [self._pieces(sentence) for sentence in each.sentences]) for each in documents]
 
     def _document(self, text: Text) -> Document:
+        languages = {"language": self.source, "target": self.target}
         if text.markup == "html":
-            return html(text.text, self.source, target=self.target)
+            return html(text.text, **languages)
         if text.markup == "xml":
-            return xml(text.text, self.source, target=self.target, ignored=text.ignored)
-        return plain(text.text, self.source, target=self.target, split=text.split)
-
-    def _joined(self, part: _Parts, found: dict[str, Translation], rank: int) -> str:
-        """The document with the translation of that rank of each sentence, or the last that there is."""
-        space = " " if uses_spaces(self.target) else ""
-        sentences = (space.join(_ranked(piece, found[piece], rank) for piece in pieces) for pieces in part.pieces)
-        return part.document.joined([*sentences])
+            return xml(text.text, ignored=text.ignored, **languages)
+        return plain(text.text, split=text.split, **languages)
 
     def _pieces(self, sentence: str) -> list[str]:
         """The sentence, or parts of it that are no longer than what was learned: those are searched badly and slowly.
@@ -123,22 +117,20 @@ class Pair:
         pending, pieces = [sentence], list[str]()
         while pending:
             piece = pending.pop()
-            if most is None or len(piece) < 2 or _surely_short(piece, most) or self._tokens(piece) <= most:
+            if most is None or self._is_short(piece, most):
                 pieces.append(piece)
                 continue
             middle = len(piece) // 2
-            blank = piece.find(" ", middle, middle + middle // 2)
-            halves = piece[: blank if blank > 0 else middle].strip(), piece[blank if blank > 0 else middle :].strip()
-            pending += [half for half in reversed(halves) if half]
+            cut = max(piece.find(" ", middle, middle + middle // 2), middle)
+            pending += [half for half in (piece[cut:].strip(), piece[:cut].strip()) if half]
         return pieces
+
+    def _is_short(self, text: str, most: int) -> bool:
+        """Whether a text has at most so many tokens, as it has for certain if all its bytes are few enough."""
+        return 4 * len(text) < most or len(text) < 2 or self._tokens(text) <= most
 
     def _tokens(self, text: str) -> int:
         return len(self.translator.source.encode(text))
-
-
-def _surely_short(text: str, tokens: int) -> bool:
-    """Whether a text has at most so many tokens, if all its bytes were tokens."""
-    return 4 * len(text) + 1 <= tokens
 
 
 def _ranked(source: str, found: Translation, rank: int) -> str:
@@ -164,14 +156,22 @@ class Pairs(tuple[Pair, ...]):
         """Codes of the languages that a source is translated to."""
         return [pair.target for pair in self if pair.source == source]
 
-    def find(self, source: str, target: str) -> Pair | None:
-        """The pair of two codes."""
-        return next((pair for pair in self if is_same(pair.source, source) and is_same(pair.target, target)), None)
+    def between(self, source: str | None, target: str, nearest: bool = False) -> list[Pair]:
+        """The pairs to a target, from a source or from all; Refused with 400 where there is none.
 
-    def nearest(self, source: str, target: str) -> Pair | None:
-        """The pair of two codes, whatever their scripts and regions where none has the same."""
-        alike = [pair for pair in self if (base(pair.source), base(pair.target)) == (base(source), base(target))]
-        return self.find(source, target) or (alike[0] if alike else None)
+        With `nearest` also those of other scripts and regions, behind the others.
+        """
+        found = [pair for pair in self if is_same(pair.target, target) and (not source or is_same(pair.source, source))]
+        if nearest:
+            codes = base(source or ""), base(target)
+            alike = (pair for pair in self if (base(pair.source) if source else "", base(pair.target)) == codes)
+            found = [*dict.fromkeys([*found, *alike])]
+        if not found:
+            asked = (
+                f"{source[:40]} to {target[:40]} is not served" if source else f"nothing is translated to {target[:40]}"
+            )
+            raise Refused(400, f"{asked}; there are: {self}")
+        return found
 
     def __str__(self) -> str:
         return ", ".join(f"{pair.source} → {pair.target}" for pair in self)

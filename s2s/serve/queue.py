@@ -21,8 +21,10 @@ log = logging.getLogger("s2s")
 
 PATIENCE = 1.0
 """Seconds that a sentence waits at most for shorter ones."""
-LONGER, ROOM = 1.5, 10
+LONGER, ROOM = 4, 40
 """A batch holds sentences up to LONGER times as long as its shortest, and ROOM characters."""
+PAUSE, LONGEST_PAUSE = 0.2, 0.1
+"""Share of a batch's time, and seconds, that the next waits at most to be as large: who was answered asks again."""
 CACHED = 2000
 """Sentences whose translations are kept."""
 CACHED_CHARACTERS = 1000
@@ -68,7 +70,8 @@ class SearchQueue:
         self.batches = self.cached = self.joined = self.searched = 0
         """batches so far, and sentences by where their translation came from"""
         self._translate = translate
-        self._seconds_per_character = 0.0
+        self._seconds_per_character = self._pause = 0.0
+        self._last = 1
         self._jobs: dict[Search, _Job] = {}
         self._waiting: dict[Search, _Job] = {}
         self._cache: OrderedDict[Search, Translation] = OrderedDict()
@@ -156,8 +159,10 @@ class SearchQueue:
         while batch := self._next():
             start = time.monotonic()
             results = self._results([job.search for job in batch])
-            seconds = (time.monotonic() - start) / sum(job.size for job in batch)
-            self._seconds_per_character += 0.1 * (seconds - self._seconds_per_character)
+            seconds = time.monotonic() - start
+            self._last, self._pause = len(batch), min(PAUSE * seconds, LONGEST_PAUSE)
+            per_character = seconds / sum(job.size for job in batch)
+            self._seconds_per_character += 0.1 * (per_character - self._seconds_per_character)
             self._loop.call_soon_threadsafe(self._deliver, batch, results)
 
     def _next(self) -> list[_Job]:
@@ -165,6 +170,7 @@ class SearchQueue:
         with self._changed:
             while not self._waiting and not self._ended:
                 self._changed.wait()
+            self._changed.wait_for(lambda: self._ended or len(self._waiting) >= self._last, self._pause)
             batch = [] if self._ended else _chosen(self._waiting.values(), self.batch)
             for job in batch:
                 del self._waiting[job.search]

@@ -1,6 +1,7 @@
 """Languages by their names: which write words without spaces, and which write sentences so."""
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 CHINESE = (
@@ -20,6 +21,7 @@ Writing = Literal["spaced", "chinese", "japanese", "phrases"]
 """How words stand: with spaces between them, in Chinese or Japanese without, or with spaces between phrases alone."""
 
 
+@lru_cache(1000)
 def writing(language: str) -> Writing:
     """How a language is written, by its code or English name, such as zh_cn, zho_Hans, jpn or "Simplified Chinese"."""
     names = parts_of(language)

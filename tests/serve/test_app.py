@@ -148,7 +148,7 @@ def test_the_specification_holds(live_of: Make) -> None:
     assert {"/translate", "/v2/translate"} < {operation.path for operation in operations}
     for operation in operations:
 
-        @settings(max_examples=5, deadline=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck])
+        @settings(max_examples=3, deadline=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck])
         @given(case=operation.as_strategy())
         def holds(case: schemathesis.Case) -> None:
             case.call_and_validate()

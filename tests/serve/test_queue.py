@@ -77,7 +77,7 @@ def test_a_lone_sentence_is_searched_at_once_and_kept() -> None:
 def test_what_waits_is_batched_by_similar_lengths_the_shortest_first() -> None:
     async def test(queue: SearchQueue, searches: Searches) -> None:
         first = await first_taken(queue, searches)
-        long, short = "l" * 100, [letter * 5 for letter in "abcdef"]
+        long, short = "l" * 1000, [letter * 5 for letter in "abcdef"]
         waiting = [asyncio.create_task(texts(queue, each)) for each in (long, *short)]
         await until(lambda: queue.waiting == 7)
         searches.free.release(100)
@@ -94,13 +94,13 @@ def test_what_has_waited_too_long_goes_first(monkeypatch: pytest.MonkeyPatch) ->
 
     async def test(queue: SearchQueue, searches: Searches) -> None:
         first = await first_taken(queue, searches)
-        long = asyncio.create_task(texts(queue, "l" * 100))
+        long = asyncio.create_task(texts(queue, "l" * 1000))
         await until(lambda: queue.waiting == 1)
         short = asyncio.create_task(texts(queue, "s"))
         await until(lambda: queue.waiting == 2)
         searches.free.release(100)
         await asyncio.gather(first, long, short)
-        assert searches.batches[1:] == [["l" * 100], ["s"]]
+        assert searches.batches[1:] == [["l" * 1000], ["s"]]
 
     with_queue(test)
 

@@ -92,14 +92,36 @@ def test_a_request_line_of_64_kib(live: Live) -> None:
     assert live.raw(b"\x16\x03\x01 not HTTP \r\n\r\n").startswith(b"HTTP/1.1 400 ")
 
 
+def test_headers_have_a_limit(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2s.serve.server.HEAD_BYTES", 1000)
+    for head in (b"GET /" + b"x" * 1000, b"GET / HTTP/1.1\r\nA: " + b"x" * 1000, b"GET / HTTP/1.1" + b"\r\na: b" * 200):
+        assert live.raw(head).startswith(b"HTTP/1.1 400 ")
+    assert live.raw(request(b"x" * 2000, "Content-Length: 2000", "Connection: close")).startswith(b"HTTP/1.1 400 ")
+    assert b"The request line" not in live.raw(request(b"x" * 2000, "Content-Length: 2000", "Connection: close"))
+
+
+def test_an_offer_of_http_2_loses_no_body(live: Live) -> None:
+    offer = "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk"
+    length = f"Content-Length: {len(JSON)}"
+    with socket.create_connection(("127.0.0.1", live.port), timeout=20) as connection:
+        for headers in (offer, (), ("Connection: close",)):
+            connection.sendall(request(JSON, length, *headers))
+            assert read_to_brace(connection).decode().endswith(ANSWER)
+
+
+def read_to_brace(connection: socket.socket) -> bytes:
+    found = b""
+    while not found.endswith(b"}"):
+        found += connection.recv(1000)
+    return found
+
+
 def test_headers_that_do_not_come_end_the_connection(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("s2s.serve.server.HEADER_SECONDS", 0.05)
+    monkeypatch.setattr("s2s.serve.server.HEAD_SECONDS", 0.05)
     assert live.raw(b"POST /translate HT") == b""
     with socket.create_connection(("127.0.0.1", live.port), timeout=20) as connection:
         connection.sendall(request(JSON, f"Content-Length: {len(JSON)}"))
-        found = b""
-        while not found.endswith(b"}"):
-            found += connection.recv(1000)
+        read_to_brace(connection)
         connection.sendall(b"POST")
         assert connection.recv(1000) == b""
 
