@@ -41,7 +41,7 @@ def writing(path: Path) -> Iterator[Path]:
         if path.exists() and not path.is_file() and not path.is_dir():
             yield path
             return
-        place.parent.mkdir(parents=True, exist_ok=True)
+        _make_parent(place)
         _unfinished.add(temporary)
         if place.exists():
             temporary.touch()
@@ -114,7 +114,7 @@ def building(folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir) -> It
 def new_folder(place: Path) -> Iterator[Path]:
     """Empty folder to fill with files, which becomes `place` at the end; if the block fails, nothing is left."""
     temporary = place.with_name(f".{place.name}.{os.getpid()}{SUFFIX}")
-    place.parent.mkdir(parents=True, exist_ok=True)
+    _make_parent(place)
     _unfinished.add(temporary)
     try:
         temporary.mkdir()
@@ -127,6 +127,14 @@ def new_folder(place: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         _unfinished.discard(temporary)
+
+
+def _make_parent(place: Path) -> None:
+    """Make the folder that a file or folder is to be in; NotADirectoryError where a file is in the way."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as problem:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), problem.filename) from None
 
 
 def remove_unfinished() -> None:

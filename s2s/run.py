@@ -132,12 +132,16 @@ class RunFolder:
 
     def require_recipe(self) -> str:
         """The text of recipe.toml, or an error that says what the path is."""
+        if self.path.is_file():
+            raise RunError(f"{self}: a file, and a run is a folder; give the folder that s2s train wrote")
         if not self.path.is_dir():
             raise RunError(f"{self}: no such run folder; train one with s2s train RECIPE --out {self}")
         self._require_format()
         try:
             return self.recipe.read_text(encoding="utf-8")
         except FileNotFoundError:
+            if (self.path / "bundle.json").is_file():
+                raise RunError(f"{self}: an export, not a run folder; give the run that it was written from") from None
             runs = sorted(path.parent.name for path in self.path.glob("*/recipe.toml"))
             inside = f"; the runs in it are {', '.join(str(self.path / name) for name in runs)}" if runs else ""
             inside = "; a run is opened by it: put back a copy" if self.best.exists() else inside

@@ -258,3 +258,11 @@ def test_none_of_both_is_an_error_that_names_both(package: Path) -> None:
     assert str(package / "recipes") in str(raised.value)
     assert str(package.parent / "recipes") in str(raised.value)
     assert "install s2s again" in str(raised.value)
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for making in (s2s.files.writing, s2s.files.new_folder):
+        with pytest.raises(NotADirectoryError, match=r"Not a directory: .*file'"), making(file / "new"):
+            pass

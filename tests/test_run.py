@@ -87,6 +87,11 @@ def test_what_is_missing_is_said_with_what_to_do(tmp_path: Path) -> None:
         RunFolder(tmp_path).require_recipe()
     with pytest.raises(RunError, match="no weights yet"):
         RunFolder(tmp_path).require_best()
+    (tmp_path / "bundle.json").write_text("{}")
+    with pytest.raises(RunError, match="an export, not a run folder; give the run that it was written from"):
+        RunFolder(tmp_path).require_recipe()
+    with pytest.raises(RunError, match=r"bundle\.json: a file, and a run is a folder; give the folder that s2s train"):
+        RunFolder(tmp_path / "bundle.json").require_recipe()
 
 
 @pytest.mark.parametrize(

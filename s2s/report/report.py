@@ -26,8 +26,9 @@ WEB = Path(__file__).resolve().parents[1] / "web"
 def write_report(runs: Sequence[str | Path], out: Path, *, corpora: Path | None = None, device: str = "auto") -> None:
     """Write one page on some runs, first what compares those of one task, then each alone.
 
-    Raises RunError for a run that is missing or damaged, and ValueError for no runs.
+    Raises RunError for a run that is missing or damaged, and for a file that is no report; ValueError for no runs.
     """
+    _require_free(out)
     if not runs:
         raise ValueError("write_report: there are 0 runs, and at least one is shown; give a run folder")
     folders = [RunFolder(Path(path)) for path in runs]
@@ -46,6 +47,12 @@ def write_report(runs: Sequence[str | Path], out: Path, *, corpora: Path | None 
     if len(runs) > 1:
         chapters.insert(0, (f"{len(runs)} runs", module.compared(dict(zip(_names(folders), examined, strict=True)))))
     write_text(out, page(f"{', '.join(_names(folders))}: report", chapters))
+
+
+def _require_free(out: Path) -> None:
+    """RunError for a file that a report would take the place of, unless it is an older report."""
+    if out.is_file() and out.stat().st_size and b"Report of s2s" not in out.read_bytes():
+        raise RunError(f"{out}: exists already and is no report of s2s; remove it, or choose another place")
 
 
 def _names(folders: Sequence[RunFolder]) -> list[str]:

@@ -115,8 +115,8 @@ def _load(folder: Path, stem: str) -> Tokenizer:
     path = next((path for path in _places(folder, stem) if path.exists()), None)
     if path is None:
         raise RunError(
-            f"{folder / stem}.model: there is no such file, nor {stem}.json; a run needs it to read and write text:"
-            " train again, or copy the file back into the folder"
+            f"{folder / stem}.model: there is no such file, nor {stem}.json; text is read and written with it:"
+            " copy the file back into the folder, or train or export again"
         )
     try:
         content = path.read_bytes()

@@ -65,10 +65,25 @@ class BundleEngine:
     def __init__(self, folder: Path, states: Sequence[str]) -> None:
         """`states` are inputs of the step, of which the encoder gives the first and a step the next."""
         self.encoder, self.step = (_session(folder / f"{name}.onnx") for name in ("encoder", "step"))
+        self._require_fitting(folder)
         self.states = [*states]
         self.begun = [each.name for each in self.encoder.get_outputs()]
-        self.attends = "attention" in [each.name for each in self.step.get_outputs()]
+        shapes = {each.name: each.shape for each in self.step.get_outputs()}
+        self.attends, self.vocabulary_size = "attention" in shapes, shapes["log_probabilities"][-1]
         self.named = ["log_probabilities", *(NEXT + name for name in states), *["attention"] * self.attends]
+
+    def _require_fitting(self, folder: Path) -> None:
+        """RunError for an encoder and a step of two exports."""
+        given = {each.name: each.shape for each in self.encoder.get_outputs()}
+        read = {each.name: each.shape for each in self.step.get_inputs() if each.name != "tokens"}
+        for name, shape in read.items():
+            sizes = zip(given.get(name, ()), shape, strict=False)
+            differ = any(one != other for one, other in sizes if isinstance(one, int) and isinstance(other, int))
+            if name not in given or differ:
+                raise RunError(
+                    f"{folder}: encoder.onnx and step.onnx do not fit, so they are of two exports ({name} is"
+                    f" {given.get(name, 'missing')} in one, {shape} in the other); export the run again"
+                )
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -130,7 +145,9 @@ def open_bundle(
         read = json.loads(path.read_text(encoding="utf-8"))
         number, task = int(read["format"]), str(read["task"])
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise RunError(f"{path}: damaged, it cannot be read ({problem!r}); export the run again") from None
+        raise RunError(
+            f"{path}: damaged, it cannot be read ({type(problem).__name__}: {problem}); export the run again"
+        ) from None
     if number > FORMAT:
         raise RunError(
             f"{folder}: was written by a newer s2s (format {number}; this version reads {FORMAT}); update s2s"
@@ -143,8 +160,15 @@ def open_bundle(
         decoding = BundleDecoding(**{name: read["decoding"][name] for name in BundleDecoding._fields})
         engine, learned = BundleEngine(folder, read["states"]), int(read["max_tokens"])
     except (KeyError, TypeError, ValueError) as problem:
-        raise RunError(f"{path}: damaged, it lacks what a translator needs ({problem!r}); export again") from None
-    return engine, *load_tokenizers(folder), decoding, learned
+        what = f"{type(problem).__name__}: {problem}"
+        raise RunError(f"{path}: damaged, it lacks what a translator needs ({what}); export again") from None
+    source, target = load_tokenizers(folder)
+    if engine.vocabulary_size != target.vocabulary_size:
+        raise RunError(
+            f"{folder}: its target tokenizer has {target.vocabulary_size:,} tokens, its step.onnx"
+            f" {engine.vocabulary_size:,}, so they are of two exports; export the run again"
+        )
+    return engine, source, target, decoding, learned
 
 
 def require_precision(precision: "Precision") -> None:

@@ -385,6 +385,10 @@ def test_an_export_is_written_whole_or_not_at_all(run: Path, tmp_path: Path) -> 
         export(run, place, "html")
     with pytest.raises(RunError, match="forecaster"):
         export(RUNS / "sunspots", tmp_path / "forecast.html", "html")
+    with pytest.raises(
+        RunError, match=r"folder: a page's name ends in \.html, or no browser opens it; or give --format"
+    ):
+        export(run, tmp_path / "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["there.html"]
 
 

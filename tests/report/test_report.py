@@ -151,3 +151,13 @@ def test_runs_of_two_tasks_and_no_runs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such run folder"):
         write_report([tmp_path / "none"], tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_report_takes_the_place_of_a_report_alone(tmp_path: Path) -> None:
+    recipe = Path(shutil.copytree(RUNS / "tiny-en-ko", tmp_path / "run")) / "recipe.toml"
+    held = recipe.read_bytes()
+    with pytest.raises(RunError, match=r"recipe\.toml: exists already and is no report of s2s; remove it, or choose"):
+        write_report([tmp_path / "run"], recipe, device="cpu")
+    assert recipe.read_bytes() == held
+    for _ in range(2):
+        write_report([tmp_path / "run"], tmp_path / "report.html", device="cpu")

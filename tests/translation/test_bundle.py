@@ -168,3 +168,26 @@ def test_a_damaged_bundle_is_named(tmp_path: Path) -> None:
     step.unlink()
     with pytest.raises(RunError, match=r"has no step\.onnx; s2s translate reads what s2s export --format onnx writes"):
         Translator.load(bundle)
+
+
+def test_graphs_and_tokenizers_of_two_exports_are_told(tmp_path: Path) -> None:
+    bundle = bundle_of(shutil.copytree(RUN, tmp_path / "run"))
+    other = bundle_of(small_run(tmp_path / "other"))
+    step, tokenizer = bundle / "step.onnx", bundle / "tokenizer.target.json"
+    held = tokenizer.read_text(encoding="utf-8")
+    entries = json.loads(held)["entries"]
+    tokenizer.write_text(json.dumps({**json.loads(held), "entries": entries[:-1]}), encoding="utf-8")
+    with pytest.raises(RunError, match=r"run-bundle: its target tokenizer has \d+ tokens, its step.onnx \d+, so they"):
+        Translator.load(bundle)
+    tokenizer.write_text(held, encoding="utf-8")
+    for source in (bundle / "encoder.onnx", other / "step.onnx"):
+        shutil.copyfile(source, step)
+        with pytest.raises(RunError, match=r"run-bundle.*; export (the run )?again"):
+            Translator.load(bundle)
+
+
+def test_a_bundle_json_that_is_no_text_is_told_in_a_line(tmp_path: Path) -> None:
+    bundle = bundle_of(shutil.copytree(RUN, tmp_path / "run"))
+    (bundle / "bundle.json").write_bytes(b"\xff" * 500)
+    with pytest.raises(RunError, match=r"bundle.json: damaged, it cannot be read \(UnicodeDecodeError: .{1,90}\); exp"):
+        Translator.load(bundle)
