@@ -94,7 +94,7 @@ def _ends(points: Sequence[Point]) -> str:
 def _said(rows: Rows, best: int | None) -> Markup:
     seconds = max((row.get("elapsed_seconds", 0.0) for row in rows), default=0.0)
     kept = "" if best is None else f" The weights kept are those of step {best:,}, the best on validation data."
-    took = f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+    took = f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.1f} seconds"
     form = Markup('<p>{:,} optimizer steps in <span class="time">{}</span>.{}</p>')
     return form.format(max(row["step"] for row in rows), took, kept)
 

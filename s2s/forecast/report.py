@@ -1,5 +1,6 @@
 """What the report of a forecaster shows, from its forecasts of the scored part."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.task import part_of, score
 from s2s.run import Metrics, RunFolder, number_text, scored
 
+log = logging.getLogger("s2s")
 Floats = NDArray[np.float64]
 SHOWN_ROWS = 200
 """Rows of a plot over time, the last of more."""
@@ -57,7 +59,8 @@ def examine(run: RunFolder, recipe: ForecastRecipe, corpora: Path | None, device
             scores = score(run, recipe, part, device=device, precision="float32", beam=None)
             outputs = scores["outputs"]
         except S2SError as problem:
-            remarks.append(f"What needs the series is left out: {problem}")
+            log.warning("%s", problem)
+            remarks.append("What needs the series is left out: it could not be read.")
     truth, points = (np.array([row[name] for row in outputs], float) for name in ("truth", "points"))
     quantiles = None
     if outputs and outputs[0]["quantiles"] is not None:

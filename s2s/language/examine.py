@@ -1,6 +1,7 @@
 """What a language model makes of a text, token by token, and texts that it writes."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from s2s.language.recipe import LanguageRecipe
 from s2s.language.task import SCORED_WINDOW, encoded, part_of
 from s2s.language.text import EncodedText, Stream, cut
 from s2s.run import RunFolder, scored
+
+log = logging.getLogger("s2s")
 
 READ_TOKENS = 4_000
 """Targets whose predictions are looked at one by one, of the beginning of a text or of some of its lines."""
@@ -64,7 +67,8 @@ def examine(run: RunFolder, recipe: LanguageRecipe, corpora: Path | None, device
         readings = read(generator, text, recipe)
         beginning = generator.tokenizer.decode([int(text.tokens[0])])
     except S2SError as problem:
-        remarks.append(f"What needs the data of the recipe is left out: {problem}")
+        log.warning("%s", problem)  # it may name folders of this machine, which a page handed on should not
+        remarks.append("What needs the data of the recipe is left out: they could not be read.")
     try:
         samples = [(each, written(generator, "", each)) for each in TEMPERATURES]
     except DataError:  # the model knows no beginning

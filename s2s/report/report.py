@@ -32,6 +32,9 @@ def write_report(runs: Sequence[str | Path], out: Path, *, corpora: Path | None 
     if not runs:
         raise ValueError("write_report: there are 0 runs, and at least one is shown; give a run folder")
     folders = [RunFolder(Path(path)) for path in runs]
+    places = [run.path.resolve() for run in folders]
+    if twice := [str(run) for run, place in zip(folders, places, strict=True) if places.count(place) > 1]:
+        raise RunError(f"{', '.join(twice)}: the same run more than once; name each run once")
     opened = [(run, recipe_of(run)) for run in folders]
     tasks = {recipe.task for _, recipe in opened}
     if len(tasks) > 1:

@@ -21,6 +21,8 @@ log = logging.getLogger("s2s")
 
 PATIENCE = 1.0
 """Seconds that a sentence waits at most for shorter ones."""
+FEW = 4
+"""Sentences of a batch behind which none is waited for: they may all be of one client."""
 LONGER, ROOM = 4, 40
 """A batch holds sentences up to LONGER times as long as its shortest, and ROOM characters."""
 PAUSE, LONGEST_PAUSE = 0.2, 0.1
@@ -160,7 +162,8 @@ class SearchQueue:
             start = time.monotonic()
             results = self._results([job.search for job in batch])
             seconds = time.monotonic() - start
-            self._last, self._pause = len(batch), min(PAUSE * seconds, LONGEST_PAUSE)
+            self._last = len(batch)
+            self._pause = min(PAUSE * seconds, LONGEST_PAUSE) if len(batch) > FEW else 0.0
             per_character = seconds / sum(job.size for job in batch)
             self._seconds_per_character += 0.1 * (per_character - self._seconds_per_character)
             self._loop.call_soon_threadsafe(self._deliver, batch, results)

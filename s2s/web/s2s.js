@@ -1,8 +1,7 @@
 /**
  * Translators and language models of s2s in plain JavaScript: in a browser's page or worker, and in Node.
  *
- *     const model = await load("folder");
- *     model.translate("Guten Tag!").text;
+ *     (await load("folder")).translate("Guten Tag!").text;
  *
  * Letters of shapes: K hypotheses, S source positions, H hidden units, E embedding units, M units of the encoder's
  * memory, G units of a cell's gates, V tokens of the vocabulary. Matrices are flat arrays, row after row.
@@ -29,18 +28,18 @@ export async function load(source) {
 
 async function readFolder(place) {
   const folder = String(place).replace(/\/?$/, "/");
-  const isOnDisk = globalThis.process?.versions?.node && !/^https?:/.test(folder);
-  const disk = isOnDisk && (await import("node:fs/promises"));
+  const disk = globalThis.process?.versions?.node && !/^https?:/.test(folder) && (await import("node:fs/promises"));
   const read = async (name) => {
     const place = folder.startsWith("file:") ? new URL(name, folder) : folder + name;
-    if (disk) return new Uint8Array(await disk.readFile(place));
+    const lacks = (why) => new Error(`${folder}${name}: cannot be read (${why}); s2s export --format js writes it`);
+    if (disk) return new Uint8Array(await disk.readFile(place).catch((problem) => { throw lacks(problem.code); }));
     const answer = await fetch(place);
-    if (!answer.ok) throw new Error(`${folder}${name}: cannot be read (${answer.status})`);
+    if (!answer.ok) throw lacks(answer.status);
     return new Uint8Array(await answer.arrayBuffer());
   };
   const bundle = JSON.parse(utf8.decode(await read("bundle.json")));
-  const names = ["weights.bin", ...new Set(Object.values(bundle.tokenizers))];
-  const held = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await read(name)])));
+  const names = new Set(["weights.bin", ...Object.values(bundle.tokenizers)]);
+  const held = Object.fromEntries(await Promise.all([...names].map(async (name) => [name, await read(name)])));
   return { bundle, weights: held["weights.bin"].buffer, files: held };
 }
 
@@ -752,6 +751,7 @@ class Translator {
   }
   /** Translate a line of raw text; a blank one stays blank. */
   translate(line, { beam = this.decoding.beam, nbest = 1, attention = false } = {}) {
+    if (typeof line !== "string") throw new TypeError(`line: a text is wanted (given ${line})`);
     requireWhole({ beam, nbest }, 1);
     const source = wordsOf(line).length ? this.sourceTokenizer.encode(line) : [];
     const found = source.length ? this.different([...source, END], Math.max(beam, nbest), nbest) : [];

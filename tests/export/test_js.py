@@ -268,3 +268,8 @@ def test_a_damaged_bundle_says_so(tmp_path: Path, module: Module) -> None:
     (tmp_path / "bundle" / "weights.bin").write_bytes(b"\0" * 8)
     answer = module.ask("model", folder=str(tmp_path / "bundle"), calls=[])
     assert "weights.bin: has 8 bytes" in answer["failure"]
+
+
+def test_what_is_no_bundle_says_what_makes_one(tmp_path: Path, module: Module) -> None:
+    answer = module.ask("model", folder=str(tmp_path), calls=[])
+    assert "bundle.json: cannot be read (ENOENT); s2s export --format js writes it" in answer["failure"]

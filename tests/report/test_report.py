@@ -122,6 +122,12 @@ def test_without_test_pairs_validation_pairs_are_shown(tmp_path: Path) -> None:
     assert not run.outputs.exists()
 
 
+def test_a_run_is_shown_once(tmp_path: Path) -> None:
+    run = shutil.copytree(RUNS / "sunspots", tmp_path / "run")
+    with pytest.raises(RunError, match="run: the same run more than once; name each run once"):
+        write_report([run, run / ".." / "run"], tmp_path / "report.html", device="cpu")
+
+
 def test_what_needs_data_that_are_gone_is_left_out_with_a_remark(tmp_path: Path) -> None:
     shutil.copytree(RUNS / "sunspots", tmp_path / "run")
     recipe = (tmp_path / "run" / "recipe.toml").read_text()
@@ -129,7 +135,7 @@ def test_what_needs_data_that_are_gone_is_left_out_with_a_remark(tmp_path: Path)
     (tmp_path / "run" / "recipe.toml").write_text(gone)
     write_report([tmp_path / "run"], tmp_path / "report.html", device="cpu")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert re.search("What needs the series is left out: .*gone.csv", text)
+    assert "What needs the series is left out: it could not be read." in text
     assert "learning rate" in text.lower()
     assert "Residuals" not in text
 

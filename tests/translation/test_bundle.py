@@ -107,9 +107,9 @@ def test_a_bundle_is_read_with_numpy_sentencepiece_and_onnxruntime_alone(tmp_pat
 def test_a_bundle_is_served_without_torch(tmp_path: Path) -> None:
     bundle = bundle_of(shutil.copytree(RUN, tmp_path / "run"))
     serve = (
-        "from pathlib import Path\nfrom s2s.serve.app import build\nfrom s2s.serve.limits import Limits\n"
+        "from pathlib import Path\nfrom s2s.serve.app import App\nfrom s2s.serve.limits import Limits\n"
         "from s2s.serve.pairs import load_pairs\nfrom s2s.serve.service import Service\n"
-        "build(Service(load_pairs([Path(sys.argv[1])], Limits())))\nprint('served')"
+        "App(Service(load_pairs([Path(sys.argv[1])], Limits())))\nprint('served')"
     )
     assert run_program(serve, str(bundle)) == ("served\n", "")
 
