@@ -73,7 +73,7 @@ class SearchQueue:
         """batches so far, and sentences by where their translation came from"""
         self._translate = translate
         self._seconds_per_character = self._pause = 0.0
-        self._last = 1
+        self._expected = 1
         self._jobs: dict[Search, _Job] = {}
         self._waiting: dict[Search, _Job] = {}
         self._cache: OrderedDict[Search, Translation] = OrderedDict()
@@ -162,7 +162,7 @@ class SearchQueue:
             start = time.monotonic()
             results = self._results([job.search for job in batch])
             seconds = time.monotonic() - start
-            self._last = len(batch)
+            self._expected = min(len(batch) + len(self._waiting), self.batch)
             self._pause = min(PAUSE * seconds, LONGEST_PAUSE) if len(batch) > FEW else 0.0
             per_character = seconds / sum(job.size for job in batch)
             self._seconds_per_character += 0.1 * (per_character - self._seconds_per_character)
@@ -173,7 +173,7 @@ class SearchQueue:
         with self._changed:
             while not self._waiting and not self._ended:
                 self._changed.wait()
-            self._changed.wait_for(lambda: self._ended or len(self._waiting) >= self._last, self._pause)
+            self._changed.wait_for(lambda: self._ended or len(self._waiting) >= self._expected, self._pause)
             batch = [] if self._ended else _chosen(self._waiting.values(), self.batch)
             for job in batch:
                 del self._waiting[job.search]
