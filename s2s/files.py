@@ -95,19 +95,9 @@ def building(folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir) -> It
                 shutil.rmtree(left, ignore_errors=True)  # a killed process was building it: nobody holds its lock
         temporary = folder.with_name(f".{folder.name}{SUFFIX}")
         shutil.rmtree(temporary, ignore_errors=True)
-        _unfinished.add(temporary)
-        try:
-            temporary.mkdir()
+        with _becoming(folder, temporary):
             yield temporary
-            for path in temporary.iterdir():
-                _sync(path)
-            _sync_names(temporary)
             shutil.rmtree(folder, ignore_errors=True)  # it is there only if it is damaged
-            temporary.rename(folder)
-            _sync_names(folder.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            _unfinished.discard(temporary)
 
 
 @contextmanager
@@ -115,10 +105,17 @@ def new_folder(place: Path) -> Iterator[Path]:
     """Empty folder to fill with files, which becomes `place` at the end; if the block fails, nothing is left."""
     temporary = place.with_name(f".{place.name}.{os.getpid()}{SUFFIX}")
     _make_parent(place)
+    with _becoming(place, temporary):
+        yield temporary
+
+
+@contextmanager
+def _becoming(place: Path, temporary: Path) -> Iterator[None]:
+    """A new folder `temporary`, which takes the name of `place` at the end and is removed if the block fails."""
     _unfinished.add(temporary)
     try:
         temporary.mkdir()
-        yield temporary
+        yield
         for path in temporary.iterdir():
             _sync(path)
         _sync_names(temporary)
