@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unicodedata import normalize
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF, CHRFScore
@@ -123,10 +124,13 @@ def failures(
     """Whether each output fails in a known way: loops, empty, copied.
 
     loops: `has_loop` of the words that split gives (list for languages without spaces). empty: nothing for a source
-    that is not blank. copied: the source again, at least two words of it, whatever the case and spacing.
+    that is not blank. copied: the source again, at least two words of it, whatever the case, width
+    and spacing, since a rule of normalisation may have changed what was read.
     """
     _check(hypotheses, sources, "sources")
-    sources, outputs = ([" ".join(line.split()) for line in lines] for lines in (sources, hypotheses))
+    sources, outputs = (
+        [" ".join(normalize("NFKC", line).split()) for line in lines] for lines in (sources, hypotheses)
+    )
     pairs = list(zip(sources, outputs, strict=True))
     return {
         "loops": [has_loop(split(output)) for output in outputs],

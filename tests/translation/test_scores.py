@@ -104,6 +104,7 @@ def test_rates_of_failures() -> None:
     outputs = ["a house", " ", "", "Drei alte häuser", "Berlin", "so so so so", "five six", "seven"]
     assert rates(sources, outputs) == {"loops": 1 / 8, "empty": 1 / 8, "copied": 1 / 8}
     assert rates(["x"], ["ははははははは"], split=list)["loops"] == 1
+    assert rates(["５０％ ﬁx"], ["50% fix"])["copied"] == 1
 
 
 def test_unequal_or_no_sentences_are_refused() -> None:
