@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from s2s.errors import RecipeError, RunError
 from s2s.files import is_unfinished, write_bytes, write_text
-from s2s.recipe.load import AnyTree, check_table, parse_table, usable_table
+from s2s.recipe.load import AnyTree, Table, check_table, parse_table, usable_table
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("s2s")
 Model = TypeVar("Model", bound="nn.Module")
-FORMAT = 1
+FORMAT = 2
 """Number of the layout of a run folder, in its file `format`; the folders of s2s 0.1 have none and are of format 0."""
 MODELS = {
     "translation": ("translator", "translate"),
@@ -136,7 +136,7 @@ class RunFolder:
             raise RunError(f"{self}: a file, and a run is a folder; give the folder that s2s train wrote")
         if not self.path.is_dir():
             raise RunError(f"{self}: no such run folder; train one with s2s train RECIPE --out {self}")
-        self._require_format()
+        self.number()
         try:
             return self.recipe.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -147,10 +147,10 @@ class RunFolder:
             inside = "; a run is opened by it: put back a copy" if self.best.exists() else inside
             raise RunError(f"{self}: not a run folder (it has no recipe.toml){inside}") from None
 
-    def _require_format(self) -> None:
-        """RunError for a folder of a layout that this version does not know."""
+    def number(self) -> int:
+        """Number of the layout; RunError for one that this version does not know."""
         if not self.format.exists():
-            return
+            return 0
         try:
             number = int(self.format.read_text(encoding="ascii"))
         except ValueError:
@@ -159,6 +159,7 @@ class RunFolder:
             raise RunError(
                 f"{self}: was written by a newer s2s (format {number}; this version reads up to {FORMAT}); update s2s"
             )
+        return number
 
     def require_best(self) -> Path:
         """The path of the best weights, or an error that says what to do."""
@@ -179,7 +180,7 @@ def read_run(run: RunFolder, trees: Mapping[str, type[AnyTree]], *, whole: bool 
     """
     text, origin = run.require_recipe(), str(run.recipe)
     try:
-        table = parse_table(text, origin)
+        table = _migrated(parse_table(text, origin), run.number())
         task = table.get("task")
         if isinstance(task, str) and task in MODELS and task not in trees:
             wanted, (held, command) = " or ".join(MODELS[name][0] for name in trees), MODELS[task]
@@ -191,6 +192,15 @@ def read_run(run: RunFolder, trees: Mapping[str, type[AnyTree]], *, whole: bool 
         return check_table(table, trees, origin=origin, folder=run.path)
     except RecipeError as problem:
         raise RunError(f"{problem}\n  a run is opened by its recipe: put back a copy, or train again") from None
+
+
+def _migrated(table: Table, number: int) -> Table:
+    """The table of a run of an earlier layout, as this one has it: before 2, all subwords were of `nmt_nfkc`."""
+    tokenizer = table.get("tokenizer")
+    if number < 2 and isinstance(tokenizer, dict) and tokenizer.get("kind") == "subword":
+        sides = ("",) if table.get("task") == "language" else ("source_", "target_")
+        tokenizer |= {f"{side}normalization": "nmt_nfkc" for side in sides}
+    return table
 
 
 @lru_cache

@@ -53,7 +53,8 @@ def phrases(split: str = "train") -> list[tuple[str, str]]:
 def trained_tokenizers(settings: PairTokenizer) -> tuple[Tokenizer, Tokenizer]:
     """Those of source and target, trained once."""
     pairs = phrases()[:3000]
-    return train_tokenizers(settings, settings.joint, lambda: iter(pairs))
+    rules = settings.source_normalization, settings.target_normalization
+    return train_tokenizers(settings, settings.joint, lambda: iter(pairs), rules)
 
 
 def small_run(
@@ -78,7 +79,7 @@ def small_run(
     run = RunFolder(folder)
     folder.mkdir(parents=True)
     run.recipe.write_text(recipe_toml(recipe), encoding="utf-8")
-    run.format.write_text("1\n", encoding="utf-8")
+    run.format.write_text("2\n", encoding="utf-8")
     run.lengths.write_text('{"max_length_ratio": 2.0}\n', encoding="utf-8")
     source, target = trained_tokenizers(recipe.tokenizer)
     save_tokenizers(source, target, folder)

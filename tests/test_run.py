@@ -163,8 +163,8 @@ def test_where_nothing_can_be_locked_it_is_said(
 @pytest.mark.parametrize(
     ("format", "said"),
     [
-        ("2\n", r": was written by a newer s2s \(format 2; this version reads up to 1\); update s2s"),
-        ("one", r"format: damaged, it holds no number; write 1 into it"),
+        ("3\n", r": was written by a newer s2s \(format 3; this version reads up to 2\); update s2s"),
+        ("one", r"format: damaged, it holds no number; write 2 into it"),
     ],
 )
 def test_a_run_of_another_format_is_refused_in_one_line(tmp_path: Path, format: str, said: str) -> None:

@@ -4,6 +4,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from random import Random
 
@@ -11,8 +12,9 @@ import small_runs
 from javascript import Module
 
 from s2s.corpus.find import manifests_folder
-from s2s.export.js import word_characters
+from s2s.export.js import tables
 from s2s.recipe.sections import Tokenizer as Settings
+from s2s.text.normalization import RULES
 from s2s.text.tokenizer import Tokenizer, save_tokenizers, train_tokenizer
 
 _CODES = (*range(0x20), 0x85, 0xA0, 0xAD, 0x34F, 0x61C, 0x1680, 0x180E, *range(0x2000, 0x2070), 0x2581, 0x3000, 0xFE0F)
@@ -60,7 +62,7 @@ def differing(tokenizer: Tokenizer, lines: Sequence[str], module: Module, seed: 
     with tempfile.TemporaryDirectory() as folder:
         save_tokenizers(tokenizer, tokenizer, Path(folder))
         (file,) = Path(folder).iterdir()
-        answer = module.ask("tokenizer", file=str(file), lines=lines, tokens=tokens, characters=word_characters())
+        answer = module.ask("tokenizer", file=str(file), lines=lines, tokens=tokens, tables=tables([tokenizer]))
     wrong = [
         f"{line!r}: {theirs}, not {own}"
         for line, theirs in zip(lines, answer["encoded"], strict=True)
@@ -81,9 +83,10 @@ def trained(name: str, lines: Iterable[str], vocabulary: int = 700) -> Tokenizer
 
 def _main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=2000, help="lines for each kind of tokenizer")
+    parser.add_argument("--count", type=int, default=2000, help="lines for each kind of tokenizer and rule")
     parser.add_argument("--vocabulary", type=int, default=4000, help="size of the vocabularies")
     parser.add_argument("--node", default="node")
+    parser.add_argument("--rules", nargs="*", choices=RULES, default=list(RULES), help="of normalisation")
     parser.add_argument("--kinds", nargs="*", default=list(small_runs.TOKENIZERS))
     parser.add_argument("texts", nargs="*", type=Path, help="files to take real lines from; default: the phrase book")
     arguments = parser.parse_args()
@@ -92,14 +95,15 @@ def _main() -> int:
     count = 0
     with Module(arguments.node) as module:
         for kind in arguments.kinds:
-            tokenizer = trained(kind, Random(1).sample(real, min(len(real), 5000)), arguments.vocabulary)
-            for start in range(0, arguments.count, 5000):
+            learned = trained(kind, Random(1).sample(real, min(len(real), 5000)), arguments.vocabulary)
+            for rule, start in product(arguments.rules, range(0, arguments.count, 5000)):
                 size = min(5000, arguments.count - start)
-                wrong = differing(tokenizer, list(hostile_lines(size, real, seed=start + 1)), module, seed=start)
+                lines = list(hostile_lines(size, real, seed=start + 1))
+                wrong = differing(learned.under(rule), lines, module, seed=start)
                 count += len(wrong)
                 for each in wrong[:5]:
-                    print(f"{kind}: {each}")
-            print(f"{kind}: {arguments.count:,} lines, {count} differ so far", file=sys.stderr)
+                    print(f"{kind}, {rule}: {each}")
+            print(f"{kind}: {arguments.count:,} lines for each rule, {count} differ so far", file=sys.stderr)
     return 1 if count else 0
 
 

@@ -5,10 +5,12 @@ Matrices are int8 with a scale for each row, float16 or float32; those that are 
 
 import re
 import shutil
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +20,13 @@ from s2s.export.export import Weights, task_of
 from s2s.files import new_folder
 from s2s.run import RunFolder, json_text, weights_of
 from s2s.tasks import Recipe
+from s2s.text.normalization import named
+from s2s.text.tokenizer import Tokenizer, load_tokenizers
+from s2s.text.wordlist import ListTokenizer, PunctuationTokenizer
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 """Folder of the code, styles and templates of pages."""
-FORMAT = 1
+FORMAT = 2
 """Number of the layout of bundle.json; s2s.js refuses any but its own."""
 _ALIGNED = 4
 _CHARACTERS = 0x110000
@@ -59,9 +64,7 @@ def bundle_of(
         raise RunError(f"{run}: holds a forecaster, which JavaScript's runtime has no place for; choose --format onnx")
     model, sizes, content = task.opened(run, recipe)
     bundle: dict[str, Any] = {"format": FORMAT, "task": recipe.task, "card": dict(card), **content}
-    tokenizer = getattr(recipe, "tokenizer", None)
-    if tokenizer and tokenizer.punctuation:
-        bundle["word_characters"] = word_characters()
+    bundle["characters"] = tables(load_tokenizers(run.path))
     packed = pack({name: weight.numpy() for name, weight in weights_of(model).items()}, weights)
     bundle["model"] = recipe.model.model_dump(mode="json", exclude={"dropout", "initialization"}) | sizes
     bundle["weights"] = {"type": weights, "bytes": len(packed.content), "index": packed.places}
@@ -101,11 +104,23 @@ def quantized(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np
     return np.rint(weight / divisors[..., None]).clip(-127, 127).astype(np.int8), scales
 
 
-def word_characters() -> list[int]:
-    r"""Lengths of the runs of characters that are not `\w` in Python, and that are, in turn, over all of Unicode.
+def tables(tokenizers: Sequence[Tokenizer]) -> dict[str, Any]:
+    r"""What some tokenizers need of Python's letters of words, its assigned characters, and SentencePiece's map.
 
-    They differ with the version of Unicode, so that a browser's own would read a line otherwise.
+    The first two differ with the version of Unicode, so that a browser's own would read a line otherwise.
     """
-    words = re.finditer(r"\w+", "".join(map(chr, range(_CHARACTERS))))
-    ends = [0, *(end for word in words for end in word.span()), _CHARACTERS]
+    found, rules = dict[str, Any](), {tokenizer.normalization for tokenizer in tokenizers}
+    if any(isinstance(tokenizer, PunctuationTokenizer) for tokenizer in tokenizers):
+        found["words"] = _runs(r"\w", map(chr, range(_CHARACTERS)))
+    if rules & {"nfc", "nfkc"}:
+        found["assigned"] = _runs("[^n]", ("n" if category(chr(code)) == "Cn" else "a" for code in range(_CHARACTERS)))
+    if any(isinstance(tokenizer, ListTokenizer) and tokenizer.normalization == "nmt_nfkc" for tokenizer in tokenizers):
+        found["nmt_nfkc"] = b64encode(named("nmt_nfkc")).decode()
+    return found
+
+
+def _runs(kind: str, characters: Iterable[str]) -> list[int]:
+    """Lengths of the runs of characters that are not of a kind, and that are, in turn."""
+    runs = re.finditer(f"{kind}+", "".join(characters))
+    ends = [0, *(end for run in runs for end in run.span()), _CHARACTERS]
     return [end - start for start, end in pairwise(ends)]

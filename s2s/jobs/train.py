@@ -20,7 +20,7 @@ from s2s.forecast.scores import SUSPICION
 from s2s.jobs.evaluate import evaluate, without_text
 from s2s.plots import plot_curves
 from s2s.process import require_one_process
-from s2s.recipe.load import differences, recipe_toml
+from s2s.recipe.load import differences, going_on, recipe_toml
 from s2s.report.report import write_report
 from s2s.run import FORMAT, Metrics, RunFolder, recorded, rows_text, write_json
 from s2s.tasks import Recipe, Sources, recipe_of, require_recipe, task_of
@@ -63,7 +63,7 @@ def train(
     settle_process()
     compute = choose_compute(device, recipe.training.precision)
     with run.locked(command):
-        sources = _begun(recipe, run, resume, corpora)
+        recipe, sources = _begun(recipe, run, resume, corpora)
         environment = _environment(recipe, compute, sources, corpora, command)
         trainer = _prepared(recipe, run, compute, sources, environment)
         if not trainer.was_complete:
@@ -81,23 +81,24 @@ def train(
     return run
 
 
-def _begun(recipe: Recipe, run: RunFolder, resume: bool, corpora: Path | None) -> Sources:
-    """The data of a training, once it may begin or go on in a run folder."""
+def _begun(recipe: Recipe, run: RunFolder, resume: bool, corpora: Path | None) -> tuple[Recipe, Sources]:
+    """The recipe and the data of a training, once it may begin or go on in a run folder."""
     goes_on = resume and run.exists()
     if resume and not goes_on:
         log.info("%s: nothing to resume, a new training begins", run)
     if not goes_on:
         sources = task_of(recipe).find(recipe, corpora)
         run.create()
-        return sources
+        return recipe, sources
     if not run.checkpoint.exists():
         run.require_recipe()
         require_unbegun(run)
-        return task_of(recipe).find(recipe, corpora)
-    _check_changes(recipe_of(run, whole=True), recipe)
+        return recipe, task_of(recipe).find(recipe, corpora)
+    began_with = recipe_of(run, whole=True)
+    _check_changes(began_with, recipe)
     sources = task_of(recipe).find(recipe, corpora)
     _check_data(run, sources)
-    return sources
+    return going_on(began_with, recipe), sources
 
 
 def _prepared(

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, Tag, model_validator
 
 from s2s.recipe.sections import Initialization, Optimization, Section, SplitName, Tokenizer, Tree, Variants, form_of
+from s2s.text.normalization import Normalization
 
 
 class TextFile(Section):
@@ -50,17 +51,26 @@ class LanguageData(Section):
 class TextTokenizer(Tokenizer):
     """How text becomes tokens."""
 
+    left_to_data = ("normalization",)
+
     kind: Literal["subword", "words", "characters"] = Field(
         default="characters", description="characters, words split at white space, or SentencePiece subwords"
     )
     symbols: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = Field(
         default=(), description="the whole vocabulary in this order, without special tokens; others are refused"
     )
+    normalization: Normalization = Field(
+        default="none",
+        description="of the text, before it is split: Unicode's nfc or nfkc, SentencePiece's nmt_nfkc (NFKC, spaces"
+        " alike, marks without width dropped), or none; it is written as the rule leaves it",
+    )
 
     @model_validator(mode="after")
     def _symbols_fit(self) -> Self:
         if self.symbols and self.kind == "subword":
             raise ValueError("symbols: are for characters and words (kind is subword)")
+        if self.symbols and self.normalization != "none":
+            raise ValueError(f"normalization: symbols are taken as they are (given {self.normalization}); leave it out")
         if len(set(self.symbols)) != len(self.symbols):
             raise ValueError("symbols: lists one twice; give each once")
         if len(self.symbols) == 1:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from s2s.nn.loss import Loss
 from s2s.nn.recurrent import State
 from s2s.run import RunFolder
 from s2s.text.conventions import marks_of_others
+from s2s.text.normalization import Normalization, changes_of, normalizer
 from s2s.text.special import START
 from s2s.text.tokenizer import Tokenizer, listed, load_tokenizers, save_tokenizers, train_tokenizer
 from s2s.text.wordlist import ListTokenizer
@@ -35,7 +36,7 @@ log = logging.getLogger("s2s")
 SCORED_WINDOW = 2048
 """Tokens of a text that are scored in one pass."""
 INSPECTED_LINES = 10_000
-"""Lines of the training text that are searched for what other programs write."""
+"""Lines of the training text that are searched for what other programs write and a tokenizer changes."""
 SHOWN_TOKENS = 18
 """Tokens of the validation text whose predictions are plotted."""
 SHOWN_VOCABULARY = 40
@@ -133,11 +134,15 @@ class LanguageTask(Task[TextBatch]):
 def check(recipe: LanguageRecipe, texts: Mapping[str, Pieces]) -> Iterator[str]:
     """Number of characters of each text, once it is read."""
     yield from sizes(texts, "characters", len)
-    _warn_of_marks(texts["train"])
+    rule = recipe.tokenizer.normalization
+    _warn_of_text(texts["train"], normalizer(rule), rule)
 
 
-def _warn_of_marks(text: Pieces) -> None:
-    for warning in marks_of_others(islice(text.read(), INSPECTED_LINES), text.description):
+def _warn_of_text(text: Pieces, normalize: Callable[[str], str], rule: Normalization | None) -> None:
+    pieces = [piece.removesuffix("\n") for piece in islice(text.read(), INSPECTED_LINES)]
+    normalized = zip(pieces, map(normalize, pieces), strict=True)
+    changes = changes_of(normalized, text.description, "tokenizer.normalization", rule)
+    for warning in changes + marks_of_others(pieces, text.description):
         log.warning(warning)
 
 
@@ -150,7 +155,7 @@ def prepare(recipe: LanguageRecipe, run: RunFolder, compute: Compute, texts: Map
     """Everything before the first step: train or load the tokenizer, encode the texts, build the model."""
     train, validation = texts["train"], texts["validation"]
     tokenizer = _tokenizer(recipe, train, run)
-    _warn_of_marks(train)
+    _warn_of_text(train, tokenizer.normalize, tokenizer.normalization)
     text, held = (encoded(source, tokenizer, recipe.data) for source in (train, validation))
     for each, source in ((text, train), (held, validation)):
         size = tokenizer.vocabulary_size
@@ -284,6 +289,8 @@ def _tokenizer(recipe: LanguageRecipe, train: Pieces, run: RunFolder) -> Tokeniz
     else:
         keep_ends = settings.kind == "characters" and recipe.data.cut != "lines"
         pieces = train.read() if settings.kind == "characters" else whole_words(train.read(), LEARNED_CHARACTERS)
-        tokenizer = train_tokenizer(settings, (piece if keep_ends else piece.removesuffix("\n") for piece in pieces))
+        lines = (piece if keep_ends else piece.removesuffix("\n") for piece in pieces)
+        rule = settings.normalization
+        tokenizer = train_tokenizer(settings, map(normalizer(rule), lines)).under(rule)
     save_tokenizers(tokenizer, tokenizer, run.path)
     return tokenizer

@@ -292,10 +292,23 @@ def recipe_toml(recipe: BaseModel) -> str:
     return tomli_w.dumps(recipe.model_dump(exclude_none=True))
 
 
+def going_on(old: AnyTree, new: AnyTree) -> AnyTree:
+    """The new recipe, with the old one's values of the tokenizer that it leaves open."""
+    before, after = (getattr(recipe, "tokenizer", None) for recipe in (old, new))
+    if before is None or after is None:
+        return new
+    kept = {name: getattr(before, name) for name in after.left_to_data if _not_given(after, name)}
+    return new.model_copy(update={"tokenizer": after.model_copy(update=kept)})
+
+
+def _not_given(section: Section, name: str) -> bool:
+    return getattr(section, name) is None or name not in section.model_fields_set
+
+
 def differences(old: BaseModel, new: BaseModel, parent: str = "") -> list[str]:
     """Line "key: old value -> new value" for each value that differs, in the order of the recipe.
 
-    A value that the new recipe leaves to the training data does not differ.
+    A value that the new recipe leaves to the training data or the run does not differ.
     """
     before, after = dict(old), dict(new)
     lines = []
@@ -303,7 +316,7 @@ def differences(old: BaseModel, new: BaseModel, parent: str = "") -> list[str]:
         was, now = before.get(name), after.get(name)
         if isinstance(was, BaseModel) and isinstance(now, BaseModel) and type(was) is type(now):
             lines += differences(was, now, f"{parent}{name}.")
-        elif was != now and not (now is None and isinstance(new, Section) and name in new.left_to_data):
+        elif was != now and not (isinstance(new, Section) and name in new.left_to_data and _not_given(new, name)):
             old_value, new_value = shown(was), shown(now)
             change = f"{old_value} -> {new_value}" if old_value != new_value else f"{old_value}, changed"
             lines.append(f"{parent}{name}: {change}")

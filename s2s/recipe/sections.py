@@ -16,7 +16,7 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
     left_to_data: ClassVar[tuple[str, ...]] = ()
-    """Keys that, where a recipe does not give them, follow from the training data."""
+    """Keys that, where a recipe does not give them, follow from the training data, or stay what a run began with."""
 
     @classmethod
     def required(cls) -> list[str]:

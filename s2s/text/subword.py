@@ -4,7 +4,6 @@ import hashlib
 import io
 import logging
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import Literal, Self
 import sentencepiece
 
 from s2s.errors import DataError, RecipeError
+from s2s.text.normalization import RULES, Normalization, named, normalizer
 from s2s.text.sampling import MergeSampler, UnigramSampler
 from s2s.text.special import END, PAD, START, UNKNOWN
 
@@ -33,8 +33,8 @@ _log = logging.getLogger("s2s")
 class SubwordTokenizer:
     """SentencePiece model, unigram (Kudo 2018) or BPE (Sennrich et al. 2016).
 
-    Text is normalised by `nmt_nfkc`: NFKC, control characters and zero-width marks dropped or turned to spaces, white
-    space collapsed. With byte fallback a character that is no piece is spelled as its UTF-8 bytes.
+    Text is normalised by the rule that the end of the model names, and runs of spaces become one. With byte fallback a
+    character that is no piece is spelled as its UTF-8 bytes.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -47,6 +47,9 @@ class SubwordTokenizer:
             self._pieces: dict[int, str] = {}
         except RuntimeError as error:
             raise ValueError("it is no SentencePiece model") from error
+        self.normalization: Normalization = next((rule for rule in RULES if model.endswith(named(rule))), "nmt_nfkc")
+        # its own normalisation has the map of nmt_nfkc, if any, and no NFC
+        self._prepared = normalizer("none" if self.normalization == "nmt_nfkc" else self.normalization)
         processor = self._processor
         found = processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id()
         expected = PAD, UNKNOWN, START, END
@@ -57,7 +60,7 @@ class SubwordTokenizer:
     def train(
         cls, lines: Iterable[str], *, model: Literal["unigram", "bpe"], vocabulary_size: int, byte_fallback: bool
     ) -> Self:
-        """Learns pieces from lines, which are read once and streamed.
+        """Learns pieces from lines, taken as they are, which are read once and streamed.
 
         A vocabulary that the text cannot fill is made smaller, with a warning. DataError for lines without text,
         RecipeError for a vocabulary that is too small for the characters.
@@ -81,6 +84,10 @@ class SubwordTokenizer:
             )
         return trained
 
+    def under(self, rule: Normalization) -> Self:
+        """The same pieces for text that a rule normalises."""
+        return type(self)(self._model + named(rule))  # fields of a message that stands twice are merged, the last wins
+
     @property
     def vocabulary_size(self) -> int:
         """V: pieces, the four special ones and the bytes included."""
@@ -93,7 +100,7 @@ class SubwordTokenizer:
 
     def encode(self, line: str) -> list[int]:
         """Ids of the best segmentation of a line."""
-        return list(self._processor.encode(line))
+        return list(self._processor.encode(self._prepared(line)))
 
     def encode_sampled(self, lines: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
         """Sampled segmentations: unigram smoothed by `alpha` (Kudo 2018), or BPE-dropout `alpha` (Provilkov 2020).
@@ -108,7 +115,7 @@ class SubwordTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of some pieces; bytes that are no UTF-8 become U+FFFD, and line breaks spelled in bytes spaces."""
         text = str(self._processor.decode([int(token) for token in tokens if token not in (PAD, START, END)]))
-        return text.replace("\n", " ").replace("\r", " ").strip(" ")
+        return _one_line(text)
 
     def token(self, token: int) -> str:
         """The piece, with U+2581 where a word begins."""
@@ -121,16 +128,20 @@ class SubwordTokenizer:
         return not self._lacking.isdisjoint(tokens)
 
     def normalize(self, line: str) -> str:
-        """The line after `nmt_nfkc` and with white space collapsed."""
-        return str(self._processor.normalize(line)).replace(_WORD_START, " ").strip(" ")
+        """The line after the rule, on one line, without U+2581, and with runs of spaces collapsed."""
+        return _one_line(self._marked(line).replace(_WORD_START, " "))
 
     def serialize(self) -> bytes:
         """The SentencePiece model, as its own tools read it."""
         return self._model
 
+    def _marked(self, line: str) -> str:
+        """The line after the rule, with U+2581 for a space and before it."""
+        return str(self._processor.normalize(self._prepared(line)))
+
     def _sampled(self, line: str, alpha: float, generator: Random) -> list[int]:
         tokens: list[int] = []
-        for known, unknown in self._units.findall(str(self._processor.normalize(line))):
+        for known, unknown in self._units.findall(self._marked(line)):
             if known:
                 tokens.extend(self._ids[piece] for piece in self._sampler.sample(known, alpha, generator))
             else:
@@ -170,6 +181,10 @@ class SubwordTokenizer:
         return re.compile(f"({_WORD_START}[{known}]*|[{known}]+)|([^{known}{_WORD_START}]+)")
 
 
+def _one_line(text: str) -> str:
+    return text.replace("\n", " ").replace("\r", " ").strip(" ")
+
+
 def _training_text(lines: Iterable[str]) -> tuple[list[str], bool]:
     """Lines to learn from, and whether they are all; of a long text a part, spread evenly over it.
 
@@ -204,7 +219,7 @@ def _character_coverage(lines: list[str], complete: bool, vocabulary_size: int, 
         return usual
     counts: Counter[str] = Counter()
     for line in lines:
-        counts.update(_WORD_START + _WORD_START.join(unicodedata.normalize("NFKC", line).split()))
+        counts.update(_WORD_START + _WORD_START.join(filter(None, line.split(" "))))
     if len(counts) > _MANY_CHARACTERS:
         usual = _USUAL_COVERAGE
     room = (vocabulary_size - _BYTE_PIECES) // 2
@@ -229,7 +244,7 @@ def _train(
             hard_vocab_limit=False,
             byte_fallback=byte_fallback,
             character_coverage=coverage,
-            normalization_rule_name="nmt_nfkc",
+            normalization_rule_name="identity",
             pad_id=PAD,
             unk_id=UNKNOWN,
             bos_id=START,

@@ -4,13 +4,13 @@ Three kinds share one protocol: SentencePiece subwords, words split at white spa
 mean the same in all of them: padding, unknown, start and end of a sequence; only a closed list has none of these.
 """
 
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from s2s.errors import RunError
 from s2s.files import write_bytes
+from s2s.text.normalization import Normalization, normalizer
 from s2s.text.special import END, UNKNOWN
 from s2s.text.subword import SubwordTokenizer
 from s2s.text.wordlist import CharacterTokenizer, ListTokenizer, PunctuationTokenizer, WordTokenizer, read_wordlist
@@ -28,6 +28,10 @@ class Tokenizer(Protocol):
     @property
     def vocabulary_size(self) -> int:
         """V: one more than the highest token id."""
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """Rule of its text; None for a list of an earlier version, which had none."""
 
     @property
     def fingerprint(self) -> str:
@@ -55,8 +59,11 @@ class Tokenizer(Protocol):
         """Content of the tokenizer's file."""
 
 
-def train_tokenizer(settings: "Settings", lines: Iterable[str]) -> Tokenizer:
-    """Learns the tokenizer of a recipe; DataError for no text, RecipeError for values that do not fit it."""
+def train_tokenizer(settings: "Settings", lines: Iterable[str]) -> SubwordTokenizer | ListTokenizer:
+    """Learns the tokenizer of a recipe from normalised lines, for no rule.
+
+    DataError for no text, RecipeError for values that do not fit it.
+    """
     size = settings.vocabulary_size
     if settings.kind != "subword":
         return listed(settings).train(lines, vocabulary_size=size, minimum_count=settings.minimum_count)
@@ -72,17 +79,23 @@ def listed(settings: "Settings") -> type[ListTokenizer]:
 
 
 def train_tokenizers(
-    settings: "Settings", joint: bool, pairs: Callable[[], Iterator[tuple[str, str]]]
+    settings: "Settings",
+    joint: bool,
+    pairs: Callable[[], Iterator[tuple[str, str]]],
+    rules: tuple[Normalization, Normalization] = ("none", "none"),
 ) -> tuple[Tokenizer, Tokenizer]:
-    """Learns the tokenizers of source and target; a `joint` one for both is the same object twice.
+    """Learns the tokenizers of source and target; `joint` ones share their vocabulary, and are one object of one rule.
 
-    `pairs` is called once when joint, else once for each side.
+    `pairs` is called once when joint, else once for each side. Each side is normalised by its rule.
     """
+    first, second = map(normalizer, rules)
     if joint:
-        both = train_tokenizer(settings, (line for pair in pairs() for line in pair))
-        return both, both
-    source = train_tokenizer(settings, (source for source, _ in pairs()))
-    return source, train_tokenizer(settings, (target for _, target in pairs()))
+        lines = (line for pair in pairs() for line in (first(pair[0]), second(pair[1])))
+        both = train_tokenizer(settings, lines)
+        source, target = both.under(rules[0]), both.under(rules[1])
+        return source, source if rules[0] == rules[1] else target
+    source = train_tokenizer(settings, (first(line) for line, _ in pairs())).under(rules[0])
+    return source, train_tokenizer(settings, (second(line) for _, line in pairs())).under(rules[1])
 
 
 def save_tokenizers(source: Tokenizer, target: Tokenizer, folder: Path) -> None:
@@ -148,46 +161,33 @@ class TextReport(NamedTuple):
     tokens: int
     unknown_share: float
     """Share of the tokens that are UNKNOWN."""
-    round_trip_share: float
-    """Share of the lines that come back from their tokens, but for NFKC and runs of white space."""
+    unknown_lines_share: float
+    """Share of the lines that have such tokens."""
     examples: tuple[str, ...]
-    """Up to three of the lines that do not."""
-    changed_share: float
-    """Share of the lines that come back with more than white space changed, by normalisation."""
-    changes: tuple[tuple[str, str], ...]
-    """Up to two of these, as they were and as they come back."""
+    """Up to three of these lines."""
+    returned: tuple[tuple[str, str], ...]
+    """The other lines, as they were and as they come back from their tokens."""
 
 
 def inspect(tokenizer: Tokenizer, lines: Iterable[str]) -> TextReport:
-    """Encodes and decodes lines and counts what is lost."""
-    count = tokens = unknown = returned = changed = 0
-    examples: list[str] = []
-    changes: list[tuple[str, str]] = []
+    """Encodes and decodes lines, counts what is unknown, and keeps what comes back."""
+    tokens = unknown = 0
+    lost, returned = list[str](), list[tuple[str, str]]()
     for line in lines:
         encoded = tokenizer.encode(line)
-        count += 1
         tokens += len(encoded)
         unknown += encoded.count(UNKNOWN)
-        decoded = tokenizer.decode(encoded)
-        if UNKNOWN not in encoded and _plain(decoded) == _plain(line):
-            returned += 1
-        elif len(examples) < 3:
-            examples.append(line)
-        if UNKNOWN not in encoded and "".join(decoded.split()) != "".join(line.split()):
-            changed += 1
-            changes += [(line, decoded)] * (len(changes) < 2)
-    total = max(count, 1)
-    share = returned / total if count else 1.0
-    unknown_share = unknown / max(tokens, 1)
-    return TextReport(count, tokens, unknown_share, share, tuple(examples), changed / total, tuple(changes))
-
-
-def _plain(line: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", line).split())
+        if UNKNOWN in encoded:
+            lost.append(line)
+        else:
+            returned.append((line, tokenizer.decode(encoded)))
+    count = len(lost) + len(returned)
+    shares = unknown / max(tokens, 1), len(lost) / max(count, 1)
+    return TextReport(count, tokens, *shares, tuple(lost[:3]), tuple(returned))
 
 
 def warnings_of(report: TextReport, name: str) -> list[str]:
-    """Warnings, which begin with a name, about over 1 % unknown tokens or under 99 % of lines that come back."""
+    """Warnings, which begin with a name, about over 1 % unknown tokens, or over 1 % of lines with one."""
     examples = [repr(_short(line)) for line in report.examples]
     shown = f"; for example: {' | '.join(examples)}" if examples else ""
     warnings = []
@@ -196,26 +196,12 @@ def warnings_of(report: TextReport, name: str) -> list[str]:
             f"{name}: {report.unknown_share:.1%} of {report.tokens:,} tokens are unknown to the tokenizer; raise"
             f" tokenizer.vocabulary_size, lower tokenizer.minimum_count, or use subwords with byte_fallback{shown}"
         )
-    if report.round_trip_share < 0.99:
+    elif report.unknown_lines_share > 0.01:
         warnings.append(
-            f"{name}: {1 - report.round_trip_share:.1%} of {report.lines:,} lines do not come back from their tokens;"
-            f" look for characters that are unknown, invisible or of another script{shown}"
+            f"{name}: {report.unknown_lines_share:.1%} of {report.lines:,} lines have tokens that are unknown to the"
+            f" tokenizer; look for characters that are rare, invisible or of another script{shown}"
         )
     return warnings
-
-
-def changes_of(report: TextReport, name: str) -> list[str]:
-    """Warning, which begins with a name, where normalisation changes what a reader sees of 0.1 % of the lines.
-
-    For text that is written: full-width marks become narrow, for example, and outputs never have them.
-    """
-    if report.changed_share < 0.001:
-        return []
-    shown = " | ".join(f"{_short(line)!r} becomes {_short(after)!r}" for line, after in report.changes)
-    return [
-        f"{name}: the tokenizer's normalisation changes {report.changed_share:.1%} of {report.lines:,} lines, and"
-        f" outputs are written so: {shown}; where that matters, take tokenizer.kind = words or characters"
-    ]
 
 
 def _short(line: str) -> str:

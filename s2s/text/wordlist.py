@@ -9,7 +9,10 @@ from functools import cached_property
 from typing import ClassVar, Self
 
 from s2s.errors import DataError
+from s2s.text.normalization import RULES, Normalization, normalizer
 from s2s.text.special import END, PAD, SPECIAL_LABELS, START, UNKNOWN, UNKNOWN_SURFACE
+
+_SPACES = re.compile("[ \\t-\\r]+")
 
 
 class ListTokenizer:
@@ -20,9 +23,16 @@ class ListTokenizer:
 
     kind: ClassVar[str]
 
-    def __init__(self, vocabulary: Sequence[str], *, closed: bool = False) -> None:
-        """ValueError when a unit of the vocabulary is repeated, or is no unit of this tokenizer."""
+    def __init__(
+        self, vocabulary: Sequence[str], *, closed: bool = False, normalization: Normalization | None = "none"
+    ) -> None:
+        """ValueError when a unit of the vocabulary is repeated, or is no unit of this tokenizer.
+
+        Without a `normalization`, as in files of earlier versions, all white space is alike.
+        """
         self.closed = closed
+        self.normalization = normalization
+        self._prepared = normalizer(normalization or "none")
         specials = () if closed else SPECIAL_LABELS
         self._listed = list(vocabulary)
         self._labels: list[str] = [*specials, *vocabulary]
@@ -35,7 +45,10 @@ class ListTokenizer:
 
     @classmethod
     def train(cls, lines: Iterable[str], *, vocabulary_size: int, minimum_count: int) -> Self:
-        """Keeps the most frequent units seen at least `minimum_count` times; DataError when there are none."""
+        """Keeps the most frequent units seen at least `minimum_count` times in lines, taken as they are.
+
+        DataError when there are none.
+        """
         from tqdm import tqdm
 
         counts: Counter[str] = Counter()
@@ -52,9 +65,17 @@ class ListTokenizer:
             )
         return cls(kept[: vocabulary_size - len(SPECIAL_LABELS)])
 
+    def under(self, rule: Normalization) -> Self:
+        """The same units for text that a rule normalises."""
+        return type(self)(self._listed, closed=self.closed, normalization=rule)
+
+    def split(self, text: str) -> list[str]:
+        """Units of a text after the rule."""
+        return self.units(self._prepared(text))
+
     @staticmethod
     def units(line: str) -> list[str]:
-        """Units that a line is split into."""
+        """Units of a line that is normalised."""
         raise NotImplementedError
 
     @staticmethod
@@ -77,11 +98,11 @@ class ListTokenizer:
         if self.closed and (lacking := self.lacking(line)):
             symbols = ", ".join(self._listed)
             raise DataError(f"the text contains {lacking[0]!r}, which is not in tokenizer.symbols ({symbols})")
-        return [self._ids.get(unit, UNKNOWN) for unit in self.units(line)]
+        return [self._ids.get(unit, UNKNOWN) for unit in self.split(line)]
 
     def lacking(self, line: str) -> list[str]:
         """Units of a line that the vocabulary lacks, each once."""
-        return list(dict.fromkeys(unit for unit in self.units(line) if unit not in self._ids))
+        return list(dict.fromkeys(unit for unit in self.split(line) if unit not in self._ids))
 
     def encode_sampled(self, lines: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
         """The same as `encode`: there is one segmentation only."""
@@ -106,22 +127,27 @@ class ListTokenizer:
 
     def normalize(self, line: str) -> str:
         """The line, joined again from its units."""
-        return self.join(self.units(line))
+        return self.join(self.split(line))
 
     def serialize(self) -> bytes:
         """UTF-8 JSON with the kind and the units in the order of their ids."""
         content = {"kind": self.kind, "entries": self._listed, **({"closed": True} if self.closed else {})}
+        content |= {"normalization": self.normalization} if self.normalization else {}
         return (json.dumps(content, ensure_ascii=False, indent=0) + "\n").encode()
 
 
 class WordTokenizer(ListTokenizer):
-    """Words between white space; runs of white space become one space."""
+    """Words between white space of ASCII; runs of it become one space."""
 
     kind = "words"
 
+    def split(self, text: str) -> list[str]:
+        """Units of a text after the rule."""
+        return super().split(text if self.normalization else " ".join(text.split()))
+
     @staticmethod
     def units(line: str) -> list[str]:
-        return line.split()
+        return [word for word in _SPACES.split(line) if word]
 
     @staticmethod
     def join(units: Iterable[str]) -> str:
@@ -168,7 +194,7 @@ class CharacterTokenizer(ListTokenizer):
 def read_wordlist(content: bytes) -> ListTokenizer:
     """Tokenizer of the JSON of `serialize`; ValueError says what is wrong with other content."""
     read = json.loads(content)
-    if not isinstance(read, dict) or set(read) - {"closed"} != {"kind", "entries"}:
+    if not isinstance(read, dict) or set(read) - {"closed", "normalization"} != {"kind", "entries"}:
         raise ValueError('it is no JSON object of "kind" and "entries"')
     entries = read["entries"]
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
@@ -176,4 +202,7 @@ def read_wordlist(content: bytes) -> ListTokenizer:
     kinds = {kind.kind: kind for kind in (WordTokenizer, PunctuationTokenizer, CharacterTokenizer)}
     if read["kind"] not in kinds:
         raise ValueError(f"its kind is {read['kind']!r}, not one of {', '.join(kinds)}")
-    return kinds[read["kind"]](entries, closed=read.get("closed") is True)
+    rule = read.get("normalization")
+    if rule not in (None, *RULES):
+        raise ValueError(f"its normalization is {rule!r}, not one of {', '.join(RULES)}")
+    return kinds[read["kind"]](entries, closed=read.get("closed") is True, normalization=rule)

@@ -18,7 +18,7 @@ from s2s.translation.search.lone import lone_search
 if TYPE_CHECKING:
     from s2s.device import Precision
 
-FORMAT = 1
+FORMAT = 2
 """Number of the layout of a bundle."""
 NEXT = "next_"
 """Beginning of the name of an output that is an input of the next step."""

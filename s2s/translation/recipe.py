@@ -1,12 +1,13 @@
 """The recipe tree of translation: every value that a translator depends on, its default, its rule and its unit."""
 
 import math
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
 from s2s.recipe.sections import Optimization, Section, SplitName, TeacherForcing, Tokenizer, Tree, Variants, form_of
 from s2s.text.conventions import unquoting
+from s2s.text.normalization import Normalization
 from s2s.translation.languages import BleuTokenizer
 from s2s.translation.lengths import LEAST_LENGTH_RATIO, longest_output
 
@@ -65,10 +66,26 @@ class TranslationData(Section):
 class PairTokenizer(Tokenizer):
     """How sentence pairs become tokens."""
 
+    left_to_data = ("source_normalization", "target_normalization")
+
     joint: bool = Field(default=True, description="one vocabulary for both languages, or one for each")
     sampling: float = Field(
         default=0.0, ge=0, le=1, description="subword regularisation: unigram alpha, or rate of BPE dropout; 0 is off"
     )
+    source_normalization: Normalization = Field(
+        default="nmt_nfkc",
+        description="of sources, before they are split: Unicode's nfc or nfkc, SentencePiece's nmt_nfkc (NFKC, spaces"
+        " alike, marks without width dropped), or none, which is the default of words and characters",
+    )
+    target_normalization: Normalization = Field(
+        default="none", description="of targets, by the same rules; outputs are written as the rule leaves them"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_kind(cls, given: Any) -> Any:
+        listed = isinstance(given, dict) and given.get("kind") in ("words", "characters")
+        return {"source_normalization": "none", **given} if listed else given
 
 
 class Dropout(Section):

@@ -19,9 +19,9 @@ from s2s.nn.loss import Loss
 from s2s.run import RunFolder, write_json
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, collate
 from s2s.text.conventions import marks_of_others
+from s2s.text.normalization import changes_of, normalizer
 from s2s.text.tokenizer import (
     Tokenizer,
-    changes_of,
     inspect,
     listed,
     load_tokenizers,
@@ -58,6 +58,8 @@ REMEDIES = {"longer than": "raise data.max_tokens", "length ratio": "raise data.
 """What keeps pairs that were left out, by the beginning of the reason."""
 INSPECTED_PAIRS = 10_000
 """Training pairs whose unknown rate and round trip are checked."""
+KEYS = ("tokenizer.source_normalization", "tokenizer.target_normalization")
+"""Of what changes each side."""
 FEW_PAIRS = 100
 """Fewer validation pairs than these choose weights by luck."""
 
@@ -185,16 +187,19 @@ def check(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> Iterator[st
     data, train = recipe.data, splits["train"]
     yield from sizes(splits, "pairs", has_words)
     warn_of_learned(splits)
+    rules = recipe.tokenizer.source_normalization, recipe.tokenizer.target_normalization
     for side, name in enumerate((data.source, data.target)):
-        lines = (pair[side] for pair in islice(train.read(), INSPECTED_PAIRS))
-        for warning in marks_of_others(lines, f"{train.description} ({name})"):
+        title = f"{train.description} ({name})"
+        lines = [pair[side] for pair in islice(train.read(), INSPECTED_PAIRS)]
+        normalized = zip(lines, map(normalizer(rules[side]), lines), strict=True)
+        for warning in changes_of(normalized, title, KEYS[side], rules[side]) + marks_of_others(lines, title):
             log.warning(warning)
     if recipe.tokenizer.kind == "subword":
         yield "data.max_tokens, data.max_length_ratio: what they leave out is counted in training, in learned subwords"
         return
-    units = listed(recipe.tokenizer).units
+    split = [listed(recipe.tokenizer)([], normalization=rule).split for rule in rules]
     reason = partial(reason_to_drop, max_tokens=data.max_tokens, max_length_ratio=data.max_length_ratio)
-    reasons = Counter(reason(*(len(units(line)) for line in pair)) for pair in train.read())
+    reasons = Counter(reason(len(split[0](source)), len(split[1](target))) for source, target in train.read())
     kept = reasons.pop(None, 0)
     _report_dropped(train.description, kept, {why: count for why, count in reasons.items() if why})
 
@@ -277,8 +282,8 @@ def _warn_of_text(train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], names: 
     for side, (tokenizer, name) in enumerate(zip(tokenizers, names, strict=True)):
         lines = [pair[side] for pair in islice(train.read(), INSPECTED_PAIRS)]
         report, title = inspect(tokenizer, lines), f"{train.description} ({name})"
-        warnings = warnings_of(report, title) + (changes_of(report, title) if side == 1 else [])
-        for warning in warnings + marks_of_others(lines, title):
+        changes = changes_of(report.returned, title, KEYS[side], tokenizer.normalization)
+        for warning in warnings_of(report, title) + changes + marks_of_others(lines, title):
             log.warning(warning)
 
 
@@ -286,7 +291,9 @@ def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tupl
     """The run's tokenizers; until it has a checkpoint they are trained, on the training pairs."""
     if run.checkpoint.exists():
         return load_tokenizers(run.path)
-    trained = train_tokenizers(recipe.tokenizer, recipe.tokenizer.joint, train.read)
+    settings = recipe.tokenizer
+    rules = settings.source_normalization, settings.target_normalization
+    trained = train_tokenizers(settings, settings.joint, train.read, rules)
     save_tokenizers(*trained, run.path)
     return trained
 

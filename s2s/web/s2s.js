@@ -7,7 +7,7 @@
  * memory, G units of a cell's gates, V tokens of the vocabulary. Matrices are flat arrays, row after row.
  */
 
-const FORMAT = 1, [PAD, UNKNOWN, START, END] = [0, 1, 2, 3];
+const FORMAT = 2, [PAD, UNKNOWN, START, END] = [0, 1, 2, 3];
 const SPECIAL_LABELS = ["<pad>", "<unk>", "<s>", "</s>"], UNKNOWN_SURFACE = "\u2047";
 
 /** Open a bundle: the URL of its folder (in Node a path too), or { bundle, weights, files } that hold it. */
@@ -20,7 +20,7 @@ export async function load(source) {
     throw new Error(`weights.bin: has ${weights.byteLength} bytes, not ${bundle.weights.bytes}; copy it again`);
   }
   const names = [...new Set(Object.values(bundle.tokenizers))];
-  const read = (name) => readTokenizer(name, files[name], bundle.word_characters);
+  const read = (name) => readTokenizer(name, files[name], bundle.characters);
   const tokenizers = new Map(names.map((name) => [name, read(name)]));
   const Model = bundle.task === "language" ? LanguageModel : Translator;
   return new Model(bundle, new Weights(bundle.weights.index, weights), tokenizers);
@@ -57,25 +57,46 @@ function hasLoop(words) {
   return [1, 2, 3, 4].some((size) => words.some((_, start) => isLoop(size, start)));
 }
 
-function readTokenizer(name, bytes, wordCharacters) {
+/** A tokenizer from its file; the tables are of what Python and SentencePiece know of characters, where it is used. */
+function readTokenizer(name, bytes, tables) {
   if (!bytes) throw new Error(`${name}: is missing in the bundle; copy it again`);
-  if (name.endsWith(".model")) return new SentencePiece(name, bytes);
-  const { kind, entries, closed } = JSON.parse(utf8.decode(bytes));
+  if (name.endsWith(".model")) return new SentencePiece(name, bytes, tables);
+  const { kind, entries, closed, normalization } = JSON.parse(utf8.decode(bytes));
+  const normalized = normalizerOf(normalization, tables);
+  const words = (line) => line.split(/[ \t-\r]+/).filter(Boolean);
   const [split, join] = {
-    words: [wordsOf, (units) => units.join(" ")],
-    "words and punctuation": [wordCharacters && punctuationSplitter(wordCharacters), joinPunctuated],
+    words: [normalization ? words : wordsOf, (units) => units.join(" ")],
+    "words and punctuation": [tables.words && punctuationSplitter(tables.words), joinPunctuated],
     characters: [(line) => Array.from(line), (units) => units.join("")],
   }[kind];
-  return new UnitList(kind, entries, Boolean(closed), split, join);
+  return new UnitList(kind, entries, Boolean(closed), (text) => split(normalized(text)), join);
 }
 
-/** Words and punctuation marks; the letters of words are Python's, given as lengths of runs without and with them. */
-function punctuationSplitter(lengths) {
-  let letters = "", at = 0;
+/** What a rule makes of a text. Unicode's are kept to the characters that it had in Python's version of it. */
+function normalizerOf(rule, tables) {
+  if (rule === "nmt_nfkc") {
+    const [[, content]] = fieldsOf(Uint8Array.from(atob(tables.nmt_nfkc), (letter) => letter.charCodeAt(0)));
+    const normalizer = new Normalizer(new Map(fieldsOf(content)).get(2));
+    return (text) => text.split("\n").map((line) => normalizer.mapped(line)).join("\n");
+  }
+  if (rule !== "nfc" && rule !== "nfkc") return (text) => text;
+  const assigned = new RegExp(`[${classOf(tables.assigned)}]+`, "gu");
+  return (text) => text.replace(assigned, (part) => part.normalize(rule.toUpperCase()));
+}
+
+/** Inside of a character class, from the lengths of the runs without and with its characters. */
+function classOf(lengths) {
+  let ranges = "", at = 0;
   lengths.forEach((length, index) => {
-    if (index % 2) letters += `\\u{${at.toString(16)}}-\\u{${(at + length - 1).toString(16)}}`;
+    if (index % 2) ranges += `\\u{${at.toString(16)}}-\\u{${(at + length - 1).toString(16)}}`;
     at += length;
   });
+  return ranges;
+}
+
+/** Words and punctuation marks; the letters of words are Python's. */
+function punctuationSplitter(lengths) {
+  const letters = classOf(lengths);
   const unit = new RegExp(`[${letters}]+(?:['’-][${letters}]+)*|[^${letters}${SPACE}]`, "gu");
   return (line) => line.match(unit) ?? [];
 }
@@ -135,12 +156,12 @@ const UNIGRAM = 1, BPE = 2, UNKNOWN_PENALTY = 10, WORD_START = "\u2581";
 
 /** A SentencePiece model, unigram (Kudo 2018) or BPE (Sennrich et al. 2016), of a kind that s2s trains. */
 class SentencePiece {
-  constructor(name, bytes) {
+  constructor(name, bytes, tables) {
     Object.assign(this, { labels: [], scores: [], types: [], ids: new Map(), bytes: [] });
-    const parts = new Map();
+    const parts = new Map([[2, new Map()], [3, new Map()]]);
     for (const [number, value] of fieldsOf(bytes)) {
       if (number === 1) this.addPiece(new Map(fieldsOf(value)));
-      else if (number < 4) parts.set(number, new Map(fieldsOf(value)));
+      else if (number < 4) for (const [key, part] of fieldsOf(value)) parts.get(number).set(key, part); // the last wins
     }
     const settings = parts.get(2), normalization = parts.get(3);
     this.kind = settings.get(3) ?? UNIGRAM;
@@ -149,7 +170,9 @@ class SentencePiece {
     if (isOther || ![UNIGRAM, BPE].includes(this.kind) || !this.types.every((type) => PIECE_TYPES.includes(type))) {
       throw new Error(`${name}: has settings or pieces of a kind that s2s does not train, and s2s.js does not know`);
     }
-    this.normalizer = new Normalizer(normalization.get(2));
+    this.normalizer = new Normalizer(normalization.get(2)?.length ? normalization.get(2) : undefined);
+    const rule = utf8.decode(normalization.get(1));
+    this.normalized = rule === "nmt_nfkc" ? (line) => line : normalizerOf(rule, tables);
     this.longest = largestOf(this.labels.map((label) => label.length));
     const least = this.scores.filter((_, token) => this.types[token] === NORMAL).reduce((a, b) => Math.min(a, b));
     this.unknownScore = Math.fround(least - UNKNOWN_PENALTY);
@@ -163,7 +186,7 @@ class SentencePiece {
     this.types.push(type);
   }
   encode(line) {
-    const text = this.normalizer.normalize(line), tokens = [];
+    const text = this.normalizer.normalize(this.normalized(line)), tokens = [];
     let wasUnknown = false;
     for (const piece of this.kind === BPE ? this.merged(text) : this.likeliest(text)) {
       const token = this.ids.get(piece) ?? UNKNOWN;
@@ -260,6 +283,16 @@ class Normalizer {
       at += length;
     }
     return written.replace(/\u2581+$/, "");
+  }
+  /** A line after the map alone. */
+  mapped(line) {
+    const bytes = toUtf8.encode(line), written = [];
+    for (let at = 0; at < bytes.length; ) {
+      const [length, text] = this.next(bytes, at);
+      written.push(text);
+      at += length;
+    }
+    return written.join("");
   }
   /** How many bytes are read at a place, by the longest rule there, and what is written for them. */
   next(bytes, at) {

@@ -25,6 +25,7 @@ from s2s.language.recipe import LanguageRecipe
 from s2s.recipe.load import check_table, recipe_toml
 from s2s.run import RunFolder, load_tensors, save_tensors, weights_of
 from s2s.tasks import TREES, load_recipe, recipe_of
+from s2s.text.normalization import RULES
 from s2s.text.tokenizer import listed, save_tokenizers, train_tokenizers
 from s2s.translation.recipe import PairTokenizer
 from s2s.translation.translator import Translation, Translator
@@ -163,7 +164,11 @@ def test_smaller_weights_are_those_of_a_rounded_run(tmp_path: Path, module: Modu
 def test_tokens_and_texts_are_those_of_s2s_in_every_script(module: Module, kind: str) -> None:
     real = [line for pair in small_runs.phrases()[:1500] for line in pair]
     _, tokenizer = small_runs.trained_tokenizers(PairTokenizer(**small_runs.TOKENIZERS[kind]))
-    assert differing(tokenizer, list(hostile_lines(150, real)), module) == []
+    newer = "\U000105d2\u0307 \U0001611e\U0001611e"  # composed since Unicode 16
+    composed = ["a\u0302\u0323 \u1e9b\u0323 ½ ﬁ ５０％ \u3000 \u200c", newer, "\t a\u00a0 b"]
+    for rule in RULES:
+        lines = [*hostile_lines(40, real, seed=RULES.index(rule)), *composed]
+        assert differing(tokenizer.under(rule), lines, module) == [], rule
 
 
 LANGUAGE: dict[str, dict[str, Any]] = {
@@ -171,6 +176,7 @@ LANGUAGE: dict[str, dict[str, Any]] = {
     "lines": {"tokenizer": {"kind": "characters"}, "data": {"cut": "lines"}, "model": {"cell": "gru", "layers": 2}},
     "tied": {"tokenizer": {"kind": "words"}, "model": {"output": "tied", "embedding_size": 24}},
     "subwords": {"tokenizer": {"kind": "subword", "vocabulary_size": 120, "byte_fallback": False}},
+    "normalized": {"tokenizer": {"kind": "words", "normalization": "nmt_nfkc"}},
     "closed": {
         "tokenizer": {"kind": "characters", "symbols": ["a", "b", "c", "d", " ", "e"]},
         "model": {"cell": "elman", "input": "one_hot", "output": "state", "hidden_size": 6},
@@ -197,7 +203,8 @@ def language_run(folder: Path, table: dict[str, Any]) -> Path:
         tokenizer: Any = listed(recipe.tokenizer)(recipe.tokenizer.symbols, closed=True)
     else:
         lines = TEXT.splitlines() if recipe.data.cut == "lines" or recipe.tokenizer.kind != "characters" else [TEXT]
-        tokenizer, _ = train_tokenizers(recipe.tokenizer, True, lambda: ((line, line) for line in lines))
+        rules = (recipe.tokenizer.normalization,) * 2
+        tokenizer, _ = train_tokenizers(recipe.tokenizer, True, lambda: ((line, line) for line in lines), rules)
     save_tokenizers(tokenizer, tokenizer, folder)
     torch.manual_seed(2)
     model = build_language_model(recipe.model, tokenizer.vocabulary_size)
@@ -209,7 +216,7 @@ def language_run(folder: Path, table: dict[str, Any]) -> Path:
 def test_language_models_continue_a_text_alike(tmp_path: Path, module: Module, name: str) -> None:
     run = language_run(tmp_path / "run", LANGUAGE[name])
     export(run, tmp_path / "bundle", "js", "float32")
-    prompts = ["a bad", "dead", "a bad cab", "z", ""]
+    prompts = ["a bad", "dead", "a\u3000ｂad cab", "z", ""]
     options = {"length": 30, "temperature": 0}
     calls = [{"call": "generate", "text": each, "options": options} for each in prompts]
     found = module.ask("model", folder=str(tmp_path / "bundle"), calls=calls)

@@ -13,7 +13,7 @@ from s2s.jobs.train import train
 from s2s.jobs.variants import train_variants
 from s2s.recipe.load import differences, parse_recipe
 from s2s.run import Metrics, RunFolder
-from s2s.tasks import TREES
+from s2s.tasks import TREES, recipe_of
 from s2s.translation.recipe import TranslationRecipe
 
 RECIPE = """
@@ -96,6 +96,34 @@ def test_what_cannot_begin_leaves_no_folder(tmp_path: Path, override: str, error
     with pytest.raises(error):
         train(recipe_with(*overrides), tmp_path / "runs" / "run", device="cpu")
     assert not (tmp_path / "runs" / "run").exists()
+
+
+SUBWORDS = ("tokenizer.kind=subword", "tokenizer.vocabulary_size=30", "tokenizer.byte_fallback=false")
+
+
+def test_subwords_of_earlier_versions_stay_as_they_were_normalised(tmp_path: Path) -> None:
+    """Their recipes named no rule: both sides had that of SentencePiece, and the model's file has it still."""
+    old = "tokenizer.source_normalization=nmt_nfkc", "tokenizer.target_normalization=nmt_nfkc"
+    run = train(recipe_with(*SUBWORDS, *old), tmp_path / "run", device="cpu")
+    assert not list(run.path.glob("tokenizer.source.*"))
+    text = "".join(
+        line for line in run.recipe.read_text().splitlines(keepends=True) if '_normalization = "n' not in line
+    )
+    assert text.count("normalization") == 1  # length_normalization
+    model, before = (run.path / "tokenizer.model").read_bytes(), run.best.read_bytes()
+    for number in ("", "1"):
+        run.recipe.write_text(text)
+        run.format.write_text(number) if number else run.format.unlink()
+        kept = recipe_of(run, whole=True).tokenizer
+        assert (kept.source_normalization, kept.target_normalization) == ("nmt_nfkc", "nmt_nfkc")
+        train(recipe_with(*SUBWORDS), run.path, resume=True, device="cpu")
+        assert run.best.read_bytes() == before
+        with pytest.raises(RunError, match=r'cannot change tokenizer.target_normalization: "nmt_nfkc" -> "nfc"'):
+            train(recipe_with(*SUBWORDS, "tokenizer.target_normalization=nfc"), run.path, resume=True, device="cpu")
+    train(recipe_with(*SUBWORDS, "training.steps=5"), run.path, resume=True, device="cpu")
+    assert 'target_normalization = "nmt_nfkc"' in run.recipe.read_text()
+    assert (run.path / "tokenizer.model").read_bytes() == model
+    assert recipe_of(run).tokenizer.target_normalization == "nmt_nfkc"
 
 
 def test_a_run_that_could_not_go_on_keeps_what_it_has(run: RunFolder) -> None:

@@ -17,7 +17,7 @@ from s2s.language.generator import Generator
 from s2s.language.recipe import LanguageRecipe, TextFile
 from s2s.language.scores import row, score_text
 from s2s.language.sweeps import sweep_table
-from s2s.language.task import prepare
+from s2s.language.task import check, prepare
 from s2s.language.text import find
 from s2s.recipe.load import parse_recipe
 from s2s.run import Metrics, RunFolder, load_tensors
@@ -69,6 +69,28 @@ def test_lines_that_are_too_short_to_predict_are_told_of(tmp_path: Path, caplog:
     run.create()
     prepare(recipe, run, choose_compute("cpu", "float32"), find(recipe, None))
     assert "lines of fewer than 2 symbols left out" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["subword", "words", "characters"])
+def test_text_is_read_and_written_as_it_stands_unless_a_rule_is_given(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = ["你好，世界！ ５０％", "می\u200cخواهم ½", "ab c"]
+    text = 'data.train={text = "' + "\\n".join(lines) + '\\n", repeat = 9}'
+    given = text, f"tokenizer.kind={kind}", "tokenizer.vocabulary_size=80", "tokenizer.byte_fallback=false"
+    compute = choose_compute("cpu", "float32")
+    for rule, expected in (("none", lines), ("nmt_nfkc", ["你好,世界! 50%", "می خواهم 1⁄2", "ab c"])):
+        recipe, run = recipe_with(*given, f"tokenizer.normalization={rule}"), RunFolder(tmp_path / rule)
+        run.create()
+        list(check(recipe, find(recipe, None)))
+        task = prepare(recipe, run, compute, find(recipe, None))
+        assert [task.tokenizer.decode(task.tokenizer.encode(line)) for line in lines] == expected
+        assert task.text.unknown == 0
+        told = [record.message for record in caplog.records if " changes " in record.message]
+        assert len(told) == (0 if rule == "none" else 2)
+        assert all(" of 25 lines (6" in each and ", and outputs are written so: " in each for each in told)
+        (found,) = Generator(task.model, task.tokenizer, recipe, compute).generate(lines[0], length=2)
+        assert found.text.startswith(lines[0] if kind == "characters" else expected[0])
 
 
 def last_state(run: RunFolder) -> dict[str, torch.Tensor]:

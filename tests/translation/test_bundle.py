@@ -153,7 +153,7 @@ def test_a_damaged_bundle_is_named(tmp_path: Path) -> None:
     for wrong, told in (
         ("{", r"bundle\.json: damaged"),
         ("[]", r"bundle\.json: damaged"),
-        (json.dumps({**content, "format": 2}), r"written by a newer s2s \(format 2; this version reads 1\)"),
+        (json.dumps({**content, "format": 3}), r"written by a newer s2s \(format 3; this version reads 2\)"),
         (json.dumps({**content, "task": "language"}), r"holds no translator \(its task is language\)"),
         (json.dumps({**content, "decoding": {}}), "lacks what a translator needs"),
     ):

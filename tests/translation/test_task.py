@@ -15,7 +15,7 @@ from s2s.run import RunFolder, weights_of
 from s2s.tasks import TREES
 from s2s.text.subword import SubwordTokenizer
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.task import TranslationTask, find, prepare
+from s2s.translation.task import TranslationTask, check, find, prepare
 
 RECIPE = """
 task = "translation"
@@ -160,7 +160,7 @@ def test_blank_validation_lines_are_left_out_and_none_left_is_an_error(prepared:
 
 def test_tokenizers_are_trained_anew_until_there_is_a_checkpoint(prepared: Prepare, run: RunFolder) -> None:
     prepared()
-    model = run.path / "tokenizer.model"
+    model = run.path / "tokenizer.source.model"
     whole = model.read_bytes()
     model.write_bytes(b"half")
     prepared()
@@ -168,8 +168,36 @@ def test_tokenizers_are_trained_anew_until_there_is_a_checkpoint(prepared: Prepa
     run.last.mkdir()
     (run.last / "checkpoint.json").write_text("{}")
     model.unlink()
-    with pytest.raises(RunError, match=r"tokenizer\.model: there is no such file"):
+    with pytest.raises(RunError, match=r"tokenizer\.source\.model: there is no such file"):
         prepared()
+
+
+WIDE = [["看５０％", "（是）：５０％"], ["１２", "你好，世界！"], ["ab", "plain"]]
+
+
+@pytest.mark.parametrize("kind", ["subword", "words"])
+def test_what_a_rule_changes_is_told_before_training_for_each_side(
+    prepared: Prepare, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pairs, source = json.dumps(WIDE), "tokenizer.source_normalization=nmt_nfkc"
+    given = f"data.train.pairs={pairs}", f"tokenizer.kind={kind}", "tokenizer.vocabulary_size=80", source
+    for target, told in (
+        ("none", []),
+        ("nfkc", ["target_normalization = nfkc changes 2 of 3 lines (66.67%), and"]),
+    ):
+        recipe = recipe_with(*given, f"tokenizer.target_normalization={target}")
+        list(check(recipe, find(recipe, None)))
+        dry = [record.message for record in caplog.records if " changes " in record.message]
+        caplog.clear()
+        prepared(*given, f"tokenizer.target_normalization={target}")
+        begun = [record.message for record in caplog.records if " changes " in record.message]
+        caplog.clear()
+        assert dry == begun
+        assert begun[0] == (
+            "the pairs in the recipe (train) (letters): tokenizer.source_normalization = nmt_nfkc changes 2 of 3 lines"
+            " (66.67%), and the model reads them so: １２ → 12 | 看５０％ → 看50%; none keeps them"
+        )
+        assert [part in each for part, each in zip(told, begun[1:], strict=True)] == [True] * len(told)
 
 
 def test_the_decoder_path_is_said_with_its_reason(prepared: Prepare) -> None:
