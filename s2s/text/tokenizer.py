@@ -33,6 +33,10 @@ class Tokenizer(Protocol):
     def fingerprint(self) -> str:
         """SHA-256 of `serialize()`, in hexadecimal."""
 
+    @property
+    def symbols(self) -> dict[str, int]:
+        """Token ids, by name, of entries that no text spells, such as tags; `decode` does not show them."""
+
     def encode(self, line: str) -> list[int]:
         """Token ids of a line; what the vocabulary lacks becomes UNKNOWN."""
 
@@ -55,13 +59,17 @@ class Tokenizer(Protocol):
         """Content of the tokenizer's file."""
 
 
-def train_tokenizer(settings: "Settings", lines: Iterable[str]) -> Tokenizer:
-    """Learns the tokenizer of a recipe; DataError for no text, RecipeError for values that do not fit it."""
+def train_tokenizer(settings: "Settings", lines: Iterable[str], symbols: Sequence[str] = ()) -> Tokenizer:
+    """Learns the tokenizer of a recipe; DataError for no text, RecipeError for values that do not fit it.
+
+    `symbols` are names of entries that no text spells; they are counted in the size of the vocabulary.
+    """
     size = settings.vocabulary_size
     if settings.kind != "subword":
-        return listed(settings).train(lines, vocabulary_size=size, minimum_count=settings.minimum_count)
-    model, byte_fallback = settings.model, settings.byte_fallback
-    return SubwordTokenizer.train(lines, model=model, vocabulary_size=size, byte_fallback=byte_fallback)
+        count = settings.minimum_count
+        return listed(settings).train(lines, vocabulary_size=size, minimum_count=count, symbols=symbols)
+    model, bytes_ = settings.model, settings.byte_fallback
+    return SubwordTokenizer.train(lines, model=model, vocabulary_size=size, byte_fallback=bytes_, symbols=symbols)
 
 
 def listed(settings: "Settings") -> type[ListTokenizer]:
@@ -72,17 +80,21 @@ def listed(settings: "Settings") -> type[ListTokenizer]:
 
 
 def train_tokenizers(
-    settings: "Settings", joint: bool, pairs: Callable[[], Iterator[tuple[str, str]]]
+    settings: "Settings",
+    joint: bool,
+    pairs: Callable[[], Iterator[tuple[str, str]]],
+    symbols: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> tuple[Tokenizer, Tokenizer]:
     """Learns the tokenizers of source and target; a `joint` one for both is the same object twice.
 
-    `pairs` is called once when joint, else once for each side.
+    `pairs` is called once when joint, else once for each side. `symbols` are those of source and target.
     """
     if joint:
-        both = train_tokenizer(settings, (line for pair in pairs() for line in pair))
+        every = list(dict.fromkeys((*symbols[0], *symbols[1])))
+        both = train_tokenizer(settings, (line for pair in pairs() for line in pair), every)
         return both, both
-    source = train_tokenizer(settings, (source for source, _ in pairs()))
-    return source, train_tokenizer(settings, (target for _, target in pairs()))
+    source = train_tokenizer(settings, (source for source, _ in pairs()), symbols[0])
+    return source, train_tokenizer(settings, (target for _, target in pairs()), symbols[1])
 
 
 def save_tokenizers(source: Tokenizer, target: Tokenizer, folder: Path) -> None:
