@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, identity
 from s2s.text.lines import Lines, PairFiles, Table, read_pairs
 from s2s.text.tokenizer import Tokenizer
 from s2s.translation.lengths import EXTRA_TOKENS
-from s2s.translation.recipe import FileSplit, PairSplit, Split, TableSplit
+from s2s.translation.recipe import FileSplit, Mixture, PairSplit, Split, TableSplit, portions
 
 Pairs: TypeAlias = Source[Iterator[tuple[str, str]]]
 
@@ -33,6 +34,25 @@ _MEASURED_LINES = 1000
 """Lines whose sampled lengths are looked at before batches are planned."""
 _PLANNED_SHARE = 0.99
 """Share of the lines whose sampled segmentation should be as short as planned."""
+
+
+def open_pairs(split: Mixture, *, source: str, target: str, corpora: Path | None) -> Pairs:
+    """Pairs of a split, or of a list of parts one after another; errors as of `open_split`."""
+    listed = portions(split)
+    if not listed:
+        return open_split(cast(Split, split), source=source, target=target, corpora=corpora)
+    parts = tuple(
+        open_split(part.split, source=source, target=target, corpora=corpora)._replace(share=part.share, tag=part.tag)
+        for part in listed
+    )
+    described = [part.description for part in parts]
+    return Source(
+        lambda: chain.from_iterable(part.read() for part in parts),
+        _hash(repr([(part.identity, part.share, part.tag) for part in parts])),
+        " and ".join(described) if len(parts) <= 2 else f"{described[0]} and {len(parts) - 1} others",
+        all(part.is_written for part in parts),
+        parts,
+    )
 
 
 def open_split(split: Split, *, source: str, target: str, corpora: Path | None) -> Pairs:

@@ -1,14 +1,27 @@
 """The recipe tree of translation: every value that a translator depends on, its default, its rule and its unit."""
 
 import math
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
-from pydantic import Field, Tag, model_validator
+from pydantic import Field, Tag, create_model, model_validator
 
-from s2s.recipe.sections import Optimization, Section, SplitName, TeacherForcing, Tokenizer, Tree, Variants, form_of
+from s2s.recipe.sections import (
+    LIST,
+    Optimization,
+    Section,
+    SplitName,
+    TeacherForcing,
+    Tokenizer,
+    Tree,
+    Variants,
+    form_of,
+)
 from s2s.text.conventions import unquoting
 from s2s.translation.languages import BleuTokenizer
 from s2s.translation.lengths import LEAST_LENGTH_RATIO, longest_output
+
+SHARES_TOLERANCE = 0.01
+"""Shares add up to 1 but for this, as of three times 0.333."""
 
 
 class FileSplit(Section):
@@ -46,20 +59,92 @@ Split = Annotated[
 ]
 
 
+class Portion(Section):
+    """One of the parts of a split that is a list."""
+
+    share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="share of the tokens of an epoch, of both sides, for data.train; default: read whole once an epoch",
+    )
+    tag: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="name of a token that each source of the part begins with",
+    )
+
+    @property
+    def split(self) -> Split:
+        """What the part is read from."""
+        return cast(Split, getattr(self, "from"))
+
+
+if not TYPE_CHECKING:  # no class statement can name a field `from`, which is a word of Python
+    named = {"from": (Split, Field(description="a split in any other form"))}
+    Portion = create_model("Portion", __base__=Portion, __doc__=Portion.__doc__, **named)
+
+Mixture = Annotated[
+    SplitName
+    | Annotated[FileSplit, Tag("FileSplit")]
+    | Annotated[TableSplit, Tag("TableSplit")]
+    | Annotated[PairSplit, Tag("PairSplit")]
+    | Annotated[tuple[Portion, ...], Field(strict=False, min_length=1), Tag(LIST)],
+    form_of(FileSplit, TableSplit, PairSplit),
+]
+"""A split, or a list of parts."""
+
+
 class TranslationData(Section):
     """Where the sentence pairs come from, and which are kept."""
 
     source: str = Field(description="source language: a column or file of the corpus, for example de")
     target: str = Field(description="target language, for example en")
-    train: Split = Field(
-        description='training pairs: "CORPUS/SPLIT", {source, target} files, {table} of TSV, or {pairs} written here'
+    train: Mixture = Field(
+        description='training pairs: "CORPUS/SPLIT", {source, target} files, {table} of TSV, {pairs} written here, or a'
+        " list of parts, which are of these forms"
     )
-    validation: Split = Field(description="validation pairs, in the same forms; the best weights are chosen on them")
-    test: Split | None = Field(default=None, description="test pairs, scored once when training has ended")
+    validation: Mixture = Field(description="validation pairs, in the same forms; the best weights are chosen on them")
+    test: Mixture | None = Field(default=None, description="test pairs, scored once when training has ended")
     max_tokens: int = Field(default=100, ge=1, description="longest side of a training pair that is kept, in tokens")
     max_length_ratio: float = Field(
         default=9.0, ge=1, description="longest side of a training pair, in tokens per token of the shorter, plus 5"
     )
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Tags of the training sources, each once."""
+        return tuple(dict.fromkeys(part.tag for part in portions(self.train) if part.tag))
+
+    @property
+    def always_tagged(self) -> bool:
+        """Whether there is no training source without a tag."""
+        return bool(self.tags) and all(part.tag for part in portions(self.train))
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        shares = [part.share for part in portions(self.train)]
+        given = sum(share or 0.0 for share in shares)
+        if None in shares and given >= 1 - SHARES_TOLERANCE:
+            raise ValueError(f"train: shares leave nothing to the parts without one (they add up to {given:g})")
+        if shares and None not in shares and abs(given - 1) > SHARES_TOLERANCE:
+            raise ValueError(
+                f"train: shares must add up to 1 where each part has one (given {given:g}); a part without one is read"
+                " whole once an epoch"
+            )
+        for name, split in (("validation", self.validation), ("test", self.test)):
+            for number, part in enumerate(portions(split), start=1):
+                if part.share is not None:
+                    raise ValueError(f"{name}, entry {number}.share: is for data.train only; leave it out")
+                if part.tag and part.tag not in self.tags:
+                    known = ", ".join(self.tags) or "there is none"
+                    raise ValueError(f"{name}, entry {number}.tag: {part.tag} is no tag of data.train ({known})")
+        return self
+
+
+def portions(split: object) -> tuple[Portion, ...]:
+    """The parts of a split that is a list; none of any other."""
+    return split if isinstance(split, tuple) else ()
 
 
 class PairTokenizer(Tokenizer):
@@ -230,6 +315,7 @@ class TranslationRecipe(Tree):
     """A recurrent translator: data, tokenizer, model, training and search."""
 
     forms = (FileSplit, TableSplit, PairSplit)
+    portion = Portion
     paths = ("table", "source", "target")
     path_endings = (".tsv", ".tsv.gz")
     conversions: ClassVar = {".csv": unquoting("FILE", ",")}

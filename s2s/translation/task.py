@@ -40,14 +40,14 @@ from s2s.translation.pairs import (
     SampledSide,
     encode_pairs,
     has_words,
-    open_split,
+    open_pairs,
     reason_to_drop,
     share_in,
     warn_of_learned,
     without_blank,
 )
 from s2s.translation.plots import plot_attention
-from s2s.translation.recipe import FileSplit, Split, TranslationRecipe
+from s2s.translation.recipe import FileSplit, Mixture, TranslationRecipe
 from s2s.translation.scores import MOST_SHORT, bleu_tokenizer, quick_bleu, quick_chrf, score_pairs, short_share
 from s2s.translation.translator import Translator
 
@@ -177,7 +177,7 @@ def find(recipe: TranslationRecipe, corpora: Path | None) -> dict[str, Pairs]:
     """All pairs that a recipe names, by key; an error says which key named what is not there."""
     data = recipe.data
     named = {"train": data.train, "validation": data.validation, "test": data.test}
-    return find_each(named, lambda split: open_split(split, source=data.source, target=data.target, corpora=corpora))
+    return find_each(named, lambda split: open_pairs(split, source=data.source, target=data.target, corpora=corpora))
 
 
 def check(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> Iterator[str]:
@@ -298,8 +298,8 @@ def part_of(
     if files is not None and not isinstance(files, FileSplit):
         raise DataError(f"{run}: a translator is scored on pairs; give --reference with --source")
     data, on = recipe.data, on or "test"
-    split: Split = files or split_of(data, on, "--source and --reference")
-    opened = partial(open_split, source=data.source, target=data.target, corpora=corpora)
+    split: Mixture = files or split_of(data, on, "--source and --reference")
+    opened = partial(open_pairs, source=data.source, target=data.target, corpora=corpora)
     pairs, training = opened(split), None
     try:
         training = None if on == "train" else opened(data.train)
