@@ -117,6 +117,7 @@ def train(
 @click.option("--tokens", is_flag=True, help="With jsonl: add tokens, their log-probabilities and the attention.")
 @click.option("--attention", type=FILE, help="PNG file: plot the attention for the first line that is not blank.")
 @click.option("--batch", type=click.IntRange(min=1), help="Lines per batch. Default: the recipe's.")
+@click.option("--tag", help="Tag of all lines, one of those of the recipe's data.train.")
 @click.option(
     "--split",
     is_flag=True,
@@ -135,6 +136,7 @@ def translate(
     tokens: bool,
     attention: Path | None,
     batch: int | None,
+    tag: str | None,
     split: bool,
     **options: Any,
 ) -> None:
@@ -161,7 +163,7 @@ def translate(
     translator = Translator.load(*runs, **options)
     if batch:
         translator = translator.with_batch(batch)
-    ways: dict[str, Any] = {"beam": beam, "nbest": nbest, "attention": tokens or attention is not None}
+    ways: dict[str, Any] = {"beam": beam, "nbest": nbest, "attention": tokens or attention is not None, "tag": tag}
     outputs = cut_off = 0
     with opened(output, sys.stdout) as out:
         for block in in_blocks(read_lines(source)) if source else arriving(sys.stdin.buffer):
@@ -202,6 +204,7 @@ def _plot_attention(found: Any, path: Path) -> None:
 @click.option("--on", metavar="SPLIT", help="Split to score: train, validation, test, or CORPUS/SPLIT. Default: test.")
 @click.option("--source", type=FILE, help="Instead of --on: source lines with --reference, or a language model's text.")
 @click.option("--reference", type=FILE, help="Reference translations of the source lines.")
+@click.option("--tag", help="Tag of the sources that --on CORPUS/SPLIT or --source gives.")
 @click.option("--beam", type=click.IntRange(min=1), help="Beam size of a translator. Default: the recipe's.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpora_option

@@ -143,7 +143,7 @@ class Optimization(Section):
     validate_every: int | None = Field(default=None, ge=1, description="steps between validations; default: an epoch")
     log_every: int = Field(default=50, ge=1, description="steps between lines of metrics.jsonl")
     save_every: int = Field(default=500, ge=1, description="steps between checkpoints, besides those of validations")
-    metric: Literal["nats_per_token", "accuracy", "bleu", "chrf", "mase", "loss"] = Field(
+    metric: Literal["nats_per_token", "accuracy", "bleu", "chrf", "exact_match", "mase", "loss"] = Field(
         default="nats_per_token", description="validation score whose best weights are kept"
     )
     patience_validations: int | None = Field(

@@ -84,17 +84,19 @@ def train_tokenizers(
     joint: bool,
     pairs: Callable[[], Iterator[tuple[str, str]]],
     symbols: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    target_settings: "Settings | None" = None,
 ) -> tuple[Tokenizer, Tokenizer]:
     """Learns the tokenizers of source and target; a `joint` one for both is the same object twice.
 
-    `pairs` is called once when joint, else once for each side. `symbols` are those of source and target.
+    `pairs` is called once when joint, else once for each side. `symbols` are those of source and target. The
+    settings are those of the target too unless it has its own.
     """
     if joint:
         every = list(dict.fromkeys((*symbols[0], *symbols[1])))
         both = train_tokenizer(settings, (line for pair in pairs() for line in pair), every)
         return both, both
     source = train_tokenizer(settings, (source for source, _ in pairs()), symbols[0])
-    return source, train_tokenizer(settings, (target for _, target in pairs()), symbols[1])
+    return source, train_tokenizer(target_settings or settings, (target for _, target in pairs()), symbols[1])
 
 
 def save_tokenizers(source: Tokenizer, target: Tokenizer, folder: Path) -> None:

@@ -128,7 +128,7 @@ def engine_of(translator: Translator) -> TorchEngine:
 
 def open_runs(
     folders: Sequence[Path], device: str, precision: Precision
-) -> tuple[TorchEngine, Tokenizer, Tokenizer, Decoding, int]:
+) -> tuple[TorchEngine, Tokenizer, Tokenizer, Decoding, int, bool]:
     """What a Translator of one run folder, or of an ensemble of several, is made of."""
     compute = choose_compute(device, precision)
     models, tokenizers, recipes = [], [], []
@@ -150,7 +150,8 @@ def open_runs(
         if own != prints[0]:
             raise RunError(f"{run_path}: its tokenizer is not that of {folders[0]}; an ensemble must share tokenizers")
     learned = min(recipe.data.max_tokens for recipe in recipes)
-    return TorchEngine(models, compute), *tokenizers[0], settled_decoding(RunFolder(folders[0]), recipes[0]), learned
+    decoding, tagged = settled_decoding(RunFolder(folders[0]), recipes[0]), recipes[0].data.always_tagged
+    return TorchEngine(models, compute), *tokenizers[0], decoding, learned, tagged
 
 
 def settled_decoding(run: RunFolder, recipe: TranslationRecipe) -> Decoding:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from s2s.corpus.find import Source, split_files
 from s2s.errors import DataError, S2SError
-from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, identity_of, token_type
+from s2s.text.encoded import Joined, Sequences, SequenceWriter, encoded_folder, identity_of, token_type
 from s2s.text.lines import Lines, PairFiles, Table, read_pairs
 from s2s.text.tokenizer import Tokenizer
 from s2s.translation.lengths import EXTRA_TOKENS
@@ -89,6 +89,11 @@ def without_blank(pairs: Pairs) -> tuple[list[tuple[str, str]], int]:
     return kept, len(every) - len(kept)
 
 
+def pair_tags(pairs: Pairs) -> list[str | None]:
+    """Tag of each pair that `without_blank` keeps."""
+    return [part.tag for part in pairs.parts or (pairs,) for pair in part.read() if has_words(pair)]
+
+
 def has_words(pair: tuple[str, str]) -> bool:
     """Whether a pair has words on both sides, without which it is in no training."""
     return all(side.strip() for side in pair)
@@ -123,13 +128,21 @@ def share_in(training: Source[Any] | None, sources: set[str]) -> float | None:
 class EncodedPairs:
     """Sentence pairs as token ids without special ids, mapped from files and not held in memory."""
 
+    rows: Callable[[int], NDArray[np.int64]] | None = None
+    """Numbers of the pairs of an epoch, where it has not each once"""
+    tags: NDArray[np.int32] | None = None
+    """(N,) token before each source, -1 for none; where no pair has one, None"""
+
     def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
         """Map the files of a folder that `encoded_folder` gave."""
+        self.source: Sequences | Joined
+        self.target: Sequences | Joined
         self.source, self.target = (Sequences(folder, side, meta["types"][side]) for side in _SIDES)
         self.dropped: dict[str, int] = dict(meta["dropped"])
         """How many pairs were left out, by reason."""
         self.longest_ratio: float = meta["longest_ratio"]
         """Least decoding.max_length_ratio that allows every target"""
+        self.texts: list[Sequences] | list[Joined] | None
         self.texts = [Sequences(folder, f"{side}.text", "uint8") for side in _SIDES] if meta["text"] else None
         """Source and target lines in UTF-8, where they were asked for"""
 
@@ -212,7 +225,14 @@ class SampledSide:
     """Sampled segmentations of the lines of one side, none longer than planned (Kudo 2018; Provilkov et al. 2020)."""
 
     def __init__(
-        self, tokenizer: Tokenizer, best: Sequences, texts: Sequences, *, alpha: float, longest: int, seed: int
+        self,
+        tokenizer: Tokenizer,
+        best: Sequences | Joined,
+        texts: Sequences | Joined,
+        *,
+        alpha: float,
+        longest: int,
+        seed: int,
     ) -> None:
         """`best` are the best segmentations of the `texts`; none that is sampled has more than `longest` tokens."""
         self._tokenizer, self._best, self._texts, self._alpha = tokenizer, best, texts, alpha

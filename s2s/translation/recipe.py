@@ -150,10 +150,18 @@ def portions(split: object) -> tuple[Portion, ...]:
 class PairTokenizer(Tokenizer):
     """How sentence pairs become tokens."""
 
+    target_kind: Literal["subword", "words", "characters"] | None = Field(
+        default=None, description="kind of the target's tokens, where it is another; needs joint = false"
+    )
     joint: bool = Field(default=True, description="one vocabulary for both languages, or one for each")
     sampling: float = Field(
         default=0.0, ge=0, le=1, description="subword regularisation: unigram alpha, or rate of BPE dropout; 0 is off"
     )
+
+    @property
+    def sides(self) -> tuple[Self, Self]:
+        """The settings of source and target."""
+        return self, self.model_copy(update={"kind": self.target_kind or self.kind})
 
 
 class Dropout(Section):
@@ -253,7 +261,7 @@ class Training(Optimization):
     batch_tokens: int = Field(default=3000, ge=1, description="batch size, in padded tokens of its longer side")
     label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="probability spread over the vocabulary")
     teacher_forcing: TeacherForcing = TeacherForcing()
-    metric: Literal["bleu", "chrf", "nats_per_token"] = Field(
+    metric: Literal["bleu", "chrf", "exact_match", "nats_per_token"] = Field(
         default="bleu",
         description="validation score whose best weights are kept, ties decided by nats_per_token; chrf takes the"
         " place of bleu where most references are shorter than four tokens",
@@ -332,14 +340,22 @@ class TranslationRecipe(Tree):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if self.tokenizer.punctuation and self.tokenizer.kind != "words":
-            raise ValueError(f"tokenizer.punctuation: is for words only (kind is {self.tokenizer.kind})")
-        if self.tokenizer.sampling and self.tokenizer.kind != "subword":
-            raise ValueError(f"tokenizer.sampling: is for subword only (kind is {self.tokenizer.kind})")
-        if self.model.attention == "location" and self.data.max_tokens >= self.model.location_positions:
+        kind, target_kind = (side.kind for side in self.tokenizer.sides)
+        if self.tokenizer.punctuation and "words" not in (kind, target_kind):
+            raise ValueError(f"tokenizer.punctuation: is for words only (kind is {kind})")
+        if self.tokenizer.sampling and "subword" not in (kind, target_kind):
+            raise ValueError(f"tokenizer.sampling: is for subword only (kind is {kind})")
+        if self.tokenizer.joint and kind != target_kind:
+            raise ValueError(
+                f"tokenizer.target_kind: one vocabulary has one kind (given {target_kind}, kind is {kind}); set"
+                " tokenizer.joint = false"
+            )
+        tagged = bool(self.data.tags)
+        if self.model.attention == "location" and self.data.max_tokens + tagged >= self.model.location_positions:
             raise ValueError(
                 f"model.location_positions: must be above data.max_tokens, since the end of a sentence takes a position"
-                f" (given {self.model.location_positions}, max_tokens is {self.data.max_tokens})"
+                f"{', and a tag' if tagged else ''} (given {self.model.location_positions}, max_tokens is"
+                f" {self.data.max_tokens})"
             )
         if self.model.attention == "none" and self.decoding.coverage_penalty:
             raise ValueError("decoding.coverage_penalty: needs attention, and model.attention is none; set it to 0")

@@ -22,7 +22,7 @@ SOURCES = ["1 2 3 4 5 6", "2 3 4", "3"]
 def translator(outputs: list[str], truncated: int = 0) -> Any:
     """Gives these translations, whatever it is asked, the first few of them truncated."""
 
-    def translate(lines: Any, *, beam: int) -> list[Any]:
+    def translate(lines: Any, *, beam: int, tag: Any) -> list[Any]:
         flags = [("truncated",)] * truncated + [()] * (len(outputs) - truncated)
         return [SimpleNamespace(text=text, score=-0.5, flags=flag) for text, flag in zip(outputs, flags, strict=True)]
 
