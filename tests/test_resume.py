@@ -23,13 +23,10 @@ task = "translation"
 [data]
 source = "letters"
 target = "numbers"
-train.pairs = [
-    ["a b c d", "one two three four"],
-    ["b c d a", "two three four one"],
-    ["c d a b", "three four one two"],
-    ["d a b c", "four one two three"],
-    ["a c", "one three"],
-    ["b d", "two four"],
+train = [
+    {from = {pairs = [["a b c d", "one two three four"], ["b c d a", "two three four one"], ["a c", "one three"]]}},
+    {from = {pairs = [["c d a b", "three four one two"], ["d a b c", "four one two three"], ["b d", "two four"]]},
+     tag = "t", share = 0.4},
 ]
 validation.pairs = [["a b c d", "one two three four"], ["a c", "one three"]]
 test.pairs = [["b c d a", "two three four one"]]

@@ -215,9 +215,8 @@ def check(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> Iterator[st
         return
     units = [listed(side).units for side in settings]
     reason = partial(reason_to_drop, max_tokens=data.max_tokens, max_length_ratio=data.max_length_ratio)
-    reasons = Counter(
-        reason(*(len(split(line)) for split, line in zip(units, pair, strict=True))) for pair in train.read()
-    )
+    lengths = ([len(split(line)) for split, line in zip(units, pair, strict=True)] for pair in train.read())
+    reasons = Counter(reason(*each) for each in lengths)
     kept = reasons.pop(None, 0)
     _report_dropped(train.description, kept, {why: count for why, count in reasons.items() if why})
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from s2s import Translator
-from s2s.errors import RunError
+from s2s.errors import DataError, RunError
 from s2s.export.export import export
 from tests.small_runs import MODELS, TOKENIZERS, phrases, small_run
 
@@ -56,6 +56,27 @@ def test_a_bundle_has_the_tokenizers_of_its_run(name: str, tmp_path: Path) -> No
     run = small_run(tmp_path / "run", tokenizer=TOKENIZERS[name])
     one, other = (each.translate(LINES, beam=1) for each in (Translator.load(run), Translator.load(bundle_of(run))))
     assert [(each.text, each.source_tokens) for each in one] == [(each.text, each.source_tokens) for each in other]
+
+
+@pytest.mark.parametrize("name", ["unigram", "bpe", "words", "characters-to-words"])
+def test_a_bundle_takes_the_tags_of_its_run(name: str, tmp_path: Path) -> None:
+    kinds = TOKENIZERS | {"characters-to-words": {"kind": "characters", "target_kind": "words", "joint": False}}
+    run = small_run(tmp_path / "run", tokenizer=kinds[name], tags=("one", "two"))
+    ways = Translator.load(run, device="cpu"), Translator.load(bundle_of(run))
+    texts = []
+    for tag in ("one", ["two"] * len(LINES)):
+        one, other = (each.translate(LINES, beam=2, tag=tag) for each in ways)
+        texts.append([each.text for each in one])
+        assert texts[-1] == [each.text for each in other]
+        assert {each.source_tokens[0] for each in one if each.source_tokens} == {
+            f"<tag:{tag[0] if tag != 'one' else tag}>"
+        }
+    assert texts[0] != texts[1]
+    for way in ways:
+        with pytest.raises(DataError, match=r"tag: three is none of the training's tags \(one, two\)"):
+            way.translate(LINES, tag="three")
+        with pytest.raises(DataError, match="tag: each source of the training had one"):
+            way.translate(LINES)
 
 
 @pytest.mark.parametrize(
