@@ -114,12 +114,14 @@ def warn_of_learned(splits: Mapping[str, Pairs]) -> None:
         )  # fmt: skip
 
 
-def share_in(training: Source[Any] | None, sources: set[str]) -> float | None:
-    """Share of some sources that are sources of the training pairs; None where these cannot be read."""
+def share_in(training: Source[Any] | None, sources: set[tuple[str | None, str]]) -> float | None:
+    """Share of some tags and sources that are those of training pairs; None where these cannot be read."""
     if training is None:
         return None
     try:
-        return len({source for source, _ in training.read() if source in sources}) / len(sources)
+        parts = training.parts or (training,)
+        every = ((part.tag, source) for part in parts for source, _ in part.read())
+        return len({each for each in every if each in sources}) / len(sources)
     except S2SError as problem:
         log.warning("whether sources were trained on cannot be checked: data.train: %s", problem)
         return None

@@ -20,9 +20,6 @@ from s2s.text.conventions import unquoting
 from s2s.translation.languages import BleuTokenizer
 from s2s.translation.lengths import LEAST_LENGTH_RATIO, longest_output
 
-SHARES_TOLERANCE = 0.01
-"""Shares add up to 1 but for this, as of three times 0.333."""
-
 
 class FileSplit(Section):
     """Two plain text files, aligned by line."""
@@ -50,13 +47,13 @@ class PairSplit(Section):
     )
 
 
-Split = Annotated[
+_Forms = (
     SplitName
     | Annotated[FileSplit, Tag("FileSplit")]
     | Annotated[TableSplit, Tag("TableSplit")]
-    | Annotated[PairSplit, Tag("PairSplit")],
-    form_of(FileSplit, TableSplit, PairSplit),
-]
+    | Annotated[PairSplit, Tag("PairSplit")]
+)
+Split = Annotated[_Forms, form_of(FileSplit, TableSplit, PairSplit)]
 
 
 class Portion(Section):
@@ -66,7 +63,8 @@ class Portion(Section):
         default=None,
         gt=0,
         le=1,
-        description="share of the tokens of an epoch, of both sides, for data.train; default: read whole once an epoch",
+        description="share of the tokens of an epoch, of both sides, for data.train; where each part has one, in"
+        " proportion to the others; default: read whole once an epoch",
     )
     tag: str | None = Field(
         default=None,
@@ -84,14 +82,8 @@ if not TYPE_CHECKING:  # no class statement can name a field `from`, which is a 
     named = {"from": (Split, Field(description="a split in any other form"))}
     Portion = create_model("Portion", __base__=Portion, __doc__=Portion.__doc__, **named)
 
-Mixture = Annotated[
-    SplitName
-    | Annotated[FileSplit, Tag("FileSplit")]
-    | Annotated[TableSplit, Tag("TableSplit")]
-    | Annotated[PairSplit, Tag("PairSplit")]
-    | Annotated[tuple[Portion, ...], Field(strict=False, min_length=1), Tag(LIST)],
-    form_of(FileSplit, TableSplit, PairSplit),
-]
+_Parts = Annotated[tuple[Portion, ...], Field(strict=False, min_length=1), Tag(LIST)]
+Mixture = Annotated[_Forms | _Parts, form_of(FileSplit, TableSplit, PairSplit)]
 """A split, or a list of parts."""
 
 
@@ -125,13 +117,8 @@ class TranslationData(Section):
     def _parts_fit(self) -> Self:
         shares = [part.share for part in portions(self.train)]
         given = sum(share or 0.0 for share in shares)
-        if None in shares and given >= 1 - SHARES_TOLERANCE:
+        if None in shares and given >= 1:
             raise ValueError(f"train: shares leave nothing to the parts without one (they add up to {given:g})")
-        if shares and None not in shares and abs(given - 1) > SHARES_TOLERANCE:
-            raise ValueError(
-                f"train: shares must add up to 1 where each part has one (given {given:g}); a part without one is read"
-                " whole once an epoch"
-            )
         for name, split in (("validation", self.validation), ("test", self.test)):
             for number, part in enumerate(portions(split), start=1):
                 if part.share is not None:

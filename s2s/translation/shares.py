@@ -15,9 +15,6 @@ from s2s.text.special import tags_of
 from s2s.text.tokenizer import Tokenizer
 from s2s.translation.pairs import EncodedPairs, Pairs, encode_pairs
 
-MANY_TIMES = 20
-"""A part that is read more often than this in an epoch is learned by heart."""
-
 log = logging.getLogger("s2s")
 
 
@@ -37,8 +34,8 @@ class Shares:
     """Rows of each epoch, a function of the seed and the number of the epoch.
 
     A part without a share is read once, and these parts fill what the shares of the others leave. Where each part has
-    a share, an epoch has as many tokens as all parts. A part that is not read a whole number of times gives another
-    sample of its rows in each epoch.
+    a share, these are in proportion, and an epoch has as many tokens as all parts. A part that is not read a whole
+    number of times gives another sample of its rows in each epoch.
     """
 
     def __init__(self, tokens: Sequence[NDArray[np.integer]], shares: Sequence[float | None], *, seed: int) -> None:
@@ -88,14 +85,11 @@ class SharedPairs(EncodedPairs):
             self.tags = np.repeat(np.array(ids, np.int32), [len(part) for part in parts])
 
     def report(self) -> None:
-        """Log how each part is read, with a warning for one that is read very often."""
+        """Log how each part is read."""
         for (name, _), part in zip(self.named, self.shares.parts, strict=True):
-            often = part.times > MANY_TIMES
-            log.log(
-                logging.WARNING if often else logging.INFO,
-                "data.train: %s: %s pairs, %s tokens, read %.4g times an epoch, %.1f%% of its tokens%s",
+            log.info(
+                "data.train: %s: %s pairs, %s tokens, read %.4g times an epoch, %.1f%% of its tokens",
                 name, f"{part.pairs:,}", f"{part.tokens:,}", part.times, 100 * part.share,
-                "; that often it is learned by heart: lower its share, or add pairs" if often else "",
             )  # fmt: skip
 
 

@@ -349,7 +349,7 @@ def score(
     translator = Translator.load(run.path, device=device, precision=precision)
     tags = pair_tags(part.source)
     found = score_pairs(translator, pairs, recipe, run=str(run), split=part.name, beam=beam, tags=tags)
-    trained_on = share_in(part.training, {source for source, _ in pairs})
+    trained_on = share_in(part.training, {(tag, source) for tag, (source, _) in zip(tags, pairs, strict=True)})
     return {**found, "data": {"blank": blank, **found["data"], "in_training": trained_on}}
 
 

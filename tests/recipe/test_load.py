@@ -262,13 +262,6 @@ def test_a_split_may_be_a_list_of_parts_whose_paths_start_from_the_recipe(tmp_pa
             ],
         ),
         (
-            "[{from = 'a/b', share = 0.9}]",
-            [
-                "data.train: shares must add up to 1 where each part has one (given 0.9); a part without one is read"
-                " whole once an epoch"
-            ],
-        ),
-        (
             "[{from = 'a/b', share = 0.9}, {from = 'a/c', share = 0.2}, {from = 'a/d'}]",
             ["data.train: shares leave nothing to the parts without one (they add up to 1.1)"],
         ),
