@@ -79,7 +79,8 @@ class SubwordTokenizer:
         if not text:
             raise DataError("tokenizer: the training text is empty; check the files that data.train names")
         coverage = _character_coverage(text, complete, vocabulary_size, byte_fallback)
-        controls = [label_of(symbol) + _WORD_START for symbol in symbols]  # no piece ends so: words begin with it
+        # no word ends so; from text that has a symbol nothing is learned of its characters
+        controls = [label_of(symbol) + _WORD_START for symbol in symbols]
         trained = cls(_train(text, model, vocabulary_size, byte_fallback, coverage, controls))
         if trained.vocabulary_size < vocabulary_size:
             _log.warning(

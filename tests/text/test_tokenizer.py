@@ -295,7 +295,7 @@ def test_loops_equal_the_definition(words: list[str]) -> None:
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "words", "characters"])
 def test_symbols_are_entries_that_no_text_spells(kind: str, joint: bool, tmp_path: Path) -> None:
     chosen: dict[str, Any] = {"kind": kind} if kind not in ("unigram", "bpe") else {"model": kind}
-    spelled = [f"{sign}tag:mine{end}" for sign in ("", "<", " <") for end in ("", ">", ">▁", "> ")]
+    spelled = [f"{before}<tag:mine>{after}" for before in ("", "x", "1") for after in ("", "▁", " x", "x")]
 
     def text() -> Iterator[tuple[str, str]]:  # which is full of what looks like the symbol
         return iter([(f"{spelled[number % 12]} {source}", target) for number, (source, target) in enumerate(PAIRS)])
@@ -309,6 +309,7 @@ def test_symbols_are_entries_that_no_text_spells(kind: str, joint: bool, tmp_pat
     assert 4 <= tag < source.vocabulary_size <= 620
     assert source.token(tag) == "<tag:mine>"
     for line in [*spelled, *(f"{each} Katzen" for each in spelled)]:
+        assert not source.lacks(source.encode(line))
         assert not {*source.symbols.values()} & {*source.encode(line), *source.encode_sampled([line], 0.5, 1)[0]}
     tokens = source.encode("2 Katzen schlafen")
     assert source.decode([tag, *tokens, source.symbols["mask:1"]]) == source.decode(tokens) == "2 Katzen schlafen"

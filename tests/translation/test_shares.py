@@ -229,11 +229,14 @@ def test_each_line_may_have_its_own_tag_whatever_its_batch(prepared: Prepare) ->
 
 
 def test_no_text_spells_a_tag_and_no_output_has_one(prepared: Prepare) -> None:
-    model = translator(prepared())
-    assert model.translate(["<tag:x> a"])[0].source_tokens[0] == "<unk>"
+    task = prepared()
+    tag = task.target.symbols["tag:x"]
     with torch.inference_mode():
-        model.engine.models[0].decoder.output.bias[model.target.symbols["tag:x"]] = 100.0  # type: ignore[union-attr]
-    assert "<tag:x>" not in model.translate(["a b"])[0].tokens
+        task.model.decoder.output.bias[tag] = 100.0
+    assert translator(task).translate(["<tag:x> a"])[0].source_tokens[0] == "<unk>"
+    found = translator(task).translate(["a b"], nbest=3)[0]
+    assert "<tag:x>" not in found.tokens
+    assert len(found.tokens) > 1  # it is not for want of other tokens
 
 
 def test_wrong_tags_are_named(prepared: Prepare) -> None:
