@@ -118,6 +118,7 @@ def train(
 @click.option("--attention", type=FILE, help="PNG file: plot the attention for the first line that is not blank.")
 @click.option("--batch", type=click.IntRange(min=1), help="Lines per batch. Default: the recipe's.")
 @click.option("--tag", help="Tag of all lines, one of those of the recipe's data.train.")
+@click.option("--prefix", default="", help="Text that each translation begins with.")
 @click.option(
     "--split",
     is_flag=True,
@@ -137,6 +138,7 @@ def translate(
     attention: Path | None,
     batch: int | None,
     tag: str | None,
+    prefix: str,
     split: bool,
     **options: Any,
 ) -> None:
@@ -146,6 +148,8 @@ def translate(
     """
     if tokens and form != "jsonl":
         raise click.UsageError("--tokens needs --format jsonl")
+    if prefix and split:
+        raise click.UsageError("--prefix begins one translation a line, and --split makes several; give one of them")
     if source and output and source.is_file() and output.is_file() and source.samefile(output):
         raise click.UsageError(f"--output {output}: is the --input file, which would be lost; name another file")
     if source is None and sys.stdin is None:
@@ -163,6 +167,8 @@ def translate(
     translator = Translator.load(*runs, **options)
     if batch:
         translator = translator.with_batch(batch)
+    if prefix:
+        translator = translator.with_prefix(prefix)
     ways: dict[str, Any] = {"beam": beam, "nbest": nbest, "attention": tokens or attention is not None, "tag": tag}
     outputs = cut_off = 0
     with opened(output, sys.stdout) as out:

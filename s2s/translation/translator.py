@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2s.errors import DataError, RunError
-from s2s.recipe.arguments import list_of_texts
+from s2s.recipe.arguments import list_of_texts, shortened
 from s2s.text.special import PAD, START, UNKNOWN, tags_of
 from s2s.text.tokenizer import Tokenizer, framed, has_loop
 from s2s.translation.bundle import BundleDecoding, BundleEngine, is_bundle, open_bundle
+from s2s.translation.lengths import EXTRA_TOKENS
 from s2s.translation.search.hypotheses import Hypothesis, SearchOptions
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class Translator:
         self.learned_tokens = learned_tokens
         self.tags = tags_of(source.symbols)
         self.always_tagged = always_tagged
+        self.prefix: tuple[int, ...] = ()
+        """Target tokens that each translation begins with"""
         self.has_warned = False
 
     @classmethod
@@ -121,6 +124,21 @@ class Translator:
         """The same translator, searching so many lines together."""
         other = copy(self)
         other.batch_lines = lines
+        return other
+
+    def with_prefix(self, text: str) -> Self:
+        """The same translator, whose translations begin with a text; DataError where the vocabulary cannot spell it.
+
+        White space at its end counts only where it is a token.
+        """
+        other, tokens = copy(self), self.target.encode(text)
+        written = self.target.decode(tokens)
+        if UNKNOWN in tokens or written.strip() != text.strip():
+            raise DataError(
+                f"prefix {shortened(repr(text))}: the vocabulary of the target cannot spell it (it would be"
+                f" {shortened(repr(written))}); choose another beginning"
+            )
+        other.prefix = tuple(tokens)
         return other
 
     def in_precision(self, precision: "Precision") -> Self:
@@ -237,6 +255,7 @@ class Translator:
         decoding = self.decoding
         options = SearchOptions(
             forbidden=(PAD, START, UNKNOWN, *self.target.symbols.values()),
+            prefix=self.prefix,
             no_repeat_ngram=decoding.no_repeat_ngram,
             length_normalization=decoding.length_normalization,
             length_alpha=decoding.length_alpha,
@@ -245,12 +264,12 @@ class Translator:
         )
         sentences = [framed(tokens) for tokens in sources]
         lengths = [self._own_tokens(tokens) for tokens in sentences]
-        longest = [decoding.longest_output(length) for length in lengths]
+        least = len(self.prefix) + EXTRA_TOKENS if self.prefix else 0
+        longest = [max(decoding.longest_output(length), least) for length in lengths]
         shortest = [
             min(int(length * decoding.min_length_ratio), most) for length, most in zip(lengths, longest, strict=True)
         ]
-        limits = {"longest": longest, "shortest": shortest}
-        return self.engine.search(sentences, options, beam=beam, nbest=nbest, **limits)
+        return self.engine.search(sentences, options, beam=beam, nbest=nbest, longest=longest, shortest=shortest)
 
     def _translation(self, source: list[int], hypotheses: list[Hypothesis]) -> Translation:
         best = hypotheses[0]

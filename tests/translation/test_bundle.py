@@ -51,6 +51,16 @@ def test_a_bundle_gives_the_texts_of_its_run(name: str, tmp_path: Path) -> None:
                 assert other.attention == pytest.approx(one.attention, abs=1e-4)
 
 
+def test_a_prefix_begins_the_translations_of_a_bundle_as_those_of_its_run(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    ways = [Translator.load(path).with_prefix("오늘 날씨") for path in (run, bundle_of(run))]
+    for options in ({"beam": 1}, {"beam": 4, "nbest": 3}):
+        one, other = (each.translate(LINES, **options) for each in ways)
+        texts = [[each.text for each in line.nbest] for line in one]
+        assert texts == [[each.text for each in line.nbest] for line in other]
+        assert all(text.startswith("오늘 날씨") for line in texts for text in line)
+
+
 @pytest.mark.parametrize("name", ["unigram-separate", "words-punctuation"])
 def test_a_bundle_has_the_tokenizers_of_its_run(name: str, tmp_path: Path) -> None:
     run = small_run(tmp_path / "run", tokenizer=TOKENIZERS[name])
