@@ -169,12 +169,12 @@ class Translator:
         for name, value in (("beam", width), ("nbest", nbest)):
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"{name}: must be a whole number of at least 1 (given {value!r})")
-        tags = self._tags(tag, len(lines))
+        tags = self.line_tags(tag, len(lines))
         encoded = [self.encode(line, own) if line.strip() else [] for line, own in zip(lines, tags, strict=True)]
         self._warn_of_long(lines, encoded)
         results = [BLANK] * len(lines)
         with self.engine.entered(), _bar(len(lines)) as progress:
-            for group in self._groups([len(tokens) for tokens in encoded]):
+            for group in self.groups([len(tokens) for tokens in encoded]):
                 found = self._different([encoded[index] for index in group], max(width, nbest), nbest, attention)
                 for index, hypotheses in zip(group, found, strict=True):
                     results[index] = self._translation(encoded[index], hypotheses)
@@ -186,7 +186,7 @@ class Translator:
         """Token ids of a source, that of its tag before them."""
         return [*([self.tags[tag]] if tag else []), *self.source.encode(line)]
 
-    def _tags(self, tag: str | Sequence[str | None] | None, lines: int) -> list[str | None]:
+    def line_tags(self, tag: str | Sequence[str | None] | None, lines: int) -> list[str | None]:
         """The tag of each line; errors as of `translate`."""
         tags = [tag] * lines if tag is None or isinstance(tag, str) else [*tag]
         if len(tags) != lines:
@@ -217,7 +217,7 @@ class Translator:
                 f"{self._own_tokens(encoded[found]):,}", lines[found][:30], f"{self.learned_tokens:,}",
             )  # fmt: skip
 
-    def _groups(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+    def groups(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Indices of lines that are not blank, longest first, in batches of similar lengths."""
         group: list[int] = []
         for index in sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i]):

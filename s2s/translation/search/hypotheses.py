@@ -42,6 +42,14 @@ class Hypothesis(NamedTuple):
         return sum(self.log_probabilities)
 
 
+class Sampling(NamedTuple):
+    """Random numbers by which a sentence's tokens are sampled, so that it does not depend on the others."""
+
+    draws: NDArray[np.float64]
+    """(B, T), from 0 to below 1"""
+    temperature: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """What a search may produce and how it ranks."""
