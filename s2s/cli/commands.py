@@ -5,7 +5,6 @@ compute, so that help and recipe errors come at once.
 """
 
 import csv
-import json
 import logging
 import math
 import sys
@@ -18,6 +17,7 @@ from s2s import __version__
 from s2s.cli.outside import export, report
 from s2s.cli.serve import serve
 from s2s.cli.shipped import cache, corpora, recipes
+from s2s.cli.teaching import backtranslate, distil, score
 from s2s.cli.terminal import (
     FILE,
     FOLDER,
@@ -27,10 +27,11 @@ from s2s.cli.terminal import (
     messages,
     precision_option,
     temperature,
+    train_and_show,
     wait_passively,
 )
 from s2s.errors import S2SError
-from s2s.process import INTERRUPTED, require_one_process
+from s2s.process import require_one_process
 
 log = logging.getLogger("s2s")
 
@@ -67,7 +68,7 @@ def train(
     KEY=VALUE overrides a value of the recipe, for example model.hidden_size=256. Ctrl-C and SIGTERM save a checkpoint
     and exit.
     """
-    from s2s.tasks import load_recipe, scores_of, task_of
+    from s2s.tasks import load_recipe, task_of
 
     loaded = load_recipe(recipe, overrides)
     if dry_run:
@@ -78,26 +79,8 @@ def train(
             log.info("%s", line)
         click.echo(recipe_toml(loaded), nl=False)
         return
-    from s2s.jobs.train import train as run_training
-    from s2s.training.checkpoint import Interrupted
-
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
-    try:
-        place = out or Path("runs") / name
-        if loaded.trainings:
-            from s2s.jobs.variants import train_variants
-
-            train_variants(loaded, place, corpora=corpora, command=sys.argv, **options)
-            click.echo((place / "results.md").read_text(encoding="utf-8"), nl=False)
-            return
-        run = run_training(loaded, place, corpora=corpora, command=sys.argv, **options)
-    except Interrupted as stop:
-        click.echo(f"s2s: {stop}; go on with --resume", err=True)
-        raise SystemExit(INTERRUPTED) from None
-    if run.scores.exists():
-        scores = json.loads(run.scores.read_text(encoding="utf-8"))
-        click.echo(scores_of(loaded.task).score_text(scores), nl=False)
-    log.info("%s", run)
+    train_and_show(loaded, out or Path("runs") / name, corpora=corpora, **options)
 
 
 @main.command()
@@ -344,6 +327,9 @@ def bench(
     click.echo(json_text(found) if as_json else benchmark_text(found), nl=as_json)
 
 
+main.add_command(score)
+main.add_command(distil)
+main.add_command(backtranslate)
 main.add_command(export)
 main.add_command(report)
 main.add_command(serve)
