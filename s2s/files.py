@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from s2s.errors import S2SError
+from s2s.errors import RunError, S2SError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -180,6 +180,21 @@ def locked(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _lock(path):
         yield
+
+
+@contextmanager
+def locked_at_once(path: Path) -> Iterator[None]:
+    """Excludes others as `locked` does, and leaves no file; RunError where another process has the lock."""
+    from filelock import Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = _lock(path)
+    try:
+        with lock.acquire(blocking=False):
+            yield
+            Path(lock.lock_file).unlink(missing_ok=True)
+    except Timeout:
+        raise RunError(f"{path}: another process is writing it; wait until that has ended, or name another") from None
 
 
 def hold(folder: Path) -> None:

@@ -23,13 +23,10 @@ task = "translation"
 [data]
 source = "letters"
 target = "numbers"
-train.pairs = [
-    ["a b c d", "one two three four"],
-    ["b c d a", "two three four one"],
-    ["c d a b", "three four one two"],
-    ["d a b c", "four one two three"],
-    ["a c", "one three"],
-    ["b d", "two four"],
+train = [
+    {share = 0.6, from = {pairs = [["a b c d", "one two three four"], ["b c d a", "two three four one"]]}},
+    {share = 0.2, from = {pairs = [["c d a b", "three four one two"], ["a c", "one three"]]}, tag = "t"},
+    {share = 0.2, from = {pairs = [["d a b c", "four one two three"], ["b d", "two four"]]}},
 ]
 validation.pairs = [["a b c d", "one two three four"], ["a c", "one three"]]
 test.pairs = [["b c d a", "two three four one"]]

@@ -5,7 +5,6 @@ compute, so that help and recipe errors come at once.
 """
 
 import csv
-import json
 import logging
 import math
 import sys
@@ -18,6 +17,7 @@ from s2s import __version__
 from s2s.cli.outside import export, report
 from s2s.cli.serve import serve
 from s2s.cli.shipped import cache, corpora, recipes
+from s2s.cli.teaching import backtranslate, distil, score
 from s2s.cli.terminal import (
     FILE,
     FOLDER,
@@ -27,10 +27,11 @@ from s2s.cli.terminal import (
     messages,
     precision_option,
     temperature,
+    train_and_show,
     wait_passively,
 )
 from s2s.errors import S2SError
-from s2s.process import INTERRUPTED, require_one_process
+from s2s.process import require_one_process
 
 log = logging.getLogger("s2s")
 
@@ -67,7 +68,7 @@ def train(
     KEY=VALUE overrides a value of the recipe, for example model.hidden_size=256. Ctrl-C and SIGTERM save a checkpoint
     and exit.
     """
-    from s2s.tasks import load_recipe, scores_of, task_of
+    from s2s.tasks import load_recipe, task_of
 
     loaded = load_recipe(recipe, overrides)
     if dry_run:
@@ -78,26 +79,8 @@ def train(
             log.info("%s", line)
         click.echo(recipe_toml(loaded), nl=False)
         return
-    from s2s.jobs.train import train as run_training
-    from s2s.training.checkpoint import Interrupted
-
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
-    try:
-        place = out or Path("runs") / name
-        if loaded.trainings:
-            from s2s.jobs.variants import train_variants
-
-            train_variants(loaded, place, corpora=corpora, command=sys.argv, **options)
-            click.echo((place / "results.md").read_text(encoding="utf-8"), nl=False)
-            return
-        run = run_training(loaded, place, corpora=corpora, command=sys.argv, **options)
-    except Interrupted as stop:
-        click.echo(f"s2s: {stop}; go on with --resume", err=True)
-        raise SystemExit(INTERRUPTED) from None
-    if run.scores.exists():
-        scores = json.loads(run.scores.read_text(encoding="utf-8"))
-        click.echo(scores_of(loaded.task).score_text(scores), nl=False)
-    log.info("%s", run)
+    train_and_show(loaded, out or Path("runs") / name, corpora=corpora, **options)
 
 
 @main.command()
@@ -117,6 +100,8 @@ def train(
 @click.option("--tokens", is_flag=True, help="With jsonl: add tokens, their log-probabilities and the attention.")
 @click.option("--attention", type=FILE, help="PNG file: plot the attention for the first line that is not blank.")
 @click.option("--batch", type=click.IntRange(min=1), help="Lines per batch. Default: the recipe's.")
+@click.option("--tag", help="Tag of all lines, one of those of the recipe's data.train.")
+@click.option("--prefix", default="", help="Text that each translation begins with.")
 @click.option(
     "--split",
     is_flag=True,
@@ -135,6 +120,8 @@ def translate(
     tokens: bool,
     attention: Path | None,
     batch: int | None,
+    tag: str | None,
+    prefix: str,
     split: bool,
     **options: Any,
 ) -> None:
@@ -144,6 +131,8 @@ def translate(
     """
     if tokens and form != "jsonl":
         raise click.UsageError("--tokens needs --format jsonl")
+    if prefix and split:
+        raise click.UsageError("--prefix begins one translation a line, and --split makes several; give one of them")
     if source and output and source.is_file() and output.is_file() and source.samefile(output):
         raise click.UsageError(f"--output {output}: is the --input file, which would be lost; name another file")
     if source is None and sys.stdin is None:
@@ -161,7 +150,9 @@ def translate(
     translator = Translator.load(*runs, **options)
     if batch:
         translator = translator.with_batch(batch)
-    ways: dict[str, Any] = {"beam": beam, "nbest": nbest, "attention": tokens or attention is not None}
+    if prefix:
+        translator = translator.with_prefix(prefix)
+    ways: dict[str, Any] = {"beam": beam, "nbest": nbest, "attention": tokens or attention is not None, "tag": tag}
     outputs = cut_off = 0
     with opened(output, sys.stdout) as out:
         for block in in_blocks(read_lines(source)) if source else arriving(sys.stdin.buffer):
@@ -202,6 +193,7 @@ def _plot_attention(found: Any, path: Path) -> None:
 @click.option("--on", metavar="SPLIT", help="Split to score: train, validation, test, or CORPUS/SPLIT. Default: test.")
 @click.option("--source", type=FILE, help="Instead of --on: source lines with --reference, or a language model's text.")
 @click.option("--reference", type=FILE, help="Reference translations of the source lines.")
+@click.option("--tag", help="Tag of the sources that --on CORPUS/SPLIT or --source gives.")
 @click.option("--beam", type=click.IntRange(min=1), help="Beam size of a translator. Default: the recipe's.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpora_option
@@ -335,6 +327,9 @@ def bench(
     click.echo(json_text(found) if as_json else benchmark_text(found), nl=as_json)
 
 
+main.add_command(score)
+main.add_command(distil)
+main.add_command(backtranslate)
 main.add_command(export)
 main.add_command(report)
 main.add_command(serve)

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 from s2s.errors import DataError, S2SError
 from s2s.files import writing
@@ -18,15 +18,16 @@ from s2s.text.lines import BYTE_ORDER_MARK
 if TYPE_CHECKING:
     from s2s.translation.translator import Translation, Translator
 
+Item = TypeVar("Item")
 LINES_AT_ONCE = 2048
 """Lines in a block, to be batched by length; fewer when no more are waiting."""
 CHUNK_BYTES = 1 << 20
 """Bytes read at once, which bound the memory that a long input takes."""
 
 
-def in_blocks(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Lines in lists of up to LINES_AT_ONCE; those before a damaged line are given before its error."""
-    block: list[str] = []
+def in_blocks(lines: Iterable[Item]) -> Iterator[list[Item]]:
+    """Lines, or pairs, in lists of up to LINES_AT_ONCE; those before a damaged line are given before its error."""
+    block: list[Item] = []
     try:
         for line in lines:
             block.append(line)

@@ -4,6 +4,7 @@ Used by `s2s.cli.commands` alone, and like it allowed to print.
 """
 
 import errno
+import json
 import logging
 import os
 import re
@@ -15,12 +16,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, redi
 from io import TextIOWrapper
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from s2s.errors import S2SError
 from s2s.process import INTERRUPTED, leave
+
+if TYPE_CHECKING:
+    from s2s.tasks import Recipe
 
 log = logging.getLogger("s2s")
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
@@ -134,6 +138,29 @@ def wait_passively() -> None:
     """
     if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
         os.environ |= WAITING
+
+
+def train_and_show(recipe: "Recipe", place: Path, *, again: str = "with --resume", **options: Any) -> None:
+    """Train a recipe, or each of its variants, and print the scores; `again` says how one that is stopped goes on."""
+    from s2s.jobs.train import train
+    from s2s.tasks import scores_of
+    from s2s.training.checkpoint import Interrupted
+
+    try:
+        if recipe.trainings:
+            from s2s.jobs.variants import train_variants
+
+            train_variants(recipe, place, command=sys.argv, **options)
+            click.echo((place / "results.md").read_text(encoding="utf-8"), nl=False)
+            return
+        run = train(recipe, place, command=sys.argv, **options)
+    except Interrupted as stop:
+        click.echo(f"s2s: {stop}; go on {again}", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    if run.scores.exists():
+        scores = json.loads(run.scores.read_text(encoding="utf-8"))
+        click.echo(scores_of(recipe.task).score_text(scores), nl=False)
+    log.info("%s", run)
 
 
 class _Place(click.Path):

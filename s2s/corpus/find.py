@@ -241,6 +241,12 @@ class Source(NamedTuple, Generic[Content]):
     description: str
     is_written: bool = False
     """in the recipe itself"""
+    parts: "tuple[Source[Content], ...]" = ()
+    """what a list of parts holds, in its order"""
+    share: float | None = None
+    """of a part, in the tokens of an epoch"""
+    tag: str | None = None
+    """of the sources of a part"""
 
 
 def find_each(named: Mapping[str, Any], find: Callable[[Any], Source[Content]]) -> dict[str, Source[Content]]:

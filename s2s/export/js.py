@@ -62,6 +62,11 @@ def bundle_of(
     task = task_of(recipe)
     if not task.SCRIPTS:
         raise RunError(f"{run}: holds a forecaster, which JavaScript's runtime has no place for; choose --format onnx")
+    if tags := getattr(recipe.data, "tags", ()):
+        raise RunError(
+            f"{run}: its sources have tags ({', '.join(tags)}), which JavaScript's runtime cannot give; choose"
+            " --format onnx"
+        )
     model, sizes, content = task.opened(run, recipe)
     bundle: dict[str, Any] = {"format": FORMAT, "task": recipe.task, "card": dict(card), **content}
     bundle["characters"] = tables(load_tokenizers(run.path))

@@ -37,6 +37,7 @@ def opened(run: RunFolder, recipe: TranslationRecipe) -> Opened:
         "tokenizers": tokenizer_names(run, "source", "target"),
         "decoding": decoding.model_dump(mode="json") | longest,
         "max_tokens": recipe.data.max_tokens,
+        "always_tagged": recipe.data.always_tagged,
     }
     sizes |= {"encoder_units": recipe.model.encoder_units, "memory_size": recipe.model.memory_size}
     return Opened(model, sizes, content)

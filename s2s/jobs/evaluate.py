@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2s.device import Precision
+from s2s.errors import DataError
 from s2s.run import RunFolder
 from s2s.tasks import recipe_of, task_of
 
 if TYPE_CHECKING:
     from s2s.language.recipe import TextFile
-    from s2s.translation.recipe import FileSplit
+    from s2s.translation.recipe import FileSplit, Portion
 
 
 def evaluate(
@@ -18,6 +19,7 @@ def evaluate(
     *,
     on: str | None = None,
     files: "FileSplit | TextFile | None" = None,
+    tag: str | None = None,
     corpora: Path | None = None,
     device: str = "auto",
     precision: Precision = "float32",
@@ -25,6 +27,7 @@ def evaluate(
 ) -> list[dict[str, Any]]:
     """Score a run, or each of several, on one split, by default its test, or else a language model's validation.
 
+    The sources of files, or of a split of a corpus, may be given a `tag`; those of a recipe name their own.
     Each translator's result also has what `compare` needs: `hypotheses`, `references`, `right` and `tokenize`. It and
     a forecaster's have `outputs`, a row for each pair or window, which a run folder keeps as outputs.jsonl.
     Raises ValueError for no runs.
@@ -32,14 +35,26 @@ def evaluate(
     runs = [runs] if isinstance(runs, str | Path) else runs
     if not runs:
         raise ValueError("evaluate: there are 0 runs, and at least one is scored; give a run folder, or a list of some")
+    split = files if tag is None else _tagged(files or on, tag)
     opened = [(run, recipe_of(run)) for run in (RunFolder(Path(path)) for path in runs)]
     parts = [
-        task_of(recipe).part_of(run, recipe, on=on, files=files, beam=beam, corpora=corpora) for run, recipe in opened
+        task_of(recipe).part_of(run, recipe, on=on, files=split, beam=beam, corpora=corpora) for run, recipe in opened
     ]
     return [
         task_of(recipe).score(run, recipe, part, device=device, precision=precision, beam=beam)
         for (run, recipe), part in zip(opened, parts, strict=True)
     ]
+
+
+def _tagged(split: object, tag: str) -> "tuple[Portion, ...]":
+    from s2s.translation.recipe import FileSplit, Portion
+
+    if not (isinstance(split, FileSplit) or (isinstance(split, str) and "/" in split)):
+        raise DataError(
+            f"--tag {tag}: the recipe's own splits name their tags; give --tag with --on CORPUS/SPLIT, or with --source"
+            " and --reference"
+        )
+    return (Portion.model_validate({"from": split, "tag": tag}),)
 
 
 def without_text(result: dict[str, Any]) -> dict[str, Any]:

@@ -192,7 +192,8 @@ def _environment(
     recipe: Recipe, compute: Compute, sources: Sources, corpora: Path | None, command: Sequence[str]
 ) -> dict[str, Any]:
     named = [getattr(recipe.data, name, None) for name in ("train", "validation", "test", "series")]
-    names = sorted({split.split("/")[0] for split in named if isinstance(split, str)})
+    lists = [[part.split for part in split] if isinstance(split, tuple) else [split] for split in named]
+    names = sorted({split.split("/")[0] for splits in lists for split in splits if isinstance(split, str)})
     packages = ("torch", "sentencepiece", "sacrebleu", "numpy")
     return {
         "command": list(command),

@@ -1,9 +1,11 @@
 """Cross-entropy of a linear output layer, in chunks that never keep all logits."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from s2s.device import product_type
 from s2s.nn.layers import once_differentiable, padded
@@ -23,6 +25,23 @@ class Loss(NamedTuple):
     nats: Tensor
     """the negative log-likelihood of the targets, a scalar without a gradient"""
     tokens: int
+
+
+class LineScore(NamedTuple):
+    """How well a model predicts the tokens of a given line."""
+
+    nats: float
+    """negative log-likelihood of all of them"""
+    tokens: int
+    unknown_tokens: int
+    """of them; one is easier to predict than what stands in its place"""
+
+
+def nats_of_each(hidden: Tensor, targets: Tensor, logits: Callable[[Tensor], Tensor]) -> Tensor:
+    """(N, E), (N,), a function from (n, E) to (n, V) -> negative log-likelihoods (N,) in float64, chunk by chunk."""
+    size = CHUNK_POSITIONS[hidden.device.type]
+    parts = zip(torch.split(hidden, size), torch.split(targets, size), strict=True)
+    return torch.cat([functional.cross_entropy(logits(h).float(), y, reduction="none").double() for h, y in parts])
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float = 0.0) -> Loss:

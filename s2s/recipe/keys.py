@@ -32,7 +32,7 @@ def _rows(tree: type[Tree], section: type[Section], parent: str) -> Iterator[tup
             yield from _rows(tree, inner, f"{key}.")
     if section is next(sections_of(tree.model_fields["data"].annotation)):
         split = "SPLIT" if tree.splits[1:] else tree.splits[0]
-        for form in tree.forms:
+        for form in (*tree.forms, *([tree.portion] if tree.portion else [])):
             yield from _rows(tree, form, f"{parent}{split}.")
 
 

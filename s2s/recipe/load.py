@@ -24,7 +24,7 @@ from s2s.recipe.messages import (
     shown,
     toml_value,
 )
-from s2s.recipe.sections import Section, Tree
+from s2s.recipe.sections import LIST, Section, Tree
 
 Table = dict[str, Any]
 AnyTree = TypeVar("AnyTree", bound=Tree)
@@ -103,7 +103,7 @@ def usable_table(table: Table, trees: Mapping[str, type[AnyTree]], *, folder: Pa
         tree.model_validate(table)
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            keys = [key for key in details["loc"] if key not in {form.__name__ for form in tree.forms}]
+            keys = [key for key in details["loc"] if key not in {LIST, *(form.__name__ for form in tree.forms)}]
             if keys and not tree.uses(keys) and _removed(table, keys):
                 left_out.append(".".join(map(str, keys)))
     return table, left_out
@@ -196,7 +196,11 @@ def _settle_paths(table: Table, folder: Path, tree: type[Tree]) -> None:
 
 
 def _settled_split(split: Any, folder: Path, tree: type[Tree]) -> Any:
-    """A split with absolute paths; a bare path becomes a table with it."""
+    """A split, or list of parts, with absolute paths; a bare path becomes a table with it."""
+    if isinstance(split, list) and tree.portion:
+        own = (part if isinstance(part, dict) and "from" in part else {} for part in split)
+        settled = [{"from": _settled_split(part["from"], folder, tree)} if part else {} for part in own]
+        return [{**part, **more} if more else part for part, more in zip(split, settled, strict=True)]
     if isinstance(split, str) and split.endswith(tree.path_endings):
         split = {tree.paths[0]: split}
     if not isinstance(split, dict):

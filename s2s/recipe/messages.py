@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from s2s.errors import RecipeError
 from s2s.recipe.arguments import shortened
-from s2s.recipe.sections import Section, Tree
+from s2s.recipe.sections import LIST, Section, Tree
 
 _PART = 3  # characters of a name that tell it from others
 
@@ -43,9 +43,14 @@ def sections_of(annotation: Any) -> Iterator[type[Section]]:
 
 def _place(tree: type[Tree], location: tuple[str | int, ...]) -> _Place:
     is_split = location[:1] == ("data",) and len(location) > 1 and location[1] in tree.splits
-    if is_split and len(location) > 2:  # pydantic puts the tag of a form after the name of a split
-        form = next((form for form in tree.forms if form.__name__ == location[2]), None)
-        return _Place(location[:2] + location[3:], form, tree.forms, is_split=len(location) == 3)
+    if is_split and location[2:3] == (LIST,):
+        location, is_split = location[:2] + location[3:], location[4:5] == ("from",)
+        if not is_split or len(location) == 4:
+            return _Place(location, tree.portion if len(location) > 3 else None, is_split=is_split)
+    at = 4 if "from" in location[3:4] else 2
+    if is_split and len(location) > at:  # pydantic puts the tag of a form after the name of a split
+        form = next((form for form in tree.forms if form.__name__ == location[at]), None)
+        return _Place(location[:at] + location[at + 1 :], form, tree.forms, is_split=len(location) == at + 1)
     section: type[Section] | None = tree
     for key in location[:-1]:
         section = next(sections_of(section.model_fields[str(key)].annotation), None) if section else None
@@ -65,17 +70,19 @@ def error_line(tree: type[Tree], details: ErrorDetails) -> str | None:
         return f"{dotted(place.keys[:-1])}: {_list_rule(place.keys[-1] + 1)} (given {shown(value)})"
     if kind == "missing" and place.section and isinstance(value, dict):
         if place.forms and not place.section.model_fields.keys() & value.keys():
-            return None if value else f"{dotted(place.keys[:-1])}: {_split_rule(tree)} (given {{}})"
+            return None if value else f"{dotted(place.keys[:-1])}: {_split_rule(tree, place.keys)} (given {{}})"
         description = place.section.model_fields[str(place.keys[-1])].description
         return f"{place}: missing ({description})" if description else f"{place}: missing"
-    rule = f"{_split_rule(tree)} (given {shown(value)}){_conversion(tree, value)}" if place.is_split else _rule(details)
-    return f"{place}: {rule}"
+    if not place.is_split:
+        return f"{place}: {_rule(details)}"
+    return f"{place}: {_split_rule(tree, place.keys)} (given {shown(value)}){_conversion(tree, value)}"
 
 
-def _split_rule(tree: type[Tree]) -> str:
+def _split_rule(tree: type[Tree], keys: Sequence[str | int]) -> str:
     *others, last = ["with " + " and ".join(form.required()) for form in tree.forms]
     tables = ", ".join([*others, f"or {last}" if others else last])
-    return f'must be "CORPUS/SPLIT", a path ending in {" or ".join(tree.path_endings)}, or a table {tables}'
+    parts = ", or a list of parts {from = ...}" if tree.portion and "from" not in keys else ""
+    return f'must be "CORPUS/SPLIT", a path ending in {" or ".join(tree.path_endings)}, or a table {tables}{parts}'
 
 
 def _conversion(tree: type[Tree], value: object) -> str:

@@ -24,6 +24,8 @@ class Section(BaseModel):
         return [name for name, field in cls.model_fields.items() if field.is_required()]
 
 
+LIST = "list"
+"""Tag of a split that is a list of parts."""
 SplitName = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$"), Tag("corpus")]
 
 
@@ -33,6 +35,8 @@ def form_of(*forms: type[Section]) -> Discriminator:
     def tag(split: object) -> str:
         if isinstance(split, str):
             return "corpus"
+        if isinstance(split, list | tuple):
+            return LIST
         keys = split if isinstance(split, dict) else getattr(split, "__dict__", {})
         return next((form for form in forms[1:] if keys.keys() & form.required()), forms[0]).__name__
 
@@ -46,6 +50,8 @@ class Tree(Section):
     """Keys of `data` that name a split: "CORPUS/SPLIT", a path, or a table of one of the forms."""
     forms: ClassVar[tuple[type[Section], ...]]
     """Sections that the table of a split may be."""
+    portion: ClassVar[type[Section] | None] = None
+    """Section of an entry of a list of parts, where a split may be one; its key `from` is a split."""
     paths: ClassVar[tuple[str, ...]]
     """Keys of such a table that are paths; a bare path is short for a table with the first."""
     path_endings: ClassVar[tuple[str, ...]]
@@ -137,7 +143,7 @@ class Optimization(Section):
     validate_every: int | None = Field(default=None, ge=1, description="steps between validations; default: an epoch")
     log_every: int = Field(default=50, ge=1, description="steps between lines of metrics.jsonl")
     save_every: int = Field(default=500, ge=1, description="steps between checkpoints, besides those of validations")
-    metric: Literal["nats_per_token", "accuracy", "bleu", "chrf", "mase", "loss"] = Field(
+    metric: Literal["nats_per_token", "accuracy", "bleu", "chrf", "exact_match", "mase", "loss"] = Field(
         default="nats_per_token", description="validation score whose best weights are kept"
     )
     patience_validations: int | None = Field(

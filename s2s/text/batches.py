@@ -56,24 +56,35 @@ class BatchSampler:
     """
 
     def __init__(
-        self, sources: Lengths, targets: Lengths, *, batch_tokens: int, seed: int, pool_sentences: int = 32768
+        self,
+        sources: Lengths,
+        targets: Lengths,
+        *,
+        batch_tokens: int,
+        seed: int,
+        pool_sentences: int = 32768,
+        rows: Callable[[int], Indices] | None = None,
     ) -> None:
-        """Lengths (N,) of each side count no special ids; a batch holds at most `batch_tokens` on either side."""
+        """Lengths (N,) of each side count no special ids; a batch holds at most `batch_tokens` on either side.
+
+        `rows` gives the indices of an epoch where that is not each once.
+        """
         if len(sources) != len(targets):
             raise ValueError(f"{len(sources):,} source lengths, but {len(targets):,} target lengths")
         self._sides = sources, targets
         self._batch_tokens = batch_tokens
         self._seed = seed
         self._pool_sentences = pool_sentences
+        self._rows = rows
 
     def epoch(self, epoch: int) -> list[Indices]:
         """Index arrays of an epoch's batches, in the order of training.
 
-        Every index is in one of them. Rows times the longest side, END included, is at most `batch_tokens`, except
-        for a pair that is longer than that, which is a batch of its own.
+        Every index of the epoch is in one of them. Rows times the longest side, END included, is at most
+        `batch_tokens`, except for a pair that is longer than that, which is a batch of its own.
         """
         generator = np.random.Generator(np.random.PCG64([self._seed, epoch]))
-        order = generator.permutation(len(self._sides[0]))
+        order = generator.permutation(len(self._sides[0]) if self._rows is None else self._rows(epoch))
         batches: list[Indices] = []
         for start in range(0, len(order), self._pool_sentences):
             batches.extend(self._pool_batches(order[start : start + self._pool_sentences]))
@@ -81,8 +92,9 @@ class BatchSampler:
 
     def padding_share(self, epoch: int) -> float:
         """Share of an epoch's positions, source and target together, that hold PAD."""
-        used = sum(int(side.sum(dtype=np.int64)) + len(side) for side in self._sides)
-        held = sum(len(batch) * (int(side[batch].max()) + 1) for batch in self.epoch(epoch) for side in self._sides)
+        pools = [side[batch] for batch in self.epoch(epoch) for side in self._sides]
+        used = sum(int(lengths.sum(dtype=np.int64)) + len(lengths) for lengths in pools)
+        held = sum(len(lengths) * (int(lengths.max()) + 1) for lengths in pools)
         return 1 - used / held if held else 0.0
 
     def _pool_batches(self, pool: Indices) -> list[Indices]:

@@ -47,6 +47,27 @@ class Sequences:
         return self.tokens[self._offsets[index] : self._offsets[index + 1]]
 
 
+class Joined:
+    """Sequences of several parts, one after another, of which only the lengths are held in memory."""
+
+    def __init__(self, parts: Sequence["Sequences | Joined"]) -> None:
+        self._parts = parts
+        self._ends = np.cumsum([len(part) for part in parts])
+        self.lengths: NDArray[np.int32] = np.concatenate([part.lengths for part in parts])
+        """(N,) tokens of each sequence"""
+
+    def __len__(self) -> int:
+        """N, the number of sequences."""
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> NDArray[np.integer]:
+        """Token ids (length,) of a sequence; read-only."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"sequence {index} of {len(self)}")
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        return self._parts[part][index - int(self._ends[part]) + len(self._parts[part])]
+
+
 class SequenceWriter:
     """Buffered writer of the three files of a side."""
 

@@ -1,5 +1,6 @@
 """The four token ids that mean the same in every vocabulary."""
 
+from collections.abc import Mapping
 from typing import Final
 
 PAD: Final = 0
@@ -17,3 +18,15 @@ SPECIAL_LABELS: Final = ("<pad>", "<unk>", "<s>", "</s>")
 """Their names, in the order of the ids."""
 UNKNOWN_SURFACE: Final = "\N{DOUBLE QUESTION MARK}"
 """How UNKNOWN reads in decoded text."""
+TAG: Final = "tag:"
+"""Beginning of the name of a symbol that says what a source is, before its first token."""
+
+
+def label_of(symbol: str) -> str:
+    """How a symbol, an entry of a vocabulary that no text spells, reads in lists of tokens."""
+    return f"<{symbol}>"
+
+
+def tags_of(symbols: Mapping[str, int]) -> dict[str, int]:
+    """Token ids of the tags among the symbols of a vocabulary, by name."""
+    return {name.removeprefix(TAG): token for name, token in symbols.items() if name.startswith(TAG)}

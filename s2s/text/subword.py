@@ -15,7 +15,7 @@ import sentencepiece
 from s2s.errors import DataError, RecipeError
 from s2s.text.normalization import RULES, Normalization, named, normalizer
 from s2s.text.sampling import MergeSampler, UnigramSampler
-from s2s.text.special import END, PAD, START, UNKNOWN
+from s2s.text.special import END, PAD, SPECIAL_LABELS, START, UNKNOWN, label_of
 
 _BYTE_PIECES = 256
 _SMALLEST_BYTE_VOCABULARY = 600
@@ -58,7 +58,13 @@ class SubwordTokenizer:
 
     @classmethod
     def train(
-        cls, lines: Iterable[str], *, model: Literal["unigram", "bpe"], vocabulary_size: int, byte_fallback: bool
+        cls,
+        lines: Iterable[str],
+        *,
+        model: Literal["unigram", "bpe"],
+        vocabulary_size: int,
+        byte_fallback: bool,
+        symbols: Sequence[str] = (),
     ) -> Self:
         """Learns pieces from lines, taken as they are, which are read once and streamed.
 
@@ -76,7 +82,9 @@ class SubwordTokenizer:
         if not text:
             raise DataError("tokenizer: the training text is empty; check the files that data.train names")
         coverage = _character_coverage(text, complete, vocabulary_size, byte_fallback)
-        trained = cls(_train(text, model, vocabulary_size, byte_fallback, coverage))
+        # no word ends so; from text that has a symbol nothing is learned of its characters
+        controls = [label_of(symbol) + _WORD_START for symbol in symbols]
+        trained = cls(_train(text, model, vocabulary_size, byte_fallback, coverage, controls))
         if trained.vocabulary_size < vocabulary_size:
             _log.warning(
                 f"tokenizer.vocabulary_size: the training text gives {trained.vocabulary_size:,} pieces only, not"
@@ -97,6 +105,12 @@ class SubwordTokenizer:
     def fingerprint(self) -> str:
         """SHA-256 of the model, in hexadecimal."""
         return hashlib.sha256(self._model).hexdigest()
+
+    @cached_property
+    def symbols(self) -> dict[str, int]:
+        """Token ids, by name, of the entries that no text spells."""
+        controls = filter(self._processor.is_control, range(len(SPECIAL_LABELS), self.vocabulary_size))
+        return {self.token(token)[1:-1]: token for token in controls}
 
     def encode(self, line: str) -> list[int]:
         """Ids of the best segmentation of a line."""
@@ -120,7 +134,8 @@ class SubwordTokenizer:
     def token(self, token: int) -> str:
         """The piece, with U+2581 where a word begins."""
         if token not in self._pieces:  # asked for at every token of every translation
-            self._pieces[token] = str(self._processor.id_to_piece(int(token)))
+            piece = str(self._processor.id_to_piece(int(token)))
+            self._pieces[token] = piece.removesuffix(_WORD_START) if self._processor.is_control(int(token)) else piece
         return self._pieces[token]
 
     def lacks(self, tokens: Sequence[int]) -> bool:
@@ -150,7 +165,7 @@ class SubwordTokenizer:
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        return {self.token(token): token for token in range(self.vocabulary_size)}
+        return {str(self._processor.id_to_piece(token)): token for token in range(self.vocabulary_size)}
 
     @cached_property
     def _bytes(self) -> bool:
@@ -232,7 +247,12 @@ def _byte_piece(byte: int) -> str:
 
 
 def _train(
-    lines: list[str], model: Literal["unigram", "bpe"], vocabulary_size: int, byte_fallback: bool, coverage: float
+    lines: list[str],
+    model: Literal["unigram", "bpe"],
+    vocabulary_size: int,
+    byte_fallback: bool,
+    coverage: float,
+    controls: list[str],
 ) -> bytes:
     written = io.BytesIO()
     try:
@@ -245,6 +265,7 @@ def _train(
             byte_fallback=byte_fallback,
             character_coverage=coverage,
             normalization_rule_name="identity",
+            control_symbols=controls,
             pad_id=PAD,
             unk_id=UNKNOWN,
             bos_id=START,

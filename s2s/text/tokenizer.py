@@ -37,6 +37,10 @@ class Tokenizer(Protocol):
     def fingerprint(self) -> str:
         """SHA-256 of `serialize()`, in hexadecimal."""
 
+    @property
+    def symbols(self) -> dict[str, int]:
+        """Token ids, by name, of entries that no text spells, such as tags; `decode` does not show them."""
+
     def encode(self, line: str) -> list[int]:
         """Token ids of a line; what the vocabulary lacks becomes UNKNOWN."""
 
@@ -59,16 +63,20 @@ class Tokenizer(Protocol):
         """Content of the tokenizer's file."""
 
 
-def train_tokenizer(settings: "Settings", lines: Iterable[str]) -> SubwordTokenizer | ListTokenizer:
+def train_tokenizer(
+    settings: "Settings", lines: Iterable[str], symbols: Sequence[str] = ()
+) -> SubwordTokenizer | ListTokenizer:
     """Learns the tokenizer of a recipe from normalised lines, for no rule.
 
-    DataError for no text, RecipeError for values that do not fit it.
+    `symbols` are names of entries that no text spells; they are counted in the size of the vocabulary. DataError for no
+    text, RecipeError for values that do not fit it.
     """
     size = settings.vocabulary_size
     if settings.kind != "subword":
-        return listed(settings).train(lines, vocabulary_size=size, minimum_count=settings.minimum_count)
-    model, byte_fallback = settings.model, settings.byte_fallback
-    return SubwordTokenizer.train(lines, model=model, vocabulary_size=size, byte_fallback=byte_fallback)
+        count = settings.minimum_count
+        return listed(settings).train(lines, vocabulary_size=size, minimum_count=count, symbols=symbols)
+    model, bytes_ = settings.model, settings.byte_fallback
+    return SubwordTokenizer.train(lines, model=model, vocabulary_size=size, byte_fallback=bytes_, symbols=symbols)
 
 
 def listed(settings: "Settings") -> type[ListTokenizer]:
@@ -83,19 +91,25 @@ def train_tokenizers(
     joint: bool,
     pairs: Callable[[], Iterator[tuple[str, str]]],
     rules: tuple[Normalization, Normalization] = ("none", "none"),
+    symbols: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    target_settings: "Settings | None" = None,
 ) -> tuple[Tokenizer, Tokenizer]:
     """Learns the tokenizers of source and target; `joint` ones share their vocabulary, and are one object of one rule.
 
-    `pairs` is called once when joint, else once for each side. Each side is normalised by its rule.
+    `pairs` is called once when joint, else once for each side. `rules` and `symbols` are of source and target. The
+    settings are those of the target too unless it has its own.
     """
     first, second = map(normalizer, rules)
     if joint:
-        lines = (line for pair in pairs() for line in (first(pair[0]), second(pair[1])))
-        both = train_tokenizer(settings, lines)
+        every = list(dict.fromkeys((*symbols[0], *symbols[1])))
+        both = train_tokenizer(
+            settings, (line for pair in pairs() for line in (first(pair[0]), second(pair[1]))), every
+        )
         source, target = both.under(rules[0]), both.under(rules[1])
         return source, source if rules[0] == rules[1] else target
-    source = train_tokenizer(settings, (first(line) for line, _ in pairs())).under(rules[0])
-    return source, train_tokenizer(settings, (second(line) for _, line in pairs())).under(rules[1])
+    source = train_tokenizer(settings, (first(line) for line, _ in pairs()), symbols[0]).under(rules[0])
+    target_lines = (second(line) for _, line in pairs())
+    return source, train_tokenizer(target_settings or settings, target_lines, symbols[1]).under(rules[1])
 
 
 def save_tokenizers(source: Tokenizer, target: Tokenizer, folder: Path) -> None:

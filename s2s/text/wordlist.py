@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 from s2s.errors import DataError
 from s2s.text.normalization import RULES, Normalization, normalizer
-from s2s.text.special import END, PAD, SPECIAL_LABELS, START, UNKNOWN, UNKNOWN_SURFACE
+from s2s.text.special import END, PAD, SPECIAL_LABELS, START, UNKNOWN, UNKNOWN_SURFACE, label_of
 
 _SPACES = re.compile("[ \\t-\\r]+")
 
@@ -18,13 +18,18 @@ _SPACES = re.compile("[ \\t-\\r]+")
 class ListTokenizer:
     """Tokenizer with a list of units, most frequent first, after the four special ids.
 
-    A closed vocabulary has no special ids; ids start at 0 in the given order.
+    A closed vocabulary has no special ids; ids start at 0 in the given order. Symbols, which no text spells, come last.
     """
 
     kind: ClassVar[str]
 
     def __init__(
-        self, vocabulary: Sequence[str], *, closed: bool = False, normalization: Normalization | None = "none"
+        self,
+        vocabulary: Sequence[str],
+        *,
+        closed: bool = False,
+        symbols: Sequence[str] = (),
+        normalization: Normalization | None = "none",
     ) -> None:
         """ValueError when a unit of the vocabulary is repeated, or is no unit of this tokenizer.
 
@@ -35,7 +40,8 @@ class ListTokenizer:
         self._prepared = normalizer(normalization or "none")
         specials = () if closed else SPECIAL_LABELS
         self._listed = list(vocabulary)
-        self._labels: list[str] = [*specials, *vocabulary]
+        self._labels: list[str] = [*specials, *vocabulary, *map(label_of, symbols)]
+        self.symbols = {name: token for token, name in enumerate(symbols, start=len(self._labels) - len(symbols))}
         self._ids = {unit: token for token, unit in enumerate(vocabulary, start=len(specials))}
         if len(self._ids) != len(vocabulary):
             raise ValueError("its vocabulary lists a unit twice")
@@ -44,7 +50,9 @@ class ListTokenizer:
             raise ValueError(f"{wrong[0]!r} in its vocabulary is not one of {self.kind}")
 
     @classmethod
-    def train(cls, lines: Iterable[str], *, vocabulary_size: int, minimum_count: int) -> Self:
+    def train(
+        cls, lines: Iterable[str], *, vocabulary_size: int, minimum_count: int, symbols: Sequence[str] = ()
+    ) -> Self:
         """Keeps the most frequent units seen at least `minimum_count` times in lines, taken as they are.
 
         DataError when there are none.
@@ -63,11 +71,11 @@ class ListTokenizer:
                 f"tokenizer.minimum_count: none of {len(counts):,} {cls.kind} occurs {minimum_count:,} times;"
                 f" the most frequent occurs {ranked[0][1]:,} times; choose a smaller count"
             )
-        return cls(kept[: vocabulary_size - len(SPECIAL_LABELS)])
+        return cls(kept[: max(vocabulary_size - len(SPECIAL_LABELS) - len(symbols), 1)], symbols=symbols)
 
     def under(self, rule: Normalization) -> Self:
         """The same units for text that a rule normalises."""
-        return type(self)(self._listed, closed=self.closed, normalization=rule)
+        return type(self)(self._listed, closed=self.closed, symbols=list(self.symbols), normalization=rule)
 
     def split(self, text: str) -> list[str]:
         """Units of a text after the rule."""
@@ -85,7 +93,7 @@ class ListTokenizer:
 
     @property
     def vocabulary_size(self) -> int:
-        """V: the units, and the four special ids unless it is closed."""
+        """V: the units and symbols, and the four special ids unless it is closed."""
         return len(self._labels)
 
     @cached_property
@@ -112,7 +120,8 @@ class ListTokenizer:
         """Line of the units of some ids."""
         if self.closed:
             return self.join(self.token(token) for token in tokens)
-        shown = (token for token in tokens if token not in (PAD, START, END))
+        hidden = (PAD, START, END, *self.symbols.values())
+        shown = (token for token in tokens if token not in hidden)
         return self.join(UNKNOWN_SURFACE if token == UNKNOWN else self.token(token) for token in shown)
 
     def token(self, token: int) -> str:
@@ -130,8 +139,10 @@ class ListTokenizer:
         return self.join(self.split(line))
 
     def serialize(self) -> bytes:
-        """UTF-8 JSON with the kind and the units in the order of their ids."""
-        content = {"kind": self.kind, "entries": self._listed, **({"closed": True} if self.closed else {})}
+        """UTF-8 JSON with the kind and the units, then the symbols, in the order of their ids."""
+        content: dict[str, object] = {"kind": self.kind, "entries": self._listed}
+        content |= {"closed": True} if self.closed else {}
+        content |= {"symbols": list(self.symbols)} if self.symbols else {}
         content |= {"normalization": self.normalization} if self.normalization else {}
         return (json.dumps(content, ensure_ascii=False, indent=0) + "\n").encode()
 
@@ -194,15 +205,16 @@ class CharacterTokenizer(ListTokenizer):
 def read_wordlist(content: bytes) -> ListTokenizer:
     """Tokenizer of the JSON of `serialize`; ValueError says what is wrong with other content."""
     read = json.loads(content)
-    if not isinstance(read, dict) or set(read) - {"closed", "normalization"} != {"kind", "entries"}:
+    if not isinstance(read, dict) or set(read) - {"closed", "symbols", "normalization"} != {"kind", "entries"}:
         raise ValueError('it is no JSON object of "kind" and "entries"')
-    entries = read["entries"]
-    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-        raise ValueError("its entries are no list of strings")
+    entries, symbols = read["entries"], read.get("symbols", [])
+    for name, listed in (("entries", entries), ("symbols", symbols)):
+        if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
+            raise ValueError(f"its {name} are no list of strings")
     kinds = {kind.kind: kind for kind in (WordTokenizer, PunctuationTokenizer, CharacterTokenizer)}
     if read["kind"] not in kinds:
         raise ValueError(f"its kind is {read['kind']!r}, not one of {', '.join(kinds)}")
     rule = read.get("normalization")
     if rule not in (None, *RULES):
         raise ValueError(f"its normalization is {rule!r}, not one of {', '.join(RULES)}")
-    return kinds[read["kind"]](entries, closed=read.get("closed") is True, normalization=rule)
+    return kinds[read["kind"]](entries, closed=read.get("closed") is True, symbols=symbols, normalization=rule)

@@ -26,14 +26,19 @@ class Answer(NamedTuple):
         return self.output in self.right
 
 
-def answers(sources: Sequence[str], outputs: Sequence[str], references: Sequence[str]) -> list[Answer]:
-    """The answer for each different source, in their order; runs of white space count as one space."""
-    found: dict[str, Answer] = {}
-    for source, output, reference in zip(
-        *(map(_spaced, lines) for lines in (sources, outputs, references)), strict=True
+def answers(
+    sources: Sequence[str],
+    outputs: Sequence[str],
+    references: Sequence[str],
+    tags: Sequence[str | None] | None = None,
+) -> list[Answer]:
+    """The answer for each different source and tag, in their order; runs of white space count as one space."""
+    found: dict[tuple[str | None, str], Answer] = {}
+    for tag, source, output, reference in zip(
+        tags or [None] * len(sources), *(map(_spaced, lines) for lines in (sources, outputs, references)), strict=True
     ):
-        output, right = found.get(source, Answer(output, ()))
-        found[source] = Answer(output, right if reference in right else (*right, reference))
+        output, right = found.get((tag, source), Answer(output, ()))
+        found[tag, source] = Answer(output, right if reference in right else (*right, reference))
     return list(found.values())
 
 

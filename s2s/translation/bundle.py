@@ -135,7 +135,7 @@ def is_bundle(folder: Path) -> bool:
 
 def open_bundle(
     folder: Path, device: str, precision: "Precision"
-) -> tuple[BundleEngine, Tokenizer, Tokenizer, BundleDecoding, int]:
+) -> tuple[BundleEngine, Tokenizer, Tokenizer, BundleDecoding, int, bool]:
     """What a Translator of a bundle is made of; RunError for one that is damaged or holds no translator."""
     if device not in ("auto", "cpu"):
         raise RunError(f"{folder}: a bundle runs on the CPU (given {device}); give --device cpu, or the run folder")
@@ -168,7 +168,7 @@ def open_bundle(
             f"{folder}: its target tokenizer has {target.vocabulary_size:,} tokens, its step.onnx"
             f" {engine.vocabulary_size:,}, so they are of two exports; export the run again"
         )
-    return engine, source, target, decoding, learned
+    return engine, source, target, decoding, learned, read.get("always_tagged") is True
 
 
 def require_precision(precision: "Precision") -> None:

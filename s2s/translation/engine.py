@@ -23,8 +23,9 @@ from s2s.translation.recipe import Decoding, TranslationRecipe
 from s2s.translation.search.beam import AnyState, JointState, Step, beam_search, combine
 from s2s.translation.search.cells import Int8Affine
 from s2s.translation.search.graphs import ReplayedStep
-from s2s.translation.search.hypotheses import Hypothesis, SearchOptions
+from s2s.translation.search.hypotheses import Hypothesis, Sampling, SearchOptions
 from s2s.translation.search.lone import lone_search
+from s2s.translation.search.sampled import SampledState, sampled
 from s2s.translation.search.step import INT8_ROWS, LONE_ROWS, State, Stepper
 from s2s.translation.translator import Translator
 
@@ -78,10 +79,14 @@ class TorchEngine:
         nbest: int,
         longest: Sequence[int],
         shortest: Sequence[int],
+        sampling: Sampling | None = None,
     ) -> list[list[Hypothesis]]:
-        """At most nbest hypotheses of each sentence, best first; on a GPU one batch after the other."""
+        """At most nbest hypotheses of each sentence, best first; on a GPU one batch after the other.
+
+        With `sampling` and a beam of 1 that which is sampled token by token.
+        """
         with self.alone:
-            return self._search(sources, options, beam, nbest, longest, shortest)
+            return self._search(sources, options, beam, nbest, longest, shortest, sampling)
 
     def _search(
         self,
@@ -91,10 +96,11 @@ class TorchEngine:
         nbest: int,
         longest: Sequence[int],
         shortest: Sequence[int],
+        sampling: Sampling | None,
     ) -> list[list[Hypothesis]]:
-        device, few = self.compute.device, self._quickest(len(sources), beam)
+        device, few = self.compute.device, None if sampling else self._quickest(len(sources), beam)
         steppers, steps = (few, list[Step[State]](few)) if few else (self.steppers, self.steps)
-        if len(sources) == len(steppers) == 1 and steppers[0].serves_lone:
+        if len(sources) == len(steppers) == 1 and steppers[0].serves_lone and not sampling:
             limit = {"longest": longest[0], "shortest": shortest[0]}
             return [lone_search(steppers[0], sources[0], options, beam=beam, nbest=nbest, **limit)]
         tokens, lengths = pad(sources), torch.tensor([len(tokens) for tokens in sources])
@@ -117,7 +123,13 @@ class TorchEngine:
                 device=device,
             )
 
-        return search(combine(steps), JointState(states)) if len(steps) > 1 else search(steps[0], states[0])
+        def chosen(step: Step[AnyState], state: AnyState) -> list[list[Hypothesis]]:
+            if sampling is None:
+                return search(step, state)
+            own = SampledState(state, torch.from_numpy(sampling.draws))
+            return search(sampled(step, sampling, options.forbidden), own)
+
+        return chosen(combine(steps), JointState(states)) if len(steps) > 1 else chosen(steps[0], states[0])
 
 
 def engine_of(translator: Translator) -> TorchEngine:
@@ -128,7 +140,7 @@ def engine_of(translator: Translator) -> TorchEngine:
 
 def open_runs(
     folders: Sequence[Path], device: str, precision: Precision
-) -> tuple[TorchEngine, Tokenizer, Tokenizer, Decoding, int]:
+) -> tuple[TorchEngine, Tokenizer, Tokenizer, Decoding, int, bool]:
     """What a Translator of one run folder, or of an ensemble of several, is made of."""
     compute = choose_compute(device, precision)
     models, tokenizers, recipes = [], [], []
@@ -150,7 +162,8 @@ def open_runs(
         if own != prints[0]:
             raise RunError(f"{run_path}: its tokenizer is not that of {folders[0]}; an ensemble must share tokenizers")
     learned = min(recipe.data.max_tokens for recipe in recipes)
-    return TorchEngine(models, compute), *tokenizers[0], settled_decoding(RunFolder(folders[0]), recipes[0]), learned
+    decoding, tagged = settled_decoding(RunFolder(folders[0]), recipes[0]), recipes[0].data.always_tagged
+    return TorchEngine(models, compute), *tokenizers[0], decoding, learned, tagged
 
 
 def settled_decoding(run: RunFolder, recipe: TranslationRecipe) -> Decoding:

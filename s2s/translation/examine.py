@@ -89,9 +89,11 @@ def examine(run: RunFolder, recipe: TranslationRecipe, corpora: Path | None, dev
     translator = Translator.load(run.path, device=device)
     quality = sentence_chrf(*([row[side] for row in outputs] for side in ("text", "reference")))
     least, most = ALIGNED_TOKENS
-    fitting = [row["source"] for row in outputs if least <= row["source_tokens"] <= most] or [outputs[0]["source"]]
-    aligned = translator.translate(fitting[:: -(-len(fitting) // ALIGNED)][:ALIGNED], attention=True)
-    bins = bins_of(*predictions(translator, [(row["source"], row["reference"]) for row in outputs]))
+    fitting = [row for row in outputs if least <= row["source_tokens"] <= most] or [outputs[0]]
+    some = fitting[:: -(-len(fitting) // ALIGNED)][:ALIGNED]
+    tags = [row.get("tag") for row in some]
+    aligned = translator.translate([row["source"] for row in some], attention=True, tag=tags)
+    bins = bins_of(*predictions(translator, outputs))
     choice = bleu_tokenizer(recipe, [row["reference"] for row in outputs])
     counted = frequencies(part, choice.unspaced)
     return Examined(
@@ -160,16 +162,19 @@ def _range(low: int, high: int | None) -> str:
 
 @torch.inference_mode()
 def predictions(
-    translator: Translator, pairs: Sequence[tuple[str, str]]
+    translator: Translator, outputs: Sequence[Mapping[str, Any]]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Highest probability (N,) after each prefix of references, and whether its token is the reference's (N,).
 
-    Of many pairs, evenly spaced ones are read, some PREDICTED_TOKENS tokens.
+    `outputs` are as in outputs.jsonl; of many, evenly spaced ones are read, some PREDICTED_TOKENS tokens.
     """
     engine = translator.engine
     assert isinstance(engine, TorchEngine), "a run folder is opened with torch"
     model, device = engine.models[0], engine.compute.device
-    encoded = [(translator.source.encode(source), translator.target.encode(target)) for source, target in pairs]
+    encoded = [
+        (translator.encode(row["source"], row.get("tag")), translator.target.encode(row["reference"]))
+        for row in outputs
+    ]
     tokens = sum(len(target) + 1 for _, target in encoded)
     chosen = sorted(encoded[:: -(-tokens // PREDICTED_TOKENS) or 1], key=lambda pair: len(pair[0]))
     probabilities, right = [], []

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,11 @@ from tqdm import tqdm
 
 from s2s.corpus.find import Source, split_files
 from s2s.errors import DataError, S2SError
-from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, identity_of, token_type
+from s2s.text.encoded import Joined, Sequences, SequenceWriter, encoded_folder, identity_of, token_type
 from s2s.text.lines import Lines, PairFiles, Table, read_pairs
 from s2s.text.tokenizer import Tokenizer
 from s2s.translation.lengths import EXTRA_TOKENS
-from s2s.translation.recipe import FileSplit, PairSplit, Split, TableSplit
+from s2s.translation.recipe import FileSplit, Mixture, PairSplit, Split, TableSplit, portions
 
 Pairs: TypeAlias = Source[Iterator[tuple[str, str]]]
 
@@ -33,6 +34,25 @@ _MEASURED_LINES = 1000
 """Lines whose sampled lengths are looked at before batches are planned."""
 _PLANNED_SHARE = 0.99
 """Share of the lines whose sampled segmentation should be as short as planned."""
+
+
+def open_pairs(split: Mixture, *, source: str, target: str, corpora: Path | None) -> Pairs:
+    """Pairs of a split, or of a list of parts one after another; errors as of `open_split`."""
+    listed = portions(split)
+    if not listed:
+        return open_split(cast(Split, split), source=source, target=target, corpora=corpora)
+    parts = tuple(
+        open_split(part.split, source=source, target=target, corpora=corpora)._replace(share=part.share, tag=part.tag)
+        for part in listed
+    )
+    described = [part.description for part in parts]
+    return Source(
+        lambda: chain.from_iterable(part.read() for part in parts),
+        _hash(repr([(part.identity, part.share, part.tag) for part in parts])),
+        " and ".join(described) if len(parts) <= 2 else f"{described[0]} and {len(parts) - 1} others",
+        all(part.is_written for part in parts),
+        parts,
+    )
 
 
 def open_split(split: Split, *, source: str, target: str, corpora: Path | None) -> Pairs:
@@ -69,6 +89,11 @@ def without_blank(pairs: Pairs) -> tuple[list[tuple[str, str]], int]:
     return kept, len(every) - len(kept)
 
 
+def pair_tags(pairs: Pairs) -> list[str | None]:
+    """Tag of each pair that `without_blank` keeps."""
+    return [part.tag for part in pairs.parts or (pairs,) for pair in part.read() if has_words(pair)]
+
+
 def has_words(pair: tuple[str, str]) -> bool:
     """Whether a pair has words on both sides, without which it is in no training."""
     return all(side.strip() for side in pair)
@@ -89,12 +114,14 @@ def warn_of_learned(splits: Mapping[str, Pairs]) -> None:
         )  # fmt: skip
 
 
-def share_in(training: Source[Any] | None, sources: set[str]) -> float | None:
-    """Share of some sources that are sources of the training pairs; None where these cannot be read."""
+def share_in(training: Source[Any] | None, sources: set[tuple[str | None, str]]) -> float | None:
+    """Share of some tags and sources that are those of training pairs; None where these cannot be read."""
     if training is None:
         return None
     try:
-        return len({source for source, _ in training.read() if source in sources}) / len(sources)
+        parts = training.parts or (training,)
+        every = ((part.tag, source) for part in parts for source, _ in part.read())
+        return len({each for each in every if each in sources}) / len(sources)
     except S2SError as problem:
         log.warning("whether sources were trained on cannot be checked: data.train: %s", problem)
         return None
@@ -103,13 +130,21 @@ def share_in(training: Source[Any] | None, sources: set[str]) -> float | None:
 class EncodedPairs:
     """Sentence pairs as token ids without special ids, mapped from files and not held in memory."""
 
+    rows: Callable[[int], NDArray[np.int64]] | None = None
+    """Numbers of the pairs of an epoch, where it has not each once"""
+    tags: NDArray[np.int32] | None = None
+    """(N,) token before each source, -1 for none; where no pair has one, None"""
+
     def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
         """Map the files of a folder that `encoded_folder` gave."""
+        self.source: Sequences | Joined
+        self.target: Sequences | Joined
         self.source, self.target = (Sequences(folder, side, meta["types"][side]) for side in _SIDES)
         self.dropped: dict[str, int] = dict(meta["dropped"])
         """How many pairs were left out, by reason."""
         self.longest_ratio: float = meta["longest_ratio"]
         """Least decoding.max_length_ratio that allows every target"""
+        self.texts: list[Sequences] | list[Joined] | None
         self.texts = [Sequences(folder, f"{side}.text", "uint8") for side in _SIDES] if meta["text"] else None
         """Source and target lines in UTF-8, where they were asked for"""
 
@@ -192,7 +227,14 @@ class SampledSide:
     """Sampled segmentations of the lines of one side, none longer than planned (Kudo 2018; Provilkov et al. 2020)."""
 
     def __init__(
-        self, tokenizer: Tokenizer, best: Sequences, texts: Sequences, *, alpha: float, longest: int, seed: int
+        self,
+        tokenizer: Tokenizer,
+        best: Sequences | Joined,
+        texts: Sequences | Joined,
+        *,
+        alpha: float,
+        longest: int,
+        seed: int,
     ) -> None:
         """`best` are the best segmentations of the `texts`; none that is sampled has more than `longest` tokens."""
         self._tokenizer, self._best, self._texts, self._alpha = tokenizer, best, texts, alpha

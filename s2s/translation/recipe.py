@@ -1,11 +1,21 @@
 """The recipe tree of translation: every value that a translator depends on, its default, its rule and its unit."""
 
 import math
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
-from pydantic import Field, Tag, model_validator
+from pydantic import Field, Tag, create_model, model_validator
 
-from s2s.recipe.sections import Optimization, Section, SplitName, TeacherForcing, Tokenizer, Tree, Variants, form_of
+from s2s.recipe.sections import (
+    LIST,
+    Optimization,
+    Section,
+    SplitName,
+    TeacherForcing,
+    Tokenizer,
+    Tree,
+    Variants,
+    form_of,
+)
 from s2s.text.conventions import unquoting
 from s2s.text.normalization import Normalization
 from s2s.translation.languages import BleuTokenizer
@@ -38,13 +48,44 @@ class PairSplit(Section):
     )
 
 
-Split = Annotated[
+_Forms = (
     SplitName
     | Annotated[FileSplit, Tag("FileSplit")]
     | Annotated[TableSplit, Tag("TableSplit")]
-    | Annotated[PairSplit, Tag("PairSplit")],
-    form_of(FileSplit, TableSplit, PairSplit),
-]
+    | Annotated[PairSplit, Tag("PairSplit")]
+)
+Split = Annotated[_Forms, form_of(FileSplit, TableSplit, PairSplit)]
+
+
+class Portion(Section):
+    """One of the parts of a split that is a list."""
+
+    share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="share of the tokens of an epoch, of both sides, for data.train; where each part has one, in"
+        " proportion to the others; default: read whole once an epoch",
+    )
+    tag: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="name of a token that each source of the part begins with",
+    )
+
+    @property
+    def split(self) -> Split:
+        """What the part is read from."""
+        return cast(Split, getattr(self, "from"))
+
+
+if not TYPE_CHECKING:  # no class statement can name a field `from`, which is a word of Python
+    named = {"from": (Split, Field(description="a split in any other form"))}
+    Portion = create_model("Portion", __base__=Portion, __doc__=Portion.__doc__, **named)
+
+_Parts = Annotated[tuple[Portion, ...], Field(strict=False, min_length=1), Tag(LIST)]
+Mixture = Annotated[_Forms | _Parts, form_of(FileSplit, TableSplit, PairSplit)]
+"""A split, or a list of parts."""
 
 
 class TranslationData(Section):
@@ -52,15 +93,46 @@ class TranslationData(Section):
 
     source: str = Field(description="source language: a column or file of the corpus, for example de")
     target: str = Field(description="target language, for example en")
-    train: Split = Field(
-        description='training pairs: "CORPUS/SPLIT", {source, target} files, {table} of TSV, or {pairs} written here'
+    train: Mixture = Field(
+        description='training pairs: "CORPUS/SPLIT", {source, target} files, {table} of TSV, {pairs} written here, or a'
+        " list of parts, which are of these forms"
     )
-    validation: Split = Field(description="validation pairs, in the same forms; the best weights are chosen on them")
-    test: Split | None = Field(default=None, description="test pairs, scored once when training has ended")
+    validation: Mixture = Field(description="validation pairs, in the same forms; the best weights are chosen on them")
+    test: Mixture | None = Field(default=None, description="test pairs, scored once when training has ended")
     max_tokens: int = Field(default=100, ge=1, description="longest side of a training pair that is kept, in tokens")
     max_length_ratio: float = Field(
         default=9.0, ge=1, description="longest side of a training pair, in tokens per token of the shorter, plus 5"
     )
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Tags of the training sources, each once."""
+        return tuple(dict.fromkeys(part.tag for part in portions(self.train) if part.tag))
+
+    @property
+    def always_tagged(self) -> bool:
+        """Whether there is no training source without a tag."""
+        return bool(self.tags) and all(part.tag for part in portions(self.train))
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        shares = [part.share for part in portions(self.train)]
+        given = sum(share or 0.0 for share in shares)
+        if None in shares and given >= 1:
+            raise ValueError(f"train: shares leave nothing to the parts without one (they add up to {given:g})")
+        for name, split in (("validation", self.validation), ("test", self.test)):
+            for number, part in enumerate(portions(split), start=1):
+                if part.share is not None:
+                    raise ValueError(f"{name}, entry {number}.share: is for data.train only; leave it out")
+                if part.tag and part.tag not in self.tags:
+                    known = ", ".join(self.tags) or "there is none"
+                    raise ValueError(f"{name}, entry {number}.tag: {part.tag} is no tag of data.train ({known})")
+        return self
+
+
+def portions(split: object) -> tuple[Portion, ...]:
+    """The parts of a split that is a list; none of any other."""
+    return split if isinstance(split, tuple) else ()
 
 
 class PairTokenizer(Tokenizer):
@@ -68,6 +140,9 @@ class PairTokenizer(Tokenizer):
 
     left_to_data = ("source_normalization", "target_normalization")
 
+    target_kind: Literal["subword", "words", "characters"] | None = Field(
+        default=None, description="kind of the target's tokens, where it is another; needs joint = false"
+    )
     joint: bool = Field(default=True, description="one vocabulary for both languages, or one for each")
     sampling: float = Field(
         default=0.0, ge=0, le=1, description="subword regularisation: unigram alpha, or rate of BPE dropout; 0 is off"
@@ -86,6 +161,16 @@ class PairTokenizer(Tokenizer):
     def _by_kind(cls, given: Any) -> Any:
         listed = isinstance(given, dict) and given.get("kind") in ("words", "characters")
         return {"source_normalization": "none", **given} if listed else given
+
+    @property
+    def sides(self) -> tuple[Self, Self]:
+        """The settings of source and target."""
+        return self, self.model_copy(update={"kind": self.target_kind or self.kind})
+
+    @property
+    def rules(self) -> tuple[Normalization, Normalization]:
+        """The normalisation of source and target."""
+        return self.source_normalization, self.target_normalization
 
 
 class Dropout(Section):
@@ -185,7 +270,7 @@ class Training(Optimization):
     batch_tokens: int = Field(default=3000, ge=1, description="batch size, in padded tokens of its longer side")
     label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="probability spread over the vocabulary")
     teacher_forcing: TeacherForcing = TeacherForcing()
-    metric: Literal["bleu", "chrf", "nats_per_token"] = Field(
+    metric: Literal["bleu", "chrf", "exact_match", "nats_per_token"] = Field(
         default="bleu",
         description="validation score whose best weights are kept, ties decided by nats_per_token; chrf takes the"
         " place of bleu where most references are shorter than four tokens",
@@ -247,6 +332,7 @@ class TranslationRecipe(Tree):
     """A recurrent translator: data, tokenizer, model, training and search."""
 
     forms = (FileSplit, TableSplit, PairSplit)
+    portion = Portion
     paths = ("table", "source", "target")
     path_endings = (".tsv", ".tsv.gz")
     conversions: ClassVar = {".csv": unquoting("FILE", ",")}
@@ -263,14 +349,22 @@ class TranslationRecipe(Tree):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if self.tokenizer.punctuation and self.tokenizer.kind != "words":
-            raise ValueError(f"tokenizer.punctuation: is for words only (kind is {self.tokenizer.kind})")
-        if self.tokenizer.sampling and self.tokenizer.kind != "subword":
-            raise ValueError(f"tokenizer.sampling: is for subword only (kind is {self.tokenizer.kind})")
-        if self.model.attention == "location" and self.data.max_tokens >= self.model.location_positions:
+        kind, target_kind = (side.kind for side in self.tokenizer.sides)
+        if self.tokenizer.punctuation and "words" not in (kind, target_kind):
+            raise ValueError(f"tokenizer.punctuation: is for words only (kind is {kind})")
+        if self.tokenizer.sampling and "subword" not in (kind, target_kind):
+            raise ValueError(f"tokenizer.sampling: is for subword only (kind is {kind})")
+        if self.tokenizer.joint and kind != target_kind:
+            raise ValueError(
+                f"tokenizer.target_kind: one vocabulary has one kind (given {target_kind}, kind is {kind}); set"
+                " tokenizer.joint = false"
+            )
+        tagged = bool(self.data.tags)
+        if self.model.attention == "location" and self.data.max_tokens + tagged >= self.model.location_positions:
             raise ValueError(
                 f"model.location_positions: must be above data.max_tokens, since the end of a sentence takes a position"
-                f" (given {self.model.location_positions}, max_tokens is {self.data.max_tokens})"
+                f"{', and a tag' if tagged else ''} (given {self.model.location_positions}, max_tokens is"
+                f" {self.data.max_tokens})"
             )
         if self.model.attention == "none" and self.decoding.coverage_penalty:
             raise ValueError("decoding.coverage_penalty: needs attention, and model.attention is none; set it to 0")

@@ -243,11 +243,12 @@ def _largest_differences(two: Mapping[str, Examined]) -> list[Markup]:
 def _comparable(name: str, found: Examined) -> dict[str, Any]:
     """A result as `compare` reads it."""
     sources, references, texts = ([row[key] for row in found.outputs] for key in ("source", "reference", "text"))
+    tags = [row.get("tag") for row in found.outputs]
     return {
         "run": name,
         "hypotheses": texts,
         "references": references,
-        "right": [answer.exact for answer in answers(sources, texts, references)],
+        "right": [answer.exact for answer in answers(sources, texts, references, tags)],
         "tokenize": found.tokenize,
         "data": {"short_references": short_share(references, found.tokenize)},
     }

@@ -16,7 +16,7 @@ from sacrebleu.metrics.chrf import CHRF, CHRFScore
 
 from s2s.errors import DataError
 from s2s.text.tokenizer import has_loop
-from s2s.translation.answers import answers, are_symbols, exact_match, phone_error_rate, word_error_rate
+from s2s.translation.answers import Answer, answers, are_symbols, exact_match, phone_error_rate, word_error_rate
 from s2s.translation.languages import Choice, choose_tokenizer
 from s2s.translation.recipe import TranslationRecipe
 
@@ -32,6 +32,8 @@ MOST_SHORT = 0.5
 RESAMPLES = 1000
 LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, 50))
 """First and last source length, in tokens, of the rows of by_length; a last row holds longer sentences."""
+UNTAGGED, MEAN = "(no tag)", "(mean)"
+"""Names of rows of by_tag that are none of a tag."""
 
 HEADINGS = ("examples", "BLEU (95 % interval)", "chrF")
 
@@ -154,21 +156,20 @@ def score_pairs(
     run: str,
     split: str,
     beam: int | None,
+    tags: Sequence[str | None] | None = None,
 ) -> dict[str, Any]:
-    """Translate the sources and score the translations against the references."""
+    """Translate the sources, tagged where `tags` are given, and score the translations against the references."""
     sources, references = zip(*pairs, strict=True)
     width = translator.decoding.beam if beam is None else beam
-    translations = translator.translate(sources, beam=width)
+    translations = translator.translate(sources, beam=width, tag=tags)
     hypotheses = [translation.text for translation in translations]
-    lengths = [len(translator.source.encode(source)) for source in sources]
-    choice, given = bleu_tokenizer(recipe, references), answers(sources, hypotheses, references)
+    lines, lengths = (sources, hypotheses, references), [len(translator.source.encode(source)) for source in sources]
+    choice, given = bleu_tokenizer(recipe, references), answers(sources, hypotheses, references, tags)
     if choice.doubt:
         log.warning("%s: %s", run, choice.doubt)
     tokenize = choice.tokenizer
     symbols = are_symbols(references) if recipe.evaluation.symbols is None else recipe.evaluation.symbols
-    rights = {"exact_match": exact_match(given)}
-    if symbols:
-        rights |= {"word_error_rate": word_error_rate(given), "phone_error_rate": phone_error_rate(given)}
+    rights = _rights(given, symbols)
     failures = rates(sources, hypotheses, split=list if choice.unspaced else str.split)
     truncated = sum("truncated" in translation.flags for translation in translations)
     return {
@@ -182,6 +183,7 @@ def score_pairs(
             "chrf": chrf(hypotheses, references)._asdict(),
             **{name: {"value": value} for name, value in rights.items()},
         },
+        **({"by_tag": by_tag(tags, lines, tokenize=tokenize, symbols=symbols)} if tags and any(tags) else {}),
         "by_length": by_length(hypotheses, references, lengths, tokenize=tokenize),
         "rates": {**failures, "truncated": truncated / len(pairs)},
         "data": {
@@ -192,13 +194,42 @@ def score_pairs(
         "references": list(references),
         "right": [answer.exact for answer in given],
         "tokenize": tokenize,
-        "outputs": list(map(_output, sources, references, translations, lengths)),
+        "outputs": list(map(_output, sources, references, translations, lengths, tags or [None] * len(pairs))),
     }
 
 
-def _output(source: str, reference: str, translation: "Translation", source_tokens: int) -> dict[str, Any]:
+def _rights(given: Sequence[Answer], symbols: bool) -> dict[str, float]:
+    """Share of the sources with a right answer; of strings of symbols the error rates too."""
+    rights = {"exact_match": exact_match(given)}
+    if symbols:
+        rights |= {"word_error_rate": word_error_rate(given), "phone_error_rate": phone_error_rate(given)}
+    return rights
+
+
+def by_tag(
+    tags: Sequence[str | None], lines: Sequence[Sequence[str]], *, tokenize: str, symbols: bool
+) -> dict[str, dict[str, float | None]]:
+    """Scores of the pairs of each tag, and their means over the tags; `lines` are sources, outputs and references."""
+    found = dict[str, dict[str, float | None]]()
+    for tag in dict.fromkeys(tags):
+        chosen = [[line for line, own in zip(side, tags, strict=True) if own == tag] for side in lines]
+        _, hypotheses, references = chosen
+        scores = {"bleu": quick_bleu(hypotheses, references, tokenize), "chrf": quick_chrf(hypotheses, references)}
+        found[tag or UNTAGGED] = {"examples": len(references), **scores, **_rights(answers(*chosen), symbols)}
+    names = [name for name in next(iter(found.values())) if name != "examples"]
+    columns = {name: [scores[name] for scores in found.values()] for name in names}
+    means = {
+        name: None if None in values else sum(filter(None, values)) / len(found) for name, values in columns.items()
+    }
+    return found | ({MEAN: {"examples": len(tags), **means}} if len(found) > 1 else {})
+
+
+def _output(
+    source: str, reference: str, translation: "Translation", source_tokens: int, tag: str | None
+) -> dict[str, Any]:
     """What became of one pair, as outputs.jsonl keeps it."""
     return {
+        **({"tag": tag} if tag else {}),
         "source": source,
         "reference": reference,
         "text": translation.text,
@@ -218,12 +249,23 @@ def score_text(result: Mapping[str, Any]) -> str:
         interval = "" if score["value"] is None else f" [{score['low']:.2f}, {score['high']:.2f}]"
         lines.append(f"  {name:5} {_points(score['value']):>6}{interval}  {score['signature']}")
     lines += [f"  {remark}" for remark in remarks_on(result.get("data", {}))]
+    for tag, found in result.get("by_tag", {}).items():
+        shown = (f"{_name(name)} {_shown(name, value)}" for name, value in found.items() if name != "examples")
+        lines.append(f"  {tag}: {found['examples']:,} examples, {', '.join(shown)}")
     lines.append("  source tokens   examples    BLEU   length ratio")
     for row in result["by_length"]:
         counts = f"{row['source_tokens']:>13} {row['examples']:>10,}"
         lines.append(f"  {counts} {_points(row['bleu']):>7} {row['length_ratio']:>14.3f}")
     lines.append("  " + ", ".join(f"{name} {share:.2%}" for name, share in result["rates"].items()))
     return "\n".join(lines) + "\n"
+
+
+def _name(score: str) -> str:
+    return {"bleu": "BLEU", "chrf": "chrF"}.get(score, score.replace("_", " "))
+
+
+def _shown(score: str, value: float | None) -> str:
+    return _points(value) if score in ("bleu", "chrf") else f"{value:.2%}"
 
 
 def _points(value: float | None) -> str:

@@ -17,9 +17,10 @@ from s2s.device import Compute, Precision, release_free_memory
 from s2s.errors import DataError, S2SError
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder, write_json
-from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, collate
+from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, Row, collate
 from s2s.text.conventions import marks_of_others
 from s2s.text.normalization import changes_of, normalizer
+from s2s.text.special import TAG
 from s2s.text.tokenizer import (
     Tokenizer,
     inspect,
@@ -32,23 +33,25 @@ from s2s.text.tokenizer import (
 from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.training.graphs import ReplayedPass
 from s2s.training.task import Task
+from s2s.translation.answers import answers, exact_match
 from s2s.translation.engine import TorchEngine
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.pairs import (
     EncodedPairs,
     Pairs,
     SampledSide,
-    encode_pairs,
     has_words,
-    open_split,
+    open_pairs,
+    pair_tags,
     reason_to_drop,
     share_in,
     warn_of_learned,
     without_blank,
 )
 from s2s.translation.plots import plot_attention
-from s2s.translation.recipe import FileSplit, Split, TranslationRecipe
+from s2s.translation.recipe import FileSplit, Mixture, TranslationRecipe
 from s2s.translation.scores import MOST_SHORT, bleu_tokenizer, quick_bleu, quick_chrf, score_pairs, short_share
+from s2s.translation.shares import SharedPairs, encode_train
 from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")
@@ -76,6 +79,8 @@ class TranslationTask(Task[Batch]):
     source: Tokenizer
     target: Tokenizer
     compute: Compute
+    validation_tags: list[str | None] | None = None
+    """of its sources, where some have one"""
 
     def __post_init__(self) -> None:
         pairs, recipe, lengths = (
@@ -86,11 +91,16 @@ class TranslationTask(Task[Batch]):
         self.sampled: list[SampledSide] = []
         if alpha := recipe.tokenizer.sampling:
             assert pairs.texts is not None
-            sides = zip((self.source, self.target), (pairs.source, pairs.target), pairs.texts, strict=True)
-            longest, seed = recipe.data.max_tokens, recipe.seed
-            self.sampled = [SampledSide(*side, alpha=alpha, longest=longest, seed=seed) for side in sides]
+            sampled = partial(SampledSide, alpha=alpha, longest=recipe.data.max_tokens, seed=recipe.seed)
+            self.sampled = [
+                sampled(self.source, pairs.source, pairs.texts[0]),
+                sampled(self.target, pairs.target, pairs.texts[1]),
+            ]
             lengths = [side.planned for side in self.sampled]
-        self.sampler = BatchSampler(*lengths, batch_tokens=recipe.training.batch_tokens, seed=recipe.seed)
+        if pairs.tags is not None:
+            lengths[0] = lengths[0] + (pairs.tags >= 0)
+        batch_tokens = recipe.training.batch_tokens
+        self.sampler = BatchSampler(*lengths, batch_tokens=batch_tokens, seed=recipe.seed, rows=pairs.rows)
         self._plan = lru_cache(maxsize=1)(self.sampler.epoch)
 
     def batches_in_epoch(self, epoch: int) -> int:
@@ -102,9 +112,13 @@ class TranslationTask(Task[Batch]):
         for number, rows in enumerate(self._plan(epoch)[skip:], start=skip):
             if self.sampled:
                 seed = (self.recipe.seed * 1_000_003 + epoch * 10_007 + number) % 2**31
-                yield collate(*(side.rows(rows, seed) for side in self.sampled))
+                sides = [list[Row](side.rows(rows, seed)) for side in self.sampled]
             else:
-                yield collate(*([side[row] for row in rows] for side in (self.pairs.source, self.pairs.target)))
+                sides = [[side[row] for row in rows] for side in (self.pairs.source, self.pairs.target)]
+            if self.pairs.tags is not None:
+                tags = self.pairs.tags[rows]
+                sides[0] = [[tag, *row] if tag >= 0 else row for tag, row in zip(tags, sides[0], strict=True)]
+            yield collate(*sides)
 
     def tokens(self, batch: Batch) -> int:
         """Target tokens of a batch, END counted."""
@@ -125,7 +139,13 @@ class TranslationTask(Task[Batch]):
     def validate(self) -> Mapping[str, float | None]:
         """Nats per token with gold prefixes, and BLEU and chrF of greedy translations."""
         nats = tokens = 0.0
-        encoded = [(self.source.encode(source), self.target.encode(target)) for source, target in self.validation]
+        compute = self.compute._replace(dtype=torch.float32)  # as in `s2s translate`
+        translator = Translator(TorchEngine([self.model], compute), self.source, self.target, self.recipe.decoding)
+        tags = self.validation_tags or [None] * len(self.validation)
+        encoded = [
+            (translator.encode(source, tag), self.target.encode(target))
+            for (source, target), tag in zip(self.validation, tags, strict=True)
+        ]
         encoded.sort(key=lambda pair: len(pair[0]))
         rows = max(1, self.recipe.training.batch_tokens // (len(encoded[-1][0]) + 1))
         for begin in range(0, len(encoded), rows):
@@ -134,11 +154,11 @@ class TranslationTask(Task[Batch]):
                 loss = self._loss(batch, 0.0, None)
             nats, tokens = nats + float(loss.nats), tokens + loss.tokens
         sources, references = zip(*self.validation, strict=True)
-        compute = self.compute._replace(dtype=torch.float32)  # as in `s2s translate`
-        translator = Translator(TorchEngine([self.model], compute), self.source, self.target, self.recipe.decoding)
-        hypotheses = [translation.text for translation in translator.translate(sources, beam=1)]
+        hypotheses = [translation.text for translation in translator.translate(sources, beam=1, tag=tags)]
         tokenize = bleu_tokenizer(self.recipe, references).tokenizer
+        exact = self.recipe.training.metric == "exact_match"
         return {
+            **({"exact_match": exact_match(answers(sources, hypotheses, references, tags))} if exact else {}),
             "nats_per_token": nats / tokens,
             "bleu": quick_bleu(hypotheses, references, tokenize),
             "chrf": quick_chrf(hypotheses, references),
@@ -179,7 +199,7 @@ def find(recipe: TranslationRecipe, corpora: Path | None) -> dict[str, Pairs]:
     """All pairs that a recipe names, by key; an error says which key named what is not there."""
     data = recipe.data
     named = {"train": data.train, "validation": data.validation, "test": data.test}
-    return find_each(named, lambda split: open_split(split, source=data.source, target=data.target, corpora=corpora))
+    return find_each(named, lambda split: open_pairs(split, source=data.source, target=data.target, corpora=corpora))
 
 
 def check(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> Iterator[str]:
@@ -187,19 +207,21 @@ def check(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> Iterator[st
     data, train = recipe.data, splits["train"]
     yield from sizes(splits, "pairs", has_words)
     warn_of_learned(splits)
-    rules = recipe.tokenizer.source_normalization, recipe.tokenizer.target_normalization
+    rules = recipe.tokenizer.rules
     for side, name in enumerate((data.source, data.target)):
         title = f"{train.description} ({name})"
         lines = [pair[side] for pair in islice(train.read(), INSPECTED_PAIRS)]
         normalized = zip(lines, map(normalizer(rules[side]), lines), strict=True)
         for warning in changes_of(normalized, title, KEYS[side], rules[side]) + marks_of_others(lines, title):
             log.warning(warning)
-    if recipe.tokenizer.kind == "subword":
+    settings = recipe.tokenizer.sides
+    if any(side.kind == "subword" for side in settings):
         yield "data.max_tokens, data.max_length_ratio: what they leave out is counted in training, in learned subwords"
         return
-    split = [listed(recipe.tokenizer)([], normalization=rule).split for rule in rules]
+    units = [listed(side)([], normalization=rule).split for side, rule in zip(settings, rules, strict=True)]
     reason = partial(reason_to_drop, max_tokens=data.max_tokens, max_length_ratio=data.max_length_ratio)
-    reasons = Counter(reason(len(split[0](source)), len(split[1](target))) for source, target in train.read())
+    lengths = ([len(split(line)) for split, line in zip(units, pair, strict=True)] for pair in train.read())
+    reasons = Counter(reason(*each) for each in lengths)
     kept = reasons.pop(None, 0)
     _report_dropped(train.description, kept, {why: count for why, count in reasons.items() if why})
 
@@ -216,15 +238,18 @@ def prepare(
     data, train, validation = recipe.data, splits["train"], splits["validation"]
     tokenizers = _tokenizers(recipe, train, run)
     _warn_of_text(train, tokenizers, (data.source, data.target))
-    pairs = encode_pairs(
+    pairs = encode_train(
         train,
         *tokenizers,
+        seed=recipe.seed,
         max_tokens=data.max_tokens,
         max_length_ratio=data.max_length_ratio,
         cache=cache_root(),
         keep_text=recipe.tokenizer.sampling > 0,
     )
-    _report_dropped(train.description, len(pairs), pairs.dropped)
+    parts = pairs.named if isinstance(pairs, SharedPairs) else [(train.description, pairs)]
+    for name, part in parts:
+        _report_dropped(name, len(part), part.dropped)
     recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(pairs.longest_ratio)})
     if not run.checkpoint.exists():
         write_json(run.lengths, {"max_length_ratio": recipe.decoding.max_length_ratio})
@@ -238,13 +263,15 @@ def prepare(
     log.info(
         "%s: %s pairs; %s: %s pairs", train.description, f"{len(pairs):,}", validation.description, f"{len(held):,}"
     )
+    if isinstance(pairs, SharedPairs):
+        pairs.report()
     warn_of_learned(splits)
     recipe = _with_metric_that_tells(recipe, [target for _, target in held])
     release_free_memory()  # what training the tokenizers took is more than a model takes
     torch.manual_seed(recipe.seed)
     sizes = [tokenizer.vocabulary_size for tokenizer in tokenizers]
     model = build_seq2seq(recipe.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
-    return TranslationTask(recipe, model, pairs, held, *tokenizers, compute)
+    return TranslationTask(recipe, model, pairs, held, *tokenizers, compute, pair_tags(validation))
 
 
 def _report_dropped(name: str, kept: int, dropped: Mapping[str, int]) -> None:
@@ -279,21 +306,22 @@ def _with_metric_that_tells(recipe: TranslationRecipe, references: Sequence[str]
 
 
 def _warn_of_text(train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], names: tuple[str, str]) -> None:
-    for side, (tokenizer, name) in enumerate(zip(tokenizers, names, strict=True)):
-        lines = [pair[side] for pair in islice(train.read(), INSPECTED_PAIRS)]
-        report, title = inspect(tokenizer, lines), f"{train.description} ({name})"
-        changes = changes_of(report.returned, title, KEYS[side], tokenizer.normalization)
-        for warning in warnings_of(report, title) + changes + marks_of_others(lines, title):
-            log.warning(warning)
+    for part in train.parts or (train,):
+        for side, (tokenizer, name) in enumerate(zip(tokenizers, names, strict=True)):
+            lines = [pair[side] for pair in islice(part.read(), INSPECTED_PAIRS)]
+            report, title = inspect(tokenizer, lines), f"{part.description} ({name})"
+            changes = changes_of(report.returned, title, KEYS[side], tokenizer.normalization)
+            for warning in warnings_of(report, title) + changes + marks_of_others(lines, title):
+                log.warning(warning)
 
 
 def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tuple[Tokenizer, Tokenizer]:
     """The run's tokenizers; until it has a checkpoint they are trained, on the training pairs."""
     if run.checkpoint.exists():
         return load_tokenizers(run.path)
-    settings = recipe.tokenizer
-    rules = settings.source_normalization, settings.target_normalization
-    trained = train_tokenizers(settings, settings.joint, train.read, rules)
+    tags = [TAG + tag for tag in recipe.data.tags]
+    settings, other = recipe.tokenizer.sides
+    trained = train_tokenizers(settings, settings.joint, train.read, settings.rules, (tags, ()), other)
     save_tokenizers(*trained, run.path)
     return trained
 
@@ -302,17 +330,18 @@ def part_of(
     run: RunFolder, recipe: TranslationRecipe, *, on: str | None, files: object, beam: int | None, corpora: Path | None
 ) -> Part:
     """The pairs to score a run on, its test split unless another is asked for; DataError where there are none."""
-    if files is not None and not isinstance(files, FileSplit):
+    if files is not None and not isinstance(files, FileSplit | tuple):
         raise DataError(f"{run}: a translator is scored on pairs; give --reference with --source")
     data, on = recipe.data, on or "test"
-    split: Split = files or split_of(data, on, "--source and --reference")
-    opened = partial(open_split, source=data.source, target=data.target, corpora=corpora)
+    split: Mixture = files or split_of(data, on, "--source and --reference")
+    opened = partial(open_pairs, source=data.source, target=data.target, corpora=corpora)
     pairs, training = opened(split), None
     try:
         training = None if on == "train" else opened(data.train)
     except S2SError as problem:
         log.warning("whether sources were trained on cannot be checked: data.train: %s", problem)
-    return Part(split if isinstance(split, str) else "files" if files else on, pairs, training)
+    named = split[0].split if files and isinstance(split, tuple) else split  # with a tag of its own
+    return Part(named if isinstance(named, str) else "files" if files else on, pairs, training)
 
 
 def score(
@@ -323,15 +352,17 @@ def score(
     if not pairs:
         raise DataError(f"{part.name}: has no pairs to score" + f" ({blank:,} have a blank side)" * bool(blank))
     translator = Translator.load(run.path, device=device, precision=precision)
-    found = score_pairs(translator, pairs, recipe, run=str(run), split=part.name, beam=beam)
-    trained_on = share_in(part.training, {source for source, _ in pairs})
+    tags = pair_tags(part.source)
+    found = score_pairs(translator, pairs, recipe, run=str(run), split=part.name, beam=beam, tags=tags)
+    trained_on = share_in(part.training, {(tag, source) for tag, (source, _) in zip(tags, pairs, strict=True)})
     return {**found, "data": {"blank": blank, **found["data"], "in_training": trained_on}}
 
 
 def draw(run: RunFolder, task: TranslationTask, splits: Mapping[str, Pairs], device: str) -> None:
     """Plot the attention of one validation sentence."""
     sources = [source for source, _ in task.validation]
-    source = next((source for source in sources if 4 <= len(source.split()) <= 12), sources[0])
-    found = Translator.load(run.path, device=device).translate([source], attention=True)[0]
+    chosen = next((row for row, source in enumerate(sources) if 4 <= len(source.split()) <= 12), 0)
+    tag = task.validation_tags[chosen] if task.validation_tags else None
+    found = Translator.load(run.path, device=device).translate([sources[chosen]], attention=True, tag=tag)[0]
     if found.attention is not None:
         plot_attention(found.attention, found.source_tokens, found.tokens, run.plots / "attention.png")

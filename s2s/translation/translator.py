@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from s2s.errors import RunError
-from s2s.recipe.arguments import list_of_texts
-from s2s.text.special import PAD, START, UNKNOWN
+from s2s.errors import DataError, RunError
+from s2s.recipe.arguments import list_of_texts, shortened
+from s2s.text.special import PAD, START, UNKNOWN, tags_of
 from s2s.text.tokenizer import Tokenizer, framed, has_loop
 from s2s.translation.bundle import BundleDecoding, BundleEngine, is_bundle, open_bundle
+from s2s.translation.lengths import EXTRA_TOKENS
 from s2s.translation.search.hypotheses import Hypothesis, SearchOptions
 
 if TYPE_CHECKING:
@@ -75,14 +76,22 @@ class Translator:
         target: Tokenizer,
         decoding: "Decoding | BundleDecoding",
         learned_tokens: int | None = None,
+        always_tagged: bool = False,
     ) -> None:
-        """`learned_tokens` are those of the longest line that the training may have kept."""
+        """`learned_tokens` are those of the longest line that the training may have kept, without a tag.
+
+        One that was `always_tagged` in training translates no line without a tag.
+        """
         self.engine = engine
         self.source = source
         self.target = target
         self.decoding = decoding
         self.batch_lines = decoding.batch_lines
         self.learned_tokens = learned_tokens
+        self.tags = tags_of(source.symbols)
+        self.always_tagged = always_tagged
+        self.prefix: tuple[int, ...] = ()
+        """Target tokens that each translation begins with"""
         self.has_warned = False
 
     @classmethod
@@ -117,6 +126,21 @@ class Translator:
         other.batch_lines = lines
         return other
 
+    def with_prefix(self, text: str) -> Self:
+        """The same translator, whose translations begin with a text; DataError where the vocabulary cannot spell it.
+
+        White space at its end counts only where it is a token.
+        """
+        other, tokens = copy(self), self.target.encode(text)
+        written = self.target.decode(tokens)
+        if UNKNOWN in tokens or written.strip() != text.strip():
+            raise DataError(
+                f"prefix {shortened(repr(text))}: the vocabulary of the target cannot spell it (it would be"
+                f" {shortened(repr(written))}); choose another beginning"
+            )
+        other.prefix = tuple(tokens)
+        return other
+
     def in_precision(self, precision: "Precision") -> Self:
         """The same translator with matrix products of another type."""
         other = copy(self)
@@ -124,12 +148,20 @@ class Translator:
         return other
 
     def translate(
-        self, lines: Iterable[str], *, beam: int | None = None, nbest: int = 1, attention: bool = False
+        self,
+        lines: Iterable[str],
+        *,
+        beam: int | None = None,
+        nbest: int = 1,
+        attention: bool = False,
+        tag: str | Sequence[str | None] | None = None,
     ) -> list[Translation]:
         """Translate lines of raw text, in their order; a blank line stays blank.
 
         `beam` is the recipe's unless given; it is widened to `nbest`, the translations returned of each line. Their
-        texts differ; there are fewer where a beam four times as wide finds no more. Raises TypeError for anything but
+        texts differ; there are fewer where a beam four times as wide finds no more. `tag` is the tag of all lines, or a
+        list has that of each, None for none; it counts in no limit of length. Raises DataError for a tag that the
+        training had not, and where a line has none and each of the training had one, TypeError for anything but
         texts, and for one text instead of lines, and ValueError for a beam or nbest below 1.
         """
         lines = list_of_texts("lines", lines)
@@ -137,11 +169,12 @@ class Translator:
         for name, value in (("beam", width), ("nbest", nbest)):
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"{name}: must be a whole number of at least 1 (given {value!r})")
-        encoded = [self.source.encode(line) if line.strip() else [] for line in lines]
+        tags = self.line_tags(tag, len(lines))
+        encoded = [self.encode(line, own) if line.strip() else [] for line, own in zip(lines, tags, strict=True)]
         self._warn_of_long(lines, encoded)
         results = [BLANK] * len(lines)
         with self.engine.entered(), _bar(len(lines)) as progress:
-            for group in self._groups([len(tokens) for tokens in encoded]):
+            for group in self.groups([len(tokens) for tokens in encoded]):
                 found = self._different([encoded[index] for index in group], max(width, nbest), nbest, attention)
                 for index, hypotheses in zip(group, found, strict=True):
                     results[index] = self._translation(encoded[index], hypotheses)
@@ -149,8 +182,29 @@ class Translator:
                     progress.update(len(group))
         return results
 
+    def encode(self, line: str, tag: str | None) -> list[int]:
+        """Token ids of a source, that of its tag before them."""
+        return [*([self.tags[tag]] if tag else []), *self.source.encode(line)]
+
+    def line_tags(self, tag: str | Sequence[str | None] | None, lines: int) -> list[str | None]:
+        """The tag of each line; errors as of `translate`."""
+        tags = [tag] * lines if tag is None or isinstance(tag, str) else [*tag]
+        if len(tags) != lines:
+            raise ValueError(f"tag: must be one for all lines, or one for each (given {len(tags):,} for {lines:,})")
+        known = ", ".join(self.tags) or "there is none"
+        for each in dict.fromkeys(tags):
+            if each is not None and each not in self.tags:
+                raise DataError(f"tag: {each} is none of the training's tags ({known})")
+            if each is None and self.always_tagged:
+                raise DataError(f"tag: each source of the training had one, so one is needed; give one of {known}")
+        return tags
+
+    def _own_tokens(self, source: Sequence[int]) -> int:
+        """Tokens of a source but for its tag, which counts in no limit of length."""
+        return len(source) - (len(source) > 0 and source[0] in self.tags.values())
+
     def _is_long(self, source: Sequence[int]) -> bool:
-        return self.learned_tokens is not None and len(source) > self.learned_tokens
+        return self.learned_tokens is not None and self._own_tokens(source) > self.learned_tokens
 
     def _warn_of_long(self, lines: Sequence[str], encoded: Sequence[list[int]]) -> None:
         """Say so the first time that a line is longer than any that was learned: searching it can take minutes."""
@@ -160,10 +214,10 @@ class Translator:
             log.warning(
                 "a line has %s tokens (%r...), and training kept lines of at most %s: longer ones are translated badly"
                 " and slowly, and are flagged `long`; split them into sentences",
-                f"{len(encoded[found]):,}", lines[found][:30], f"{self.learned_tokens:,}",
+                f"{self._own_tokens(encoded[found]):,}", lines[found][:30], f"{self.learned_tokens:,}",
             )  # fmt: skip
 
-    def _groups(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+    def groups(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Indices of lines that are not blank, longest first, in batches of similar lengths."""
         group: list[int] = []
         for index in sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i]):
@@ -200,7 +254,8 @@ class Translator:
     def _search(self, sources: Sequence[list[int]], beam: int, nbest: int, attention: bool) -> list[list[Hypothesis]]:
         decoding = self.decoding
         options = SearchOptions(
-            forbidden=(PAD, START, UNKNOWN),
+            forbidden=(PAD, START, UNKNOWN, *self.target.symbols.values()),
+            prefix=self.prefix,
             no_repeat_ngram=decoding.no_repeat_ngram,
             length_normalization=decoding.length_normalization,
             length_alpha=decoding.length_alpha,
@@ -208,13 +263,13 @@ class Translator:
             keep_attention=attention,
         )
         sentences = [framed(tokens) for tokens in sources]
-        longest = [decoding.longest_output(len(tokens)) for tokens in sentences]
+        lengths = [self._own_tokens(tokens) for tokens in sentences]
+        least = len(self.prefix) + EXTRA_TOKENS if self.prefix else 0
+        longest = [max(decoding.longest_output(length), least) for length in lengths]
         shortest = [
-            min(int(len(tokens) * decoding.min_length_ratio), most)
-            for tokens, most in zip(sentences, longest, strict=True)
+            min(int(length * decoding.min_length_ratio), most) for length, most in zip(lengths, longest, strict=True)
         ]
-        limits = {"longest": longest, "shortest": shortest}
-        return self.engine.search(sentences, options, beam=beam, nbest=nbest, **limits)
+        return self.engine.search(sentences, options, beam=beam, nbest=nbest, longest=longest, shortest=shortest)
 
     def _translation(self, source: list[int], hypotheses: list[Hypothesis]) -> Translation:
         best = hypotheses[0]

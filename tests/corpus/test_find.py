@@ -80,6 +80,7 @@ def test_the_corpora_of_the_recipes_are_shipped_with_their_splits() -> None:
     for name in ("multi30k", "tatoeba-eng-fra", "tatoeba-eng-kor", "tanaka-en-ja"):
         assert load_manifest(name).split_names == three
     assert load_manifest("jhe-ko-en").split_names == ("validation",)
+    assert set(three) < set(load_manifest("cmudict-g2p").split_names)
     assert {f"kor-{split}" for split in three} < set(load_manifest("sigmorphon2020-g2p").split_names)
 
 

@@ -269,6 +269,13 @@ def test_a_forecaster_is_refused_by_name(tmp_path: Path) -> None:
         bundle_of(RunFolder(tmp_path), recipe, {}, "int8")
 
 
+def test_tags_are_refused_by_name(tmp_path: Path) -> None:
+    run = small_runs.small_run(tmp_path / "run", tags=("fre", None))
+    for form, place in (("js", "folder"), ("html", "page.html")):
+        with pytest.raises(RunError, match=r"its sources have tags \(fre\).*--format onnx"):
+            export(run, tmp_path / place, form)
+
+
 def test_a_damaged_bundle_says_so(tmp_path: Path, module: Module) -> None:
     run = small_runs.small_run(tmp_path / "run", {}, CHARACTERS)
     export(run, tmp_path / "bundle", "js")

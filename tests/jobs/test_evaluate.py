@@ -12,8 +12,9 @@ from s2s.jobs.evaluate import evaluate, without_text
 from s2s.recipe.load import parse_recipe
 from s2s.tasks import TREES
 from s2s.translation.comparison import compare
-from s2s.translation.recipe import TranslationRecipe
+from s2s.translation.recipe import FileSplit, TranslationRecipe
 from s2s.translation.scores import score_pairs, score_text
+from tests.small_runs import small_run
 
 REFERENCES = ["a cat sat on the mat", "the dog ran in the park", "two birds sang a song"]
 SOURCES = ["1 2 3 4 5 6", "2 3 4", "3"]
@@ -22,7 +23,7 @@ SOURCES = ["1 2 3 4 5 6", "2 3 4", "3"]
 def translator(outputs: list[str], truncated: int = 0) -> Any:
     """Gives these translations, whatever it is asked, the first few of them truncated."""
 
-    def translate(lines: Any, *, beam: int) -> list[Any]:
+    def translate(lines: Any, *, beam: int, tag: Any) -> list[Any]:
         flags = [("truncated",)] * truncated + [()] * (len(outputs) - truncated)
         return [SimpleNamespace(text=text, score=-0.5, flags=flag) for text, flag in zip(outputs, flags, strict=True)]
 
@@ -119,6 +120,42 @@ def test_symbol_strings_have_error_rates_with_several_right_answers() -> None:
     plain = scored(right, right, "evaluation.symbols=false", sources=sources)
     assert plain["scores"].keys() == {"bleu", "chrf", "exact_match"}
     assert "word_error_rate" in scored(REFERENCES, REFERENCES, "evaluation.symbols=true")["scores"]
+
+
+def test_scores_by_tag_and_their_mean_stand_beside_those_of_all() -> None:
+    """A word of two languages is two sources; one with several right answers is right with any of them."""
+    sources = ["r e a d", "r e a d", "c a t", "r e a d", "s o"]
+    right, tags = ["R IY D", "R EH D", "K AE T", "R E A", "S O"], ["eng", "eng", "eng", "ita", None]
+    outputs = ["R IY D", "R IY D", "K AE D", "R E A", "S U"]
+    pairs = list(zip(sources, right, strict=True))
+    found = score_pairs(translator(outputs), pairs, recipe(""), run="r", split="a/test", beam=None, tags=tags)
+    assert found["scores"]["word_error_rate"] == {"value": 0.5}
+    assert {tag: scores["word_error_rate"] for tag, scores in found["by_tag"].items()} == {
+        "eng": 0.5, "ita": 0.0, "(no tag)": 1.0, "(mean)": 0.5,
+    }  # fmt: skip
+    assert [scores["examples"] for scores in found["by_tag"].values()] == [3, 1, 1, 5]
+    rates = [scores["phone_error_rate"] for scores in found["by_tag"].values()]
+    assert rates == pytest.approx([1 / 6, 0.0, 1 / 2, 2 / 9])
+    said = "  ita: 1 examples, BLEU -, chrF 100.00, exact match 100.00%, word error rate 0.00%, phone error rate 0.00%"
+    assert said in score_text(found).split("\n")
+    assert [row.get("tag") for row in found["outputs"]] == tags
+    assert "by_tag" not in scored(outputs, right, sources=sources)
+
+
+def test_a_split_of_a_corpus_may_be_given_a_tag(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run", tags=("one", None))
+    ways: dict[str, Any] = {"device": "cpu", "beam": 1}
+    files = FileSplit(source=str(tmp_path / "a"), target=str(tmp_path / "b"))
+    for path in (files.source, files.target):
+        Path(path).write_text("where is it\nyes\n", encoding="utf-8")
+    tagged, plain = evaluate(run, files=files, tag="one", **ways)[0], evaluate(run, files=files, **ways)[0]
+    assert tagged["by_tag"].keys() == {"one"}
+    assert tagged["split"] == plain["split"] == "files"
+    assert tagged["hypotheses"] != plain["hypotheses"]
+    with pytest.raises(DataError, match="tag: two is none of the training's tags"):
+        evaluate(run, files=files, tag="two", **ways)
+    with pytest.raises(DataError, match="--tag one: the recipe's own splits name their tags"):
+        evaluate(run, on="validation", tag="one", **ways)
 
 
 def test_runs_on_other_pairs_are_scored_and_not_compared(caplog: pytest.LogCaptureFixture) -> None:

@@ -27,7 +27,7 @@ from s2s.recipe.load import (
     recipe_toml,
 )
 from s2s.tasks import TREES, load_recipe
-from s2s.translation.recipe import FileSplit, PairSplit, TableSplit, TranslationRecipe
+from s2s.translation.recipe import FileSplit, PairSplit, TableSplit, TranslationRecipe, portions
 
 SMALL = """\
 # A recipe of a test.
@@ -184,6 +184,7 @@ FORMS = (
     'must be "CORPUS/SPLIT", a path ending in .tsv or .tsv.gz, or a table with source and target, with table, or with'
     " pairs"
 )
+FORMS_OF_A_PART, FORMS = FORMS, f"{FORMS}, or a list of parts {{from = ...}}"
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,72 @@ def test_a_wrong_split_is_said_in_the_words_of_its_forms(split: str, expected: l
     assert complaints(SMALL, f"data.train={split}") == expected
 
 
-NOT_OUR_WORDS = ("Input", "should", "extra", "literal", "tag", "pydantic", "Split'", "Seq2Seq", "corpus.", "files.")
+def test_a_split_may_be_a_list_of_parts_whose_paths_start_from_the_recipe(tmp_path: Path) -> None:
+    train = "train = [{from = 'multi30k/train'}, {from = '../mine.tsv', share = 0.3, tag = 'mine'}]"
+    recipe = parse(SMALL.replace('train = "multi30k/train"', train), folder=tmp_path)
+    first, mine = portions(recipe.data.train)
+    assert (first.split, first.share, first.tag) == ("multi30k/train", None, None)
+    assert (mine.split, mine.share, mine.tag) == (TableSplit(table=str(tmp_path.parent / "mine.tsv")), 0.3, "mine")
+    assert recipe.data.tags == ("mine",)
+    assert not recipe.data.always_tagged
+    assert parse(recipe_toml(recipe)) == recipe
+    given = parse(SMALL, "data.train=[{from='a.tsv'}]")
+    assert portions(given.data.train)[0].split == TableSplit(table=str(Path("a.tsv").resolve()))
+    assert parse(recipe_toml(recipe), "data.train=multi30k/train").data.train == "multi30k/train"
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ("[]", ["data.train: must be a list of at least 1 entry (given [])"]),
+        ("[3]", ["data.train, entry 1: must be a table of keys (given 3)"]),
+        (
+            "[{share = 2}]",
+            [
+                "data.train, entry 1.share: must be at most 1 (given 2)",
+                "data.train, entry 1.from: missing (a split in any other form)",
+            ],
+        ),
+        ("[{from = 'a.de'}]", [f'data.train, entry 1.from: {FORMS_OF_A_PART} (given "a.de")']),
+        ("[{from = []}]", [f"data.train, entry 1.from: {FORMS_OF_A_PART} (given [])"]),
+        ("[{from = {tabel = 'a'}}]", ["data.train, entry 1.from.tabel: unknown key; did you mean table?"]),
+        (
+            "[{from = 'a/b', shar = 1}, {from = 'a/b', tag = 'a b'}]",
+            [
+                "data.train, entry 1.shar: unknown key; did you mean share?",
+                'data.train, entry 2.tag: may hold letters of a to z, digits, _ and - only (given "a b")',
+            ],
+        ),
+        (
+            "[{from = 'a/b', share = 0.9}, {from = 'a/c', share = 0.2}, {from = 'a/d'}]",
+            ["data.train: shares leave nothing to the parts without one (they add up to 1.1)"],
+        ),
+    ],
+)
+def test_wrong_parts_of_a_split_are_named(parts: str, expected: list[str]) -> None:
+    assert complaints(SMALL, f"data.train={parts}") == expected
+
+
+def test_parts_of_a_held_out_split_have_known_tags_and_no_share() -> None:
+    known = "data.train=[{from = 'a/b', tag = 'x'}, {from = 'a/c', tag = 'y'}]"
+    wrong = "data.test=[{from = 'a/d', tag = 'z'}]"
+    assert complaints(SMALL, known, wrong) == ["data.test, entry 1.tag: z is no tag of data.train (x, y)"]
+    shared = "data.validation=[{from = 'a/d', share = 0.5}]"
+    assert complaints(SMALL, shared) == ["data.validation, entry 1.share: is for data.train only; leave it out"]
+
+
+NOT_OUR_WORDS = (
+    "Input",
+    "should",
+    "extra",
+    "literal",
+    "discriminator",
+    "pydantic",
+    "Split'",
+    "Seq2Seq",
+    "corpus.",
+    "files.",
+)
 
 
 @given(
@@ -597,7 +663,7 @@ def test_every_value_is_written_defaults_too_in_named_tables() -> None:
     assert text.endswith("\n")
     assert "\n\n\n" not in text
     unset = {"encoder_hidden_size", "attention_size", "steps", "minutes", "validate_every", "patience_validations"}
-    unset |= {"symbols"}
+    unset |= {"symbols", "target_kind"}
     for key in LEAVES:
         name = key.rpartition(".")[2]
         assert (f"\n{name} = " in text) or name in unset

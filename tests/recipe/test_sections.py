@@ -20,6 +20,7 @@ from s2s.recipe.sections import Optimization
 from s2s.translation.recipe import (
     FileSplit,
     PairSplit,
+    Portion,
     Seq2SeqModel,
     TableSplit,
     TeacherForcing,
@@ -128,6 +129,8 @@ def required(section: type[BaseModel]) -> dict[str, Any]:
         return {"series": "a/b", "targets": ["x"]}
     if section is LanguageData:
         return {"train": "a/b"}
+    if section is Portion:
+        return {"from": "a/b"}
     if section is Sweep:
         return {"seeds": 3}
     split = {"train": "a/b", "validation": "a/c"} if section is TranslationData else {}

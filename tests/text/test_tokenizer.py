@@ -270,3 +270,32 @@ def test_loops_equal_the_definition(words: list[str]) -> None:
         for i in range(len(words) - 3 * size + 1)
     )
     assert has_loop(words) == expected
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("kind", ["unigram", "bpe", "words", "characters"])
+def test_symbols_are_entries_that_no_text_spells(kind: str, joint: bool, tmp_path: Path) -> None:
+    chosen: dict[str, Any] = {"kind": kind} if kind not in ("unigram", "bpe") else {"model": kind}
+    spelled = [f"{before}<tag:mine>{after}" for before in ("", "x", "1") for after in ("", "▁", " x", "x")]
+
+    def text() -> Iterator[tuple[str, str]]:  # which is full of what looks like the symbol
+        return iter([(f"{spelled[number % 12]} {source}", target) for number, (source, target) in enumerate(PAIRS)])
+
+    symbols = (["tag:mine", "mask:1"], ["mask:1"])
+    save_tokenizers(*train_tokenizers(Settings(vocabulary_size=620, **chosen), joint, text, symbols=symbols), tmp_path)
+    source, target = load_tokenizers(tmp_path)
+    assert set(source.symbols) == {"tag:mine", "mask:1"}
+    assert set(target.symbols) == ({"tag:mine", "mask:1"} if joint else {"mask:1"})
+    tag = source.symbols["tag:mine"]
+    assert 4 <= tag < source.vocabulary_size <= 620
+    assert source.token(tag) == "<tag:mine>"
+    for line in [*spelled, *(f"{each} Katzen" for each in spelled)]:
+        assert not source.lacks(source.encode(line))
+        assert not {*source.symbols.values()} & {*source.encode(line), *source.encode_sampled([line], 0.5, 1)[0]}
+    tokens = source.encode("2 Katzen schlafen")
+    assert source.decode([tag, *tokens, source.symbols["mask:1"]]) == source.decode(tokens) == "2 Katzen schlafen"
+
+
+@pytest.mark.parametrize("kind", ["words", "characters"])
+def test_a_word_list_without_symbols_is_written_as_ever(kind: str) -> None:
+    assert set(json.loads(trained(kind)[0].serialize())) == {"kind", "entries"}

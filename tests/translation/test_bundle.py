@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from s2s import Translator
-from s2s.errors import RunError
+from s2s.errors import DataError, RunError
 from s2s.export.export import export
 from tests.small_runs import MODELS, TOKENIZERS, phrases, small_run
 
@@ -51,11 +51,40 @@ def test_a_bundle_gives_the_texts_of_its_run(name: str, tmp_path: Path) -> None:
                 assert other.attention == pytest.approx(one.attention, abs=1e-4)
 
 
+def test_a_prefix_begins_the_translations_of_a_bundle_as_those_of_its_run(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    ways = [Translator.load(path).with_prefix("오늘 날씨") for path in (run, bundle_of(run))]
+    for options in ({"beam": 1}, {"beam": 4, "nbest": 3}):
+        one, other = (each.translate(LINES, **options) for each in ways)
+        texts = [[each.text for each in line.nbest] for line in one]
+        assert texts == [[each.text for each in line.nbest] for line in other]
+        assert all(text.startswith("오늘 날씨") for line in texts for text in line)
+
+
 @pytest.mark.parametrize("name", ["unigram-separate", "words-punctuation"])
 def test_a_bundle_has_the_tokenizers_of_its_run(name: str, tmp_path: Path) -> None:
     run = small_run(tmp_path / "run", tokenizer=TOKENIZERS[name])
     one, other = (each.translate(LINES, beam=1) for each in (Translator.load(run), Translator.load(bundle_of(run))))
     assert [(each.text, each.source_tokens) for each in one] == [(each.text, each.source_tokens) for each in other]
+
+
+@pytest.mark.parametrize("name", ["unigram", "bpe", "words", "characters-to-words"])
+def test_a_bundle_takes_the_tags_of_its_run(name: str, tmp_path: Path) -> None:
+    kinds = TOKENIZERS | {"characters-to-words": {"kind": "characters", "target_kind": "words", "joint": False}}
+    run = small_run(tmp_path / "run", tokenizer=kinds[name], tags=("one", "two"))
+    ways = Translator.load(run, device="cpu"), Translator.load(bundle_of(run))
+    texts = []
+    for tag, given in (("one", "one"), ("two", ["two"] * len(LINES))):
+        one, other = (each.translate(LINES, beam=2, tag=given) for each in ways)
+        texts.append([each.text for each in one])
+        assert texts[-1] == [each.text for each in other]
+        assert {each.source_tokens[0] for each in one if each.source_tokens} == {f"<tag:{tag}>"}
+    assert texts[0] != texts[1]
+    for way in ways:
+        with pytest.raises(DataError, match=r"tag: three is none of the training's tags \(one, two\)"):
+            way.translate(LINES, tag="three")
+        with pytest.raises(DataError, match="tag: each source of the training had one"):
+            way.translate(LINES)
 
 
 @pytest.mark.parametrize(

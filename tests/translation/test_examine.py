@@ -35,7 +35,9 @@ def test_predictions_are_those_of_the_model_after_the_reference() -> None:
     translator = Translator.load(RUN, device="cpu")
     assert isinstance(translator.engine, TorchEngine)
     model = translator.engine.models[0]
-    probabilities, right = predictions(translator, PAIRS)
+    probabilities, right = predictions(
+        translator, [{"source": source, "reference": target} for source, target in PAIRS]
+    )
     encoded = [(translator.source.encode(source), translator.target.encode(target)) for source, target in PAIRS]
     assert len(probabilities) == len(right) == sum(len(target) + 1 for _, target in encoded)
     assert right.all()  # learned by heart

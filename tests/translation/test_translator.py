@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s.device import choose_compute
-from s2s.errors import RunError
+from s2s.errors import DataError, RunError
 from s2s.recipe.load import recipe_toml
 from s2s.run import save_tensors, weights_of
 from s2s.text.special import SPECIAL_LABELS
@@ -217,6 +217,31 @@ def test_nbest_texts_differ_and_a_wider_beam_is_searched_for_them(monkeypatch: p
     alone = translator(beam=2)
     for line, each in zip(lines(20), found, strict=True):
         same(alone.translate([line], nbest=4)[0], each)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(map(str, shape.values())))
+def test_a_prefix_begins_every_translation(shape: dict[str, Any], beam: int) -> None:
+    """Alone and together; also a long one, and one that the n-grams of the recipe would forbid."""
+    each, given_lines = translator(build(**shape), no_repeat_ngram=2), lines(12)
+    for prefix in ("h", "bad bad bad", "abcdefgh" * 6):
+        begun = each.with_prefix(prefix)
+        found = begun.translate(given_lines, beam=beam, nbest=2)
+        for line, translation in zip(given_lines, found, strict=True):
+            same(begun.translate([line], beam=beam, nbest=2)[0], translation)
+            assert all(other.text.startswith(prefix) for other in translation.nbest)
+            assert bool(translation.text) == bool(line.strip())
+
+
+def test_the_beginning_of_the_best_translation_as_prefix_changes_nothing() -> None:
+    each = translator()
+    for line, found in zip(lines(12), each.translate(lines(12), beam=1), strict=True):
+        same(each.with_prefix(found.text[:2]).translate([line], beam=1)[0], found)
+
+
+def test_a_prefix_that_the_vocabulary_cannot_spell_is_refused() -> None:
+    with pytest.raises(DataError, match=r"^prefix 'ab☃': the vocabulary .* cannot spell it \(it would be 'ab⁇'\)"):
+        translator().with_prefix("ab☃")
 
 
 def test_an_ensemble_of_one_model_twice_is_that_model() -> None:

@@ -153,8 +153,15 @@ def _choose(candidates: Tensor, live: Live, exact: Exact | None) -> Plan:
 
 
 def _mask(candidates: Tensor, live: Live) -> None:
-    """Set an END that comes too early and repeated n-grams to -inf, in place: candidates (b, K, V)."""
+    """Set an END that comes too early and repeated n-grams to -inf, in place: candidates (b, K, V).
+
+    Where a token of the prefix must follow, all others.
+    """
     device, options = candidates.device, live.options
+    if (forced := options.forced(live.length)) is not None:
+        others = torch.arange(candidates.shape[2], device=device) != forced
+        candidates.masked_fill_(others, -torch.inf)
+        return
     early = np.flatnonzero(live.minimum > live.length)
     if early.size:
         candidates[torch.from_numpy(early).to(device), :, options.end] = -torch.inf

@@ -42,6 +42,14 @@ class Hypothesis(NamedTuple):
         return sum(self.log_probabilities)
 
 
+class Sampling(NamedTuple):
+    """Random numbers by which a sentence's tokens are sampled, so that it does not depend on the others."""
+
+    draws: NDArray[np.float64]
+    """(B, T), from 0 to below 1"""
+    temperature: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """What a search may produce and how it ranks."""
@@ -50,6 +58,8 @@ class SearchOptions:
     end: int = END
     forbidden: tuple[int, ...] = (PAD, START)
     """Tokens that never appear."""
+    prefix: tuple[int, ...] = ()
+    """Tokens that each output begins with; the other rules hold after them."""
     no_repeat_ngram: int = 0
     """No n-gram of this many tokens appears twice in a hypothesis; 0 is off."""
     length_normalization: Normalization = "none"
@@ -59,6 +69,10 @@ class SearchOptions:
     """Beta of gnmt's coverage term; needs a step that gives attention; 0 is off."""
     keep_attention: bool = False
     """Put the attention of each hypothesis into the result."""
+
+    def forced(self, length: int) -> int | None:
+        """The token that must follow the first `length` tokens of an output; None where the model is free."""
+        return self.prefix[length] if length < len(self.prefix) else None
 
     def normalizer(self, length: int) -> float:
         """Divisor for a hypothesis of so many tokens, END counted (gnmt: Wu et al. 2016, equation 14)."""

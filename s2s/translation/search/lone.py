@@ -74,7 +74,9 @@ def lone_search(
         table, attention, readout, state = stepper.lone([node.token for node in live], state)
         if options.coverage_penalty:
             coverage = require_attention(options, attention) + (0 if coverage is None else coverage)
-        if 0 < options.no_repeat_ngram < length:
+        if (forced := options.forced(length - 1)) is not None:
+            table[:, np.arange(table.shape[1]) != forced] = -inf
+        elif 0 < options.no_repeat_ngram < length:
             for node, entries in zip(live, table, strict=True):
                 entries[_repeating(node, options.no_repeat_ngram)] = -inf
         forbidden = banned if length > shortest else (*banned, options.end)

@@ -1,0 +1,70 @@
+"""Nats of given lines under a language model."""
+
+from collections.abc import Sequence
+
+import torch
+
+from s2s.errors import DataError
+from s2s.language.generator import Generator
+from s2s.language.task import SCORED_WINDOW
+from s2s.nn.loss import LineScore, nats_of_each
+from s2s.nn.recurrent import State, positions_valid
+from s2s.text.batches import collate_lines
+from s2s.text.special import END, START, UNKNOWN
+from s2s.text.wordlist import CharacterTokenizer
+
+BATCH_TOKENS = 8192
+"""Padded tokens of the lines that are read together, at most."""
+
+
+class LineScorer:
+    """Scores of lines: each from a state of zeros and after the end of a line, or in the state that the last one left.
+
+    The end of a line is predicted too, as in training. Where the model knows no end, the first token is not predicted.
+    """
+
+    def __init__(self, generator: Generator, *, carried: bool = False) -> None:
+        """DataError where a state is to be carried that the model was not trained to carry."""
+        tokenizer, by_line = generator.tokenizer, generator.recipe.data.cut == "lines"
+        if carried and by_line:
+            raise DataError("--carried: the model was trained line by line (data.cut is lines); leave it out")
+        self.generator, self.carried = generator, carried
+        if isinstance(tokenizer, CharacterTokenizer) and not by_line:
+            self.end = [] if tokenizer.lacking("\n") else tokenizer.encode("\n")
+        else:
+            self.end = [] if generator.closed else [END]
+        self.before = [START] if by_line and not generator.closed else self.end
+        """Last token before a line"""
+        self.state: State | None = None
+
+    def __call__(self, lines: Sequence[str]) -> list[LineScore]:
+        """Scores of lines in their order; a state that is carried goes on from call to call."""
+        rows = [[*self.generator.tokenizer.encode(line), *self.end] for line in lines]
+        results = [LineScore(0.0, 0, 0)] * len(rows)
+        order = range(len(rows)) if self.carried else sorted(range(len(rows)), key=lambda index: -len(rows[index]))
+        begin = 0
+        while begin < len(order):
+            most = 1 if self.carried else max(BATCH_TOKENS // (len(rows[order[begin]]) + 1), 1)
+            group = order[begin : begin + most]
+            begin += most
+            for index, score in zip(group, self._read([[*self.before, *rows[index]] for index in group]), strict=True):
+                results[index] = score
+        return results
+
+    @torch.inference_mode()
+    def _read(self, rows: Sequence[list[int]]) -> list[LineScore]:
+        """Scores of B rows, whose first token is given; what fills a row comes after all that it predicts."""
+        model, compute, state = self.generator.model, self.generator.compute, self.state
+        inputs, targets, lengths = collate_lines(rows, framed=False)
+        valid = positions_valid(lengths, inputs.shape[1], compute.device)
+        costs = torch.zeros(valid.shape, dtype=torch.float64, device=compute.device)
+        with compute.entered(), compute.autocast():
+            for begin in range(0, inputs.shape[1], SCORED_WINDOW):
+                part = (slice(None), slice(begin, begin + SCORED_WINDOW))
+                at, wanted = valid[part], targets[part].to(compute.device)
+                readout, _, state = model(inputs[part].to(compute.device), state)
+                costs[part][at] = nats_of_each(readout[at], wanted[at], model.logits)
+        if self.carried:
+            self.state, self.before = state, rows[0][-1:]
+        unknown = [0 if self.generator.closed else row[1:].count(UNKNOWN) for row in rows]
+        return [*map(LineScore, costs.sum(1).tolist(), lengths.clamp(min=0).tolist(), unknown)]
