@@ -69,7 +69,8 @@ def train(
     """
     from s2s.tasks import load_recipe, scores_of, task_of
 
-    loaded = load_recipe(recipe, overrides)
+    place = out or Path("runs") / (Path(recipe).stem if recipe.endswith(".toml") else recipe)
+    loaded = load_recipe(recipe, overrides, resumed=place if options["resume"] else None)
     if dry_run:
         from s2s.recipe.load import recipe_toml
 
@@ -81,9 +82,7 @@ def train(
     from s2s.jobs.train import train as run_training
     from s2s.training.checkpoint import Interrupted
 
-    name = Path(recipe).stem if recipe.endswith(".toml") else recipe
     try:
-        place = out or Path("runs") / name
         if loaded.trainings:
             from s2s.jobs.variants import train_variants
 

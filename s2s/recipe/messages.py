@@ -42,10 +42,11 @@ def sections_of(annotation: Any) -> Iterator[type[Section]]:
 
 
 def _place(tree: type[Tree], location: tuple[str | int, ...]) -> _Place:
-    is_split = location[:1] == ("data",) and len(location) > 1 and location[1] in tree.splits
-    if is_split and len(location) > 2:  # pydantic puts the tag of a form after the name of a split
-        form = next((form for form in tree.forms if form.__name__ == location[2]), None)
-        return _Place(location[:2] + location[3:], form, tree.forms, is_split=len(location) == 3)
+    depth = 3 if location[:2] == ("data", "also_validate") else 2  # of the name of a split
+    is_split = location[:1] == ("data",) and len(location) >= depth and location[1] in (*tree.splits, "also_validate")
+    if is_split and len(location) > depth:  # pydantic puts the tag of a form after the name of a split
+        form = next((form for form in tree.forms if form.__name__ == location[depth]), None)
+        return _Place(location[:depth] + location[depth + 1 :], form, tree.forms, len(location) == depth + 1)
     section: type[Section] | None = tree
     for key in location[:-1]:
         section = next(sections_of(section.model_fields[str(key)].annotation), None) if section else None

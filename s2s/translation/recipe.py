@@ -56,6 +56,9 @@ class TranslationData(Section):
     )
     validation: Split = Field(description="validation pairs, in the same forms; the best weights are chosen on them")
     test: Split | None = Field(default=None, description="test pairs, scored once when training has ended")
+    also_validate: dict[str, Split] = Field(
+        default={}, description="pairs that are scored in each validation too, by name; they choose no weights"
+    )
     max_tokens: int = Field(default=100, ge=1, description="longest side of a training pair that is kept, in tokens")
     max_length_ratio: float = Field(
         default=9.0, ge=1, description="longest side of a training pair, in tokens per token of the shorter, plus 5"
@@ -233,6 +236,7 @@ class TranslationRecipe(Tree):
     paths = ("table", "source", "target")
     path_endings = (".tsv", ".tsv.gz")
     conversions: ClassVar = {".csv": unquoting("FILE", ",")}
+    may_differ = (*Tree.may_differ, "tokenizer.sampling")
     used = ("task", "data.source", "data.target", "data.max_tokens", "data.test", "tokenizer", "model", "decoding")
 
     task: Literal["translation"] = Field(description="what is trained; chooses this tree")

@@ -4,7 +4,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -16,9 +16,10 @@ from s2s.corpus.find import Part, cache_root, find_each, sizes, split_of
 from s2s.device import Compute, Precision, release_free_memory
 from s2s.errors import DataError, S2SError
 from s2s.nn.loss import Loss
-from s2s.run import RunFolder, write_json
+from s2s.run import RunFolder, recorded, write_json
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, collate
 from s2s.text.conventions import marks_of_others
+from s2s.text.spelling import spelled_badly
 from s2s.text.tokenizer import (
     Tokenizer,
     changes_of,
@@ -74,6 +75,8 @@ class TranslationTask(Task[Batch]):
     source: Tokenizer
     target: Tokenizer
     compute: Compute
+    also: Mapping[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """pairs of data.also_validate"""
 
     def __post_init__(self) -> None:
         pairs, recipe, lengths = (
@@ -120,10 +123,14 @@ class TranslationTask(Task[Batch]):
         rate = forcing_rate(step, forcing.schedule, rate=forcing.rate, floor=forcing.floor, steps=forcing.steps)
         return {"forcing_rate": rate}
 
-    def validate(self) -> Mapping[str, float | None]:
+    def validate(self) -> Mapping[str, Any]:
         """Nats per token with gold prefixes, and BLEU and chrF of greedy translations."""
+        also = {name: self._scores(pairs) for name, pairs in self.also.items()}
+        return {**self._scores(self.validation), **({"also": also} if also else {})}
+
+    def _scores(self, pairs: Sequence[tuple[str, str]]) -> dict[str, float | None]:
         nats = tokens = 0.0
-        encoded = [(self.source.encode(source), self.target.encode(target)) for source, target in self.validation]
+        encoded = [(self.source.encode(source), self.target.encode(target)) for source, target in pairs]
         encoded.sort(key=lambda pair: len(pair[0]))
         rows = max(1, self.recipe.training.batch_tokens // (len(encoded[-1][0]) + 1))
         for begin in range(0, len(encoded), rows):
@@ -131,7 +138,7 @@ class TranslationTask(Task[Batch]):
             with self.compute.autocast():
                 loss = self._loss(batch, 0.0, None)
             nats, tokens = nats + float(loss.nats), tokens + loss.tokens
-        sources, references = zip(*self.validation, strict=True)
+        sources, references = zip(*pairs, strict=True)
         compute = self.compute._replace(dtype=torch.float32)  # as in `s2s translate`
         translator = Translator(TorchEngine([self.model], compute), self.source, self.target, self.recipe.decoding)
         hypotheses = [translation.text for translation in translator.translate(sources, beam=1)]
@@ -176,7 +183,8 @@ class TranslationTask(Task[Batch]):
 def find(recipe: TranslationRecipe, corpora: Path | None) -> dict[str, Pairs]:
     """All pairs that a recipe names, by key; an error says which key named what is not there."""
     data = recipe.data
-    named = {"train": data.train, "validation": data.validation, "test": data.test}
+    also = {f"also_validate.{name}": split for name, split in data.also_validate.items()}
+    named = {"train": data.train, "validation": data.validation, "test": data.test, **also}
     return find_each(named, lambda split: open_split(split, source=data.source, target=data.target, corpora=corpora))
 
 
@@ -210,7 +218,7 @@ def prepare(
     """Everything before the first step: train or load tokenizers, check the text, encode, build the model."""
     data, train, validation = recipe.data, splits["train"], splits["validation"]
     tokenizers = _tokenizers(recipe, train, run)
-    _warn_of_text(train, tokenizers, (data.source, data.target))
+    _warn_of_text(recipe, train, tokenizers)
     pairs = encode_pairs(
         train,
         *tokenizers,
@@ -220,12 +228,19 @@ def prepare(
         keep_text=recipe.tokenizer.sampling > 0,
     )
     _report_dropped(train.description, len(pairs), pairs.dropped)
-    recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(pairs.longest_ratio)})
+    ratio, start = pairs.longest_ratio, recipe.training.start
+    if start and (before := run.begun_from(start)):  # which has learned longer outputs, maybe
+        ratio = max(ratio, recorded(before.lengths, "max_length_ratio") or 0.0)
+    recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(ratio)})
     if not run.checkpoint.exists():
         write_json(run.lengths, {"max_length_ratio": recipe.decoding.max_length_ratio})
     held, blank = without_blank(validation)
     if not held:
         raise DataError(f"data.validation: {validation.description} has no pairs; the best weights are chosen on them")
+    also = {name: without_blank(splits[f"also_validate.{name}"])[0] for name in data.also_validate}
+    for name, found in also.items():
+        if not found:
+            raise DataError(f"data.also_validate.{name}: there are no pairs to score; check the files")
     if "test" in splits and not any(map(has_words, splits["test"].read())):
         raise DataError(f"data.test: {splits['test'].description} has no pairs to score; check the files")
     if blank:
@@ -239,7 +254,18 @@ def prepare(
     torch.manual_seed(recipe.seed)
     sizes = [tokenizer.vocabulary_size for tokenizer in tokenizers]
     model = build_seq2seq(recipe.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
-    return TranslationTask(recipe, model, pairs, held, *tokenizers, compute)
+    return TranslationTask(recipe, model, pairs, held, *tokenizers, compute, also)
+
+
+def unlike_start(
+    recipe: TranslationRecipe, splits: Mapping[str, Pairs], start: RunFolder, own: Mapping[str, Pairs]
+) -> Iterator[str]:
+    """What the vocabulary of the run at the start of a training spells badly, in sentences."""
+    found = [list(islice(each["train"].read(), INSPECTED_PAIRS)) if each else [] for each in (splits, own)]
+    names = (recipe.data.source, recipe.data.target)
+    for side, (tokenizer, name) in enumerate(zip(load_tokenizers(start.path), names, strict=True)):
+        lines, before = ([pair[side] for pair in pairs] for pairs in found)
+        yield from spelled_badly(tokenizer, lines, before, f"{splits['train'].description} ({name})", str(start))
 
 
 def _report_dropped(name: str, kept: int, dropped: Mapping[str, int]) -> None:
@@ -273,22 +299,26 @@ def _with_metric_that_tells(recipe: TranslationRecipe, references: Sequence[str]
     return recipe.model_copy(update={"training": recipe.training.model_copy(update={"metric": "chrf"})})
 
 
-def _warn_of_text(train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], names: tuple[str, str]) -> None:
+def _warn_of_text(recipe: TranslationRecipe, train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
+    names, start = (recipe.data.source, recipe.data.target), recipe.training.start
     for side, (tokenizer, name) in enumerate(zip(tokenizers, names, strict=True)):
         lines = [pair[side] for pair in islice(train.read(), INSPECTED_PAIRS)]
         report, title = inspect(tokenizer, lines), f"{train.description} ({name})"
-        warnings = warnings_of(report, title) + (changes_of(report, title) if side == 1 else [])
+        warnings = [] if start else warnings_of(report, title)  # else `unlike_start` has told
+        warnings += changes_of(report, title) if side == 1 else []
         for warning in warnings + marks_of_others(lines, title):
             log.warning(warning)
 
 
 def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tuple[Tokenizer, Tokenizer]:
-    """The run's tokenizers; until it has a checkpoint they are trained, on the training pairs."""
-    if run.checkpoint.exists():
+    """The run's tokenizers; until it has a checkpoint those of its start, or new ones of the training pairs."""
+    before = run.begun_from(recipe.training.start)
+    if before is run:
         return load_tokenizers(run.path)
-    trained = train_tokenizers(recipe.tokenizer, recipe.tokenizer.joint, train.read)
-    save_tokenizers(*trained, run.path)
-    return trained
+    joint = recipe.tokenizer.joint
+    found = load_tokenizers(before.path) if before else train_tokenizers(recipe.tokenizer, joint, train.read)
+    save_tokenizers(*found, run.path)
+    return found
 
 
 def part_of(
