@@ -116,12 +116,16 @@ def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
     bleu and chrf, any of them. Curves without points are left out.
     """
     validations = [{"step": row["step"], **row["validation"]} for row in metrics if row.get("validation")]
+    names = dict.fromkeys(name for row in validations for name in row.get("also", {}))
+    also = {name: [{"step": row["step"], **row.get("also", {}).get(name, {})} for row in validations] for name in names}
     scores = {"BLEU": _points(validations, "bleu"), "chrF": _points(validations, "chrf")}
     scored = any(map(len, scores.values()))
     figure = Figure(figsize=(7, 7 if scored else 4), dpi=130, layout="constrained")
     upper = figure.add_subplot(2 if scored else 1, 1, 1)
     _curve(upper, _points(metrics, "loss"), "training", "C0", marker=None)
     _curve(upper, _points(validations, "nats_per_token"), "validation", "C1", marker="o")
+    for number, (name, rows) in enumerate(also.items(), start=5):
+        _curve(upper, _points(rows, "nats_per_token"), name, f"C{number}", marker="o")
     _finish(upper, "Loss", "nats per target token")
     if scored:
         lower = figure.add_subplot(2, 1, 2, sharex=upper)
@@ -129,6 +133,8 @@ def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
             if len(points):
                 step, value = points[np.nanargmax(points[:, 1])] if np.isfinite(points[:, 1]).any() else points[-1]
                 _curve(lower, points, f"{name} (best {value:.1f} at step {step:,.0f})", color, marker="o")
+        for number, (name, rows) in enumerate(also.items(), start=5):
+            _curve(lower, _points(rows, "bleu"), f"BLEU of {name}", f"C{number}", marker="o")
         _finish(lower, "Validation translations", "score (0 to 100)")
     figure.axes[-1].set_xlabel("optimizer steps")
     save(figure, path)

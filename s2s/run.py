@@ -171,6 +171,10 @@ class RunFolder:
             raise RunError(f"{self}: no weights yet (best.safetensors); the training has not reached a validation")
         return self.best
 
+    def begun_from(self, start: str | None) -> "RunFolder | None":
+        """Folder whose tokenizers and scaling hold: this one from its first checkpoint on, else that of a start."""
+        return self if self.checkpoint.exists() else RunFolder(Path(start)) if start else None
+
 
 def read_run(run: RunFolder, trees: Mapping[str, type[AnyTree]], *, whole: bool = False) -> AnyTree:
     """Recipe of a run folder; RunError for one that cannot be read, and for a task without a tree in `trees`.

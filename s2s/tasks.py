@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, cast
 
 from s2s.corpus.find import Part, Source
+from s2s.errors import RunError
 from s2s.recipe.load import read_recipe
 from s2s.recipe.sections import Tree
-from s2s.run import RunFolder, read_run
+from s2s.run import MODELS, RunFolder, read_run, recorded
 
 if TYPE_CHECKING:
     import s2s.forecast.report
@@ -51,12 +52,25 @@ class _Trees(Mapping[str, "type[Recipe]"]):
 TREES = _Trees()
 
 
-def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(recipe: str | Path, overrides: Sequence[str] = (), *, resumed: str | Path | None = None) -> Recipe:
     """The recipe of a shipped name, or of a path that ends in .toml, with the overrides "KEY=VALUE".
 
-    Raises RecipeError for a file that is missing or not readable, and with every rule that the recipe breaks.
+    What it leaves to the run that training.start names is read there; of a training that is to be `resumed`, in its own
+    run folder. Raises RecipeError for a file that is missing or not readable, and with every rule that it breaks.
     """
-    return read_recipe(recipe, TREES, overrides)
+
+    def opened(start: str, task: str) -> Recipe:
+        own = None if resumed is None else RunFolder(Path(resumed))
+        run = own if own and own.checkpoint.exists() else RunFolder(Path(start))
+        found = recipe_of(run)
+        if found.task != task:
+            held, wanted = MODELS[found.task][0], MODELS[task][0]
+            raise RunError(f"{run}: holds a {held}, and the recipe trains a {wanted}; give a run of the same task")
+        if run is not own and not (run.require_best() and recorded(run.checkpoint, "progress", "finished") != ""):
+            raise RunError(f"{run}: its training has not ended; let it end, with --resume, or name another run")
+        return found
+
+    return read_recipe(recipe, TREES, overrides, opened)
 
 
 def require_recipe(recipe: Recipe) -> None:
@@ -83,6 +97,9 @@ class TaskModule(Protocol):
 
     def prepare(self, recipe: Any, run: RunFolder, compute: "Compute", sources: Any, /) -> Any:
         """A `Task`: everything before the first step of a training."""
+
+    def unlike_start(self, recipe: Any, sources: Any, start: RunFolder, own: Any, /) -> Iterator[str]:
+        """What a run to start from, whose `own` data may be known, lacks for the data of a training, in sentences."""
 
     def scored_part(self, recipe: Any, /) -> str | None:
         """What is scored when a training has ended, if anything."""

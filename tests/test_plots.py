@@ -65,6 +65,20 @@ def test_curves_hold_the_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert scores.get_xlabel() == "optimizer steps"
 
 
+def test_curves_of_other_sets_stand_beside_those_that_choose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
+    scores = [{"nats_per_token": 2.0, "bleu": 7}, {"nats_per_token": 2.5, "bleu": 6}]
+    rows = [
+        {"step": step, "validation": {"nats_per_token": 4.0, "bleu": 1, "also": {"old": each}}}
+        for step, each in enumerate(scores)
+    ]
+    plot_curves(rows, tmp_path / "curves.png")
+    lines = {line.get_label(): line.get_xydata().tolist() for axes in figures[0].axes for line in axes.lines}
+    assert lines["old"] == [[0, 2.0], [1, 2.5]]
+    assert lines["BLEU of old"] == [[0, 7], [1, 6]]
+
+
 @pytest.mark.parametrize("rows", [[], LOG, VALIDATIONS, [{"step": 1, "loss": float("nan")}]])
 def test_curves_of_runs_that_lack_something(rows: list[dict[str, object]], tmp_path: Path) -> None:
     plot_curves(rows, tmp_path / "plots" / "curves.png")

@@ -70,7 +70,8 @@ def train(
     """
     from s2s.tasks import load_recipe, task_of
 
-    loaded = load_recipe(recipe, overrides)
+    place = out or Path("runs") / (Path(recipe).stem if recipe.endswith(".toml") else recipe)
+    loaded = load_recipe(recipe, overrides, resumed=place if options["resume"] else None)
     if dry_run:
         from s2s.recipe.load import recipe_toml
 
@@ -79,8 +80,7 @@ def train(
             log.info("%s", line)
         click.echo(recipe_toml(loaded), nl=False)
         return
-    name = Path(recipe).stem if recipe.endswith(".toml") else recipe
-    train_and_show(loaded, out or Path("runs") / name, corpora=corpora, **options)
+    train_and_show(loaded, place, corpora=corpora, **options)
 
 
 @main.command()

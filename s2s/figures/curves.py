@@ -22,8 +22,12 @@ def points_of(rows: Rows, name: str) -> list[Point]:
 
 
 def validations_of(rows: Rows) -> list[dict[str, Any]]:
-    """Scores of each validation, with its step."""
-    return [{"step": row["step"], **row["validation"]} for row in rows if row.get("validation")]
+    """Scores of each validation, with its step; those of other sets by key and set, as in "bleu (old)"."""
+    validations = [{"step": row["step"], **row["validation"]} for row in rows if row.get("validation")]
+    for row in validations:
+        for name, scores in row.get("also", {}).items():
+            row |= {f"{key} ({name})": score for key, score in scores.items()}
+    return validations
 
 
 def best_step(rows: Rows) -> int | None:
@@ -39,6 +43,8 @@ def training_section(rows: Rows, loss: tuple[str, str], scores: Mapping[str, str
     validations, best = validations_of(rows), best_step(rows)
     if not rows:
         return Section("Training", [paragraph("The run has no metrics.jsonl, so there are no curves.")])
+    sets = sorted({name for row in validations for name in row.get("also", {})})
+    scores = dict(scores) | {f"{key} ({name})": f"{title} ({name})" for name in sets for key, title in scores.items()}
     x = steps_axis("optimizer steps", [row["step"] for row in rows])
     rule = None if best is None else (best, f"best, {best:,}")
     lines = [

@@ -33,6 +33,10 @@ class SeriesData(Section):
     """Where the series comes from, and how it is divided in time."""
 
     series: Table = Field(description='"CORPUS/SPLIT", a path ending in .csv, or {file}')
+    also_validate: dict[str, Table] = Field(
+        default={},
+        description="series whose validation parts are scored in each validation too, by name; they choose no weights",
+    )
     time: str | None = Field(
         default=None, min_length=1, description="column of times that sorts the rows; default: the file's order"
     )
@@ -165,6 +169,8 @@ class ForecastRecipe(Tree):
     forms = (CsvFile,)
     paths = ("file",)
     path_endings = (".csv", ".csv.gz")
+    taken_over = ("model", "data.targets", "data.inputs", "data.window", "data.horizon", "data.scaling")
+    may_differ = (*Tree.may_differ, "model.loss")
     conversions: ClassVar = {
         ".tsv": "python3 -c 'import csv, sys; csv.writer(sys.stdout).writerows(csv.reader(sys.stdin,"
         ' delimiter="\\t"))\' < FILE > table.csv'

@@ -60,14 +60,15 @@ class SeriesTable(NamedTuple):
 
 
 def find_series(data: SeriesData, corpora: Path | None) -> dict[str, Source[SeriesTable]]:
-    """The table that a recipe names, by its key; CorpusError or DataError if it is missing."""
+    """The tables that a recipe names, by key; CorpusError or DataError for one that is missing."""
 
     def found(series: str | CsvFile) -> Source[SeriesTable]:
         path = only_file(series, corpora, "table") if isinstance(series, str) else Path(series.file)
         description = series if isinstance(series, str) else path.name
         return Source(lambda: read_series(data, path), identity_of([path]), description)
 
-    return find_each({"series": data.series}, found)
+    also = {f"also_validate.{name}": series for name, series in data.also_validate.items()}
+    return find_each({"series": data.series, **also}, found)
 
 
 def read_series(data: SeriesData, path: Path) -> SeriesTable:

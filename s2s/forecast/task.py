@@ -13,7 +13,7 @@ from s2s.corpus.find import Part, Source
 from s2s.device import Compute, Precision
 from s2s.errors import DataError
 from s2s.forecast.baselines import baselines, naive_errors, persistence
-from s2s.forecast.forecaster import SavedScaling, SeriesForecaster
+from s2s.forecast.forecaster import SavedScaling, SeriesForecaster, saved_scaling
 from s2s.forecast.model import Forecaster, forecast_loss
 from s2s.forecast.plots import plot_forecast
 from s2s.forecast.recipe import ForecastRecipe
@@ -33,8 +33,17 @@ class ForecastTask(Task[NDArray[np.integer]]):
 
     model: Forecaster
 
-    def __init__(self, recipe: ForecastRecipe, model: Forecaster, series: Series, compute: Compute) -> None:
+    def __init__(
+        self,
+        recipe: ForecastRecipe,
+        model: Forecaster,
+        series: Series,
+        compute: Compute,
+        also: Mapping[str, Series] = {},
+    ) -> None:
+        """`also` are the series of data.also_validate."""
         self.recipe, self.model, self.series, self.compute = recipe, model, series, compute
+        self.also = {name: ForecastTask(recipe, model, each, compute) for name, each in also.items()}
         parts = series.parts
         self.naive_errors = naive_errors(series.targets[: parts.validation], series.table.before[: parts.validation])
         self.train = series.windows(recipe.data, 0, parts.validation)
@@ -88,7 +97,9 @@ class ForecastTask(Task[NDArray[np.integer]]):
             scaled.append(self.model.point(forecast).cpu().numpy())
         points, truths = self.series.in_units(self.held, np.concatenate(scaled)), self.series.truth(self.held)
         errors = np.abs(points - truths).mean(axis=(0, 1))
-        own = {"mae": float(errors[0])} if len(errors) == 1 else {}
+        own: dict[str, Any] = {"mae": float(errors[0])} if len(errors) == 1 else {}
+        if self.also:
+            own["also"] = {name: task.validate() for name, task in self.also.items()}
         return {"loss": total / truths.size, "mase": float((errors / self.naive_errors).mean()), **own}
 
     def diverged_loss(self) -> float:
@@ -109,10 +120,10 @@ def find(recipe: ForecastRecipe, corpora: Path | None) -> dict[str, Source[Serie
 
 
 def check(recipe: ForecastRecipe, sources: Mapping[str, Source[SeriesTable]]) -> Iterator[str]:
-    """How many rows each part of the series has."""
-    source = sources["series"]
-    series = _told(prepare_series(recipe.data, source.read()))
-    yield f"data.series: {source.description}, {_rows_of(series.parts)}"
+    """How many rows each part of a series has."""
+    for key, source in sources.items():
+        series = _told(prepare_series(recipe.data, source.read()))
+        yield f"data.{key}: {source.description}, {_rows_of(series.parts)}"
 
 
 def scored_part(recipe: ForecastRecipe) -> str:
@@ -124,8 +135,11 @@ def prepare(
     recipe: ForecastRecipe, run: RunFolder, compute: Compute, sources: Mapping[str, Source[SeriesTable]]
 ) -> ForecastTask:
     """All before the first step: read, divide and scale the series, keep its scaling, build the model."""
-    table = sources["series"].read()
-    series = _told(prepare_series(recipe.data, table))
+    table, before = sources["series"].read(), run.begun_from(recipe.training.start)
+    scaling = saved_scaling(before)[:2] if recipe.training.start and before else None
+    series = _told(prepare_series(recipe.data, table, scaling))
+    tables = {name: sources[f"also_validate.{name}"].read() for name in recipe.data.also_validate}
+    also = {name: prepare_series(recipe.data, each, (series.reader, series.scaler)) for name, each in tables.items()}
     log.info("%s: %s", table.path.name, _rows_of(series.parts))
     torch.manual_seed(recipe.seed)
     model = Forecaster(recipe.model, recipe.data)
@@ -135,7 +149,21 @@ def prepare(
     )
     if not (run.checkpoint.exists() and run.series.exists()):  # that of a finished run stays as it is
         write_json(run.series, saved.as_json())
-    return ForecastTask(recipe, model, series, compute)
+    return ForecastTask(recipe, model, series, compute, also)
+
+
+def unlike_start(
+    recipe: ForecastRecipe, sources: Mapping[str, Source[SeriesTable]], start: RunFolder, own: object
+) -> Iterator[str]:
+    """Columns with values far from those that the run at the start of a training has learned, in sentences."""
+    saved, table = saved_scaling(start), sources["series"].read()
+    new = prepare_series(recipe.data, table, saved[:2]).learned()
+    old = new if saved.learned is None else saved.learned
+    far = np.maximum(old[0] - new[0], new[1] - old[1]) > (old[1] - old[0]) / 2
+    has, had = map(saved.reader.in_words, (new, old))
+    for place in np.flatnonzero(far):
+        name = recipe.data.read[place]
+        yield f"{table.path}: column {name} has {has[place]}, and {start}, whose scaling is kept, learned {had[place]}"
 
 
 def _told(series: Series) -> Series:
@@ -180,7 +208,7 @@ def score(
     """Scores of the forecasts from every row of a part of the series, compared with the baselines."""
     forecaster = SeriesForecaster.load(run.path, device=device)
     data = recipe.data
-    series = prepare_series(data, part.source.read())
+    series = prepare_series(data, part.source.read(), forecaster.scaling[:2])
     parts = series.parts
     first, end = (parts.test, parts.end) if part.name == "test" else (parts.validation, parts.test)
     windows = series.windows(data, first, end)

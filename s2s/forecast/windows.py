@@ -144,15 +144,20 @@ def values_of(data: SeriesData, table: SeriesTable) -> tuple[Floats, Floats]:
     return read, targets
 
 
-def prepare_series(data: SeriesData, table: SeriesTable) -> Series:
-    """Divide a series in time, and fit the scaling on its training part; DataError where either fails."""
+def prepare_series(data: SeriesData, table: SeriesTable, scaling: tuple[Scaler, Scaler] | None = None) -> Series:
+    """Divide a series in time, and fit the scaling on its training part; DataError where either fails.
+
+    With a `scaling`, of the columns that are read and of the targets, none is fitted.
+    """
     read, targets = values_of(data, table)
     parts = divide(len(table), data)
     said = _windows_left(data, table, parts)
     known, before = targets[: parts.validation], table.before[: parts.validation]
     try:
-        reader = fit_scaler(data.scaling, read[: parts.validation], before, data.read)
-        scaler = fit_scaler(data.scaling, known, before, data.targets)
+        reader, scaler = scaling or (
+            fit_scaler(data.scaling, read[: parts.validation], before, data.read),
+            fit_scaler(data.scaling, known, before, data.targets),
+        )
     except DataError as problem:
         raise DataError(f"{table.path}: {problem}") from None
     with np.errstate(over="ignore"):

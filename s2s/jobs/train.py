@@ -4,7 +4,7 @@ import logging
 import platform
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from s2s import __version__
+from s2s.corpus.fetch import sha256_of
 from s2s.corpus.find import checksums
 from s2s.device import Compute, choose_compute, settle_process
 from s2s.errors import RecipeError, RunError, S2SError, TrainingError
@@ -22,14 +23,14 @@ from s2s.plots import plot_curves
 from s2s.process import require_one_process
 from s2s.recipe.load import differences, going_on, recipe_toml
 from s2s.report.report import write_report
-from s2s.run import FORMAT, Metrics, RunFolder, recorded, rows_text, write_json
+from s2s.run import FORMAT, Metrics, RunFolder, load_tensors, put_weights, recorded, rows_text, write_json
 from s2s.tasks import Recipe, Sources, recipe_of, require_recipe, task_of
 from s2s.training.checkpoint import require_unbegun
 from s2s.training.trainer import Trainer
 
 log = logging.getLogger("s2s")
 FIXED = (
-    "task", "seed", "tokenizer.", "model.", "sweep",
+    "task", "seed", "training.start", "tokenizer.", "model.", "sweep",
     "data.source", "data.target", "data.time", "data.longest_step", "data.missing", "data.newest_first", "data.inputs",
     "data.horizon", "data.test_share", "data.scaling", "data.validation_share", "data.max_", "data.cut", "data.window",
     "data.rows", "training.batch_", "training.optimizer", "training.moving_average", "training.metric",
@@ -65,6 +66,7 @@ def train(
     with run.locked(command):
         recipe, sources = _begun(recipe, run, resume, corpora)
         environment = _environment(recipe, compute, sources, corpora, command)
+        environment["start"] = _start_of(recipe, run, sources, corpora)
         trainer = _prepared(recipe, run, compute, sources, environment)
         if not trainer.was_complete:
             run.remove_unfinished()
@@ -111,6 +113,9 @@ def _prepared(
             if not run.checkpoint.exists():
                 _describe(recipe, run, environment)
             task = task_of(recipe).prepare(recipe, run, compute, sources)
+            if recipe.training.start and not run.checkpoint.exists():
+                best = RunFolder(Path(recipe.training.start)).best
+                put_weights(task.model, load_tensors(best), origin=str(best))
             trainer = Trainer(task, task.recipe.training, run, compute)
     except (S2SError, OSError):
         if is_new:
@@ -173,7 +178,7 @@ def _check_changes(old: Recipe, new: Recipe) -> None:
 def _check_data(run: RunFolder, sources: Sources) -> None:
     """Refuse training data that are no longer those that the run began with; warn where it has no record of them."""
     for name, found in sources.items():
-        if name == "test":
+        if name == "test" or name.startswith("also_validate."):
             continue
         before = recorded(run.environment, "data", name)
         if before is None:
@@ -188,10 +193,23 @@ def _check_data(run: RunFolder, sources: Sources) -> None:
             )
 
 
+def _start_of(recipe: Recipe, run: RunFolder, sources: Sources, corpora: Path | None) -> Any:
+    """Record of the run that a training starts from, after a warning of what it lacks; None for new weights."""
+    if recipe.training.start is None or run.checkpoint.exists():
+        return recorded(run.environment, "start")
+    start, own = RunFolder(Path(recipe.training.start)), dict[str, Any]()
+    with suppress(S2SError):  # its data may be gone
+        own |= task_of(recipe).find(recipe_of(start), corpora)
+    for remark in task_of(recipe).unlike_start(recipe, sources, start, own):
+        log.warning("%s", remark)
+    return {"run": str(start), "sha256": sha256_of(start.require_best())}
+
+
 def _environment(
     recipe: Recipe, compute: Compute, sources: Sources, corpora: Path | None, command: Sequence[str]
 ) -> dict[str, Any]:
     named = [getattr(recipe.data, name, None) for name in ("train", "validation", "test", "series")]
+    named += recipe.data.also_validate.values()
     lists = [[part.split for part in split] if isinstance(split, tuple) else [split] for split in named]
     names = sorted({split.split("/")[0] for splits in lists for split in splits if isinstance(split, str)})
     packages = ("torch", "sentencepiece", "sacrebleu", "numpy")

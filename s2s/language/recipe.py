@@ -38,6 +38,9 @@ class LanguageData(Section):
     )
     validation_share: float = Field(default=0.1, gt=0, lt=1, description="share held out of train, without validation")
     test: Text | None = Field(default=None, description="test text, scored once when training has ended")
+    also_validate: dict[str, Text] = Field(
+        default={}, description="texts that are scored in each validation too, by name; they choose no weights"
+    )
     cut: Literal["stream", "chunks", "lines"] = Field(
         default="stream",
         description="stream: consecutive chunks, the state carried from one to the next and detached (truncated"
@@ -190,6 +193,8 @@ class LanguageRecipe(Tree):
             raise ValueError('sweep: runs small plain networks together: it needs model.input = "one_hot", no dropout')
         if self.sweep and self.sweep.hidden_sizes and self.variants:
             raise ValueError("sweep.hidden_sizes: cannot be combined with variants; name the sizes there")
+        if self.sweep and self.training.start:
+            raise ValueError("sweep: trains from many seeds, and training.start names weights to begin with; set one")
         coupled = self.training.optimizer == "asgd" or self.training.schedule == "plateau"
         if self.sweep and (coupled or self.training.patience_validations):
             raise ValueError(

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from s2s.run import RunFolder
 from s2s.text.conventions import marks_of_others
 from s2s.text.normalization import Normalization, changes_of, normalizer
 from s2s.text.special import START
+from s2s.text.spelling import spelled_badly
 from s2s.text.tokenizer import Tokenizer, listed, load_tokenizers, save_tokenizers, train_tokenizer
 from s2s.text.wordlist import ListTokenizer
 from s2s.training.task import Task
@@ -59,6 +60,8 @@ class LanguageTask(Task[TextBatch]):
     validation: EncodedText
     tokenizer: Tokenizer
     compute: Compute
+    also: Mapping[str, EncodedText] = field(default_factory=dict)
+    """texts of data.also_validate"""
 
     def __post_init__(self) -> None:
         self.batches_of = cut(self.text, self.recipe)
@@ -93,19 +96,25 @@ class LanguageTask(Task[TextBatch]):
 
     def validate(self) -> Mapping[str, Any]:
         """Scores of the validation text; of a sweep those of the best member, and what each has reached."""
-        with self.compute.autocast():
-            predicted = predict_text(self.model, self.validation, self.recipe, self.compute)
-        each = predicted.scores(self.validation.characters, len(self.validation.tokens))
+        predicted, each = self._scores(self.validation)
         by_accuracy = self.recipe.training.metric == "accuracy"
         ranks = [(-scores["accuracy"] if by_accuracy else 0.0, scores["nats_per_token"]) for scores in each]
         self._kept_member = ranks.index(min(ranks))
-        best = {**each[self._kept_member], "tokens": predicted.tokens}
+        best: dict[str, Any] = {**each[self._kept_member], "tokens": predicted.tokens}
         if self.validation.unknown:
             best["unknown_share"] = self.validation.unknown_share
+        if self.also:
+            best["also"] = {name: self._scores(text)[1][self._kept_member] for name, text in self.also.items()}
         if self.recipe.sweep is None:
             return best
         members = {f"{key} of each": [scores[key] for scores in each] for key in ("nats_per_token", "accuracy")}
         return {**best, "seed": self.recipe.seed + self._kept_member, **members}
+
+    def _scores(self, text: EncodedText) -> tuple[Predicted, list[dict[str, float]]]:
+        """Predictions for a text, and the scores of each member."""
+        with self.compute.autocast():
+            predicted = predict_text(self.model, text, self.recipe, self.compute)
+        return predicted, predicted.scores(text.characters, len(text.tokens))
 
     def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """All weights, or those of the member of a sweep that did best on the validation text."""
@@ -172,7 +181,17 @@ def prepare(recipe: LanguageRecipe, run: RunFolder, compute: Compute, texts: Map
     else:
         seeds = range(recipe.seed, recipe.seed + recipe.sweep.seeds)
         model = build_members(recipe.model, tokenizer.vocabulary_size, seeds)
-    return LanguageTask(recipe, model, text, held, tokenizer, compute)
+    also = {name: encoded(texts[f"also_validate.{name}"], tokenizer, recipe.data) for name in recipe.data.also_validate}
+    return LanguageTask(recipe, model, text, held, tokenizer, compute, also)
+
+
+def unlike_start(
+    recipe: LanguageRecipe, texts: Mapping[str, Pieces], start: RunFolder, own: Mapping[str, Pieces]
+) -> Iterator[str]:
+    """What the vocabulary of the run at the start of a training spells badly, in a sentence; a closed one refuses."""
+    if not recipe.tokenizer.symbols:
+        new, old = (list(islice(each["train"].read(), INSPECTED_LINES)) if each else [] for each in (texts, own))
+        yield from spelled_badly(load_tokenizers(start.path)[0], new, old, texts["train"].description, str(start))
 
 
 def encoded(source: Pieces, tokenizer: Tokenizer, data: LanguageData) -> EncodedText:
@@ -276,12 +295,15 @@ def _shown_tokens(task: LanguageTask) -> list[int]:
 
 
 def _tokenizer(recipe: LanguageRecipe, train: Pieces, run: RunFolder) -> Tokenizer:
-    """Tokenizer of the run; until there is a checkpoint a new one, of the recipe's symbols or the training text."""
-    if run.checkpoint.exists():
+    """Tokenizer of the run; until it has a checkpoint that of its start, or a new one of symbols or training text."""
+    before = run.begun_from(recipe.training.start)
+    if before is run:
         return load_tokenizers(run.path)[0]
     settings = recipe.tokenizer
     tokenizer: Tokenizer
-    if settings.symbols:
+    if before:
+        tokenizer = load_tokenizers(before.path)[0]
+    elif settings.symbols:
         try:
             tokenizer = listed(settings)(settings.symbols, closed=True)
         except ValueError as problem:

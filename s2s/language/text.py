@@ -35,7 +35,8 @@ def find(recipe: LanguageRecipe, corpora: Path | None) -> dict[str, Pieces]:
     must stay whole.
     """
     data = recipe.data
-    named = {"train": data.train, "validation": data.validation, "test": data.test}
+    also = {f"also_validate.{name}": text for name, text in data.also_validate.items()}
+    named = {"train": data.train, "validation": data.validation, "test": data.test, **also}
     texts = find_each(named, lambda text: open_text(text, corpora))
     if data.validation is not None:
         return texts

@@ -21,7 +21,9 @@ def keys_table(tree: type[Tree]) -> str:
 def _rows(tree: type[Tree], section: type[Section], parent: str) -> Iterator[tuple[str, ...]]:
     for name, field in section.model_fields.items():
         key, inner = parent + name, next(sections_of(field.annotation), None)
-        if inner in tree.forms:
+        if inner in tree.forms and get_origin(field.annotation) is dict:
+            inner, value = None, "table of splits by name"
+        elif inner in tree.forms:
             inner, value = None, f'"CORPUS/SPLIT", path ending in {tree.path_endings[0]}, or table'
         else:
             value = "table" if inner else ", ".join([_kind(field.annotation), *_bounds(field)])

@@ -25,6 +25,7 @@ from s2s.recipe.messages import (
     toml_value,
 )
 from s2s.recipe.sections import LIST, Section, Tree
+from s2s.recipe.start import Opened, take_over
 
 Table = dict[str, Any]
 AnyTree = TypeVar("AnyTree", bound=Tree)
@@ -60,16 +61,22 @@ def recipe_path(recipe: str) -> Path:
     raise RecipeError(f"{recipe}: there is no recipe of this name{near} ({known}; a path ends in .toml)")
 
 
-def read_recipe(recipe: str | Path, trees: Mapping[str, type[AnyTree]], overrides: Sequence[str] = ()) -> AnyTree:
+def read_recipe(
+    recipe: str | Path, trees: Mapping[str, type[AnyTree]], overrides: Sequence[str] = (), opened: Opened | None = None
+) -> AnyTree:
     """Recipe of a shipped name or a path, with each "KEY=VALUE" of `overrides` in place of its value.
 
+    Of a training that starts from a run, which `opened` finds, it has that run's values where it gives none.
     RecipeError for a file that is missing or not readable, and with every rule that the recipe breaks; TypeError for
     overrides that are no list of texts.
     """
     recipe, overrides = os.fspath(recipe), list_of_texts("overrides", overrides)
     path = recipe_path(recipe)
     named = recipe + (f" with {' '.join(map(shortened, overrides))}" if overrides else "")
-    return parse_recipe(_read(path), trees, origin=named, folder=path.parent, overrides=overrides)
+    table = parse_table(_read(path), named)
+    tree = _tree_of(table, trees, named, overrides)
+    _settle_paths(table, path.parent, tree)
+    return _checked(_overridden(table, overrides, tree), tree, named, opened)
 
 
 def parse_recipe(
@@ -116,16 +123,19 @@ def _removed(table: Any, keys: Sequence[str | int]) -> bool:
     return isinstance(table, dict) and table.pop(keys[-1], None) is not None
 
 
-def _checked(table: Table, tree: type[AnyTree], origin: str) -> AnyTree:
+def _checked(table: Table, tree: type[AnyTree], origin: str, opened: Opened | None = None) -> AnyTree:
     """Recipe of a table with absolute paths, with the trainings that it compares."""
+    whole = deepcopy(table)
+    if opened:
+        take_over(whole, opened, origin)
     try:
-        recipe = tree.model_validate(table)
+        recipe = tree.model_validate(whole)
     except ValidationError as error:
         lines = (error_line(tree, details) for details in error.errors(include_url=False))
         raise broken_recipe(origin, list(dict.fromkeys(line for line in lines if line))) from None
     alone = {**table, "variants": {}}
     for name, overrides in recipe.compared().items():
-        recipe._trainings[name] = _checked(_overridden(alone, overrides, tree), tree, f"variant {name}")
+        recipe._trainings[name] = _checked(_overridden(alone, overrides, tree), tree, f"variant {name}", opened)
     return recipe
 
 
@@ -185,10 +195,14 @@ def _tree_of(table: Table, trees: Mapping[str, type[AnyTree]], origin: str, over
 
 
 def _settle_paths(table: Table, folder: Path, tree: type[Tree]) -> None:
-    """Makes the paths of data absolute, in place: in the splits, and in the overrides of variants."""
-    data, variants = table.get("data"), table.get("variants")
+    """Makes paths absolute, in place: in the splits of data, of training.start, and in the overrides of variants."""
+    data, training, variants = table.get("data"), table.get("training"), table.get("variants")
     if isinstance(data, dict):
         data.update({name: _settled_split(data[name], folder, tree) for name in tree.splits if name in data})
+        if isinstance(also := data.get("also_validate"), dict):
+            data["also_validate"] = {name: _settled_split(split, folder, tree) for name, split in also.items()}
+    if isinstance(training, dict) and "start" in training:
+        training["start"] = _absolute(training["start"], folder)
     if isinstance(variants, dict):
         for name, overrides in variants.items():
             if isinstance(overrides, list):
@@ -214,7 +228,8 @@ def _settled_override(override: Any, folder: Path, tree: type[Tree]) -> Any:
         keys, value = _assignment(override, folder, tree)
     except (AttributeError, RecipeError):
         return override
-    return f"{'.'.join(keys)}={toml_value(value)}" if _split_of(keys, tree) and value is not None else override
+    has_paths = _split_of(keys, tree) or keys[:2] in (["data", "also_validate"], ["training", "start"])
+    return f"{'.'.join(keys)}={toml_value(value)}" if has_paths and value is not None else override
 
 
 def _absolute(path: Any, folder: Path) -> Any:

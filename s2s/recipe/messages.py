@@ -42,15 +42,17 @@ def sections_of(annotation: Any) -> Iterator[type[Section]]:
 
 
 def _place(tree: type[Tree], location: tuple[str | int, ...]) -> _Place:
-    is_split = location[:1] == ("data",) and len(location) > 1 and location[1] in tree.splits
-    if is_split and location[2:3] == (LIST,):
-        location, is_split = location[:2] + location[3:], location[4:5] == ("from",)
-        if not is_split or len(location) == 4:
-            return _Place(location, tree.portion if len(location) > 3 else None, is_split=is_split)
-    at = 4 if "from" in location[3:4] else 2
-    if is_split and len(location) > at:  # pydantic puts the tag of a form after the name of a split
-        form = next((form for form in tree.forms if form.__name__ == location[at]), None)
-        return _Place(location[:at] + location[at + 1 :], form, tree.forms, is_split=len(location) == at + 1)
+    depth = 3 if location[:2] == ("data", "also_validate") else 2  # of the name of a split
+    is_split = location[:1] == ("data",) and len(location) >= depth and location[1] in (*tree.splits, "also_validate")
+    if is_split and location[depth : depth + 1] == (LIST,):
+        location = location[:depth] + location[depth + 1 :]
+        is_split = location[depth + 1 : depth + 2] == ("from",)
+        if not is_split or len(location) == depth + 2:
+            return _Place(location, tree.portion if len(location) > depth + 1 else None, is_split=is_split)
+        depth += 2
+    if is_split and len(location) > depth:  # pydantic puts the tag of a form after the name of a split
+        form = next((form for form in tree.forms if form.__name__ == location[depth]), None)
+        return _Place(location[:depth] + location[depth + 1 :], form, tree.forms, is_split=len(location) == depth + 1)
     section: type[Section] | None = tree
     for key in location[:-1]:
         section = next(sections_of(section.model_fields[str(key)].annotation), None) if section else None

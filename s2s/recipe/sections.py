@@ -61,6 +61,11 @@ class Tree(Section):
     used: ClassVar[tuple[str, ...]] = ("task", "seed", "data", "tokenizer", "model")
     """Dotted keys of the parts that a trained model is used by."""
 
+    taken_over: ClassVar[tuple[str, ...]] = ("tokenizer", "model")
+    """Dotted keys of what a training has from the run that it starts from."""
+    may_differ: ClassVar[tuple[str, ...]] = ("model.dropout", "model.initialization")
+    """Those among them that no weights depend on, so that a recipe may give other values."""
+
     task: str = Field(description="what is trained; chooses this tree")
     title: str = Field(default="", description="one line on what the recipe shows")
     seed: int = Field(default=1, ge=0, le=LARGEST_SEED, description="random seed: weights, dropout, data, sampling")
@@ -106,6 +111,12 @@ class Tokenizer(Section):
 class Optimization(Section):
     """Steps, schedules, limits, and which weights are kept."""
 
+    start: str | None = Field(
+        default=None,
+        min_length=1,
+        description="run folder of a finished training, whose best weights, tokenizers and scaling this one begins"
+        " with; [model], [tokenizer] and the like are then those of the run; default: new weights",
+    )
     accumulate: int = Field(default=1, ge=1, description="gradient accumulation: batches of one optimizer step")
     epochs: float | None = Field(default=None, gt=0, description="limit: epochs, passes over the training data")
     steps: int | None = Field(default=None, ge=1, description="limit: optimizer steps")

@@ -17,6 +17,11 @@ SOUTHEAST_ASIAN_TIBETAN = (
 """Languages whose words have no spaces between them, and whose sentences or phrases do."""
 SPACED_SCRIPTS = "latn cyrl arab grek hebr hang deva beng armn geor ethi taml telu knda mlym gujr guru"
 """Scripts that say, behind the code of a language, that words have spaces: pinyin is zh_Latn."""
+HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+KANA = "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9d"
+THAI_LAO_TIBETAN_BURMESE_KHMER = "\u0e01-\u0fff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff"
+LETTERS_WITHOUT_SPACES = re.compile(f"[{HAN}{KANA}{THAI_LAO_TIBETAN_BURMESE_KHMER}]")
+"""Letters of scripts in which words have no spaces between them."""
 Writing = Literal["spaced", "chinese", "japanese", "phrases"]
 """How words stand: with spaces between them, in Chinese or Japanese without, or with spaces between phrases alone."""
 

@@ -39,7 +39,8 @@ class Task(Protocol[BatchT]):
     def validate(self) -> Mapping[str, Any]:
         """Scores of the model's present weights on validation data, by name; must draw no random numbers.
 
-        The recipe's metric is a number; of the others one that cannot tell is None.
+        The recipe's metric is a number; of the others one that cannot tell is None. Under `also`, where the recipe
+        has data.also_validate, are those of each set there.
         """
 
     def guessed_loss(self) -> float:

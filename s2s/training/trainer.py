@@ -84,6 +84,8 @@ class Trainer(Generic[BatchT]):
         with self.stop.listening(), bar:
             if self.progress.step == 0:
                 self._save()
+                if self.settings.start and self.progress.best is None:
+                    self._validate()
             while not self.progress.finished:
                 self._train_epoch(bar)
         if self.averaged and self.settings.average_last:
@@ -281,8 +283,8 @@ class Trainer(Generic[BatchT]):
 
     def _record_validation(self, scores: Mapping[str, Any], better: bool, what: str, **more: int) -> None:
         self._record({"step": self.progress.step, "validation": dict(scores), "best": better, **more})
-        said = ", ".join(f"{name} {score:.4g}" for name, score in scores.items() if isinstance(score, int | float))
-        log.info("%s: %s%s", what, said, " (best so far)" if better else "")
+        also = "".join(f"; {name}: {_said(each)}" for name, each in scores.get("also", {}).items())
+        log.info("%s: %s%s%s", what, _said(scores), " (best so far)" if better else "", also)
 
     def _save(self) -> None:
         """Write `last/`; weights that are not finite are never written over good ones."""
@@ -361,6 +363,10 @@ class Trainer(Generic[BatchT]):
         progress.validated, progress.averaged_from = [], None
         log.info("the weights of step %s, the best, go on with a new optimizer", f"{progress.best_step:,}")
         self._save()
+
+
+def _said(scores: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {score:.4g}" for name, score in scores.items() if isinstance(score, int | float))
 
 
 def _loss_in(scores: Mapping[str, Any]) -> float | None:

@@ -8,12 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from s2s.text.languages import writing
+from s2s.text.languages import HAN, KANA, LETTERS_WITHOUT_SPACES, THAI_LAO_TIBETAN_BURMESE_KHMER, writing
 
 BleuTokenizer = Literal["auto", "13a", "intl", "zh", "char", "none"]
-HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-KANA = "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9d"
-THAI_LAO_TIBETAN_BURMESE_KHMER = "\u0e01-\u0fff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff"
 LOOKED_AT = 10_000
 """References whose letters are counted."""
 
@@ -59,7 +56,7 @@ def _tokenizer_of_script(references: Sequence[str]) -> tuple[str, float | None]:
     text = "".join(references[:LOOKED_AT])
     han = len(re.findall(f"[{HAN}]", text))
     others = len(re.findall(f"[{KANA}{THAI_LAO_TIBETAN_BURMESE_KHMER}]", text))
-    spaced = sum(letter.isalpha() for letter in re.sub(f"[{HAN}{KANA}{THAI_LAO_TIBETAN_BURMESE_KHMER}]", "", text))
+    spaced = sum(letter.isalpha() for letter in LETTERS_WITHOUT_SPACES.sub("", text))
     letters = han + others + spaced
     share = (han + others) / letters if letters else None
     if share is None or share <= 0.5:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,16 +82,21 @@ def _hash(content: str) -> str:
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def without_blank(pairs: Pairs) -> tuple[list[tuple[str, str]], int]:
-    """The pairs with words on both sides, as training takes them, and how many have not."""
-    every = list(pairs.read())
-    kept = list(filter(has_words, every))
-    return kept, len(every) - len(kept)
+class Held(NamedTuple):
+    """The pairs of a split that have words on both sides, in memory."""
+
+    pairs: list[tuple[str, str]]
+    tags: list[str | None]
+    """of each source"""
+    blank: int
+    """how many pairs were left out, since a side is blank"""
 
 
-def pair_tags(pairs: Pairs) -> list[str | None]:
-    """Tag of each pair that `without_blank` keeps."""
-    return [part.tag for part in pairs.parts or (pairs,) for pair in part.read() if has_words(pair)]
+def held_pairs(split: Pairs) -> Held:
+    """The pairs of a split to score a translator on."""
+    every = [(pair, part.tag) for part in split.parts or (split,) for pair in part.read()]
+    kept = [each for each in every if has_words(each[0])]
+    return Held([pair for pair, _ in kept], [tag for _, tag in kept], len(every) - len(kept))
 
 
 def has_words(pair: tuple[str, str]) -> bool:

@@ -99,6 +99,9 @@ class TranslationData(Section):
     )
     validation: Mixture = Field(description="validation pairs, in the same forms; the best weights are chosen on them")
     test: Mixture | None = Field(default=None, description="test pairs, scored once when training has ended")
+    also_validate: dict[str, Mixture] = Field(
+        default={}, description="pairs that are scored in each validation too, by name; they choose no weights"
+    )
     max_tokens: int = Field(default=100, ge=1, description="longest side of a training pair that is kept, in tokens")
     max_length_ratio: float = Field(
         default=9.0, ge=1, description="longest side of a training pair, in tokens per token of the shorter, plus 5"
@@ -120,7 +123,8 @@ class TranslationData(Section):
         given = sum(share or 0.0 for share in shares)
         if None in shares and given >= 1:
             raise ValueError(f"train: shares leave nothing to the parts without one (they add up to {given:g})")
-        for name, split in (("validation", self.validation), ("test", self.test)):
+        also = {f"also_validate.{name}": split for name, split in self.also_validate.items()}
+        for name, split in {"validation": self.validation, "test": self.test, **also}.items():
             for number, part in enumerate(portions(split), start=1):
                 if part.share is not None:
                     raise ValueError(f"{name}, entry {number}.share: is for data.train only; leave it out")
@@ -336,6 +340,7 @@ class TranslationRecipe(Tree):
     paths = ("table", "source", "target")
     path_endings = (".tsv", ".tsv.gz")
     conversions: ClassVar = {".csv": unquoting("FILE", ",")}
+    may_differ = (*Tree.may_differ, "tokenizer.sampling")
     used = ("task", "data.source", "data.target", "data.max_tokens", "data.test", "tokenizer", "model", "decoding")
 
     task: Literal["translation"] = Field(description="what is trained; chooses this tree")

@@ -4,7 +4,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -16,11 +16,12 @@ from s2s.corpus.find import Part, cache_root, find_each, sizes, split_of
 from s2s.device import Compute, Precision, release_free_memory
 from s2s.errors import DataError, S2SError
 from s2s.nn.loss import Loss
-from s2s.run import RunFolder, write_json
+from s2s.run import RunFolder, recorded, write_json
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, Row, collate
 from s2s.text.conventions import marks_of_others
 from s2s.text.normalization import changes_of, normalizer
 from s2s.text.special import TAG
+from s2s.text.spelling import spelled_badly
 from s2s.text.tokenizer import (
     Tokenizer,
     inspect,
@@ -38,15 +39,15 @@ from s2s.translation.engine import TorchEngine
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.pairs import (
     EncodedPairs,
+    Held,
     Pairs,
     SampledSide,
     has_words,
+    held_pairs,
     open_pairs,
-    pair_tags,
     reason_to_drop,
     share_in,
     warn_of_learned,
-    without_blank,
 )
 from s2s.translation.plots import plot_attention
 from s2s.translation.recipe import FileSplit, Mixture, TranslationRecipe
@@ -75,12 +76,12 @@ class TranslationTask(Task[Batch]):
     """with a training.metric that can tell weights apart on the validation pairs"""
     model: Seq2Seq
     pairs: EncodedPairs
-    validation: list[tuple[str, str]]
+    validation: Held
     source: Tokenizer
     target: Tokenizer
     compute: Compute
-    validation_tags: list[str | None] | None = None
-    """of its sources, where some have one"""
+    also: Mapping[str, Held] = field(default_factory=dict)
+    """those of data.also_validate"""
 
     def __post_init__(self) -> None:
         pairs, recipe, lengths = (
@@ -136,15 +137,18 @@ class TranslationTask(Task[Batch]):
         rate = forcing_rate(step, forcing.schedule, rate=forcing.rate, floor=forcing.floor, steps=forcing.steps)
         return {"forcing_rate": rate}
 
-    def validate(self) -> Mapping[str, float | None]:
+    def validate(self) -> Mapping[str, Any]:
         """Nats per token with gold prefixes, and BLEU and chrF of greedy translations."""
+        also = {name: self._scores(held) for name, held in self.also.items()}
+        return {**self._scores(self.validation), **({"also": also} if also else {})}
+
+    def _scores(self, held: Held) -> dict[str, float | None]:
         nats = tokens = 0.0
         compute = self.compute._replace(dtype=torch.float32)  # as in `s2s translate`
         translator = Translator(TorchEngine([self.model], compute), self.source, self.target, self.recipe.decoding)
-        tags = self.validation_tags or [None] * len(self.validation)
         encoded = [
             (translator.encode(source, tag), self.target.encode(target))
-            for (source, target), tag in zip(self.validation, tags, strict=True)
+            for (source, target), tag in zip(held.pairs, held.tags, strict=True)
         ]
         encoded.sort(key=lambda pair: len(pair[0]))
         rows = max(1, self.recipe.training.batch_tokens // (len(encoded[-1][0]) + 1))
@@ -153,12 +157,12 @@ class TranslationTask(Task[Batch]):
             with self.compute.autocast():
                 loss = self._loss(batch, 0.0, None)
             nats, tokens = nats + float(loss.nats), tokens + loss.tokens
-        sources, references = zip(*self.validation, strict=True)
-        hypotheses = [translation.text for translation in translator.translate(sources, beam=1, tag=tags)]
+        sources, references = zip(*held.pairs, strict=True)
+        hypotheses = [translation.text for translation in translator.translate(sources, beam=1, tag=held.tags)]
         tokenize = bleu_tokenizer(self.recipe, references).tokenizer
         exact = self.recipe.training.metric == "exact_match"
         return {
-            **({"exact_match": exact_match(answers(sources, hypotheses, references, tags))} if exact else {}),
+            **({"exact_match": exact_match(answers(sources, hypotheses, references, held.tags))} if exact else {}),
             "nats_per_token": nats / tokens,
             "bleu": quick_bleu(hypotheses, references, tokenize),
             "chrf": quick_chrf(hypotheses, references),
@@ -198,7 +202,9 @@ class TranslationTask(Task[Batch]):
 def find(recipe: TranslationRecipe, corpora: Path | None) -> dict[str, Pairs]:
     """All pairs that a recipe names, by key; an error says which key named what is not there."""
     data = recipe.data
-    named = {"train": data.train, "validation": data.validation, "test": data.test}
+    data = recipe.data
+    also = {f"also_validate.{name}": split for name, split in data.also_validate.items()}
+    named = {"train": data.train, "validation": data.validation, "test": data.test, **also}
     return find_each(named, lambda split: open_pairs(split, source=data.source, target=data.target, corpora=corpora))
 
 
@@ -237,7 +243,7 @@ def prepare(
     """Everything before the first step: train or load tokenizers, check the text, encode, build the model."""
     data, train, validation = recipe.data, splits["train"], splits["validation"]
     tokenizers = _tokenizers(recipe, train, run)
-    _warn_of_text(train, tokenizers, (data.source, data.target))
+    _warn_of_text(recipe, train, tokenizers)
     pairs = encode_train(
         train,
         *tokenizers,
@@ -250,28 +256,45 @@ def prepare(
     parts = pairs.named if isinstance(pairs, SharedPairs) else [(train.description, pairs)]
     for name, part in parts:
         _report_dropped(name, len(part), part.dropped)
-    recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(pairs.longest_ratio)})
+    ratio, start = pairs.longest_ratio, recipe.training.start
+    if start and (before := run.begun_from(start)):  # which has learned longer outputs, maybe
+        ratio = max(ratio, recorded(before.lengths, "max_length_ratio") or 0.0)
+    recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(ratio)})
     if not run.checkpoint.exists():
         write_json(run.lengths, {"max_length_ratio": recipe.decoding.max_length_ratio})
-    held, blank = without_blank(validation)
-    if not held:
+    held = held_pairs(validation)
+    if not held.pairs:
         raise DataError(f"data.validation: {validation.description} has no pairs; the best weights are chosen on them")
+    also = {name: held_pairs(splits[f"also_validate.{name}"]) for name in data.also_validate}
+    for name, found in also.items():
+        if not found.pairs:
+            raise DataError(f"data.also_validate.{name}: there are no pairs to score; check the files")
     if "test" in splits and not any(map(has_words, splits["test"].read())):
         raise DataError(f"data.test: {splits['test'].description} has no pairs to score; check the files")
-    if blank:
-        log.warning("%s: %s pairs left out, empty side", validation.description, f"{blank:,}")
-    log.info(
-        "%s: %s pairs; %s: %s pairs", train.description, f"{len(pairs):,}", validation.description, f"{len(held):,}"
-    )
+    if held.blank:
+        log.warning("%s: %s pairs left out, empty side", validation.description, f"{held.blank:,}")
+    sizes = f"{len(pairs):,}", f"{len(held.pairs):,}"
+    log.info("%s: %s pairs; %s: %s pairs", train.description, sizes[0], validation.description, sizes[1])
     if isinstance(pairs, SharedPairs):
         pairs.report()
     warn_of_learned(splits)
-    recipe = _with_metric_that_tells(recipe, [target for _, target in held])
+    recipe = _with_metric_that_tells(recipe, [target for _, target in held.pairs])
     release_free_memory()  # what training the tokenizers took is more than a model takes
     torch.manual_seed(recipe.seed)
-    sizes = [tokenizer.vocabulary_size for tokenizer in tokenizers]
-    model = build_seq2seq(recipe.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
-    return TranslationTask(recipe, model, pairs, held, *tokenizers, compute, pair_tags(validation))
+    source, target = (tokenizer.vocabulary_size for tokenizer in tokenizers)
+    model = build_seq2seq(recipe.model, source_vocabulary=source, target_vocabulary=target)
+    return TranslationTask(recipe, model, pairs, held, *tokenizers, compute, also)
+
+
+def unlike_start(
+    recipe: TranslationRecipe, splits: Mapping[str, Pairs], start: RunFolder, own: Mapping[str, Pairs]
+) -> Iterator[str]:
+    """What the vocabulary of the run at the start of a training spells badly, in sentences."""
+    found = [list(islice(each["train"].read(), INSPECTED_PAIRS)) if each else [] for each in (splits, own)]
+    names = (recipe.data.source, recipe.data.target)
+    for side, (tokenizer, name) in enumerate(zip(load_tokenizers(start.path), names, strict=True)):
+        lines, before = ([pair[side] for pair in pairs] for pairs in found)
+        yield from spelled_badly(tokenizer, lines, before, f"{splits['train'].description} ({name})", str(start))
 
 
 def _report_dropped(name: str, kept: int, dropped: Mapping[str, int]) -> None:
@@ -305,25 +328,32 @@ def _with_metric_that_tells(recipe: TranslationRecipe, references: Sequence[str]
     return recipe.model_copy(update={"training": recipe.training.model_copy(update={"metric": "chrf"})})
 
 
-def _warn_of_text(train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], names: tuple[str, str]) -> None:
+def _warn_of_text(recipe: TranslationRecipe, train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
+    names = (recipe.data.source, recipe.data.target)
     for part in train.parts or (train,):
         for side, (tokenizer, name) in enumerate(zip(tokenizers, names, strict=True)):
             lines = [pair[side] for pair in islice(part.read(), INSPECTED_PAIRS)]
             report, title = inspect(tokenizer, lines), f"{part.description} ({name})"
-            changes = changes_of(report.returned, title, KEYS[side], tokenizer.normalization)
-            for warning in warnings_of(report, title) + changes + marks_of_others(lines, title):
+            warnings = [] if recipe.training.start else warnings_of(report, title)  # else `unlike_start` has told
+            warnings += changes_of(report.returned, title, KEYS[side], tokenizer.normalization)
+            for warning in warnings + marks_of_others(lines, title):
                 log.warning(warning)
 
 
 def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tuple[Tokenizer, Tokenizer]:
-    """The run's tokenizers; until it has a checkpoint they are trained, on the training pairs."""
-    if run.checkpoint.exists():
+    """The run's tokenizers; until it has a checkpoint those of its start, or new ones of the training pairs."""
+    before = run.begun_from(recipe.training.start)
+    if before is run:
         return load_tokenizers(run.path)
     tags = [TAG + tag for tag in recipe.data.tags]
     settings, other = recipe.tokenizer.sides
-    trained = train_tokenizers(settings, settings.joint, train.read, settings.rules, (tags, ()), other)
-    save_tokenizers(*trained, run.path)
-    return trained
+    found = (
+        load_tokenizers(before.path)
+        if before
+        else train_tokenizers(settings, settings.joint, train.read, settings.rules, (tags, ()), other)
+    )
+    save_tokenizers(*found, run.path)
+    return found
 
 
 def part_of(
@@ -348,11 +378,10 @@ def score(
     run: RunFolder, recipe: TranslationRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
 ) -> dict[str, Any]:
     """Scores of a run's translations of a part against its references."""
-    pairs, blank = without_blank(part.source)
+    pairs, tags, blank = held_pairs(part.source)
     if not pairs:
         raise DataError(f"{part.name}: has no pairs to score" + f" ({blank:,} have a blank side)" * bool(blank))
     translator = Translator.load(run.path, device=device, precision=precision)
-    tags = pair_tags(part.source)
     found = score_pairs(translator, pairs, recipe, run=str(run), split=part.name, beam=beam, tags=tags)
     trained_on = share_in(part.training, {(tag, source) for tag, (source, _) in zip(tags, pairs, strict=True)})
     return {**found, "data": {"blank": blank, **found["data"], "in_training": trained_on}}
@@ -360,9 +389,9 @@ def score(
 
 def draw(run: RunFolder, task: TranslationTask, splits: Mapping[str, Pairs], device: str) -> None:
     """Plot the attention of one validation sentence."""
-    sources = [source for source, _ in task.validation]
+    sources = [source for source, _ in task.validation.pairs]
     chosen = next((row for row, source in enumerate(sources) if 4 <= len(source.split()) <= 12), 0)
-    tag = task.validation_tags[chosen] if task.validation_tags else None
+    tag = task.validation.tags[chosen]
     found = Translator.load(run.path, device=device).translate([sources[chosen]], attention=True, tag=tag)[0]
     if found.attention is not None:
         plot_attention(found.attention, found.source_tokens, found.tokens, run.plots / "attention.png")

@@ -40,3 +40,11 @@ def test_a_thinned_curve_keeps_its_mean_and_its_order(values: list[float]) -> No
     weights = [min(size, len(points) - size * place) for place in range(len(kept))]
     mean = sum(weight * y for weight, (_, y) in zip(weights, kept, strict=True) if y is not None) / len(values)
     assert mean == pytest.approx(sum(values) / len(values), abs=1e-6)
+
+
+def test_other_sets_have_lines_of_their_own() -> None:
+    also = [{**row, "validation": {**row["validation"], "also": {"old": {"bleu": 7.5}}}} for row in ROWS[2:]]  # type: ignore[dict-item]
+    section = training_section(also, ("nats_per_token", "nats"), {"bleu": "BLEU", "chrf": "chrF"})
+    made = join(section.blocks)
+    assert "BLEU and chrF and BLEU (old) on validation data" in made
+    assert made.count('<td class="number">7.5') == 2

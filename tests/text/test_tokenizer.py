@@ -297,5 +297,5 @@ def test_symbols_are_entries_that_no_text_spells(kind: str, joint: bool, tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["words", "characters"])
-def test_a_word_list_without_symbols_is_written_as_ever(kind: str) -> None:
-    assert set(json.loads(trained(kind)[0].serialize())) == {"kind", "entries"}
+def test_a_word_list_without_symbols_names_none(kind: str) -> None:
+    assert set(json.loads(trained(kind)[0].serialize())) == {"kind", "entries", "normalization"}

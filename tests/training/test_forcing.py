@@ -16,6 +16,7 @@ from s2s.text.batches import Batch, collate
 from s2s.text.wordlist import CharacterTokenizer
 from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.translation.model import Seq2Seq, build_seq2seq
+from s2s.translation.pairs import Held
 from s2s.translation.recipe import PairSplit, Seq2SeqModel, TeacherForcing, Training, TranslationData, TranslationRecipe
 from s2s.translation.task import TranslationTask
 
@@ -175,7 +176,7 @@ def test_a_task_runs_whole_sentences_while_the_rate_is_one(
     model = build()
     tokenizer = CharacterTokenizer(list("abcdef"))
     compute = choose_compute("cpu", "float32")
-    task = TranslationTask(recipe, model, NoPairs(), [("ab", "ba")], tokenizer, tokenizer, compute)  # type: ignore[arg-type]
+    task = TranslationTask(recipe, model, NoPairs(), Held([("ab", "ba")], [None], 0), tokenizer, tokenizer, compute)  # type: ignore[arg-type]
     stepped: list[Tensor] = []
     step = model.decoder.step
     monkeypatch.setattr(model.decoder, "step", lambda tokens, *rest: stepped.append(tokens) or step(tokens, *rest))

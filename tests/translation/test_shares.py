@@ -18,7 +18,7 @@ from s2s.recipe.load import parse_recipe
 from s2s.run import RunFolder
 from s2s.tasks import TREES
 from s2s.text.batches import Batch
-from s2s.translation.pairs import pair_tags
+from s2s.translation.pairs import held_pairs
 from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.shares import SharedPairs, Shares
 from s2s.translation.task import TranslationTask, find, prepare
@@ -189,7 +189,8 @@ def test_a_tag_that_the_vocabulary_lacks_is_an_error(prepared: Prepare, tmp_path
 def test_validation_pairs_have_their_tags(prepared: Prepare) -> None:
     task = prepared()
     assert task.validation == [("a b", "one two"), ("a b", "uno due")]
-    assert task.validation_tags == [None, "y"] == pair_tags(find(task.recipe, None)["validation"])
+    assert task.validation == held_pairs(find(task.recipe, None)["validation"])
+    assert task.validation.tags == [None, "y"]
     task.model.eval()
     with torch.inference_mode():
         scores = task.validate()
