@@ -121,11 +121,15 @@ class Optimization(Section):
     epochs: float | None = Field(default=None, gt=0, description="limit: epochs, passes over the training data")
     steps: int | None = Field(default=None, ge=1, description="limit: optimizer steps")
     minutes: float | None = Field(default=None, gt=0, description="limit: minutes of training")
-    optimizer: Literal["adam", "adamw", "sgd", "asgd"] = Field(
-        default="adamw", description="update rule; asgd is sgd whose weights are averaged once validation stalls"
+    optimizer: Literal["adam", "adamw", "muon", "sgd", "asgd"] = Field(
+        default="adamw",
+        description="update rule; muon is adamw but for matrices, whose momentum it makes orthogonal; asgd is sgd whose"
+        " weights are averaged once validation stalls",
     )
     learning_rate: float = Field(default=2e-3, gt=0, description="peak learning rate")
-    weight_decay: float = Field(default=0.0, ge=0, description="weight decay: decoupled with adamw, L2 with the others")
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="weight decay: decoupled with adamw and muon, L2 with the others"
+    )
     momentum: float = Field(default=0.0, ge=0, lt=1, description="momentum of sgd")
     averaging_validations: int = Field(
         default=5, ge=1, description="asgd averages once a validation is worse than the best of those so many before"

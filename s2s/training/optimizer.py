@@ -1,21 +1,25 @@
 """The update rule and the learning rate over the steps."""
 
 import math
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from s2s.errors import TrainingError
 from s2s.recipe.sections import Optimization
+from s2s.training.muon import Muon
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], settings: Optimization) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015) with betas 0.9 and 0.999, AdamW (Loshchilov & Hutter 2019), or SGD.
+def build_optimizer(model: nn.Module, settings: Optimization, products: torch.dtype) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015) with betas 0.9 and 0.999, AdamW (Loshchilov & Hutter 2019), Muon, or SGD.
+
+    `products` is the type of matrix products in training.
 
     The averaging of asgd is the trainer's, which knows the validations; its steps are those of SGD.
     """
-    learning_rate, weight_decay = settings.learning_rate, settings.weight_decay
+    parameters, learning_rate, weight_decay = model.parameters(), settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "muon":
+        return Muon(model, learning_rate, weight_decay, products)
     if settings.optimizer in ("sgd", "asgd"):
         return torch.optim.SGD(parameters, lr=learning_rate, momentum=settings.momentum, weight_decay=weight_decay)
     rule = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW

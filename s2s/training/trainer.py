@@ -53,7 +53,7 @@ class Trainer(Generic[BatchT]):
         self.progress = Progress()
         self.metrics = Metrics(run.metrics)
         self.model = task.model.to(compute.device)
-        self.optimizer = build_optimizer(self.model.parameters(), settings)
+        self.optimizer = build_optimizer(self.model, settings, compute.dtype)
         self.total_steps = total_steps(settings, task.batches_in_epoch(0))
         averages = settings.moving_average or settings.optimizer == "asgd"
         self.moving = {name: weight.clone() for name, weight in weights_of(self.model).items()} if averages else None
@@ -356,7 +356,7 @@ class Trainer(Generic[BatchT]):
         put_weights(self.model, best, origin=str(self.run.best))
         for name, weight in (self.moving or {}).items():
             weight.copy_(best[name])
-        self.optimizer = build_optimizer(self.model.parameters(), self.settings)
+        self.optimizer = build_optimizer(self.model, self.settings, self.compute.dtype)
         progress = self.progress
         progress.restarts, progress.curve_start = self.settings.restarts, progress.step
         progress.halvings = progress.since_halving = progress.validations_without_better = 0

@@ -144,15 +144,15 @@ def test_a_state_that_is_missing_or_cut_off_is_named(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("kind", ["adam", "adamw", "muon", "sgd"])
 def test_an_optimizer_with_its_tensors_put_back_steps_as_if_never_stopped(
-    kind: Literal["adam", "adamw", "sgd"],
+    kind: Literal["adam", "adamw", "muon", "sgd"],
 ) -> None:
     def begin() -> tuple[nn.Linear, torch.optim.Optimizer]:
         torch.manual_seed(1)
         model = nn.Linear(3, 2)
         settings = Optimization(steps=1, optimizer=kind, learning_rate=0.1, momentum=0.9 if kind == "sgd" else 0.0)
-        return model, build_optimizer(model.parameters(), settings)
+        return model, build_optimizer(model, settings, torch.float32)
 
     def step(model: nn.Linear, optimizer: torch.optim.Optimizer, seed: int) -> None:
         torch.manual_seed(seed)

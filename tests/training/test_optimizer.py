@@ -65,12 +65,14 @@ def test_cosine_is_one_half_and_zero_at_its_beginning_middle_and_end() -> None:
 
 def stepped(kind: Literal["adam", "adamw", "sgd"], gradients: list[float], **values: float) -> float:
     """The one weight, 1 at first, after these gradients."""
-    weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
-    optimizer = build_optimizer([weight], Optimization(steps=1, optimizer=kind, learning_rate=0.1, **values))  # type: ignore[arg-type]
+    model = nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    nn.init.ones_(model.weight)
+    settings = Optimization(steps=1, optimizer=kind, learning_rate=0.1, **values)  # type: ignore[arg-type]
+    optimizer = build_optimizer(model, settings, torch.float64)
     for gradient in gradients:
-        weight.grad = torch.full_like(weight, gradient)
+        model.weight.grad = torch.full_like(model.weight, gradient)
         optimizer.step()
-    return weight.item()
+    return model.weight.item()
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])

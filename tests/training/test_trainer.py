@@ -270,7 +270,7 @@ def test_resuming_a_finished_training_does_nothing_and_says_so(
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon", "sgd"])
 def test_n_steps_and_a_higher_limit_equal_two_n_steps(tmp_path: Path, optimizer: str) -> None:
     values = {"optimizer": optimizer, "schedule": "constant", "validate_every": 3, "moving_average": 0.9}
     assert train(tmp_path / "half", values | {"steps": 6}).finished == "the limit of 6 steps is reached"

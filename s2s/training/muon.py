@@ -1,0 +1,73 @@
+"""Muon: orthogonalised momentum for the matrices, AdamW for the rest (Jordan et al. 2024)."""
+
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+QUINTIC = (3.4445, -4.7750, 2.0315)
+"""Coefficients of a x + b x^3 + c x^5, which takes singular values in (0, 1] to some 0.7 to 1.2 in five rounds."""
+ROUNDS = 5
+MOMENTUM = 0.95
+LENGTH = 0.3
+"""Root mean square of an update, as a share of the learning rate; that of AdamW is some 0.2 to 0.4."""
+
+
+class Muon(torch.optim.AdamW):
+    """AdamW, but for matrices the orthogonal matrix nearest to their Nesterov momentum, each gate by itself.
+
+    Embeddings and output layers, whose rows are tokens, stay with AdamW, as biases do.
+    """
+
+    def __init__(self, model: nn.Module, lr: float, weight_decay: float, products: torch.dtype) -> None:
+        """`products` is the type in which matrices are made orthogonal."""
+        super().__init__(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+        self.products = products
+        self.gates = gates_of(model)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update every weight that has a gradient."""
+        assert closure is None
+        group = self.param_groups[0]
+        alike: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for weight, gates in self.gates.items():
+            if weight.grad is None:
+                continue
+            gradient, weight.grad = weight.grad, None  # so that AdamW passes it over
+            state = self.state[weight]
+            if not state:
+                state["momentum_buffer"] = torch.zeros_like(weight)
+            momentum = state["momentum_buffer"].lerp_(gradient, 1 - MOMENTUM)
+            for gate, ahead in zip(weight.chunk(gates), gradient.lerp_(momentum, MOMENTUM).chunk(gates), strict=True):
+                wide = (gate, ahead) if gate.shape[0] <= gate.shape[1] else (gate.T, ahead.T)
+                alike[tuple(wide[0].shape)].append(wide)
+        super().step()
+        for pairs in alike.values():
+            updates = orthogonalized(torch.stack([ahead for _, ahead in pairs]).to(self.products))
+            for (gate, _), update in zip(pairs, updates, strict=True):
+                gate.mul_(1 - group["lr"] * group["weight_decay"])
+                gate.add_(update, alpha=-group["lr"] * LENGTH * max(gate.shape) ** 0.5)
+
+
+def gates_of(model: nn.Module) -> dict[nn.Parameter, int]:
+    """Matrices that are not embeddings or output layers, and how many gates stand in each."""
+    found = {}
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Embedding) or path.rpartition(".")[2] == "output":
+            continue
+        for weight in module.parameters(recurse=False):
+            if weight.dim() == 2:
+                found[weight] = weight.shape[0] // module.hidden_size if isinstance(module, nn.RNNBase) else 1
+    return found
+
+
+def orthogonalized(matrices: Tensor) -> Tensor:
+    """(N, m, n), m at most n -> the same with singular values of about 1, by Newton-Schulz iterations."""
+    a, b, c = QUINTIC
+    found: Tensor = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp_min_(1e-7)
+    for _ in range(ROUNDS):
+        square = found @ found.mT
+        found = torch.baddbmm(found, torch.baddbmm(square, square, square, beta=b, alpha=c), found, beta=a)
+    return found
