@@ -188,9 +188,8 @@ def test_a_tag_that_the_vocabulary_lacks_is_an_error(prepared: Prepare, tmp_path
 
 def test_validation_pairs_have_their_tags(prepared: Prepare) -> None:
     task = prepared()
-    assert task.validation == [("a b", "one two"), ("a b", "uno due")]
+    assert task.validation == ([("a b", "one two"), ("a b", "uno due")], [None, "y"], 1)
     assert task.validation == held_pairs(find(task.recipe, None)["validation"])
-    assert task.validation.tags == [None, "y"]
     task.model.eval()
     with torch.inference_mode():
         scores = task.validate()
