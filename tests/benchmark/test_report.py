@@ -198,8 +198,9 @@ def test_pairs_for_which_there_is_no_time_are_left_out(
 
 
 def test_a_translation_that_fails_ends_the_cold_start_with_its_message(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"bench: `-m s2s translate .*` ended with 1: s2s: .*no such run folder"):
-        decode_speed.cold_start(tmp_path / "nothing", "a", choose_compute("cpu"), 1.0)
+    (tmp_path / "bundle.json").write_text("{")  # found damaged before torch is imported
+    with pytest.raises(RunError, match=r"bench: `-m s2s translate .*` ended with 1: s2s: .*bundle\.json: damaged"):
+        decode_speed.cold_start(tmp_path, "a", choose_compute("cpu"), 1.0)
 
 
 def test_a_worker_that_is_killed_is_an_error_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
