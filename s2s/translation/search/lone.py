@@ -128,7 +128,7 @@ def _surer(ranked: Ranked, exact: Exact) -> Ranked:
 def _ranked(table: Floats, totals: Sequence[float], count: int, forbidden: Sequence[int]) -> Ranked:
     """Of (K, V), which is written into, the best `count` continuations; of equals the lowest hypothesis, then token."""
     best: Ranked = []
-    heads: _Heads = []
+    heads: list[tuple[float, int, int, float]] = []  # of each hypothesis the best token left, by its total negated
     for row, token in enumerate(table.argmax(axis=1).tolist()):
         _push(heads, table[row], row, token, totals[row])
     while heads and len(best) < count:
@@ -140,12 +140,8 @@ def _ranked(table: Floats, totals: Sequence[float], count: int, forbidden: Seque
     return best
 
 
-_Heads = list[tuple[float, int, int, float]]
-"""a heap of the best token left of each hypothesis: its total, negated, hypothesis, token and log-probability"""
-
-
-def _push(heads: _Heads, entries: Floats, row: int, token: int, total: float) -> None:
-    """Put in the best of (V,), if there is one."""
+def _push(heads: list[tuple[float, int, int, float]], entries: Floats, row: int, token: int, total: float) -> None:
+    """Add a hypothesis with the best token of (V,), if there is one, to the heap."""
     value = float(entries[token])
     if value > -inf:
         heappush(heads, (-total - value, row, token, value))
