@@ -65,7 +65,7 @@ DRIVER = '''
 A line of plans in, a line of exit codes out.
 """
 import gc, json, os, signal, sys, torch
-import s2s.jobs.train, s2s.translation.task
+import s2s.jobs.train, s2s.translation.plots, s2s.translation.report, s2s.translation.task, sacrebleu, torch.profiler
 import torch._dynamo  # the first step of an optimizer would import it, for a second
 from s2s.cli.commands import main
 

@@ -5,7 +5,10 @@ import os
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import CompletedProcess
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -22,6 +25,14 @@ SMALL = ["tiny-en-ko", "model.hidden_size=12", "model.embedding_size=8"]
 SUBWORDS = ["tokenizer.kind=subword", "tokenizer.vocabulary_size=60", "tokenizer.joint=true"]
 
 
+def run_here(command: list[str], *, input: str, **given: object) -> CompletedProcess[str]:
+    """What `-m s2s ...` gives, without the start of a process, of which another test has one."""
+    if command[1] != "-m":
+        return CompletedProcess(command, 0)
+    ended = CliRunner().invoke(main, command[3:], input=input)
+    return CompletedProcess(command, ended.exit_code, ended.stdout, ended.stderr)
+
+
 def test_the_benchmark_measures_what_it_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S2S_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -30,10 +41,12 @@ def test_the_benchmark_measures_what_it_promises(tmp_path: Path, monkeypatch: py
         (report, {"SENTENCES": 4}),
         (decode_speed, {"ROUNDS": 1, "BATCHES": (4,), "TRIALS": 1, "COLD_STARTS": 1}),
         (decode_speed, {"TEXTBOOK_SENTENCES": 2, "LATENCY_SENTENCES": 4, "BLOCK": 2}),
-        (growth, {"PAIRS": (), "LENGTHS": (5,), "BEAMS": (1, 2), "BEAM_LINES": 4}),
+        (growth, {"PAIRS": (), "LENGTHS": (5,), "BEAMS": (1, 2), "BEAM_LINES": 4, "WORDS": 200}),
+        (growth, {"ProcessPoolExecutor": lambda *given: ThreadPoolExecutor(1)}),  # a process is in a test of its own
     ):
         for name, value in values.items():
             monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(decode_speed, "subprocess", SimpleNamespace(run=run_here))
     result = CliRunner().invoke(main, ["bench", *SMALL, *SUBWORDS, "--json"], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
@@ -185,8 +198,9 @@ def test_pairs_for_which_there_is_no_time_are_left_out(
 
 
 def test_a_translation_that_fails_ends_the_cold_start_with_its_message(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"bench: `-m s2s translate .*` ended with 1: s2s: .*no such run folder"):
-        decode_speed.cold_start(tmp_path / "nothing", "a", choose_compute("cpu"), 1.0)
+    (tmp_path / "bundle.json").write_text("{")  # found damaged before torch is imported
+    with pytest.raises(RunError, match=r"bench: `-m s2s translate .*` ended with 1: s2s: .*bundle\.json: damaged"):
+        decode_speed.cold_start(tmp_path, "a", choose_compute("cpu"), 1.0)
 
 
 def test_a_worker_that_is_killed_is_an_error_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,8 @@
 Finds what `beam_search`, its slow twin, finds. Knows no model, and does not need torch.
 """
 
-from bisect import insort
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from math import inf
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
@@ -129,21 +129,26 @@ def _surer(ranked: Ranked, exact: Exact) -> Ranked:
 
 def _ranked(table: Floats, totals: Sequence[float], count: int, forbidden: Sequence[int]) -> Ranked:
     """Of (K, V), which is written into, the best `count` continuations; of equals the lowest hypothesis, then token."""
-    best: list[tuple[float, int, int, float]] = []
-    for row, (total, entries) in enumerate(zip(totals, table, strict=True)):
-        while True:
-            token = int(entries.argmax())
-            value = float(entries[token])
-            if not value > -inf:
-                require_numbers(entries)
-                break
-            if len(best) == count and total + value <= -best[-1][0]:
-                break
-            entries[token] = -inf
-            if token not in forbidden:
-                insort(best, (-total - value, row, token, value))
-                del best[count:]
-    return [each[1:] for each in best]
+    best: Ranked = []
+    heads: list[tuple[float, int, int, float]] = []  # of each hypothesis the best token left, by its total negated
+    for row, token in enumerate(table.argmax(axis=1).tolist()):
+        _push(heads, table[row], row, token, totals[row])
+    while heads and len(best) < count:
+        _, row, token, value = heappop(heads)
+        if token not in forbidden:
+            best.append((row, token, value))
+        table[row, token] = -inf
+        _push(heads, table[row], row, int(table[row].argmax()), totals[row])
+    return best
+
+
+def _push(heads: list[tuple[float, int, int, float]], entries: Floats, row: int, token: int, total: float) -> None:
+    """Add a hypothesis with the best token of (V,), if there is one, to the heap."""
+    value = float(entries[token])
+    if value > -inf:
+        heappush(heads, (-total - value, row, token, value))
+    else:
+        require_numbers(entries)
 
 
 def _repeating(node: _Node, size: int) -> list[int]:
