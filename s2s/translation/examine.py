@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from s2s.corpus.find import Part
 from s2s.errors import S2SError
-from s2s.figures.calibration import Bin, bins_of
+from s2s.figures.calibration import Calibration, calibration
 from s2s.nn.recurrent import positions_valid
 from s2s.run import RunFolder, scored
 from s2s.text.batches import collate
@@ -27,9 +27,11 @@ from s2s.translation.translator import Translation, Translator
 log = logging.getLogger("s2s")
 VALIDATION_PAIRS = 100
 """Pairs of the validation part that are translated for a run without test pairs."""
-COUNTED_PAIRS = 50_000
+COUNTED_PAIRS = 20_000
 """Training pairs whose target words are counted."""
-PREDICTED_TOKENS = 4_000
+JUDGED_PAIRS = 1_000
+"""Outputs of which chrF is computed, one by one."""
+PREDICTED_TOKENS = 2_000
 """Target tokens whose predictions are compared with their probabilities."""
 ALIGNED, ALIGNED_TOKENS = 3, (4, 14)
 """Sentences whose alignments are kept, and the fewest and most source tokens of one."""
@@ -48,11 +50,11 @@ class Examined(NamedTuple):
     """as in scores.json; empty where the run could not be scored"""
     outputs: Sequence[Mapping[str, Any]]
     """as in outputs.jsonl"""
-    quality: Sequence[float]
-    """chrF of each"""
+    judged: Sequence[Mapping[str, Any]]
+    """outputs with their chrF; of many, evenly spaced ones"""
     frequencies: Counter[str] | None
     """of the words of training targets; None where the training pairs are not at hand"""
-    bins: Sequence[Bin]
+    calibration: Calibration | None
     """of the most probable tokens after references"""
     aligned: Sequence[Translation]
     """with attention"""
@@ -85,17 +87,19 @@ def examine(run: RunFolder, recipe: TranslationRecipe, corpora: Path | None, dev
         log.warning("%s", problem)  # it may name folders of this machine, which a page handed on should not
         remarks.append("What needs the data of the recipe is left out: they could not be read.")
     if not outputs:
-        return Examined(run, recipe, scores, [], [], None, [], [], remarks)
+        return Examined(run, recipe, scores, [], [], None, None, [], remarks)
     translator = Translator.load(run.path, device=device)
-    quality = sentence_chrf(*([row[side] for row in outputs] for side in ("text", "reference")))
+    some = outputs[:: -(-len(outputs) // JUDGED_PAIRS)]
+    quality = sentence_chrf(*([row[side] for row in some] for side in ("text", "reference")))
+    judged = [{**row, "chrf": chrf} for row, chrf in zip(some, quality, strict=True)]
     least, most = ALIGNED_TOKENS
     fitting = [row["source"] for row in outputs if least <= row["source_tokens"] <= most] or [outputs[0]["source"]]
     aligned = translator.translate(fitting[:: -(-len(fitting) // ALIGNED)][:ALIGNED], attention=True)
-    bins = bins_of(*predictions(translator, [(row["source"], row["reference"]) for row in outputs]))
+    calibrated = calibration(*predictions(translator, [(row["source"], row["reference"]) for row in outputs]))
     choice = bleu_tokenizer(recipe, [row["reference"] for row in outputs])
     counted = frequencies(part, choice.unspaced)
     return Examined(
-        run, recipe, scores, outputs, quality, counted, bins, aligned, remarks, choice.tokenizer, choice.unspaced
+        run, recipe, scores, outputs, judged, counted, calibrated, aligned, remarks, choice.tokenizer, choice.unspaced
     )
 
 
@@ -120,17 +124,17 @@ def frequencies(part: Part | None, unspaced: bool) -> Counter[str] | None:
     """How often each word stands in the training targets of a part; None where they cannot be read."""
     if part is None or part.training is None:
         return None
+    written: Counter[str] = Counter()
     try:
-        written: Counter[str] = Counter()
         for _, target in islice(part.training.read(), COUNTED_PAIRS):
             written.update(target if unspaced else target.split())
-        found: Counter[str] = Counter()
-        for word, times in written.items():  # each is stripped once
-            found.update(dict.fromkeys(words_of(word, unspaced), times))
-        return found
     except S2SError as problem:
         log.warning("how often words stand in the training pairs cannot be counted: %s", problem)
         return None
+    found: Counter[str] = Counter()
+    for written_word, times in written.items():  # each is stripped once
+        found.update(dict.fromkeys(words_of(written_word, unspaced), times))
+    return found
 
 
 def recall_by_frequency(
@@ -171,14 +175,10 @@ def predictions(
     model, device = engine.models[0], engine.compute.device
     encoded = [(translator.source.encode(source), translator.target.encode(target)) for source, target in pairs]
     tokens = sum(len(target) + 1 for _, target in encoded)
-    chosen = sorted(encoded[:: -(-tokens // PREDICTED_TOKENS) or 1], key=lambda pair: len(pair[0]))
-    probabilities, right = [], []
+    chosen = encoded[:: -(-tokens // PREDICTED_TOKENS) or 1]
     with engine.compute.entered():
-        for begin in range(0, len(chosen), 64):
-            batch = collate(*zip(*chosen[begin : begin + 64], strict=True)).to(device)
-            readout = model(batch.source, batch.source_lengths, batch.inputs).readout
-            valid = positions_valid(batch.target_lengths, batch.targets.shape[1], device)
-            found = model.decoder.logits(readout[valid]).float().softmax(dim=-1).max(dim=-1)
-            probabilities.append(found.values.cpu().numpy())
-            right.append((found.indices == batch.targets[valid]).cpu().numpy())
-    return np.concatenate(probabilities), np.concatenate(right)
+        batch = collate(*zip(*chosen, strict=True)).to(device)
+        readout = model(batch.source, batch.source_lengths, batch.inputs).readout
+        valid = positions_valid(batch.target_lengths, batch.targets.shape[1], device)
+        found = model.decoder.logits(readout[valid]).float().softmax(dim=-1).max(dim=-1)
+        return found.values.cpu().numpy(), (found.indices == batch.targets[valid]).cpu().numpy()

@@ -4,177 +4,117 @@ from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
-from s2s.figures.calibration import calibration_figure, calibration_text
-from s2s.figures.charts import bar_chart, matrix
-from s2s.figures.curves import curves_of_runs, training_section
-from s2s.figures.page import Section, figures, heading, in_language, join, paragraph, table
+from s2s.figures.charts import bar_chart
+from s2s.figures.curves import curves_of_runs, training
 from s2s.run import Metrics
 from s2s.translation.answers import answers
 from s2s.translation.comparison import compare
 from s2s.translation.examine import COUNTED_PAIRS, Examined, recall_by_frequency
 from s2s.translation.examine import examine as examine  # what a report module answers
-from s2s.translation.scores import failures, remarks_on, short_share
+from s2s.translation.scores import bucket_of, failures, remarks_on, short_share
 
 SIGNED = {"bleu": "BLEU", "chrf": "chrF"}
 """Scores with signatures, by their key."""
 SHOWN_WORST, SHOWN_BEST, SHOWN_FAILED = 8, 4, 3
-FIFTHS = ("lowest fifth", "second", "third", "fourth", "highest")
-"""Of the sentences, by the model's own score."""
 MEANINGS = {
     "loops": "some words stand three times in a row",
     "empty": "nothing was written for a source with words",
     "copied": "the source again, at least two words of it",
     "truncated": "cut off at the longest output that is allowed",
-    "long": "the source is longer than any line in training",
-    "unknown": "the vocabulary lacks something of the source",
 }
-"""Of each failure and flag."""
+"""Of each failure."""
 
 
-def sections(found: Examined) -> list[Section]:
-    """Everything on one run."""
-    rows = Metrics(found.run.metrics).read()
-    curves = training_section(rows, ("nats_per_token", "nats per target token"), SIGNED)
-    parts = [_scores(found), curves]
-    if found.outputs:
-        parts.append(Section("Length and rare words", [_by_length(found), *_by_frequency(found)]))
-        parts += [_calibration(found), _failures(found), _sentences(found), _alignments(found)]
-    return parts
+def shown(found: Examined) -> dict[str, Any]:
+    """What report-translation.html shows of one run, besides what was found."""
+    scores = found.scores.get("scores", {})
+    plain = [(name.replace("_", " "), f"{scores[name]['value']:.1%}", "") for name in scores if name not in SIGNED]
+    curves = training(Metrics(found.run.metrics).read(), ("nats_per_token", "nats per target token"), SIGNED)
+    values = {
+        "score_rows": [*((title, *_interval(scores.get(name))) for name, title in SIGNED.items()), *plain],
+        "said_on_scores": list(remarks_on(found.scores.get("data", {}))),
+        "training": curves,
+    }
+    if not found.outputs:
+        return values
+    split = list if found.unspaced else str.split
+    failed = failures(*([row[key] for row in found.outputs] for key in ("source", "text")), split=split)
+    failed["truncated"] = ["truncated" in row["flags"] for row in found.outputs]
+    order = sorted(found.judged, key=lambda row: (row["chrf"], len(row["reference"])))
+    worst = [row for row in order[:SHOWN_WORST] if row["text"] != row["reference"]]
+    best = [row for row in order[::-1] if row not in worst][:SHOWN_BEST]
+    counts = {name: sum(each) for name, each in failed.items()}
+    return {
+        **values,
+        "by_length": _by_length(found),
+        "by_frequency": _by_frequency(found),
+        "failure_rows": [
+            (name, f"{count:,}", f"{count / len(found.outputs):.1%}", MEANINGS[name]) for name, count in counts.items()
+        ],
+        "failed": {
+            name: [_pair(row, found) for row, fails in zip(found.outputs, each, strict=True) if fails][:SHOWN_FAILED]
+            for name, each in failed.items()
+        },
+        "exact": sum(row["text"] == row["reference"] for row in found.outputs),
+        "worst": [_pair(row, found) for row in worst],
+        "best": [_pair(row, found) for row in best],
+        "aligned": [each for each in found.aligned if each.attention is not None and each.tokens],
+    }
 
 
-def _scores(found: Examined) -> Section:
-    blocks = [paragraph(remark) for remark in found.remarks]
-    scores = found.scores
-    if not scores:
-        return Section("Scores", [*blocks, paragraph("The run has not been scored.")])
-    said = f"Scored on {scores['split']}: {scores['examples']:,} pairs, beam {scores['beam']}"
-    blocks.append(paragraph(f"{said}. Intervals are of 95 % (bootstrap)."))
-    rows = []
-    for name, each in scores["scores"].items():
-        if name not in SIGNED:
-            rows.append((name.replace("_", " "), f"{each['value']:.1%}", ""))
-        elif each["value"] is None:
-            rows.append((SIGNED[name], "–", "most references are too short for it"))
-        else:
-            rows.append((SIGNED[name], f"{each['value']:.1f}", f"{each['low']:.1f} to {each['high']:.1f}"))
-    blocks.append(table(("score", "value", "interval"), rows))
-    blocks += [paragraph(f"{remark[0].upper()}{remark[1:]}.") for remark in remarks_on(scores.get("data", {}))]
-    form = Markup('<p class="soft">{}: <code>{}</code></p>')
-    blocks += [form.format(title, scores["scores"][name]["signature"]) for name, title in SIGNED.items()]
-    return Section("Scores", blocks)
+def _interval(score: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A score and its interval."""
+    if score is None or score["value"] is None:
+        return "–", "" if score is None else "most references are too short for it"
+    return f"{score['value']:.1f}", f"{score['low']:.1f} to {score['high']:.1f}"
 
 
-def _by_length(found: Examined) -> Markup:
-    """Scores by source length, as a chart and a table."""
-    lengths = found.scores.get("by_length", [])
-    told = any(row["bleu"] is not None for row in lengths)
-    values = [row["bleu"] for row in lengths] if told else _chrf_by_length(found)
-    names, unit = [row["source_tokens"] for row in lengths], "BLEU" if told else "mean chrF of a sentence"
-    chart = bar_chart(f"{unit} by source length", names, values, axes=("source tokens", unit), high=100.0, form=".0f")
+def _by_length(found: Examined) -> dict[str, Any]:
+    """Scores by source length: BLEU in the chart, or chrF where BLEU cannot tell."""
+    buckets: dict[str, list[float]] = {}
+    for row in found.judged:
+        buckets.setdefault(bucket_of(row["source_tokens"]), []).append(row["chrf"])
+    means = {name: sum(each) / len(each) for name, each in buckets.items()}
+    lengths = found.scores["by_length"]
+    bleu = {row["source_tokens"]: row["bleu"] for row in lengths}
+    told = any(value is not None for value in bleu.values())
+    values, unit = (bleu, "BLEU") if told else ({name: means.get(name) for name in bleu}, "mean chrF of a sentence")
     rows = [
-        (name, f"{row['examples']:,}", "–" if value is None else f"{value:.1f}", f"{row['length_ratio']:.3f}")
-        for name, row, value in zip(names, lengths, values, strict=True)
+        (
+            name := row["source_tokens"],
+            f"{row['examples']:,}",
+            *("–" if value is None else f"{value:.1f}" for value in (row["bleu"], means.get(name))),
+            f"{row['length_ratio']:.3f}",
+        )
+        for row in lengths
     ]
-    return figures(chart, table(("source tokens", "sentences", unit, "output / reference length"), rows))
+    chart = bar_chart(f"{unit} by source length", ("source tokens", unit), list(values.items()), 100.0)
+    return {"chart": chart, "rows": rows}
 
 
-def _by_frequency(found: Examined) -> list[Markup]:
+def _by_frequency(found: Examined) -> dict[str, Any] | None:
     """How many of the references' words the outputs have, by how often training has them."""
     if found.frequencies is None:
-        said = "How well rare words are translated cannot be said: the training pairs are not at hand."
-        return [paragraph(said)]
+        return None
+    unit = "characters" if found.unspaced else "words"
     pairs = [(row["text"], row["reference"]) for row in found.outputs]
     recall = recall_by_frequency(pairs, found.frequencies, unspaced=found.unspaced)
-    shares, unit = [100 * right / words for _, words, right in recall], "characters" if found.unspaced else "words"
-    chart = bar_chart(
-        f"{unit.capitalize()} of the references that the output has",
-        [name for name, *_ in recall],
-        shares,
-        axes=("times in the training targets", "% found in the output"),
-        high=100.0,
-        form=".0f",
-    )
-    rows = [
-        (name, f"{words:,}", f"{right:,}", f"{share:.1f}%")
-        for (name, words, right), share in zip(recall, shares, strict=True)
-    ]
-    said = (
-        f"Counted are {unit} without punctuation{'' if found.unspaced else ' at their ends'}; how often each stands in"
-        f" training is that of the first {COUNTED_PAIRS:,} pairs at most."
-    )
-    return [figures(chart, table(("times in training", unit, "found", "share"), rows)), paragraph(said)]
+    title, axes = f"{unit} of the references that the output has", ("times in training targets", "% found")
+    chart = bar_chart(title.capitalize(), axes, [(name, 100 * right / words) for name, words, right in recall], 100.0)
+    rows = [(name, f"{words:,}", f"{right:,}", f"{right / words:.1%}") for name, words, right in recall]
+    return {"chart": chart, "unit": unit, "rows": rows, "pairs": COUNTED_PAIRS}
 
 
-def _chrf_by_length(found: Examined) -> list[float | None]:
-    """Mean chrF of the sentences of each row of by_length, which are in the order of their lengths."""
-    ordered = [
-        chrf for _, chrf in sorted(zip((row["source_tokens"] for row in found.outputs), found.quality, strict=True))
-    ]
-    ends = np.cumsum([row["examples"] for row in found.scores["by_length"]]).tolist()
-    return [sum(ordered[begin:end]) / (end - begin) for begin, end in zip([0, *ends], ends, strict=False)]
-
-
-def _calibration(found: Examined) -> Section:
-    text = calibration_text(found.bins, "target tokens of these pairs, each predicted after the reference up to it")
-    diagram = calibration_figure(found.bins)
-    count = len(found.outputs)
-    if count < 10 * len(FIFTHS):
-        return Section("Calibration", [text, figures(diagram)])
-    order = sorted(range(count), key=lambda at: found.outputs[at]["score"])
-    fifths = [order[count * k // len(FIFTHS) : count * (k + 1) // len(FIFTHS)] for k in range(len(FIFTHS))]
-    means = [sum(found.quality[at] for at in fifth) / len(fifth) for fifth in fifths]
-    axes = ("sentences by the model's own score", "mean chrF of a sentence")
-    own = bar_chart("Quality by the model's own score", FIFTHS, means, axes=axes, high=100.0, form=".0f")
-    return Section("Calibration", [text, figures(diagram, own)])
-
-
-def _failures(found: Examined) -> Section:
-    sources, texts = ([row[key] for row in found.outputs] for key in ("source", "text"))
-    flagged = failures(sources, texts, split=list if found.unspaced else str.split)
-    for flag in ("truncated", "long", "unknown"):
-        flagged[flag] = [flag in row["flags"] for row in found.outputs]
-    rows = [(name, f"{sum(each):,}", f"{sum(each) / len(each):.1%}", MEANINGS[name]) for name, each in flagged.items()]
-    blocks = [table(("failure", "sentences", "share", "meaning"), rows)]
-    for name, each in flagged.items():
-        shown = [at for at, fails in enumerate(each) if fails][:SHOWN_FAILED]
-        if shown:
-            blocks += [heading(name), *(_pair(found, at) for at in shown)]
-    return Section("Loops, empty, copied and truncated outputs", blocks)
-
-
-def _sentences(found: Examined) -> Section:
-    order = sorted(range(len(found.outputs)), key=lambda at: (found.quality[at], len(found.outputs[at]["reference"])))
-    exact = sum(row["text"] == row["reference"] for row in found.outputs)
-    worst = [at for at in order[:SHOWN_WORST] if found.outputs[at]["text"] != found.outputs[at]["reference"]]
-    said = (
-        f"{exact:,} of {len(order):,} outputs equal their reference. In the others, words of the reference that the"
-        " output lacks are struck out, and words that the output has in their place are underlined."
-    )
-    best = [at for at in reversed(order) if at not in worst][:SHOWN_BEST]
-    blocks = [paragraph(said), heading("Worst, by chrF"), *(_pair(found, at) for at in worst)]
-    return Section("Best and worst sentences", [*blocks, heading("Best"), *(_pair(found, at) for at in best)])
-
-
-def _pair(found: Examined, at: int, others: Mapping[str, Examined] | None = None) -> Markup:
-    """A source, its reference, and the output of the run, or of each of some runs by name."""
-    row, data = found.outputs[at], found.recipe.data
-    lines = [("source", in_language(row["source"], data.source))]
-    for name, each in (others or {"output": found}).items():
-        reference, output = differences(row["reference"], each.outputs[at]["text"], unspaced=found.unspaced)
-        if not others:
-            lines.append(("reference", in_language(reference, data.target)))
-        elif len(lines) == 1:
-            lines.append(("reference", in_language(row["reference"], data.target)))
-        label = f"{name}, chrF {each.quality[at]:.0f}"
-        lines.append(
-            (label, in_language(output, data.target) if output else Markup('<span class="soft">nothing</span>'))
-        )
-    return Markup('<dl class="pair">{}</dl>').format(
-        join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(*line) for line in lines)
-    )
+def _pair(row: Mapping[str, Any], found: Examined, others: Mapping[str, Mapping[str, Any]] | None = None) -> Any:
+    """A source, its reference, and the output of the run, or of each of some runs by name, with differences marked."""
+    outputs, reference = [], row["reference"]
+    for name, each in (others or {"output": row}).items():
+        marked, output = differences(row["reference"], each["text"], unspaced=found.unspaced)
+        outputs.append((f"{name}, chrF {each['chrf']:.0f}" if "chrf" in each else name, output))
+        reference = reference if others else marked
+    return {"source": row["source"], "reference": reference, "outputs": outputs}
 
 
 def differences(reference: str, output: str, *, unspaced: bool) -> tuple[Markup, Markup]:
@@ -189,55 +129,46 @@ def differences(reference: str, output: str, *, unspaced: bool) -> tuple[Markup,
     return Markup(glue).join(marked[0]), Markup(glue).join(marked[1])
 
 
-def _alignments(found: Examined) -> Section:
-    charts = [
-        matrix(each.text, each.attention.tolist(), each.source_tokens, each.tokens)
-        for each in found.aligned
-        if each.attention is not None and each.tokens
-    ]
-    if not charts:
-        return Section("Alignments", [paragraph("The model has no attention (model.attention is none).")])
-    said = "For each target token, a row, how much of its attention each source token got."
-    return Section("Alignments", [paragraph(said), figures(*charts)])
-
-
-def compared(named: Mapping[str, Examined]) -> list[Section]:
-    """Several translators side by side, the others against the first."""
+def compared(named: Mapping[str, Examined]) -> dict[str, Any]:
+    """What report-compared.html shows of several translators, the others against the first."""
     translated = {name: each for name, each in named.items() if each.outputs}
     tested = {row["run"]: row for row in compare([_comparable(*each) for each in translated.items()])}
-    rows = []
+    rows, metric = [], "BLEU"
     for name, each in named.items():
         scores, against = each.scores.get("scores", {}), ("–", "–")
         if test := tested.get(name):
-            form = "+.2%" if test["metric"] == "exact_match" else "+.2f"
+            form, metric = ("+.2%", "exact match") if test["metric"] == "exact_match" else ("+.2f", "BLEU")
             against = format(test["difference"], form), f"{test['p_value']:.3f}"
-        rows.append((name, each.scores.get("split", "–"), *(_interval(scores.get(key)) for key in SIGNED), *against))
-    metric = next((SIGNED.get(row["metric"], "exact match") for row in tested.values()), "BLEU")
+        cells = ["{} ({})".format(*_interval(scores[key])) if key in scores else "–" for key in SIGNED]
+        rows.append((name, each.scores.get("split", "–"), *cells, *against))
     said = (
         "p is the probability of so large a difference, in either direction, between systems of equal worth (paired"
         " bootstrap, Koehn 2004)."
     )
-    headings = ("run", "scored on", *SIGNED.values(), f"{metric} against {next(iter(translated), 'the first')}", "p")
+    first = next(iter(translated), "the first")
     logs = {name: Metrics(each.run.metrics).read() for name, each in named.items()}
-    curves = curves_of_runs(logs, "nats_per_token", "nats per target token")
-    blocks = [table(headings, rows), paragraph(said), figures(curves)]
-    if tested:
-        two = next(iter(translated)), next(iter(tested))
-        blocks += _largest_differences({name: named[name] for name in two})
-    return [Section("Side by side", blocks)]
+    return {
+        "headings": ("run", "scored on", *SIGNED.values(), f"{metric} against {first}", "p"),
+        "rows": rows,
+        "said": said,
+        "curves": curves_of_runs(logs, "nats_per_token", "nats per target token"),
+        "examples": _largest_differences({name: translated[name] for name in (first, *list(tested)[:1])})
+        if tested
+        else [],
+        "data": next(iter(named.values())).recipe.data,
+    }
 
 
-def _largest_differences(two: Mapping[str, Examined]) -> list[Markup]:
-    (first, one), (second, other) = two.items()
-    gains = [b - a for a, b in zip(one.quality, other.quality, strict=True)]
-    order = sorted(range(len(gains)), key=lambda at: gains[at])
-    blocks = []
-    for name, places in ((first, order[:SHOWN_BEST]), (second, order[::-1][:SHOWN_BEST])):
-        sign = 1 if name == second else -1
-        shown = [at for at in places if sign * gains[at] > 0]
-        if shown:
-            blocks += [heading(f"Where {name} is better by most chrF"), *(_pair(one, at, two) for at in shown)]
-    return blocks
+def _largest_differences(two: Mapping[str, Examined]) -> list[tuple[str, list[Any]]]:
+    """For each of two runs, the sentences whose chrF it is better in by most."""
+    names, found = list(two), next(iter(two.values()))
+    both = [dict(zip(names, rows, strict=True)) for rows in zip(*(each.judged for each in two.values()), strict=True)]
+    examples = []
+    for better, worse in (names, names[::-1]):
+        ahead = sorted(both, key=lambda rows: rows[worse]["chrf"] - rows[better]["chrf"])[:SHOWN_BEST]
+        pairs = [_pair(rows[better], found, rows) for rows in ahead if rows[better]["chrf"] > rows[worse]["chrf"]]
+        examples.append((better, pairs))
+    return examples
 
 
 def _comparable(name: str, found: Examined) -> dict[str, Any]:
@@ -251,9 +182,3 @@ def _comparable(name: str, found: Examined) -> dict[str, Any]:
         "tokenize": found.tokenize,
         "data": {"short_references": short_share(references, found.tokenize)},
     }
-
-
-def _interval(score: Mapping[str, Any] | None) -> str:
-    if score is None or score["value"] is None:
-        return "–"
-    return f"{score['value']:.1f} ({score['low']:.1f} to {score['high']:.1f})"
