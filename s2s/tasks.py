@@ -117,14 +117,18 @@ class ScoresModule(Protocol):
 class ReportModule(Protocol):
     """What `s2s.TASK.report` answers: what people look at. Imports torch."""
 
+    @property
+    def CURVES(self) -> tuple[tuple[str, str], Mapping[str, str]]:
+        """Loss of a validation, its key and its unit, and titles of further scores by key."""
+
     def examine(self, run: RunFolder, recipe: Any, corpora: Path | None, device: str, /) -> Any:
         """What a run has and gives; what cannot be had, for want of its data, is left out with a remark."""
 
     def shown(self, found: Any, /) -> Mapping[str, Any]:
         """What report-TASK.html shows of one run, besides what was found."""
 
-    def compared(self, named: Any, /) -> Mapping[str, Any]:
-        """What report-compared.html shows of several runs, given by name."""
+    def compared(self, named: Any, /) -> list[str]:
+        """What is to be said of several runs, given by name."""
 
 
 def task_of(recipe: Recipe) -> TaskModule:

@@ -25,7 +25,7 @@ class Training(NamedTuple):
 
 def training(rows: Rows, loss: tuple[str, str], scores: Mapping[str, str]) -> Training:
     """A training; `loss` is its key in a validation and its unit, `scores` are further ones, titles by key."""
-    validations = _validations(rows)
+    validations = [{"step": row["step"], **row["validation"]} for row in rows if row.get("validation")]
     best = max((row["step"] for row in rows if row.get("best")), default=None)
     rule = None if best is None else (best, f"best, {best:,}")
     lines = [
@@ -48,18 +48,13 @@ def training(rows: Rows, loss: tuple[str, str], scores: Mapping[str, str]) -> Tr
     return Training(steps, seconds, best, drawn, {loss[0]: loss[1], **told}, validations)
 
 
-def curves_of_runs(runs: Mapping[str, Rows], key: str, title: str) -> Chart:
+def curves_of_runs(runs: Mapping[str, Training], key: str, title: str) -> Chart:
     """One score of the validations of several runs."""
     lines = [
-        Line(name, _points(_validations(rows), key), STYLES[place % len(STYLES)], True)
-        for place, (name, rows) in enumerate(runs.items())
+        Line(name, _points(each.validations, key), STYLES[place % len(STYLES)], True)
+        for place, (name, each) in enumerate(runs.items())
     ]
     return _chart(title, lines, title, None)
-
-
-def _validations(rows: Rows) -> Rows:
-    """Scores of each validation, with its step."""
-    return [{"step": row["step"], **row["validation"]} for row in rows if row.get("validation")]
 
 
 def _points(rows: Rows, name: str) -> list[Point]:

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from s2s.errors import S2SError
 from s2s.figures.charts import STYLES, WIDE, Bar, Chart, Line, Point, axis_of, diagonal_chart, number, row_axis
-from s2s.figures.curves import curves_of_runs, training
 from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.task import part_of, score
-from s2s.run import Metrics, RunFolder, number_text, scored
+from s2s.run import RunFolder, number_text, scored
 
 log = logging.getLogger("s2s")
 Floats = NDArray[np.float64]
+CURVES = ("loss", "loss of a scaled value"), {"mase": "MASE"}
+"""Loss and scores of the validations, by key."""
 SHOWN_ROWS = 200
 """Rows of a plot over time, the last of more."""
 SHOWN_TARGETS = 4
@@ -24,13 +25,12 @@ SHOWN_TARGETS = 4
 BINS = 20
 """Of the histogram of residuals."""
 FORMS = {"mape": ".1f", "smape": ".1f", "coverage": ".1%"}
-TITLES = {"smape": "sMAPE", "coverage": "coverage of the interval", "pinball": "pinball loss"}
+TITLES = {"smape": "sMAPE", "pinball": "pinball loss"}
 
 
 class Examined(NamedTuple):
     """A forecaster with its forecasts."""
 
-    run: RunFolder
     recipe: ForecastRecipe
     scores: Mapping[str, Any]
     """as in scores.json"""
@@ -63,16 +63,15 @@ def examine(run: RunFolder, recipe: ForecastRecipe, corpora: Path | None, device
     if outputs and outputs[0]["quantiles"] is not None:
         quantiles = np.array([row["quantiles"] for row in outputs], float)
     rows, times = [row["row"] for row in outputs], [row["times"][0] for row in outputs]
-    return Examined(run, recipe, scores, rows, times, truth, points, quantiles, remarks)
+    return Examined(recipe, scores, rows, times, truth, points, quantiles, remarks)
 
 
 def shown(found: Examined) -> dict[str, Any]:
     """What report-forecast.html shows of one run, besides what was found."""
-    rows, scores = Metrics(found.run.metrics).read(), found.scores
+    scores = found.scores
     several = scores.get("targets", {scores["target"]: scores}) if scores else {}
     targets = found.recipe.data.targets[:SHOWN_TARGETS] if len(found.points) else ()
     return {
-        "training": training(rows, ("loss", "loss of a scaled value"), {"mase": "MASE"}),
         "tables": [{"target": name, "meaning": each["meaning"], **_tables(each)} for name, each in several.items()],
         "targets": [
             {"target": name, "forecasts": _forecasts(found, place, name), **_residuals(found, place)}
@@ -83,28 +82,20 @@ def shown(found: Examined) -> dict[str, Any]:
 
 
 def _tables(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Scores beside those of persistence, baselines from the best, and the error by step."""
+    """Scores beside those of persistence, and baselines from the best."""
     rows = []
     for name, each in scores["scores"].items():
         form = FORMS.get(name, ".4g")
         beside = [
-            number_text(each.get(key), shape) if key in each else "–"
+            number_text(each[key], shape) if key in each else "–"
             for key, shape in (("persistence", form), ("ratio", ".3f"))
         ]
-        if name == "coverage":
-            beside = [f"{each['asked']:.1%} wanted", "–"]
-        rows.append((TITLES.get(name, name.upper()), number_text(each["value"], form), *beside))
-    own, by_step = scores["scores"]["mae"]["value"], scores.get("by_step", [])
+        title = f"coverage, {each['asked']:.1%} wanted" if "asked" in each else TITLES.get(name, name.upper())
+        rows.append((title, number_text(each["value"], form), *beside))
+    own = scores["scores"]["mae"]["value"]
     others = sorted([("this forecaster", own), *scores["baselines"].items()], key=lambda each: each[1])
     baselines = [(name.replace("_", " "), f"{mae:.4g}", f"{own / mae:.3f}" if mae else "–") for name, mae in others]
-    lines = [
-        Line(title, [(row["step"], row[key]) for row in by_step], style, dots=len(by_step) < 30)
-        for title, key, style in (("this forecaster", "mae", STYLES[0]), ("persistence", "persistence", STYLES[1]))
-    ]
-    x = axis_of("steps ahead", (), low=1.0, high=max(2.0, len(by_step)), most=8)
-    y = axis_of("MAE", [value for line in lines for _, value in line.points], low=0.0)
-    chart = Chart("Error by step", x, y, lines) if len(by_step) > 1 else None
-    return {"scores": rows, "baselines": baselines, "by_step": chart}
+    return {"scores": rows, "baselines": baselines}
 
 
 def _over_time(found: Examined, title: str, unit: str, series: Sequence[tuple[Line, Sequence[Floats]]]) -> Chart:
@@ -173,22 +164,6 @@ def _residuals(found: Examined, place: int) -> dict[str, Any]:
     }
 
 
-def compared(named: Mapping[str, Examined]) -> dict[str, Any]:
-    """What report-compared.html shows of several forecasters."""
-    rows = []
-    for name, each in named.items():
-        scores = each.scores.get("scores", {})
-        cells = [
-            number_text(scores[key]["value"], ".4g") if key in scores else "–"
-            for key in ("mae", "rmse", "mase", "pinball")
-        ]
-        rows.append((name, each.scores.get("target", "–"), f"{each.scores.get('horizon', '–')}", *cells))
-    return {
-        "headings": ("run", "target", "steps", "MAE", "RMSE", "MASE", "pinball loss"),
-        "rows": rows,
-        "said": "Runs compare where they forecast the same column of one file, as many steps ahead.",
-        "curves": curves_of_runs(
-            {name: Metrics(each.run.metrics).read() for name, each in named.items()}, "mase", "MASE"
-        ),
-        "examples": (),
-    }
+def compared(named: Mapping[str, Examined]) -> list[str]:
+    """What is to be known of a comparison."""
+    return ["Runs compare where they forecast the same column of one file, as many steps ahead."]

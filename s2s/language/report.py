@@ -1,19 +1,26 @@
-"""What the report of a language model shows."""
+"""What the report of a language model shows: what it makes of a text, token by token, and texts that it writes."""
 
-from collections.abc import Mapping
-from statistics import median
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+from s2s.errors import DataError, S2SError
 from s2s.figures.calibration import calibration
 from s2s.figures.charts import WIDE, WIDTH, Chart, Line, Point, axis_of
-from s2s.figures.curves import curves_of_runs, thinned, training
-from s2s.language.examine import Examined
-from s2s.language.examine import examine as examine  # what a report module answers
-from s2s.run import Metrics, number_text
+from s2s.figures.curves import thinned
+from s2s.language.generator import Generator
+from s2s.language.recipe import LanguageRecipe
+from s2s.language.task import SCORED_WINDOW, encoded, part_of
+from s2s.language.text import EncodedText, Stream, cut
+from s2s.run import RunFolder, scored
 from s2s.text.special import END, START
 
+CURVES = ("nats_per_token", "nats per token"), {"accuracy": "Accuracy"}
+"""Loss and scores of the validations, by key."""
 SHOWN_TOKENS = 500
 """Tokens of the text that is shown with its nats."""
 SHADES = (1.0, 2.5, 5.0)
@@ -21,22 +28,90 @@ SHADES = (1.0, 2.5, 5.0)
 MOST_POSITIONS = 40
 """Positions of a line whose mean loss is shown."""
 FORMS = {"nats_per_token": ".4f", "perplexity": ".4g", "bits_per_character": ".4f", "accuracy": ".1%"}
+READ_TOKENS = 4_000
+"""Targets whose predictions are looked at one by one, of the beginning of a text or of some of its lines."""
+SAMPLED_TOKENS = 120
+TEMPERATURES = (0.0, 0.7, 1.0)
+"""At which texts are written."""
+
+
+class Reading(NamedTuple):
+    """Predictions of the tokens of a line, or of running text."""
+
+    tokens: NDArray[np.integer]
+    """(T,) the targets"""
+    nats: NDArray[np.floating]
+    """(T,) negative log-likelihood of each"""
+    likeliest: NDArray[np.integer]
+    """(T,) token with the highest probability"""
+    highest: NDArray[np.floating]
+    """(T,) that probability"""
+
+
+class Examined(NamedTuple):
+    """A language model with what it reads and writes."""
+
+    recipe: LanguageRecipe
+    generator: Generator
+    scores: Mapping[str, Any]
+    """as in scores.json"""
+    description: str
+    """of the text that is read"""
+    readings: Sequence[Reading]
+    samples: Sequence[tuple[float, str]]
+    """temperature and text"""
+    remarks: Sequence[str]
+
+
+def examine(run: RunFolder, recipe: LanguageRecipe, corpora: Path | None, device: str) -> Examined:
+    """What the model makes of the scored text, where that is at hand, and what it writes."""
+    generator, remarks, readings, description = Generator.load(run.path, device=device), [], list[Reading](), ""
+    beginning = ""
+    try:
+        part = part_of(run, recipe, on=None, files=None, beam=None, corpora=corpora)
+        text, description = encoded(part.source, generator.tokenizer, recipe.data), part.source.description
+        readings = read(generator, text, recipe)
+        beginning = generator.tokenizer.decode([int(text.tokens[0])])
+    except S2SError as problem:
+        remarks.append(f"What needs the data of the recipe is left out: {problem}")
+    try:
+        samples = [(each, written(generator, "", each)) for each in TEMPERATURES]
+    except DataError:  # the model knows no beginning
+        samples = [(each, written(generator, beginning, each)) for each in TEMPERATURES] if beginning else []
+    return Examined(recipe, generator, scored(run)[0], description, readings, samples, remarks)
+
+
+def written(generator: Generator, prompt: str, temperature: float) -> str:
+    """A text that the model writes; always the same one."""
+    (found,) = generator.generate(prompt, length=SAMPLED_TOKENS, temperature=temperature)
+    return found.text.strip("\n")
+
+
+@torch.inference_mode()
+def read(generator: Generator, text: EncodedText, recipe: LanguageRecipe) -> list[Reading]:
+    """Predictions of the first tokens of a text, read in one stream, or of lines from all over it."""
+    lines, model, device = recipe.data.cut == "lines", generator.model, generator.compute.device
+    batches = cut(text, recipe) if lines else Stream(text, rows=1, window=SCORED_WINDOW)
+    found, count, state = list[Reading](), 0, None
+    with generator.compute.entered():
+        for batch in batches.batches(0, 0):
+            readout, _, state = model(batch.inputs.to(device), state if batch.continues else None, batch.lengths)
+            logged = model.logits(readout).float().log_softmax(dim=-1)
+            nats = -logged.gather(2, batch.targets.to(device)[:, :, None])[:, :, 0]
+            highest = logged.max(dim=-1)
+            parts = [part.cpu().numpy() for part in (batch.targets, nats, highest.indices, highest.values.exp())]
+            lengths = [batch.targets.shape[1]] * len(nats) if batch.lengths is None else batch.lengths.tolist()
+            found += [Reading(*(part[row, :length] for part in parts)) for row, length in enumerate(lengths)]
+            count += batch.tokens
+            if count >= READ_TOKENS:
+                break
+    return found if lines else [Reading(*(np.concatenate(parts) for parts in zip(*found, strict=True)))]
 
 
 def shown(found: Examined) -> dict[str, Any]:
     """What report-language.html shows of one run, besides what was found."""
-    rows = Metrics(found.run.metrics).read()
-    scores = found.scores.get("scores", {})
-    values = {
-        "score_rows": [
-            (name.replace("_", " "), number_text(each["value"], FORMS.get(name, ".4f")))
-            for name, each in scores.items()
-        ],
-        "learned": _learned(found.sweep),
-        "training": training(rows, ("nats_per_token", "nats per token"), {"accuracy": "Accuracy"}),
-    }
     if not found.readings:
-        return values
+        return {"forms": FORMS}
     highest, likeliest, tokens, nats = (
         np.concatenate([getattr(each, name) for each in found.readings])
         for name in ("highest", "likeliest", "tokens", "nats")
@@ -45,22 +120,8 @@ def shown(found: Examined) -> dict[str, Any]:
         (sum(loss > shade for shade in SHADES), _shown(found, token))
         for token, loss in zip(tokens[:SHOWN_TOKENS].tolist(), nats[:SHOWN_TOKENS].tolist(), strict=True)
     ]
-    return {
-        **values,
-        "calibration": calibration(highest, likeliest == tokens),
-        "along": _along(found),
-        "shaded": shaded,
-    }
-
-
-def _learned(sweep: Mapping[str, Any] | None) -> str:
-    """How many trainings of a sweep learned, and when."""
-    if sweep is None:
-        return ""
-    epochs = [row["learned_epoch"] for row in sweep["trainings"] if row["learned_epoch"] is not None]
-    when = f", at epoch {median(epochs):g} in the median and {min(epochs):g} at the earliest" if epochs else ""
-    said = f"{len(epochs):,} of {len(sweep['trainings']):,} trainings from other seeds learned{when}."
-    return f"{said} The weights kept are those of seed {sweep['kept_seed']}."
+    measured = calibration(highest, likeliest == tokens)
+    return {"forms": FORMS, "calibration": measured, "along": _along(found), "shaded": shaded}
 
 
 def _along(found: Examined) -> Chart:
@@ -91,18 +152,6 @@ def _shown(found: Examined, token: int) -> str:
     return name.replace("▁", " ").replace("\n", "⏎\n")
 
 
-def compared(named: Mapping[str, Examined]) -> dict[str, Any]:
-    """What report-compared.html shows of several language models."""
-    rows = []
-    for name, each in named.items():
-        scores = each.scores.get("scores", {})
-        values = [number_text(scores[key]["value"], form) if key in scores else "–" for key, form in FORMS.items()]
-        rows.append((name, each.scores.get("split", "–"), *values))
-    logs = {name: Metrics(each.run.metrics).read() for name, each in named.items()}
-    return {
-        "headings": ("run", "scored on", *(key.replace("_", " ") for key in FORMS)),
-        "rows": rows,
-        "said": "Nats per token compare models of one tokenizer; bits per character all that read the same text.",
-        "curves": curves_of_runs(logs, "nats_per_token", "nats per token"),
-        "examples": (),
-    }
+def compared(named: Mapping[str, Examined]) -> list[str]:
+    """What is to be known of a comparison."""
+    return ["Nats per token compare models of one tokenizer; bits per character all that read the same text."]

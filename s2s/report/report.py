@@ -17,9 +17,10 @@ from safetensors import safe_open
 from s2s import __version__
 from s2s.corpus.find import load_manifest
 from s2s.errors import CorpusError, RunError
+from s2s.figures.curves import curves_of_runs, training
 from s2s.files import write_text
-from s2s.run import RunFolder, number_text, recorded
-from s2s.tasks import Recipe, recipe_of, report_of
+from s2s.run import Metrics, RunFolder, number_text, recorded
+from s2s.tasks import Recipe, recipe_of, report_of, scores_of
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 """Folder of the templates and their styles."""
@@ -48,18 +49,21 @@ def write_report(runs: Sequence[str | Path], out: Path, *, corpora: Path | None 
     task = tasks.pop()
     module, names = report_of(task), _names(folders)
     examined = [module.examine(run, recipe, corpora, device) for run, recipe in opened]
+    trainings = [training(Metrics(run.metrics).read(), *module.CURVES) for run in folders]
     chapters = []
     if len(runs) > 1:
+        headings, cells = ("run", "scored on", *scores_of(task).HEADINGS), []
+        for name, (_, recipe), found in zip(names, opened, examined, strict=True):
+            row = scores_of(task).row(recipe, found.scores) if found.scores else ["–"] * (len(headings) - 1)
+            cells.append([name, *(cell.replace("**", "") for cell in row)])
         compared = module.compared(dict(zip(names, examined, strict=True)))
-        chapters.append(_chapter(0, f"{len(runs)} runs", "compared", {"compared": compared}))
+        curves = curves_of_runs(dict(zip(names, trainings, strict=True)), *module.CURVES[0])
+        side_by_side = {"headings": headings, "rows": cells, "compared": compared, "curves": curves}
+        chapters.append(_chapter(0, f"{len(runs)} runs", "compared", side_by_side))
     for number, ((run, recipe), found) in enumerate(zip(opened, examined, strict=True), start=1):
-        shown = {
-            "found": found,
-            "facts": facts(run, recipe),
-            "recipe_text": run.require_recipe(),
-            **module.shown(found),
-        }
-        chapters.append(_chapter(number, _title(run, recipe), task, shown))
+        own = {"found": found, "training": trainings[number - 1], "facts": facts(run, recipe), **module.shown(found)}
+        own["recipe_text"] = run.require_recipe()
+        chapters.append(_chapter(number, _title(run, recipe), task, own))
     write_text(out, page(f"{', '.join(names)}: report", chapters))
 
 
@@ -121,7 +125,7 @@ def facts(run: RunFolder, recipe: Recipe) -> list[tuple[str, str]]:
     megabytes = best.stat().st_size / 1e6
     versions = ", ".join(f"{name} {number}" for name, number in environment.get("versions", {}).items())
     return [
-        ("weights", f"{weights:,}" + (f" in {megabytes:,.1f} MB" if megabytes >= 0.1 else "")),
+        ("weights", f"{weights:,} in {megabytes:,.2f} MB"),
         *(("data", _with_licence(name)) for name in environment.get("corpora", {})),
         ("computed with", environment.get("precision", "unknown")),
         ("versions", versions or "unknown"),

@@ -1,97 +1,233 @@
-"""What the report of a translator shows."""
+"""What the report of a translator shows: its outputs for test pairs, their references, and what training has seen."""
 
-from collections.abc import Mapping
+import logging
+import string
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
-from typing import Any
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from markupsafe import Markup
+from numpy.typing import NDArray
 
+from s2s.corpus.find import Part
+from s2s.errors import S2SError
+from s2s.figures.calibration import Calibration, calibration
 from s2s.figures.charts import bar_chart
-from s2s.figures.curves import curves_of_runs, training
-from s2s.run import Metrics
+from s2s.nn.recurrent import positions_valid
+from s2s.run import RunFolder, scored
+from s2s.text.batches import collate
 from s2s.translation.answers import answers
-from s2s.translation.comparison import compare
-from s2s.translation.examine import COUNTED_PAIRS, Examined, recall_by_frequency
-from s2s.translation.examine import examine as examine  # what a report module answers
-from s2s.translation.scores import bucket_of, failures, remarks_on, short_share
+from s2s.translation.comparison import compare, comparison_text
+from s2s.translation.engine import TorchEngine
+from s2s.translation.recipe import TranslationRecipe
+from s2s.translation.scores import bleu_tokenizer, bucket_of, failures, remarks_on, sentence_chrf, short_share
+from s2s.translation.task import part_of, score
+from s2s.translation.translator import Translation, Translator
 
-SIGNED = {"bleu": "BLEU", "chrf": "chrF"}
-"""Scores with signatures, by their key."""
+log = logging.getLogger("s2s")
+CURVES = ("nats_per_token", "nats per target token"), {"bleu": "BLEU", "chrf": "chrF"}
+"""Loss and scores of the validations, by key."""
 SHOWN_WORST, SHOWN_BEST, SHOWN_FAILED = 8, 4, 3
-MEANINGS = {
-    "loops": "some words stand three times in a row",
-    "empty": "nothing was written for a source with words",
-    "copied": "the source again, at least two words of it",
-    "truncated": "cut off at the longest output that is allowed",
-}
-"""Of each failure."""
+VALIDATION_PAIRS = 100
+"""Pairs of the validation part that are translated for a run without test pairs."""
+COUNTED_PAIRS = 20_000
+"""Training pairs whose target words are counted."""
+JUDGED_PAIRS = 1_000
+"""Outputs of which chrF is computed, one by one."""
+PREDICTED_TOKENS = 2_000
+"""Target tokens whose predictions are compared with their probabilities."""
+ALIGNED, ALIGNED_TOKENS = 3, (4, 14)
+"""Sentences whose alignments are kept, and the fewest and most source tokens of one."""
+FREQUENCIES = ((0, 0), (1, 1), (2, 5), (6, 20), (21, 100), (101, 500), (501, None))
+"""First and last frequency of words that are counted together."""
+EDGES = string.punctuation + "…。、，．！？：；「」『』（）“”„‘’«»‹›–—¿¡"
+"""What is not counted as a part of a word at its ends."""
+
+
+class Examined(NamedTuple):
+    """A run with its translations."""
+
+    recipe: TranslationRecipe
+    scores: Mapping[str, Any]
+    """as in scores.json; empty where the run could not be scored"""
+    outputs: Sequence[Mapping[str, Any]]
+    """as in outputs.jsonl"""
+    judged: Sequence[Mapping[str, Any]]
+    """outputs with their chrF; of many, evenly spaced ones"""
+    frequencies: Counter[str] | None
+    """of the words of training targets; None where the training pairs are not at hand"""
+    calibration: Calibration | None
+    """of the most probable tokens after references"""
+    aligned: Sequence[Translation]
+    """with attention"""
+    remarks: Sequence[str]
+    tokenize: str = "none"
+    """BLEU's tokenizer for the references"""
+    unspaced: bool = False
+    """whether the words of the target language are its characters"""
+
+
+def examine(run: RunFolder, recipe: TranslationRecipe, corpora: Path | None, device: str) -> Examined:
+    """The translations that scoring left in a run, or else new ones, and what else its model shows.
+
+    A run without test pairs is examined on some validation pairs. Where data are missing, a remark says what is left
+    out for that.
+    """
+    (scores, outputs), remarks = scored(run), list[str]()
+    part: Part | None = None
+    try:
+        on = "validation" if recipe.data.test is None else None
+        part = part_of(run, recipe, on=on, files=None, beam=None, corpora=corpora)
+        if on:
+            part, remark = _some(part)
+            remarks.append(remark)
+        if len(outputs) != scores.get("examples"):
+            scores = score(run, recipe, part, device=device, precision="float32", beam=None)
+            outputs = scores["outputs"]
+    except S2SError as problem:
+        outputs = outputs if len(outputs) == scores.get("examples") else []
+        remarks.append(f"What needs the data of the recipe is left out: {problem}")
+    if not outputs:
+        return Examined(recipe, scores, [], [], None, None, [], remarks)
+    translator = Translator.load(run.path, device=device)
+    some = outputs[:: -(-len(outputs) // JUDGED_PAIRS)]
+    quality = sentence_chrf(*([row[side] for row in some] for side in ("text", "reference")))
+    judged = [{**row, "chrf": chrf} for row, chrf in zip(some, quality, strict=True)]
+    least, most = ALIGNED_TOKENS
+    fitting = [row["source"] for row in outputs if least <= row["source_tokens"] <= most] or [outputs[0]["source"]]
+    aligned = translator.translate(fitting[:: -(-len(fitting) // ALIGNED)][:ALIGNED], attention=True)
+    calibrated = calibration(*predictions(translator, [(row["source"], row["reference"]) for row in outputs]))
+    choice = bleu_tokenizer(recipe, [row["reference"] for row in outputs])
+    counted = frequencies(part, choice.unspaced)
+    return Examined(
+        recipe, scores, outputs, judged, counted, calibrated, aligned, remarks, choice.tokenizer, choice.unspaced
+    )
+
+
+def _some(part: Part) -> tuple[Part, str]:
+    """Evenly spaced pairs of a part, and a remark on that."""
+    pairs = list(part.source.read())
+    some = pairs[:: -(-len(pairs) // VALIDATION_PAIRS) or 1]
+    remark = (
+        f"The recipe names no test pairs, so {len(some):,} of the {len(pairs):,} validation pairs are shown. The"
+        " weights were chosen on these, so the scores are a little too good."
+    )
+    return part._replace(source=part.source._replace(read=lambda: some)), remark
+
+
+def words_of(line: str, unspaced: bool) -> list[str]:
+    """Words without punctuation at their ends; of a language without spaces the characters."""
+    words = list(line) if unspaced else line.split()
+    return [word for word in (word.strip(EDGES) for word in words) if word.strip()]
+
+
+def frequencies(part: Part | None, unspaced: bool) -> Counter[str] | None:
+    """How often each word stands in the training targets of a part; None where they cannot be read."""
+    if part is None or part.training is None:
+        return None
+    written: Counter[str] = Counter()
+    try:
+        for _, target in islice(part.training.read(), COUNTED_PAIRS):
+            written.update(target if unspaced else target.split())
+    except S2SError as problem:
+        log.warning("how often words stand in the training pairs cannot be counted: %s", problem)
+        return None
+    found: Counter[str] = Counter()
+    for written_word, times in written.items():  # each is stripped once
+        found.update(dict.fromkeys(words_of(written_word, unspaced), times))
+    return found
+
+
+def recall_by_frequency(
+    pairs: Sequence[tuple[str, str]], frequencies: Counter[str], *, unspaced: bool
+) -> list[tuple[str, int, int]]:
+    """(output, reference) pairs -> range of training frequency, reference words in it, and those found in the output.
+
+    A word that stands twice in a reference is found twice only where it stands twice in the output.
+    """
+    counts = [[0, 0] for _ in FREQUENCIES]
+    for output, reference in pairs:
+        wanted, given = (Counter(words_of(line, unspaced)) for line in (reference, output))
+        for word, times in wanted.items():
+            often = frequencies[word]
+            place = next(k for k, (_, last) in enumerate(FREQUENCIES) if last is None or often <= last)
+            counts[place][0] += times
+            counts[place][1] += min(times, given[word])
+    names = [_range(*each) for each in FREQUENCIES]
+    return [(name, words, right) for name, (words, right) in zip(names, counts, strict=True) if words]
+
+
+def _range(low: int, high: int | None) -> str:
+    if high is None:
+        return f">{low - 1}"
+    return "never" if not high else str(low) if low == high else f"{low}–{high}"
+
+
+@torch.inference_mode()
+def predictions(
+    translator: Translator, pairs: Sequence[tuple[str, str]]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Highest probability (N,) after each prefix of references, and whether its token is the reference's (N,).
+
+    Of many pairs, evenly spaced ones are read, some PREDICTED_TOKENS tokens.
+    """
+    engine = translator.engine
+    assert isinstance(engine, TorchEngine), "a run folder is opened with torch"
+    model, device = engine.models[0], engine.compute.device
+    encoded = [(translator.source.encode(source), translator.target.encode(target)) for source, target in pairs]
+    tokens = sum(len(target) + 1 for _, target in encoded)
+    chosen = encoded[:: -(-tokens // PREDICTED_TOKENS) or 1]
+    with engine.compute.entered():
+        batch = collate(*zip(*chosen, strict=True)).to(device)
+        readout = model(batch.source, batch.source_lengths, batch.inputs).readout
+        valid = positions_valid(batch.target_lengths, batch.targets.shape[1], device)
+        found = model.decoder.logits(readout[valid]).float().softmax(dim=-1).max(dim=-1)
+        return found.values.cpu().numpy(), (found.indices == batch.targets[valid]).cpu().numpy()
 
 
 def shown(found: Examined) -> dict[str, Any]:
     """What report-translation.html shows of one run, besides what was found."""
-    scores = found.scores.get("scores", {})
-    plain = [(name.replace("_", " "), f"{scores[name]['value']:.1%}", "") for name in scores if name not in SIGNED]
-    curves = training(Metrics(found.run.metrics).read(), ("nats_per_token", "nats per target token"), SIGNED)
-    values = {
-        "score_rows": [*((title, *_interval(scores.get(name))) for name, title in SIGNED.items()), *plain],
-        "said_on_scores": list(remarks_on(found.scores.get("data", {}))),
-        "training": curves,
-    }
+    said = list(remarks_on(found.scores.get("data", {})))
     if not found.outputs:
-        return values
+        return {"said_on_scores": said}
     split = list if found.unspaced else str.split
     failed = failures(*([row[key] for row in found.outputs] for key in ("source", "text")), split=split)
     failed["truncated"] = ["truncated" in row["flags"] for row in found.outputs]
+    rows = {
+        name: [row for row, fails in zip(found.outputs, each, strict=True) if fails] for name, each in failed.items()
+    }
     order = sorted(found.judged, key=lambda row: (row["chrf"], len(row["reference"])))
     worst = [row for row in order[:SHOWN_WORST] if row["text"] != row["reference"]]
     best = [row for row in order[::-1] if row not in worst][:SHOWN_BEST]
-    counts = {name: sum(each) for name, each in failed.items()}
     return {
-        **values,
+        "said_on_scores": said,
         "by_length": _by_length(found),
         "by_frequency": _by_frequency(found),
-        "failure_rows": [
-            (name, f"{count:,}", f"{count / len(found.outputs):.1%}", MEANINGS[name]) for name, count in counts.items()
+        "failures": {name: len(each) for name, each in rows.items()},
+        "sentences": [
+            *((name, [_pair(row, found) for row in each[:SHOWN_FAILED]]) for name, each in rows.items()),
+            ("worst, by chrF", [_pair(row, found) for row in worst]),
+            ("best", [_pair(row, found) for row in best]),
         ],
-        "failed": {
-            name: [_pair(row, found) for row, fails in zip(found.outputs, each, strict=True) if fails][:SHOWN_FAILED]
-            for name, each in failed.items()
-        },
         "exact": sum(row["text"] == row["reference"] for row in found.outputs),
-        "worst": [_pair(row, found) for row in worst],
-        "best": [_pair(row, found) for row in best],
         "aligned": [each for each in found.aligned if each.attention is not None and each.tokens],
     }
 
 
-def _interval(score: Mapping[str, Any] | None) -> tuple[str, str]:
-    """A score and its interval."""
-    if score is None or score["value"] is None:
-        return "–", "" if score is None else "most references are too short for it"
-    return f"{score['value']:.1f}", f"{score['low']:.1f} to {score['high']:.1f}"
-
-
 def _by_length(found: Examined) -> dict[str, Any]:
-    """Scores by source length: BLEU in the chart, or chrF where BLEU cannot tell."""
-    buckets: dict[str, list[float]] = {}
+    """Mean chrF of a sentence by source length, and the BLEU of all."""
+    judged: dict[str, list[float]] = {}
     for row in found.judged:
-        buckets.setdefault(bucket_of(row["source_tokens"]), []).append(row["chrf"])
-    means = {name: sum(each) / len(each) for name, each in buckets.items()}
-    lengths = found.scores["by_length"]
-    bleu = {row["source_tokens"]: row["bleu"] for row in lengths}
-    told = any(value is not None for value in bleu.values())
-    values, unit = (bleu, "BLEU") if told else ({name: means.get(name) for name in bleu}, "mean chrF of a sentence")
-    rows = [
-        (
-            name := row["source_tokens"],
-            f"{row['examples']:,}",
-            *("–" if value is None else f"{value:.1f}" for value in (row["bleu"], means.get(name))),
-            f"{row['length_ratio']:.3f}",
-        )
-        for row in lengths
-    ]
-    chart = bar_chart(f"{unit} by source length", ("source tokens", unit), list(values.items()), 100.0)
-    return {"chart": chart, "rows": rows}
+        judged.setdefault(bucket_of(row["source_tokens"]), []).append(row["chrf"])
+    means = {name: sum(each) / len(each) for name, each in judged.items()}
+    rows = [{**row, "chrf": means.get(row["source_tokens"])} for row in found.scores["by_length"]]
+    axes, bars = ("source tokens", "mean chrF"), [(row["source_tokens"], row["chrf"]) for row in rows]
+    return {"rows": rows, "chart": bar_chart("Quality by source length", axes, bars, 100.0)}
 
 
 def _by_frequency(found: Examined) -> dict[str, Any] | None:
@@ -100,21 +236,16 @@ def _by_frequency(found: Examined) -> dict[str, Any] | None:
         return None
     unit = "characters" if found.unspaced else "words"
     pairs = [(row["text"], row["reference"]) for row in found.outputs]
-    recall = recall_by_frequency(pairs, found.frequencies, unspaced=found.unspaced)
-    title, axes = f"{unit} of the references that the output has", ("times in training targets", "% found")
-    chart = bar_chart(title.capitalize(), axes, [(name, 100 * right / words) for name, words, right in recall], 100.0)
-    rows = [(name, f"{words:,}", f"{right:,}", f"{right / words:.1%}") for name, words, right in recall]
+    rows = recall_by_frequency(pairs, found.frequencies, unspaced=found.unspaced)
+    title, axes = f"{unit} of the references that the output has".capitalize(), ("times in training", "% found")
+    chart = bar_chart(title, axes, [(name, 100 * right / words) for name, words, right in rows], 100.0)
     return {"chart": chart, "unit": unit, "rows": rows, "pairs": COUNTED_PAIRS}
 
 
-def _pair(row: Mapping[str, Any], found: Examined, others: Mapping[str, Mapping[str, Any]] | None = None) -> Any:
-    """A source, its reference, and the output of the run, or of each of some runs by name, with differences marked."""
-    outputs, reference = [], row["reference"]
-    for name, each in (others or {"output": row}).items():
-        marked, output = differences(row["reference"], each["text"], unspaced=found.unspaced)
-        outputs.append((f"{name}, chrF {each['chrf']:.0f}" if "chrf" in each else name, output))
-        reference = reference if others else marked
-    return {"source": row["source"], "reference": reference, "outputs": outputs}
+def _pair(row: Mapping[str, Any], found: Examined) -> dict[str, Any]:
+    """A source, its reference and its output, with their differences marked."""
+    reference, output = differences(row["reference"], row["text"], unspaced=found.unspaced)
+    return {**row, "reference": reference, "text": output}
 
 
 def differences(reference: str, output: str, *, unspaced: bool) -> tuple[Markup, Markup]:
@@ -129,46 +260,11 @@ def differences(reference: str, output: str, *, unspaced: bool) -> tuple[Markup,
     return Markup(glue).join(marked[0]), Markup(glue).join(marked[1])
 
 
-def compared(named: Mapping[str, Examined]) -> dict[str, Any]:
-    """What report-compared.html shows of several translators, the others against the first."""
-    translated = {name: each for name, each in named.items() if each.outputs}
-    tested = {row["run"]: row for row in compare([_comparable(*each) for each in translated.items()])}
-    rows, metric = [], "BLEU"
-    for name, each in named.items():
-        scores, against = each.scores.get("scores", {}), ("–", "–")
-        if test := tested.get(name):
-            form, metric = ("+.2%", "exact match") if test["metric"] == "exact_match" else ("+.2f", "BLEU")
-            against = format(test["difference"], form), f"{test['p_value']:.3f}"
-        cells = ["{} ({})".format(*_interval(scores[key])) if key in scores else "–" for key in SIGNED]
-        rows.append((name, each.scores.get("split", "–"), *cells, *against))
-    said = (
-        "p is the probability of so large a difference, in either direction, between systems of equal worth (paired"
-        " bootstrap, Koehn 2004)."
-    )
-    first = next(iter(translated), "the first")
-    logs = {name: Metrics(each.run.metrics).read() for name, each in named.items()}
-    return {
-        "headings": ("run", "scored on", *SIGNED.values(), f"{metric} against {first}", "p"),
-        "rows": rows,
-        "said": said,
-        "curves": curves_of_runs(logs, "nats_per_token", "nats per target token"),
-        "examples": _largest_differences({name: translated[name] for name in (first, *list(tested)[:1])})
-        if tested
-        else [],
-        "data": next(iter(named.values())).recipe.data,
-    }
-
-
-def _largest_differences(two: Mapping[str, Examined]) -> list[tuple[str, list[Any]]]:
-    """For each of two runs, the sentences whose chrF it is better in by most."""
-    names, found = list(two), next(iter(two.values()))
-    both = [dict(zip(names, rows, strict=True)) for rows in zip(*(each.judged for each in two.values()), strict=True)]
-    examples = []
-    for better, worse in (names, names[::-1]):
-        ahead = sorted(both, key=lambda rows: rows[worse]["chrf"] - rows[better]["chrf"])[:SHOWN_BEST]
-        pairs = [_pair(rows[better], found, rows) for rows in ahead if rows[better]["chrf"] > rows[worse]["chrf"]]
-        examples.append((better, pairs))
-    return examples
+def compared(named: Mapping[str, Examined]) -> list[str]:
+    """Each translator against the first, in a sentence."""
+    found = compare([_comparable(name, each) for name, each in named.items() if each.outputs])
+    said = "p is the probability of so large a difference between systems of equal worth (Koehn 2004)."
+    return [*map(comparison_text, found), said] if found else []
 
 
 def _comparable(name: str, found: Examined) -> dict[str, Any]:
