@@ -263,7 +263,7 @@ def differences(reference: str, output: str, *, unspaced: bool) -> tuple[Markup,
 def compared(named: Mapping[str, Examined]) -> list[str]:
     """Each translator against the first, in a sentence."""
     found = compare([_comparable(name, each) for name, each in named.items() if each.outputs])
-    said = "p is the probability of so large a difference between systems of equal worth (Koehn 2004)."
+    said = "p: probability of so large a difference, in either direction, between equal systems (Koehn 2004)."
     return [*map(comparison_text, found), said] if found else []
 
 
