@@ -39,8 +39,8 @@ COUNTED_PAIRS = 20_000
 """Training pairs whose target words are counted."""
 JUDGED_PAIRS = 1_000
 """Outputs of which chrF is computed, one by one."""
-PREDICTED_TOKENS = 2_000
-"""Target tokens whose predictions are compared with their probabilities."""
+PREDICTED_TOKENS, PREDICTED_ROWS = 2_000, 64
+"""Target tokens whose predictions are compared with their probabilities, and pairs of a batch of them."""
 ALIGNED, ALIGNED_TOKENS = 3, (4, 14)
 """Sentences whose alignments are kept, and the fewest and most source tokens of one."""
 FREQUENCIES = ((0, 0), (1, 1), (2, 5), (6, 20), (21, 100), (101, 500), (501, None))
@@ -181,13 +181,17 @@ def predictions(
     model, device = engine.models[0], engine.compute.device
     encoded = [(translator.source.encode(source), translator.target.encode(target)) for source, target in pairs]
     tokens = sum(len(target) + 1 for _, target in encoded)
-    chosen = encoded[:: -(-tokens // PREDICTED_TOKENS) or 1]
+    chosen = sorted(encoded[:: -(-tokens // PREDICTED_TOKENS) or 1], key=lambda pair: len(pair[1]))
+    probabilities, right = [], []
     with engine.compute.entered():
-        batch = collate(*zip(*chosen, strict=True)).to(device)
-        readout = model(batch.source, batch.source_lengths, batch.inputs).readout
-        valid = positions_valid(batch.target_lengths, batch.targets.shape[1], device)
-        found = model.decoder.logits(readout[valid]).float().softmax(dim=-1).max(dim=-1)
-        return found.values.cpu().numpy(), (found.indices == batch.targets[valid]).cpu().numpy()
+        for begin in range(0, len(chosen), PREDICTED_ROWS):
+            batch = collate(*zip(*chosen[begin : begin + PREDICTED_ROWS], strict=True)).to(device)
+            readout = model(batch.source, batch.source_lengths, batch.inputs).readout
+            valid = positions_valid(batch.target_lengths, batch.targets.shape[1], device)
+            found = model.decoder.logits(readout[valid]).float().softmax(dim=-1).max(dim=-1)
+            probabilities.append(found.values.cpu().numpy())
+            right.append((found.indices == batch.targets[valid]).cpu().numpy())
+    return np.concatenate(probabilities), np.concatenate(right)
 
 
 def shown(found: Examined) -> dict[str, Any]:
