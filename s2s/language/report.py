@@ -1,5 +1,6 @@
 """What the report of a language model shows: what it makes of a text, token by token, and texts that it writes."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from s2s.language.text import EncodedText, Stream, cut
 from s2s.run import RunFolder, scored
 from s2s.text.special import END, START
 
+log = logging.getLogger("s2s")
 CURVES = ("nats_per_token", "nats per token"), {"accuracy": "Accuracy"}
 """Loss and scores of the validations, by key."""
 SHOWN_TOKENS = 500
@@ -73,7 +75,8 @@ def examine(run: RunFolder, recipe: LanguageRecipe, corpora: Path | None, device
         readings = read(generator, text, recipe)
         beginning = generator.tokenizer.decode([int(text.tokens[0])])
     except S2SError as problem:
-        remarks.append(f"What needs the data of the recipe is left out: {problem}")
+        log.warning("%s", problem)  # it may name folders of this machine, which a page handed on should not
+        remarks.append("What needs the data of the recipe is left out: they could not be read.")
     try:
         samples = [(each, written(generator, "", each)) for each in TEMPERATURES]
     except DataError:  # the model knows no beginning

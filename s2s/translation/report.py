@@ -91,7 +91,8 @@ def examine(run: RunFolder, recipe: TranslationRecipe, corpora: Path | None, dev
             outputs = scores["outputs"]
     except S2SError as problem:
         outputs = outputs if len(outputs) == scores.get("examples") else []
-        remarks.append(f"What needs the data of the recipe is left out: {problem}")
+        log.warning("%s", problem)  # it may name folders of this machine, which a page handed on should not
+        remarks.append("What needs the data of the recipe is left out: they could not be read.")
     if not outputs:
         return Examined(recipe, scores, [], [], None, None, [], remarks)
     translator = Translator.load(run.path, device=device)
