@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from s2s.errors import DataError, S2SError
 from s2s.figures.calibration import calibration
-from s2s.figures.charts import WIDE, WIDTH, Chart, Line, Point, axis_of
+from s2s.figures.charts import WIDE, Chart, Line, Point, axis_of
 from s2s.figures.curves import thinned
 from s2s.language.generator import Generator
 from s2s.language.recipe import LanguageRecipe
@@ -133,16 +133,16 @@ def _along(found: Examined) -> Chart:
         longest = min(max(len(reading.nats) for reading in found.readings), MOST_POSITIONS)
         columns = [[float(each.nats[at]) for each in found.readings if len(each.nats) > at] for at in range(longest)]
         points: list[Point] = [(place + 1.0, sum(column) / len(column)) for place, column in enumerate(columns)]
-        title, axis, low, width = "Loss by position in the line", "position in the line", 1.0, WIDTH
+        title, axis, low = "Loss by position in the line", "position in the line", 1.0
     else:
         nats = found.readings[0].nats.tolist()
         points = thinned(list(enumerate(nats, start=1)))
         size = -(-len(nats) // len(points))
         title = "Loss along the text" + (f", means of {size:,} tokens" if size > 1 else "")
-        axis, low, width = "tokens from the beginning", 0.0, WIDE
+        axis, low = "tokens from the beginning", 0.0
     x = axis_of(axis, (), low=low, high=max(2.0, points[-1][0]))
     y = axis_of("nats per token", [loss for _, loss in points], low=0.0)
-    return Chart(title, x, y, [Line("", points, dots=width == WIDTH)], width=width)
+    return Chart(title, x, y, [Line("", points, dots=low == 1.0)], width=WIDE)
 
 
 def _shown(found: Examined, token: int) -> str:

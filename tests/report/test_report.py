@@ -14,9 +14,10 @@ from click.testing import CliRunner
 import s2s.translation.report
 from s2s.cli.commands import main
 from s2s.errors import RunError
+from s2s.figures.charts import Chart, Line, axis_of
 from s2s.jobs.train import train
 from s2s.recipe.load import parse_recipe
-from s2s.report.report import language_code, write_report
+from s2s.report.report import _environment, language_code, write_report
 from s2s.run import RunFolder
 from s2s.tasks import TREES
 
@@ -42,6 +43,20 @@ model = {embedding_size = 8, hidden_size = 8}
 training = {steps = 4, batch_tokens = 20, log_every = 1, precision = "float32"}
 """
 
+LINES = """
+task = "language"
+data = {cut = "lines", rows = 2, window = 8, train.text = "a b c\\na b\\n", validation.text = "a b c\\nb\\n"}
+tokenizer.kind = "words"
+model = {embedding_size = 8, hidden_size = 8}
+training = {epochs = 1, precision = "float32"}
+"""
+SEVERAL = """
+task = "forecast"
+data = {series = "sines/all", targets = ["first", "second"], horizon = 3, window = 4}
+model = {hidden_size = 4, output = "quantiles"}
+training = {steps = 1, precision = "float32"}
+"""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -64,8 +79,8 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return trained(tmp_path_factory.mktemp("runs") / "run")
 
 
-def trained(place: Path, *overrides: str) -> RunFolder:
-    recipe = parse_recipe(RECIPE, TREES, origin="test", folder=place, overrides=overrides)
+def trained(place: Path, *overrides: str, text: str = RECIPE) -> RunFolder:
+    recipe = parse_recipe(text, TREES, origin="test", folder=place, overrides=overrides)
     return train(recipe, place, device="cpu")
 
 
@@ -113,6 +128,28 @@ def test_a_training_leaves_the_report_that_the_command_writes(
     monkeypatch.chdir(one.path.parent)
     assert CliRunner().invoke(main, ["report", "run", "--device", "cpu"]).exit_code == 0
     assert Path("report.html").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "said"),
+    [
+        (RECIPE, ["model.attention=none"], ["The model has no attention", "expected calibration error"]),
+        (LINES, [], ["Loss by position in the line", "nats per token by position in the line"]),
+        (SEVERAL, [], ["Residuals and intervals of second", "first, one step ahead", "second, 3 steps ahead"]),
+    ],
+    ids=["no attention", "lines", "several targets and steps"],
+)
+def test_what_a_kind_of_model_has_is_shown(tmp_path: Path, text: str, overrides: list[str], said: list[str]) -> None:
+    found = trained(tmp_path / "run", *overrides, text=text).report.read_text(encoding="utf-8")
+    assert [each for each in said if each not in found] == []
+    assert found.count("<figure") == found.count("<figcaption")
+
+
+@pytest.mark.parametrize(("points", "dots"), [([(1.0, 2.0)], 1), ([(1.0, 2.0), (2.0, 1.0)], 0)])
+def test_a_line_of_one_point_is_a_dot(points: list[tuple[float, float | None]], dots: int) -> None:
+    axis = axis_of("", [0.0, 4.0])
+    drawing = _environment().get_template("report-parts.html").module.drawing  # type: ignore[attr-defined]
+    assert drawing(Chart("", axis, axis, [Line("", points)])).count("<circle") == dots
 
 
 def test_texts_stay_texts(one: RunFolder) -> None:
