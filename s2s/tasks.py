@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import s2s.translation.scores
     import s2s.translation.task
     from s2s.device import Compute, Precision
-    from s2s.figures.page import Section
     from s2s.forecast.recipe import ForecastRecipe
     from s2s.language.recipe import LanguageRecipe
     from s2s.translation.recipe import TranslationRecipe
@@ -135,14 +134,18 @@ class ScoresModule(Protocol):
 class ReportModule(Protocol):
     """What `s2s.TASK.report` answers: what people look at. Imports torch."""
 
+    @property
+    def CURVES(self) -> tuple[tuple[str, str], Mapping[str, str]]:
+        """Loss of a validation, its key and its unit, and titles of further scores by key."""
+
     def examine(self, run: RunFolder, recipe: Any, corpora: Path | None, device: str, /) -> Any:
         """What a run has and gives; what cannot be had, for want of its data, is left out with a remark."""
 
-    def sections(self, found: Any, /) -> "list[Section]":
-        """What one run is shown by."""
+    def shown(self, found: Any, /) -> Mapping[str, Any]:
+        """What report-TASK.html shows of one run, besides what was found."""
 
-    def compared(self, named: Any, /) -> "list[Section]":
-        """What compares several runs, given by name."""
+    def compared(self, named: Any, /) -> list[str]:
+        """What is to be said of several runs, given by name."""
 
 
 def task_of(recipe: Recipe) -> TaskModule:

@@ -56,12 +56,14 @@ def export(run: str | Path, place: str | Path, form: Format = "html", weights: W
     """Write a run folder to a file (html) or a folder (js, onnx).
 
     RunError for a run that is missing, damaged or holds what the format cannot, and for a place that is in use
-    or is no name of a page.
+    or has a name of another format.
     """
     folder, place = RunFolder(Path(run)), Path(place)
     if place.exists():
         raise RunError(f"{place}: exists already; remove it, or choose another place")
     if form == "html" and place.suffix.lower() not in (".html", ".htm"):
         raise RunError(f"{place}: a page's name ends in .html, or no browser opens it; or give --format js or onnx")
+    if form != "html" and place.suffix.lower() in (".html", ".htm"):
+        raise RunError(f"{place}: --format {form} writes a folder, and this is the name of a page; give --format html")
     recipe = recipe_of(folder)
     import_module(f"s2s.export.{form}").write(folder, recipe, card_of(folder, recipe), place, weights)

@@ -15,7 +15,7 @@ from s2s.translation.bundle import FORMAT, NEXT
 try:
     from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 except ModuleNotFoundError as missing:
-    raise RunError(f"--format onnx: needs {missing.name}, which is missing; pip install 's2s[onnx]'") from None
+    raise RunError(f"--format onnx needs {missing.name}, which is not installed: pip install 's2s[onnx]'") from None
 
 OPERATORS = 17
 """Number of ONNX's operator set, of 2022: old and small runtimes know it."""

@@ -1,1 +1,1 @@
-"""Figures and tables of a report, as HTML and SVG: no task, no file, no torch."""
+"""Figures of a report as numbers and paths, which templates draw: no task, no file, no torch."""

@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from s2s.errors import S2SError
-from s2s.figures.axes import HEIGHT, WIDE, Axis, Plot, Point, axis_of, number, row_axis
-from s2s.figures.charts import STYLES, Line, line_chart
-from s2s.figures.curves import curves_of_runs, training_section
-from s2s.figures.page import Section, figure, figures, heading, paragraph, table
+from s2s.figures.charts import STYLES, WIDE, Bar, Chart, Line, Point, axis_of, diagonal_chart, number, row_axis
 from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.task import part_of, score
-from s2s.run import Metrics, RunFolder, number_text, scored
+from s2s.run import RunFolder, number_text, scored
 
 log = logging.getLogger("s2s")
 Floats = NDArray[np.float64]
+CURVES = ("loss", "loss of a scaled value"), {"mase": "MASE"}
+"""Loss and scores of the validations, by key."""
 SHOWN_ROWS = 200
 """Rows of a plot over time, the last of more."""
 SHOWN_TARGETS = 4
@@ -27,13 +25,12 @@ SHOWN_TARGETS = 4
 BINS = 20
 """Of the histogram of residuals."""
 FORMS = {"mape": ".1f", "smape": ".1f", "coverage": ".1%"}
-TITLES = {"smape": "sMAPE", "coverage": "coverage of the interval", "pinball": "pinball loss"}
+TITLES = {"smape": "sMAPE", "pinball": "pinball loss"}
 
 
 class Examined(NamedTuple):
     """A forecaster with its forecasts."""
 
-    run: RunFolder
     recipe: ForecastRecipe
     scores: Mapping[str, Any]
     """as in scores.json"""
@@ -66,164 +63,107 @@ def examine(run: RunFolder, recipe: ForecastRecipe, corpora: Path | None, device
     if outputs and outputs[0]["quantiles"] is not None:
         quantiles = np.array([row["quantiles"] for row in outputs], float)
     rows, times = [row["row"] for row in outputs], [row["times"][0] for row in outputs]
-    return Examined(run, recipe, scores, rows, times, truth, points, quantiles, remarks)
+    return Examined(recipe, scores, rows, times, truth, points, quantiles, remarks)
 
 
-def sections(found: Examined) -> list[Section]:
-    """Everything on one run."""
-    curves = training_section(Metrics(found.run.metrics).read(), ("loss", "loss of a scaled value"), {"mase": "MASE"})
-    parts = [_scores(found)]
-    if len(found.points):
-        for place, target in enumerate(found.recipe.data.targets[:SHOWN_TARGETS]):
-            parts += [_forecast(found, place, target), _residuals(found, place, target)]
-    return [*parts, curves]
-
-
-def _scores(found: Examined) -> Section:
-    blocks = [paragraph(remark) for remark in found.remarks]
+def shown(found: Examined) -> dict[str, Any]:
+    """What report-forecast.html shows of one run, besides what was found."""
     scores = found.scores
-    if not scores:
-        return Section("Scores", [*blocks, paragraph("The run has not been scored.")])
-    ahead = f"{scores['horizon']} steps" if scores["horizon"] > 1 else "one step"
-    blocks.append(
-        paragraph(
-            f"{scores['examples']:,} forecasts of {ahead} in the {scores['split']} part, in the units of the file."
-        )
-    )
-    several = scores.get("targets", {scores["target"]: scores})
-    for target, each in several.items():
-        if len(several) > 1:
-            blocks.append(heading(target))
-        blocks += [paragraph(f"Its mean absolute error: {each['meaning']}."), *_tables(each)]
-    return Section("Scores", blocks)
+    several = scores.get("targets", {scores["target"]: scores}) if scores else {}
+    targets = found.recipe.data.targets[:SHOWN_TARGETS] if len(found.points) else ()
+    return {
+        "tables": [{"target": name, "meaning": each["meaning"], **_tables(each)} for name, each in several.items()],
+        "targets": [
+            {"target": name, "forecasts": _forecasts(found, place, name), **_residuals(found, place)}
+            for place, name in enumerate(targets)
+        ],
+        "most": SHOWN_ROWS,
+    }
 
 
-def _tables(scores: Mapping[str, Any]) -> list[Markup]:
+def _tables(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores beside those of persistence, and baselines from the best."""
     rows = []
     for name, each in scores["scores"].items():
         form = FORMS.get(name, ".4g")
         beside = [
-            number_text(each.get(key), shape) if key in each else "–"
+            number_text(each[key], shape) if key in each else "–"
             for key, shape in (("persistence", form), ("ratio", ".3f"))
         ]
-        if name == "coverage":
-            beside = [f"{each['asked']:.1%} wanted", "–"]
-        rows.append((TITLES.get(name, name.upper()), number_text(each["value"], form), *beside))
+        title = f"coverage, {each['asked']:.1%} wanted" if "asked" in each else TITLES.get(name, name.upper())
+        rows.append((title, number_text(each["value"], form), *beside))
     own = scores["scores"]["mae"]["value"]
     others = sorted([("this forecaster", own), *scores["baselines"].items()], key=lambda each: each[1])
     baselines = [(name.replace("_", " "), f"{mae:.4g}", f"{own / mae:.3f}" if mae else "–") for name, mae in others]
-    tables = [
-        table(("score", "value", "of persistence", "ratio"), rows),
-        table(("forecast", "MAE", "ratio of this forecaster's"), baselines),
-    ]
-    by_step = scores.get("by_step", [])
-    if len(by_step) > 1:
-        x = axis_of("steps ahead", [row["step"] for row in by_step], low=1.0, high=float(len(by_step)), most=8)
-        lines = [
-            Line(title, [(row["step"], row[key]) for row in by_step], style, dots=len(by_step) < 30)
-            for title, key, style in (("this forecaster", "mae", STYLES[0]), ("persistence", "persistence", STYLES[1]))
-        ]
-        y = axis_of("MAE", [value for line in lines for _, value in line.points], low=0.0)
-        tables.append(line_chart("Error by step", lines, x, y, said=f"{number(own)} on average."))
-    return [figures(*tables)]
+    return {"scores": rows, "baselines": baselines}
 
 
-def _over_time(found: Examined, values: Floats) -> list[Point]:
-    """The last SHOWN_ROWS of some values (O,), with a break before a row that does not follow the one before."""
-    first = max(0, len(values) - SHOWN_ROWS)
-    points = list[Point]()
-    for at in range(first, len(values)):
-        if at > first and found.rows[at] != found.rows[at - 1] + 1:
-            points.append((at - first - 0.5, None))
-        points.append((at - first, float(values[at])))
-    return points
+def _over_time(found: Examined, title: str, unit: str, series: Sequence[tuple[Line, Sequence[Floats]]]) -> Chart:
+    """Lines of the last SHOWN_ROWS of some values (O,), two for a band; broken before a row that follows no other."""
+    last = slice(max(0, len(found.rows) - SHOWN_ROWS), None)
+    rows = found.rows[last]
 
+    def points(values: Floats) -> list[Point]:
+        drawn = list[Point]()
+        for at, value in enumerate(values[last].tolist()):
+            if at and rows[at] != rows[at - 1] + 1:
+                drawn.append((at - 0.5, None))
+            drawn.append((at, value))
+        return drawn
 
-def _time_axis(found: Examined) -> Axis:
-    return row_axis(found.recipe.data.time or "row", found.times[-SHOWN_ROWS:], WIDE)
-
-
-def _forecast(found: Examined, place: int, target: str) -> Section:
-    """Forecasts of the first step and, where there are more, of the last."""
-    charts, horizon = [], found.points.shape[1]
-    for step in sorted({0, horizon - 1}):
-        truth, points = (_over_time(found, each[:, step, place]) for each in (found.truth, found.points))
-        outer = () if found.quantiles is None else (found.quantiles[:, 0], found.quantiles[:, -1])
-        ends = [_over_time(found, each[:, step, place]) for each in outer]
-        levels = found.recipe.model.quantiles
-        band = (ends[0], ends[1], f"from quantile {levels[0]:g} to {levels[-1]:g}") if ends else None
-        y = axis_of(target, [value for line in (truth, points, *ends) for _, value in line])
-        lines = [Line("truth", truth, "ink"), Line("forecast", points, STYLES[1])]
-        ahead = f"{step + 1} steps ahead" if step else "one step ahead"
-        near = float(np.abs(found.truth[-SHOWN_ROWS:, step, place] - found.points[-SHOWN_ROWS:, step, place]).mean())
-        said = f"The mean absolute error of what is shown is {number(near)}."
-        charts.append(
-            line_chart(f"{target}, {ahead}", lines, _time_axis(found), y, said=said, band=band, size=(WIDE, HEIGHT))
-        )
-    shown = min(len(found.rows), SHOWN_ROWS)
-    return Section(f"Forecasts of {target}", [paragraph(f"The last {shown:,} forecasts of the scored part."), *charts])
-
-
-def _residuals(found: Examined, place: int, target: str) -> Section:
-    """Truth minus forecast one step ahead."""
-    residuals = (found.truth - found.points)[:, 0, place]
-    mean, deviation = float(residuals.mean()), float(residuals.std())
-    neighbours = np.array(found.rows[1:]) - np.array(found.rows[:-1]) == 1
-    pairs = residuals[1:][neighbours] - mean, residuals[:-1][neighbours] - mean
-    alike = float((pairs[0] * pairs[1]).sum() / max((residuals - mean).dot(residuals - mean), 1e-300))
-    said = (
-        f"Truth minus forecast, one step ahead: {number(mean)} on average, with a standard deviation of"
-        f" {number(deviation)}; {(residuals > 0).mean():.0%} are above zero. The autocorrelation of neighbours"
-        f" is {alike:.2f}, where 0 says that nothing is left to be learned from the last error."
-    )
-    counts, edges = np.histogram(residuals[np.isfinite(residuals)], BINS)
-    plot = Plot(axis_of("truth minus forecast", edges.tolist()), axis_of("forecasts", counts.tolist(), low=0.0))
-    for count, low, high in zip(counts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        plot.bar(low, high, count, STYLES[0])
-    histogram = figure("Residuals", plot.svg(f"Histogram of the residuals. {said}"))
-    points = _over_time(found, residuals)
-    y = axis_of("truth minus forecast", [value for _, value in points])
-    zero = Line("", [(0.0, 0.0), (max(x for x, _ in points), 0.0)], "even")
-    over_time = line_chart(
-        "Residuals over time", [zero, Line("", points)], _time_axis(found), y, said=said, size=(WIDE, HEIGHT)
-    )
-    if found.quantiles is None:
-        return Section(f"Residuals of {target}", [paragraph(said), over_time, figures(histogram)])
-    covered, chart, numbers = _coverage(found, found.quantiles, place)
-    blocks = [paragraph(said), over_time, paragraph(covered), figures(histogram, chart), numbers]
-    return Section(f"Residuals and intervals of {target}", blocks)
-
-
-def _coverage(found: Examined, quantiles: Floats, place: int) -> tuple[str, Markup, Markup]:
-    """How many truths lie below each quantile: in words, as a chart and as a table."""
-    levels = found.recipe.model.quantiles
-    below = (found.truth[:, None, :, place] <= quantiles[..., place]).mean(axis=(0, 2)).tolist()
-    rows = [(f"{level:g}", f"{share:.1%}") for level, share in zip(levels, below, strict=True)]
-    x, y = (axis_of(title, (), low=0.0, high=1.0, most=5) for title in ("quantile level", "share of truths at most it"))
     lines = [
-        Line("as wanted", [(0.0, 0.0), (1.0, 1.0)], "even"),
-        Line("this forecaster", list(zip(levels, below, strict=True)), STYLES[0], dots=True),
+        line._replace(points=points(values[0]), upper=points(values[1]) if len(values) > 1 else ())
+        for line, values in series
     ]
-    inside = below[-1] - below[0]
-    said = (
-        f"Between the quantiles {levels[0]:g} and {levels[-1]:g} lie {inside:.1%} of the truths, where"
-        f" {levels[-1] - levels[0]:.1%} should; all steps of {len(found.rows):,} forecasts are counted."
-    )
-    chart = line_chart("Coverage by quantile level", lines, x, y, said=said)
-    return said, chart, table(("quantile level", "share of truths at most it"), rows)
+    y = axis_of(unit, [value for line in lines for _, value in (*line.points, *line.upper)])
+    return Chart(title, row_axis(found.recipe.data.time or "row", found.times[last]), y, lines, width=WIDE)
 
 
-def compared(named: Mapping[str, Examined]) -> list[Section]:
-    """Several forecasters side by side."""
-    rows = []
-    for name, each in named.items():
-        scores = each.scores.get("scores", {})
-        cells = [
-            number_text(scores[key]["value"], ".4g") if key in scores else "–"
-            for key in ("mae", "rmse", "mase", "pinball")
+def _forecasts(found: Examined, place: int, target: str) -> list[Chart]:
+    """Forecasts of the first step and, where there are more, of the last."""
+    charts, levels = list[Chart](), found.recipe.model.quantiles
+    for step in sorted({0, found.points.shape[1] - 1}):
+        series = [
+            (Line("truth", (), "ink"), [found.truth[:, step, place]]),
+            (Line("forecast", (), STYLES[1]), [found.points[:, step, place]]),
         ]
-        rows.append((name, each.scores.get("target", "–"), f"{each.scores.get('horizon', '–')}", *cells))
-    said = "Runs compare where they forecast the same column of one file, as many steps ahead."
-    curves = curves_of_runs({name: Metrics(each.run.metrics).read() for name, each in named.items()}, "mase", "MASE")
-    headings = ("run", "target", "steps", "MAE", "RMSE", "MASE", "pinball loss")
-    return [Section("Side by side", [table(headings, rows), paragraph(said), figures(curves)])]
+        if found.quantiles is not None:
+            band = Line(f"from quantile {levels[0]:g} to {levels[-1]:g}", (), "wash")
+            series.insert(0, (band, [found.quantiles[:, end, step, place] for end in (0, -1)]))
+        ahead = f"{step + 1} steps ahead" if step else "one step ahead"
+        charts.append(_over_time(found, f"{target}, {ahead}", target, series))
+    return charts
+
+
+def _residuals(found: Examined, place: int) -> dict[str, Any]:
+    """Truth minus forecast one step ahead, in time and as a histogram, and the truths below each quantile."""
+    residuals, unit = (found.truth - found.points)[:, 0, place], "truth minus forecast"
+    counts, edges = (each.tolist() for each in np.histogram(residuals[np.isfinite(residuals)], BINS))
+    bars = [
+        Bar(low, high, count, f"{number(low)} to {number(high)}")
+        for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True)
+    ]
+    series = [(Line("", (), "even"), [0.0 * residuals]), (Line("", ()), [residuals])]
+    values = {
+        "mean": number(float(residuals.mean())),
+        "deviation": number(float(residuals.std())),
+        "above": float((residuals > 0).mean()),
+        "residuals": _over_time(found, "Residuals over time", unit, series),
+        "histogram": Chart("Residuals", axis_of(unit, edges), axis_of("forecasts", counts, low=0.0), bars=bars),
+    }
+    if found.quantiles is None:
+        return {**values, "coverage": None}
+    levels, axes = found.recipe.model.quantiles, ("quantile level", "share of truths at most it")
+    below = (found.truth[:, None, :, place] <= found.quantiles[..., place]).mean(axis=(0, 2)).tolist()
+    points = list(zip(levels, below, strict=True))
+    return {
+        **values,
+        "coverage": diagonal_chart("Coverage by quantile level", axes, "as wanted", "this forecaster", points),
+        "below": [(f"{level:g}", f"{share:.1%}") for level, share in points],
+        "inside": below[-1] - below[0],
+    }
+
+
+def compared(named: Mapping[str, Examined]) -> list[str]:
+    """What is to be known of a comparison."""
+    return ["Runs compare where they forecast the same column of one file, as many steps ahead."]

@@ -2,25 +2,30 @@
 
 import base64
 import hashlib
+import locale
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from safetensors import safe_open
 
 from s2s import __version__
 from s2s.corpus.find import load_manifest
 from s2s.errors import CorpusError, RunError
-from s2s.figures.page import Section, folded, table
+from s2s.figures.curves import curves_of_runs, training
 from s2s.files import write_text
-from s2s.run import RunFolder, recorded
-from s2s.tasks import Recipe, recipe_of, report_of
+from s2s.run import Metrics, RunFolder, number_text, recorded
+from s2s.tasks import Recipe, recipe_of, report_of, scores_of
 
 WEB = Path(__file__).resolve().parents[1] / "web"
-"""Folder of the template and its styles."""
+"""Folder of the templates and their styles."""
+NUMBER = re.compile(r"[-+−]?[\d,.]+(e[-+]?\d+)?%?|–")
+"""A cell of a table that is written to the right of its column."""
 
 
 def write_report(runs: Sequence[str | Path], out: Path, *, corpora: Path | None = None, device: str = "auto") -> None:
@@ -41,15 +46,25 @@ def write_report(runs: Sequence[str | Path], out: Path, *, corpora: Path | None 
         raise RunError(f"a report is of runs of one task; these are of {', '.join(sorted(tasks))}: write one for each")
     for run in folders:
         run.require_best()
-    module = report_of(tasks.pop())
+    task = tasks.pop()
+    module, names = report_of(task), _names(folders)
     examined = [module.examine(run, recipe, corpora, device) for run, recipe in opened]
-    chapters = [
-        (_title(run, recipe), [*module.sections(found), Section("The run", facts(run, recipe))])
-        for (run, recipe), found in zip(opened, examined, strict=True)
-    ]
+    trainings = [training(Metrics(run.metrics).read(), *module.CURVES) for run in folders]
+    chapters = []
     if len(runs) > 1:
-        chapters.insert(0, (f"{len(runs)} runs", module.compared(dict(zip(_names(folders), examined, strict=True)))))
-    write_text(out, page(f"{', '.join(_names(folders))}: report", chapters))
+        headings, cells = ("run", "scored on", *scores_of(task).HEADINGS), []
+        for name, (_, recipe), found in zip(names, opened, examined, strict=True):
+            row = scores_of(task).row(recipe, found.scores) if found.scores else ["–"] * (len(headings) - 1)
+            cells.append([name, *(cell.replace("**", "") for cell in row)])
+        compared = module.compared(dict(zip(names, examined, strict=True)))
+        curves = curves_of_runs(dict(zip(names, trainings, strict=True)), *module.CURVES[0])
+        side_by_side = {"headings": headings, "rows": cells, "compared": compared, "curves": curves}
+        chapters.append(_chapter(0, f"{len(runs)} runs", "compared", side_by_side))
+    for number, ((run, recipe), found) in enumerate(zip(opened, examined, strict=True), start=1):
+        own = {"found": found, "training": trainings[number - 1], "facts": facts(run, recipe), **module.shown(found)}
+        own["recipe_text"] = run.require_recipe()
+        chapters.append(_chapter(number, _title(run, recipe), task, own))
+    write_text(out, page(f"{', '.join(names)}: report", chapters))
 
 
 def _require_free(out: Path) -> None:
@@ -64,39 +79,57 @@ def _names(folders: Sequence[RunFolder]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(run) for run in folders]
 
 
-def page(title: str, chapters: Sequence[tuple[str, Sequence[Section]]]) -> str:
-    """The HTML of chapters of sections, whose policy allows its own styles and nothing else."""
+def _chapter(number: int, title: str, template: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A chapter by one of the templates, which adds the titles of its sections to a list."""
+    titles = list[str]()
+    body = _environment().get_template(f"report-{template}.html").render(chapter=number, titles=titles, **values)
+    return {"number": number, "title": title, "titles": titles, "body": Markup(body)}
+
+
+def page(title: str, chapters: Sequence[Mapping[str, Any]]) -> str:
+    """The HTML of chapters, whose policy allows its own styles and nothing else."""
     style = "".join((WEB / name).read_text(encoding="utf-8") for name in ("style.css", "report.css"))
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return _template().render(
-        title=title, chapters=chapters, style=Markup(style), style_hash=digest, version=__version__
-    )
+    template = _environment().get_template("report.html")
+    return template.render(title=title, chapters=chapters, style=Markup(style), style_hash=digest, version=__version__)
 
 
 @cache
-def _template() -> Template:
+def _environment() -> Environment:
+    """Templates in which everything that is not markup is escaped."""
     loader = FileSystemLoader(WEB)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("report.html")
+    environment.filters |= {"form": _form, "language": language_code}
+    environment.tests["numeric"] = lambda cell: NUMBER.fullmatch(str(cell)) is not None
+    return environment
 
 
-def facts(run: RunFolder, recipe: Recipe) -> list[Markup]:
+def _form(value: float | None, form: str) -> str:
+    """A number in a format, or a dash for none."""
+    return "–" if value is None else number_text(value, form)
+
+
+def language_code(name: str) -> str:
+    """Code of a language that a recipe names by its code or in English; empty for one that is not known."""
+    code = locale.locale_alias.get(name.lower(), "").split("_")[0]
+    return code if re.fullmatch("[a-z]{2,3}", code) else ""
+
+
+def facts(run: RunFolder, recipe: Recipe) -> list[tuple[str, str]]:
     """What the run was trained from and with."""
     environment, best = recorded(run.environment) or {}, run.require_best()
     with safe_open(best, "numpy") as tensors:
         weights = sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
     megabytes = best.stat().st_size / 1e6
     versions = ", ".join(f"{name} {number}" for name, number in environment.get("versions", {}).items())
-    rows = [
-        ("weights", f"{weights:,}" + (f" in {megabytes:,.1f} MB" if megabytes >= 0.1 else "")),
+    return [
+        ("weights", f"{weights:,} in {megabytes:,.2f} MB"),
         *(("data", _with_licence(name)) for name in environment.get("corpora", {})),
         ("computed with", environment.get("precision", "unknown")),
         ("versions", versions or "unknown"),
     ]
-    recipe_text = Markup("<pre tabindex=0>{}</pre>").format(run.require_recipe())
-    return [table(("fact", "value"), rows), folded("The recipe, with all values", recipe_text)]
 
 
 def _with_licence(corpus: str) -> str:

@@ -146,16 +146,19 @@ class App:
     async def _unless_gone(self, work: Any, receive: Receive) -> Any:
         """What some work returns; Refused, and the work given up, when its client goes away or it takes too long."""
         working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(receive())
-        seconds = self.service.limits.seconds
+        seconds, loop = self.service.limits.seconds, asyncio.get_running_loop()
+        leaving.add_done_callback(lambda _: working.cancel())
+        late = loop.call_later(seconds, working.cancel)
         try:
-            await asyncio.wait((working, leaving), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return working.result()
+            return await working
+        except asyncio.CancelledError:
             if leaving.done():
-                raise Refused(GONE, "the client is gone")
-            raise Refused(503, f"not finished within {seconds:g} s; try again later")
+                raise Refused(GONE, "the client is gone") from None
+            if late.when() <= loop.time():
+                raise Refused(503, f"not finished within {seconds:g} s; try again later") from None
+            raise
         finally:
-            working.cancel()
+            late.cancel()
             leaving.cancel()
 
 

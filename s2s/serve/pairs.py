@@ -233,7 +233,10 @@ def _card(path: Path) -> dict[str, Any]:
     run, bundle = RunFolder(path), path / "bundle.json"
     if not is_bundle(path):
         return card_of(run, read_run(run, {"translation": TranslationRecipe}))
+    task = recorded(bundle, "task")
+    if isinstance(task, str) and task != "translation":
+        raise RunError(f"{path}: holds no translator (its task is {task}), and others are not served")
     card = recorded(bundle, "card")
     if not isinstance(card, dict) or not all(isinstance(card.get(side), str) for side in ("source", "target")):
-        raise RunError(f"{bundle}: damaged, or not that of a translator; export the run again")
+        raise RunError(f"{bundle}: damaged; export the run again")
     return card

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_args, get_type_hints
 
 import numpy as np
 
@@ -157,11 +157,11 @@ def open_bundle(
     if not (folder / "step.onnx").exists():
         raise RunError(f"{folder}: has no step.onnx; s2s translate reads what s2s export --format onnx writes")
     try:
-        decoding = BundleDecoding(**{name: read["decoding"][name] for name in BundleDecoding._fields})
+        decoding = _decoding(read["decoding"])
         engine, learned = BundleEngine(folder, read["states"]), int(read["max_tokens"])
     except (KeyError, TypeError, ValueError) as problem:
         what = f"{type(problem).__name__}: {problem}"
-        raise RunError(f"{path}: damaged, it lacks what a translator needs ({what}); export again") from None
+        raise RunError(f"{path}: damaged, it lacks what a translator needs ({what}); export the run again") from None
     source, target = load_tokenizers(folder)
     if engine.vocabulary_size != target.vocabulary_size:
         raise RunError(
@@ -169,6 +169,16 @@ def open_bundle(
             f" {engine.vocabulary_size:,}, so they are of two exports; export the run again"
         )
     return engine, source, target, decoding, learned, read.get("always_tagged") is True
+
+
+def _decoding(values: dict[str, Any]) -> BundleDecoding:
+    """Checked values; KeyError for one that is missing, ValueError for a wrong one."""
+    for name, kind in get_type_hints(BundleDecoding).items():
+        value, words = values[name], get_args(kind)
+        is_number = type(value) is int or (type(value) is float and kind is float)
+        if value not in words if words else not is_number or (name in ("beam", "batch_lines") and value < 1):
+            raise ValueError(f"decoding.{name} is {value!r}")
+    return BundleDecoding(**{name: values[name] for name in BundleDecoding._fields})
 
 
 def require_precision(precision: "Precision") -> None:
@@ -183,7 +193,7 @@ def _session(path: Path) -> Any:
         import onnxruntime
     except ModuleNotFoundError:
         raise RunError(
-            f"{path.parent}: a bundle is run by onnxruntime, which is missing; pip install 's2s[onnx]'"
+            f"{path.parent}: a bundle is run by onnxruntime, which is not installed: pip install 's2s[onnx]'"
         ) from None
     options = onnxruntime.SessionOptions()
     threads = os.environ.get("OMP_NUM_THREADS", "")

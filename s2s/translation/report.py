@@ -1,180 +1,267 @@
-"""What the report of a translator shows."""
+"""What the report of a translator shows: its outputs for test pairs, their references, and what training has seen."""
 
-from collections.abc import Mapping
+import logging
+import string
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
-from typing import Any
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from markupsafe import Markup
+from numpy.typing import NDArray
 
-from s2s.figures.calibration import calibration_figure, calibration_text
-from s2s.figures.charts import bar_chart, matrix
-from s2s.figures.curves import curves_of_runs, training_section
-from s2s.figures.page import Section, figures, heading, in_language, join, paragraph, table
-from s2s.run import Metrics
+from s2s.corpus.find import Part
+from s2s.errors import S2SError
+from s2s.figures.calibration import Calibration, calibration
+from s2s.figures.charts import bar_chart
+from s2s.nn.recurrent import positions_valid
+from s2s.run import RunFolder, scored
+from s2s.text.batches import collate
 from s2s.translation.answers import answers
-from s2s.translation.comparison import compare
-from s2s.translation.examine import COUNTED_PAIRS, Examined, recall_by_frequency
-from s2s.translation.examine import examine as examine  # what a report module answers
-from s2s.translation.scores import failures, remarks_on, short_share
+from s2s.translation.comparison import compare, comparison_text
+from s2s.translation.engine import TorchEngine
+from s2s.translation.recipe import TranslationRecipe
+from s2s.translation.scores import bleu_tokenizer, bucket_of, failures, remarks_on, sentence_chrf, short_share
+from s2s.translation.task import part_of, score
+from s2s.translation.translator import Translation, Translator
 
-SIGNED = {"bleu": "BLEU", "chrf": "chrF"}
-"""Scores with signatures, by their key."""
+log = logging.getLogger("s2s")
+CURVES = ("nats_per_token", "nats per target token"), {"bleu": "BLEU", "chrf": "chrF"}
+"""Loss and scores of the validations, by key."""
 SHOWN_WORST, SHOWN_BEST, SHOWN_FAILED = 8, 4, 3
-FIFTHS = ("lowest fifth", "second", "third", "fourth", "highest")
-"""Of the sentences, by the model's own score."""
-MEANINGS = {
-    "loops": "some words stand three times in a row",
-    "empty": "nothing was written for a source with words",
-    "copied": "the source again, at least two words of it",
-    "truncated": "cut off at the longest output that is allowed",
-    "long": "the source is longer than any line in training",
-    "unknown": "the vocabulary lacks something of the source",
-}
-"""Of each failure and flag."""
+VALIDATION_PAIRS = 100
+"""Pairs of the validation part that are translated for a run without test pairs."""
+COUNTED_PAIRS = 20_000
+"""Training pairs whose target words are counted."""
+JUDGED_PAIRS = 1_000
+"""Outputs of which chrF is computed, one by one."""
+PREDICTED_TOKENS, PREDICTED_ROWS = 2_000, 64
+"""Target tokens whose predictions are compared with their probabilities, and pairs of a batch of them."""
+ALIGNED, ALIGNED_TOKENS = 3, (4, 14)
+"""Sentences whose alignments are kept, and the fewest and most source tokens of one."""
+FREQUENCIES = ((0, 0), (1, 1), (2, 5), (6, 20), (21, 100), (101, 500), (501, None))
+"""First and last frequency of words that are counted together."""
+EDGES = string.punctuation + "…。、，．！？：；「」『』（）“”„‘’«»‹›–—¿¡"
+"""What is not counted as a part of a word at its ends."""
 
 
-def sections(found: Examined) -> list[Section]:
-    """Everything on one run."""
-    rows = Metrics(found.run.metrics).read()
-    curves = training_section(rows, ("nats_per_token", "nats per target token"), SIGNED)
-    parts = [_scores(found), curves]
-    if found.outputs:
-        parts.append(Section("Length and rare words", [_by_length(found), *_by_frequency(found)]))
-        parts += [_calibration(found), _failures(found), _sentences(found), _alignments(found)]
-    return parts
+class Examined(NamedTuple):
+    """A run with its translations."""
+
+    recipe: TranslationRecipe
+    scores: Mapping[str, Any]
+    """as in scores.json; empty where the run could not be scored"""
+    outputs: Sequence[Mapping[str, Any]]
+    """as in outputs.jsonl"""
+    judged: Sequence[Mapping[str, Any]]
+    """outputs with their chrF; of many, evenly spaced ones"""
+    frequencies: Counter[str] | None
+    """of the words of training targets; None where the training pairs are not at hand"""
+    calibration: Calibration | None
+    """of the most probable tokens after references"""
+    aligned: Sequence[Translation]
+    """with attention"""
+    remarks: Sequence[str]
+    tokenize: str = "none"
+    """BLEU's tokenizer for the references"""
+    unspaced: bool = False
+    """whether the words of the target language are its characters"""
 
 
-def _scores(found: Examined) -> Section:
-    blocks = [paragraph(remark) for remark in found.remarks]
-    scores = found.scores
-    if not scores:
-        return Section("Scores", [*blocks, paragraph("The run has not been scored.")])
-    said = f"Scored on {scores['split']}: {scores['examples']:,} pairs, beam {scores['beam']}"
-    blocks.append(paragraph(f"{said}. Intervals are of 95 % (bootstrap)."))
-    rows = []
-    for name, each in scores["scores"].items():
-        if name not in SIGNED:
-            rows.append((name.replace("_", " "), f"{each['value']:.1%}", ""))
-        elif each["value"] is None:
-            rows.append((SIGNED[name], "–", "most references are too short for it"))
-        else:
-            rows.append((SIGNED[name], f"{each['value']:.1f}", f"{each['low']:.1f} to {each['high']:.1f}"))
-    blocks.append(table(("score", "value", "interval"), rows))
-    blocks += [paragraph(f"{remark[0].upper()}{remark[1:]}.") for remark in remarks_on(scores.get("data", {}))]
-    form = Markup('<p class="soft">{}: <code>{}</code></p>')
-    blocks += [form.format(title, scores["scores"][name]["signature"]) for name, title in SIGNED.items()]
-    return Section("Scores", blocks)
+def examine(run: RunFolder, recipe: TranslationRecipe, corpora: Path | None, device: str) -> Examined:
+    """The translations that scoring left in a run, or else new ones, and what else its model shows.
+
+    A run without test pairs is examined on some validation pairs. Where data are missing, a remark says what is left
+    out for that.
+    """
+    (scores, outputs), remarks = scored(run), list[str]()
+    part: Part | None = None
+    try:
+        on = "validation" if recipe.data.test is None else None
+        part = part_of(run, recipe, on=on, files=None, beam=None, corpora=corpora)
+        if on:
+            part, remark = _some(part)
+            remarks.append(remark)
+        if len(outputs) != scores.get("examples"):
+            scores = score(run, recipe, part, device=device, precision="float32", beam=None)
+            outputs = scores["outputs"]
+    except S2SError as problem:
+        outputs = outputs if len(outputs) == scores.get("examples") else []
+        log.warning("%s", problem)  # it may name folders of this machine, which a page handed on should not
+        remarks.append("What needs the data of the recipe is left out: they could not be read.")
+    if not outputs:
+        return Examined(recipe, scores, [], [], None, None, [], remarks)
+    translator = Translator.load(run.path, device=device)
+    some = outputs[:: -(-len(outputs) // JUDGED_PAIRS)]
+    quality = sentence_chrf(*([row[side] for row in some] for side in ("text", "reference")))
+    judged = [{**row, "chrf": chrf} for row, chrf in zip(some, quality, strict=True)]
+    least, most = ALIGNED_TOKENS
+    fitting = [row for row in outputs if least <= row["source_tokens"] <= most] or [outputs[0]]
+    drawn = fitting[:: -(-len(fitting) // ALIGNED)][:ALIGNED]
+    tags = [row.get("tag") for row in drawn]
+    aligned = translator.translate([row["source"] for row in drawn], attention=True, tag=tags)
+    calibrated = calibration(*predictions(translator, outputs))
+    choice = bleu_tokenizer(recipe, [row["reference"] for row in outputs])
+    counted = frequencies(part, choice.unspaced)
+    return Examined(
+        recipe, scores, outputs, judged, counted, calibrated, aligned, remarks, choice.tokenizer, choice.unspaced
+    )
 
 
-def _by_length(found: Examined) -> Markup:
-    """Scores by source length, as a chart and a table."""
-    lengths = found.scores.get("by_length", [])
-    told = any(row["bleu"] is not None for row in lengths)
-    values = [row["bleu"] for row in lengths] if told else _chrf_by_length(found)
-    names, unit = [row["source_tokens"] for row in lengths], "BLEU" if told else "mean chrF of a sentence"
-    chart = bar_chart(f"{unit} by source length", names, values, axes=("source tokens", unit), high=100.0, form=".0f")
-    rows = [
-        (name, f"{row['examples']:,}", "–" if value is None else f"{value:.1f}", f"{row['length_ratio']:.3f}")
-        for name, row, value in zip(names, lengths, values, strict=True)
+def _some(part: Part) -> tuple[Part, str]:
+    """Evenly spaced pairs of a part, and a remark on that."""
+    parts = part.source.parts or (part.source,)
+    pairs = [(pair, each) for each in parts for pair in each.read()]
+    some = pairs[:: -(-len(pairs) // VALIDATION_PAIRS) or 1]
+    remark = (
+        f"The recipe names no test pairs, so {len(some):,} of the {len(pairs):,} validation pairs are shown. The"
+        " weights were chosen on these, so the scores are a little too good."
+    )
+    kept = [[pair for pair, of in some if of is each] for each in parts]
+    thinned = tuple(each._replace(read=partial(iter, few)) for each, few in zip(parts, kept, strict=True))
+    return part._replace(
+        source=part.source._replace(read=lambda: iter(pair for pair, _ in some), parts=thinned)
+    ), remark
+
+
+def words_of(line: str, unspaced: bool) -> list[str]:
+    """Words without punctuation at their ends; of a language without spaces the characters."""
+    words = list(line) if unspaced else line.split()
+    return [word for word in (word.strip(EDGES) for word in words) if word.strip()]
+
+
+def frequencies(part: Part | None, unspaced: bool) -> Counter[str] | None:
+    """How often each word stands in the training targets of a part; None where they cannot be read."""
+    if part is None or part.training is None:
+        return None
+    written: Counter[str] = Counter()
+    try:
+        for _, target in islice(part.training.read(), COUNTED_PAIRS):
+            written.update(target if unspaced else target.split())
+    except S2SError as problem:
+        log.warning("how often words stand in the training pairs cannot be counted: %s", problem)
+        return None
+    found: Counter[str] = Counter()
+    for written_word, times in written.items():  # each is stripped once
+        found.update(dict.fromkeys(words_of(written_word, unspaced), times))
+    return found
+
+
+def recall_by_frequency(
+    pairs: Sequence[tuple[str, str]], frequencies: Counter[str], *, unspaced: bool
+) -> list[tuple[str, int, int]]:
+    """(output, reference) pairs -> range of training frequency, reference words in it, and those found in the output.
+
+    A word that stands twice in a reference is found twice only where it stands twice in the output.
+    """
+    counts = [[0, 0] for _ in FREQUENCIES]
+    for output, reference in pairs:
+        wanted, given = (Counter(words_of(line, unspaced)) for line in (reference, output))
+        for word, times in wanted.items():
+            often = frequencies[word]
+            place = next(k for k, (_, last) in enumerate(FREQUENCIES) if last is None or often <= last)
+            counts[place][0] += times
+            counts[place][1] += min(times, given[word])
+    names = [_range(*each) for each in FREQUENCIES]
+    return [(name, words, right) for name, (words, right) in zip(names, counts, strict=True) if words]
+
+
+def _range(low: int, high: int | None) -> str:
+    if high is None:
+        return f">{low - 1}"
+    return "never" if not high else str(low) if low == high else f"{low}–{high}"
+
+
+@torch.inference_mode()
+def predictions(
+    translator: Translator, outputs: Sequence[Mapping[str, Any]]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Highest probability (N,) after each prefix of references, and whether its token is the reference's (N,).
+
+    `outputs` are as in outputs.jsonl; of many, evenly spaced ones are read, some PREDICTED_TOKENS tokens.
+    """
+    engine = translator.engine
+    assert isinstance(engine, TorchEngine), "a run folder is opened with torch"
+    model, device = engine.models[0], engine.compute.device
+    encoded = [
+        (translator.encode(row["source"], row.get("tag")), translator.target.encode(row["reference"]))
+        for row in outputs
     ]
-    return figures(chart, table(("source tokens", "sentences", unit, "output / reference length"), rows))
+    tokens = sum(len(target) + 1 for _, target in encoded)
+    chosen = sorted(encoded[:: -(-tokens // PREDICTED_TOKENS) or 1], key=lambda pair: len(pair[1]))
+    probabilities, right = [], []
+    with engine.compute.entered():
+        for begin in range(0, len(chosen), PREDICTED_ROWS):
+            batch = collate(*zip(*chosen[begin : begin + PREDICTED_ROWS], strict=True)).to(device)
+            readout = model(batch.source, batch.source_lengths, batch.inputs).readout
+            valid = positions_valid(batch.target_lengths, batch.targets.shape[1], device)
+            found = model.decoder.logits(readout[valid]).float().softmax(dim=-1).max(dim=-1)
+            probabilities.append(found.values.cpu().numpy())
+            right.append((found.indices == batch.targets[valid]).cpu().numpy())
+    return np.concatenate(probabilities), np.concatenate(right)
 
 
-def _by_frequency(found: Examined) -> list[Markup]:
+def shown(found: Examined) -> dict[str, Any]:
+    """What report-translation.html shows of one run, besides what was found."""
+    said = list(remarks_on(found.scores.get("data", {})))
+    if not found.outputs:
+        return {"said_on_scores": said}
+    split = list if found.unspaced else str.split
+    failed = failures(*([row[key] for row in found.outputs] for key in ("source", "text")), split=split)
+    failed["truncated"] = ["truncated" in row["flags"] for row in found.outputs]
+    rows = {
+        name: [row for row, fails in zip(found.outputs, each, strict=True) if fails] for name, each in failed.items()
+    }
+    order = sorted(found.judged, key=lambda row: (row["chrf"], len(row["reference"])))
+    worst = [row for row in order[:SHOWN_WORST] if row["text"] != row["reference"]]
+    best = [row for row in order[::-1] if row not in worst][:SHOWN_BEST]
+    return {
+        "said_on_scores": said,
+        "by_length": _by_length(found),
+        "by_frequency": _by_frequency(found),
+        "failures": {name: len(each) for name, each in rows.items()},
+        "sentences": [
+            *((name, [_pair(row, found) for row in each[:SHOWN_FAILED]]) for name, each in rows.items()),
+            ("worst, by chrF", [_pair(row, found) for row in worst]),
+            ("best", [_pair(row, found) for row in best]),
+        ],
+        "exact": sum(row["text"] == row["reference"] for row in found.outputs),
+        "aligned": [each for each in found.aligned if each.attention is not None and each.tokens],
+    }
+
+
+def _by_length(found: Examined) -> dict[str, Any]:
+    """Mean chrF of a sentence by source length, and the BLEU of all."""
+    judged: dict[str, list[float]] = {}
+    for row in found.judged:
+        judged.setdefault(bucket_of(row["source_tokens"]), []).append(row["chrf"])
+    means = {name: sum(each) / len(each) for name, each in judged.items()}
+    rows = [{**row, "chrf": means.get(row["source_tokens"])} for row in found.scores["by_length"]]
+    axes, bars = ("source tokens", "mean chrF"), [(row["source_tokens"], row["chrf"]) for row in rows]
+    return {"rows": rows, "chart": bar_chart("Quality by source length", axes, bars, 100.0)}
+
+
+def _by_frequency(found: Examined) -> dict[str, Any] | None:
     """How many of the references' words the outputs have, by how often training has them."""
     if found.frequencies is None:
-        said = "How well rare words are translated cannot be said: the training pairs are not at hand."
-        return [paragraph(said)]
+        return None
+    unit = "characters" if found.unspaced else "words"
     pairs = [(row["text"], row["reference"]) for row in found.outputs]
-    recall = recall_by_frequency(pairs, found.frequencies, unspaced=found.unspaced)
-    shares, unit = [100 * right / words for _, words, right in recall], "characters" if found.unspaced else "words"
-    chart = bar_chart(
-        f"{unit.capitalize()} of the references that the output has",
-        [name for name, *_ in recall],
-        shares,
-        axes=("times in the training targets", "% found in the output"),
-        high=100.0,
-        form=".0f",
-    )
-    rows = [
-        (name, f"{words:,}", f"{right:,}", f"{share:.1f}%")
-        for (name, words, right), share in zip(recall, shares, strict=True)
-    ]
-    said = (
-        f"Counted are {unit} without punctuation{'' if found.unspaced else ' at their ends'}; how often each stands in"
-        f" training is that of the first {COUNTED_PAIRS:,} pairs at most."
-    )
-    return [figures(chart, table(("times in training", unit, "found", "share"), rows)), paragraph(said)]
+    rows = recall_by_frequency(pairs, found.frequencies, unspaced=found.unspaced)
+    title, axes = f"{unit} of the references that the output has".capitalize(), ("times in training", "% found")
+    chart = bar_chart(title, axes, [(name, 100 * right / words) for name, words, right in rows], 100.0)
+    return {"chart": chart, "unit": unit, "rows": rows, "pairs": COUNTED_PAIRS}
 
 
-def _chrf_by_length(found: Examined) -> list[float | None]:
-    """Mean chrF of the sentences of each row of by_length, which are in the order of their lengths."""
-    ordered = [
-        chrf for _, chrf in sorted(zip((row["source_tokens"] for row in found.outputs), found.quality, strict=True))
-    ]
-    ends = np.cumsum([row["examples"] for row in found.scores["by_length"]]).tolist()
-    return [sum(ordered[begin:end]) / (end - begin) for begin, end in zip([0, *ends], ends, strict=False)]
-
-
-def _calibration(found: Examined) -> Section:
-    text = calibration_text(found.bins, "target tokens of these pairs, each predicted after the reference up to it")
-    diagram = calibration_figure(found.bins)
-    count = len(found.outputs)
-    if count < 10 * len(FIFTHS):
-        return Section("Calibration", [text, figures(diagram)])
-    order = sorted(range(count), key=lambda at: found.outputs[at]["score"])
-    fifths = [order[count * k // len(FIFTHS) : count * (k + 1) // len(FIFTHS)] for k in range(len(FIFTHS))]
-    means = [sum(found.quality[at] for at in fifth) / len(fifth) for fifth in fifths]
-    axes = ("sentences by the model's own score", "mean chrF of a sentence")
-    own = bar_chart("Quality by the model's own score", FIFTHS, means, axes=axes, high=100.0, form=".0f")
-    return Section("Calibration", [text, figures(diagram, own)])
-
-
-def _failures(found: Examined) -> Section:
-    sources, texts = ([row[key] for row in found.outputs] for key in ("source", "text"))
-    flagged = failures(sources, texts, split=list if found.unspaced else str.split)
-    for flag in ("truncated", "long", "unknown"):
-        flagged[flag] = [flag in row["flags"] for row in found.outputs]
-    rows = [(name, f"{sum(each):,}", f"{sum(each) / len(each):.1%}", MEANINGS[name]) for name, each in flagged.items()]
-    blocks = [table(("failure", "sentences", "share", "meaning"), rows)]
-    for name, each in flagged.items():
-        shown = [at for at, fails in enumerate(each) if fails][:SHOWN_FAILED]
-        if shown:
-            blocks += [heading(name), *(_pair(found, at) for at in shown)]
-    return Section("Loops, empty, copied and truncated outputs", blocks)
-
-
-def _sentences(found: Examined) -> Section:
-    order = sorted(range(len(found.outputs)), key=lambda at: (found.quality[at], len(found.outputs[at]["reference"])))
-    exact = sum(row["text"] == row["reference"] for row in found.outputs)
-    worst = [at for at in order[:SHOWN_WORST] if found.outputs[at]["text"] != found.outputs[at]["reference"]]
-    said = (
-        f"{exact:,} of {len(order):,} outputs equal their reference. In the others, words of the reference that the"
-        " output lacks are struck out, and words that the output has in their place are underlined."
-    )
-    best = [at for at in reversed(order) if at not in worst][:SHOWN_BEST]
-    blocks = [paragraph(said), heading("Worst, by chrF"), *(_pair(found, at) for at in worst)]
-    return Section("Best and worst sentences", [*blocks, heading("Best"), *(_pair(found, at) for at in best)])
-
-
-def _pair(found: Examined, at: int, others: Mapping[str, Examined] | None = None) -> Markup:
-    """A source, its reference, and the output of the run, or of each of some runs by name."""
-    row, data = found.outputs[at], found.recipe.data
-    lines = [("source", in_language(row["source"], data.source))]
-    for name, each in (others or {"output": found}).items():
-        reference, output = differences(row["reference"], each.outputs[at]["text"], unspaced=found.unspaced)
-        if not others:
-            lines.append(("reference", in_language(reference, data.target)))
-        elif len(lines) == 1:
-            lines.append(("reference", in_language(row["reference"], data.target)))
-        label = f"{name}, chrF {each.quality[at]:.0f}"
-        lines.append(
-            (label, in_language(output, data.target) if output else Markup('<span class="soft">nothing</span>'))
-        )
-    return Markup('<dl class="pair">{}</dl>').format(
-        join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(*line) for line in lines)
-    )
+def _pair(row: Mapping[str, Any], found: Examined) -> dict[str, Any]:
+    """A source, its reference and its output, with their differences marked."""
+    reference, output = differences(row["reference"], row["text"], unspaced=found.unspaced)
+    return {**row, "reference": reference, "text": output}
 
 
 def differences(reference: str, output: str, *, unspaced: bool) -> tuple[Markup, Markup]:
@@ -189,55 +276,11 @@ def differences(reference: str, output: str, *, unspaced: bool) -> tuple[Markup,
     return Markup(glue).join(marked[0]), Markup(glue).join(marked[1])
 
 
-def _alignments(found: Examined) -> Section:
-    charts = [
-        matrix(each.text, each.attention.tolist(), each.source_tokens, each.tokens)
-        for each in found.aligned
-        if each.attention is not None and each.tokens
-    ]
-    if not charts:
-        return Section("Alignments", [paragraph("The model has no attention (model.attention is none).")])
-    said = "For each target token, a row, how much of its attention each source token got."
-    return Section("Alignments", [paragraph(said), figures(*charts)])
-
-
-def compared(named: Mapping[str, Examined]) -> list[Section]:
-    """Several translators side by side, the others against the first."""
-    translated = {name: each for name, each in named.items() if each.outputs}
-    tested = {row["run"]: row for row in compare([_comparable(*each) for each in translated.items()])}
-    rows = []
-    for name, each in named.items():
-        scores, against = each.scores.get("scores", {}), ("–", "–")
-        if test := tested.get(name):
-            form = "+.2%" if test["metric"] == "exact_match" else "+.2f"
-            against = format(test["difference"], form), f"{test['p_value']:.3f}"
-        rows.append((name, each.scores.get("split", "–"), *(_interval(scores.get(key)) for key in SIGNED), *against))
-    metric = next((SIGNED.get(row["metric"], "exact match") for row in tested.values()), "BLEU")
-    said = (
-        "p is the probability of so large a difference, in either direction, between systems of equal worth (paired"
-        " bootstrap, Koehn 2004)."
-    )
-    headings = ("run", "scored on", *SIGNED.values(), f"{metric} against {next(iter(translated), 'the first')}", "p")
-    logs = {name: Metrics(each.run.metrics).read() for name, each in named.items()}
-    curves = curves_of_runs(logs, "nats_per_token", "nats per target token")
-    blocks = [table(headings, rows), paragraph(said), figures(curves)]
-    if tested:
-        two = next(iter(translated)), next(iter(tested))
-        blocks += _largest_differences({name: named[name] for name in two})
-    return [Section("Side by side", blocks)]
-
-
-def _largest_differences(two: Mapping[str, Examined]) -> list[Markup]:
-    (first, one), (second, other) = two.items()
-    gains = [b - a for a, b in zip(one.quality, other.quality, strict=True)]
-    order = sorted(range(len(gains)), key=lambda at: gains[at])
-    blocks = []
-    for name, places in ((first, order[:SHOWN_BEST]), (second, order[::-1][:SHOWN_BEST])):
-        sign = 1 if name == second else -1
-        shown = [at for at in places if sign * gains[at] > 0]
-        if shown:
-            blocks += [heading(f"Where {name} is better by most chrF"), *(_pair(one, at, two) for at in shown)]
-    return blocks
+def compared(named: Mapping[str, Examined]) -> list[str]:
+    """Each translator against the first, in a sentence."""
+    found = compare([_comparable(name, each) for name, each in named.items() if each.outputs])
+    said = "p: probability of so large a difference, in either direction, between equal systems (Koehn 2004)."
+    return [*map(comparison_text, found), said] if found else []
 
 
 def _comparable(name: str, found: Examined) -> dict[str, Any]:
@@ -252,9 +295,3 @@ def _comparable(name: str, found: Examined) -> dict[str, Any]:
         "tokenize": found.tokenize,
         "data": {"short_references": short_share(references, found.tokenize)},
     }
-
-
-def _interval(score: Mapping[str, Any] | None) -> str:
-    if score is None or score["value"] is None:
-        return "–"
-    return f"{score['value']:.1f} ({score['low']:.1f} to {score['high']:.1f})"

@@ -93,22 +93,28 @@ def by_length(
     """BLEU and length ratio (output over reference) by source length in tokens, a row for every bucket in use."""
     _check(hypotheses, references)
     metric, rows = _bleu(tokenize), list[dict[str, str | int | float | None]]()
-    longest = LENGTH_BUCKETS[-1][1]
-    for low, high in (*LENGTH_BUCKETS, (longest + 1, None)):
-        chosen = [i for i, length in enumerate(lengths) if low <= length and (high is None or length <= high)]
-        if not chosen:
-            continue
+    names = [bucket_of(length) for length in lengths]
+    for name in dict.fromkeys(map(bucket_of, sorted(lengths))):
+        chosen = [i for i, each in enumerate(names) if each == name]
         right = [references[i] for i in chosen]
         score = metric.corpus_score([hypotheses[i] for i in chosen], [right])
         rows.append(
             {
-                "source_tokens": f">{longest}" if high is None else str(low) if low == high else f"{low}-{high}",
+                "source_tokens": name,
                 "examples": len(chosen),
                 "bleu": score.score if _tells(score.score, right, tokenize) else None,
                 "length_ratio": score.sys_len / score.ref_len if score.ref_len else 0.0,
             }
         )
     return rows
+
+
+def bucket_of(length: int) -> str:
+    """Row of by_length that a source of so many tokens counts in."""
+    for low, high in LENGTH_BUCKETS:
+        if low <= length <= high:
+            return str(low) if low == high else f"{low}-{high}"
+    return f">{LENGTH_BUCKETS[-1][1]}"
 
 
 def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:

@@ -389,6 +389,8 @@ def test_an_export_is_written_whole_or_not_at_all(run: Path, tmp_path: Path) -> 
         RunError, match=r"folder: a page's name ends in \.html, or no browser opens it; or give --format"
     ):
         export(run, tmp_path / "folder")
+    with pytest.raises(RunError, match=r"page\.html: --format js writes a folder, and this is the name of a page"):
+        export(run, tmp_path / "page.html", "js")
     assert [path.name for path in tmp_path.iterdir()] == ["there.html"]
 
 

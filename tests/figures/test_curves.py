@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s.figures.curves import MOST_POINTS, best_step, thinned, training_section
-from s2s.figures.page import join
+from s2s.figures.curves import MOST_POINTS, thinned, training
 
 ROWS = [
     {"step": 50, "loss": 4.0, "learning_rate": 0.1, "elapsed_seconds": 60.0},
@@ -15,19 +14,19 @@ ROWS = [
 ]
 
 
-def test_a_training_is_shown_with_its_best_step_and_its_validations_in_numbers() -> None:
-    section = training_section(ROWS, ("nats_per_token", "nats"), {"bleu": "BLEU", "chrf": "chrF"})
-    made = join(section.blocks)
-    assert best_step(ROWS) == 100
-    for said in ("150 optimizer steps", "2.0 minutes</span>", "best, 100", "BLEU and chrF on validation data", "3.6"):
-        assert said in made
-    assert made.count('<svg viewBox="0 0 460') == 3
-    assert made.count("<tr>") == 3
+def test_a_training_has_its_best_step_its_time_and_its_curves() -> None:
+    found = training(ROWS, ("nats_per_token", "nats"), {"bleu": "BLEU", "chrf": "chrF"})
+    assert (found.steps, found.seconds, found.best) == (150, 120.0, 100)
+    assert [chart.title for chart in found.charts] == ["Loss", "BLEU and chrF on validation data", "Learning rate"]
+    assert [line.points for line in found.charts[1].lines] == [[(150, 1.0)], [(100, 20.0), (150, 19.0)]]
+    assert found.charts[0].rule == (100, "best, 100")
 
 
-@pytest.mark.parametrize("rows", [[], ROWS[:1], ROWS[2:3]])
-def test_a_training_with_next_to_no_log_is_shown(rows: list[dict[str, object]]) -> None:
-    assert training_section(rows, ("nats_per_token", "nats"), {"bleu": "BLEU"}).blocks
+@pytest.mark.parametrize(("rows", "titles"), [((), []), (ROWS[:1], ["Loss", "Learning rate"]), (ROWS[2:3], ["Loss"])])
+def test_a_training_with_next_to_no_log_has_the_curves_that_it_can_have(
+    rows: list[dict[str, object]], titles: list[str]
+) -> None:
+    assert [chart.title for chart in training(rows, ("nats_per_token", "nats"), {"bleu": "BLEU"}).charts] == titles
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=1000))
@@ -44,7 +43,7 @@ def test_a_thinned_curve_keeps_its_mean_and_its_order(values: list[float]) -> No
 
 def test_other_sets_have_lines_of_their_own() -> None:
     also = [{**row, "validation": {**row["validation"], "also": {"old": {"bleu": 7.5}}}} for row in ROWS[2:]]  # type: ignore[dict-item]
-    section = training_section(also, ("nats_per_token", "nats"), {"bleu": "BLEU", "chrf": "chrF"})
-    made = join(section.blocks)
-    assert "BLEU and chrF and BLEU (old) on validation data" in made
-    assert made.count('<td class="number">7.5') == 2
+    found = training(also, ("nats_per_token", "nats"), {"bleu": "BLEU", "chrf": "chrF"})
+    assert "BLEU and chrF and BLEU (old) on validation data" in [chart.title for chart in found.charts]
+    assert [row["bleu (old)"] for row in found.validations] == [7.5, 7.5]
+    assert found.columns["bleu (old)"] == "BLEU (old)"

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from s2s.figures.page import join
 from s2s.forecast.recipe import ForecastRecipe
-from s2s.forecast.report import examine, sections
+from s2s.forecast.report import examine, shown
 from s2s.run import RunFolder, read_run
 
 RUN = RunFolder(Path(__file__).parents[1] / "runs" / "sunspots")
@@ -22,13 +21,14 @@ def test_the_forecasts_that_are_kept_have_the_scores_of_the_run() -> None:
     low, high = found.quantiles[:, 0], found.quantiles[:, -1]
     inside = ((found.truth >= low) & (found.truth <= high)).mean()
     assert inside == pytest.approx(scores["coverage"]["value"])
-    made = join(block for section in sections(found) for block in section.blocks)
-    assert f"lie {inside:.1%} of the truths, where 80.0% should" in made
+    (target,) = shown(found)["targets"]
+    assert target["inside"] == pytest.approx(inside)
+    assert target["below"][-1][0] == "0.9"
 
 
 def test_lines_over_time_are_broken_at_holes() -> None:
     found = examine(RUN, read_run(RUN, {"forecast": ForecastRecipe}), None, "cpu")
     holed = found._replace(rows=[row + 5 * (place >= 20) for place, row in enumerate(found.rows)])
-    whole, broken = (join(sections(each)[1].blocks) for each in (found, holed))
-    assert broken.count('class="line') == whole.count('class="line') + 2
-    assert broken.count('class="band"') == whole.count('class="band"') + 1
+    whole, broken = (shown(each)["targets"][0]["forecasts"][0] for each in (found, holed))
+    for one, two in zip(whole.lines, broken.lines, strict=True):
+        assert (whole.path(one).count("M"), broken.path(two).count("M")) == (1, 2)

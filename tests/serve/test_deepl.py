@@ -57,7 +57,7 @@ def test_markup(client: httpx.Client) -> None:
     assert text_of(client, "a &amp; c") == "A &AMP; C"
 
 
-@pytest.mark.parametrize("split", ["0", "1", 0, 1, True, False, "nonewlines"])
+@pytest.mark.parametrize("split", ["0", "1", 0, 1, True, False, "nonewlines", None, ""])
 def test_sentences_are_not_lost_however_they_are_split(client: httpx.Client, split: object) -> None:
     text = "One. Two.\nThree"
     assert text_of(client, text, split_sentences=split).split() == ["ONE.", "TWO.", "THREE"]

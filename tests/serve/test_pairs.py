@@ -67,9 +67,10 @@ def test_two_runs_of_a_pair_are_an_ensemble(run_folder: Path, tmp_path: Path, mo
     recipe.write_text(recipe.read_text(encoding="utf-8").replace('"German"', '"kor"'), "utf-8")
     with pytest.raises(RunError, match="german: translates from kor to itself"):
         load_pairs([first, german], LIMITS)
-    (bundle / "bundle.json").write_text("{}")
-    with pytest.raises(RunError, match=r"bundle\.json: damaged"):
-        load_pairs([bundle], LIMITS)
+    for content, said in (("{}", r"bundle\.json: damaged"), ('{"task": "language"}', "no translator .* is language")):
+        (bundle / "bundle.json").write_text(content)
+        with pytest.raises(RunError, match=said):
+            load_pairs([bundle], LIMITS)
 
 
 def test_a_sentence_longer_than_any_that_was_learned_is_translated_in_parts() -> None:

@@ -77,6 +77,13 @@ def test_http_10_and_a_connection_that_stays(live: Live) -> None:
     assert live.raw(get).decode().endswith(ANSWER)  # a body of a GET is not the next request
 
 
+def test_a_request_line_may_have_the_whole_address(live: Live) -> None:
+    found = live.raw(
+        request(JSON, f"Content-Length: {len(JSON)}", "Connection: close", line="POST http://x:80/translate")
+    )
+    assert found.decode().endswith(ANSWER)
+
+
 def test_expect_100_continue(live: Live) -> None:
     with socket.create_connection(("127.0.0.1", live.port), timeout=20) as connection:
         connection.sendall(request(b"", f"Content-Length: {len(JSON)}", "Expect: 100-continue", "Connection: close"))

@@ -160,7 +160,7 @@ class NoPairs:
     """A task's pairs where only the loss is asked for."""
 
     source = target = Lengths()
-    tags = None
+    tags = rows = None
 
 
 @pytest.mark.parametrize(("schedule", "whole"), [("constant", True), ("linear", False)])

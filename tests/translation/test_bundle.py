@@ -146,10 +146,10 @@ def test_a_bundle_is_served_without_torch(tmp_path: Path) -> None:
 def test_what_is_not_installed_is_told_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = bundle_of(shutil.copytree(RUN, tmp_path / "run"))
     _, told = run_program(COMMAND, "translate", str(bundle), missing=("onnxruntime",))
-    assert told == f"s2s: {bundle}: a bundle is run by onnxruntime, which is missing; pip install 's2s[onnx]'\n"
+    assert told == f"s2s: {bundle}: a bundle is run by onnxruntime, which is not installed: pip install 's2s[onnx]'\n"
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.delitem(sys.modules, "s2s.export.onnx")
-    with pytest.raises(RunError, match=r"--format onnx: needs onnx, which is missing; pip install 's2s\[onnx\]'"):
+    with pytest.raises(RunError, match=r"--format onnx needs onnx, which is not installed: pip install 's2s\[onnx\]'"):
         export(RUN, tmp_path / "b", "onnx")
 
 
@@ -185,6 +185,16 @@ def test_a_damaged_bundle_is_named(tmp_path: Path) -> None:
         (json.dumps({**content, "format": 3}), r"written by a newer s2s \(format 3; this version reads 2\)"),
         (json.dumps({**content, "task": "language"}), r"holds no translator \(its task is language\)"),
         (json.dumps({**content, "decoding": {}}), "lacks what a translator needs"),
+        *(
+            (json.dumps({**content, "decoding": {**content["decoding"], name: value}}), f"decoding.{name} is {value!r}")
+            for name, value in (
+                ("beam", "x"),
+                ("beam", 0),
+                ("beam", True),
+                ("length_normalization", "y"),
+                ("length_alpha", None),
+            )
+        ),
     ):
         path.write_text(wrong, encoding="utf-8")
         with pytest.raises(RunError, match=told):

@@ -1,4 +1,4 @@
-"""Axes and what is drawn between them."""
+"""Charts: their axes and what is drawn between them."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s.figures.axes import LETTER, WIDE, Axis, Plot, axis_of, named_axis, number, row_axis
+from s2s.figures.charts import HEIGHT, LETTER, WIDE, Axis, Chart, Line, axis_of, bar_chart, number, row_axis
 
 VALUES = st.lists(st.floats(-1e9, 1e9).filter(lambda value: value == 0 or abs(value) > 1e-9), min_size=1, max_size=9)
 
@@ -47,22 +47,34 @@ def test_numbers_have_few_digits(value: float, text: str) -> None:
 
 @given(st.integers(1, 400), st.integers(1, 25))
 def test_names_of_rows_leave_room_for_each_other(rows: int, letters: int) -> None:
-    axis = row_axis("", ["x" * letters] * rows, WIDE)
+    axis = row_axis("", ["x" * letters] * rows)
     if len(axis.ticks) > 1:
         assert len(axis.ticks) * LETTER * letters < WIDE + LETTER * letters
 
 
 def test_a_line_is_broken_where_it_has_no_value_and_a_lone_point_is_a_dot() -> None:
-    plot = Plot(Axis("", 0.0, 4.0, ()), Axis("", 0.0, 1.0, ()))
-    plot.line([(0, 0.0), (1, 1.0), (2, None), (3, 0.5), (4, math.nan)], "one")
-    kinds = [mark[1:].split(" ")[0] for mark in plot.marks]
-    assert kinds == ["path", "path", "circle"]
+    chart = Chart("", Axis("", 0.0, 4.0, ()), Axis("", 0.0, 1.0, ()))
+    points = [(0.0, 0.0), (1.0, 1.0), (2.0, None), (3.0, 0.5), (4.0, math.nan)]
+    line, dot = chart.path(Line("", points)).split("M")[1:]
+    assert line.count("L") == 1
+    assert dot.endswith("h0")
+    band = chart.path(Line("", points, upper=points))
+    assert band.count("Z") == 2
+    assert band.count("L") == 3 + 1
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_whatever_is_drawn_lies_inside_of_the_drawing(x: float, y: float) -> None:
-    plot = Plot(named_axis("", ["a", "b"]), axis_of("", [0.0, 1.0]))
-    across, down = plot.at(x, y)
-    assert plot.left <= across + 0.1
-    assert across <= plot.right + 0.1
-    assert 0 < down < plot.height
+    chart = bar_chart("", ("", ""), [("a", 1.0), ("b", None)], 1.0)
+    across, down = chart.at(x, y)
+    assert chart.left <= across + 0.1
+    assert across <= chart.right + 0.1
+    assert 0 < down < HEIGHT
+
+
+def test_bars_and_the_ends_of_lines_are_told() -> None:
+    told = bar_chart("Quality", ("length", "chrF"), [("1-5", 71.6), ("6-10", None)], 100.0).said
+    assert told == "Quality. chrF by length. 1-5: 72"
+    axis = axis_of("x", [0.0, 4.0])
+    told = Chart("Loss", axis, axis, [Line("training", [(0.0, 4.0), (2.0, 1.25), (4.0, None)])]).said
+    assert told.endswith("training: 4 at 0 to 1.25 at 2")
