@@ -19,8 +19,8 @@ const answers = {
       try { return model[call](text, options); } catch (problem) { return { failure: problem.message }; }
     });
   },
-  tokenizer({ file, lines, tokens, tables }) {
-    const tokenizer = readTokenizer(file, new Uint8Array(readFileSync(file)), tables);
+  tokenizer({ file, lines, tokens, characters }) {
+    const tokenizer = readTokenizer(file, new Uint8Array(readFileSync(file)), characters);
     const encoded = lines.map((line) => tokenizer.encode(line));
     return { encoded, decoded: tokens.map((row) => tokenizer.decode(row)) };
   },
@@ -51,7 +51,7 @@ class Module:
         )
 
     def ask(self, what: str, **given: Any) -> Any:
-        """Answer of `model` (folder, calls) or `tokenizer` (file, lines, tokens, tables)."""
+        """Answer of `model` (folder, calls) or `tokenizer` (file, lines, tokens, characters)."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps({"what": what, **given}), file=self._process.stdin, flush=True)

@@ -12,7 +12,7 @@ import small_runs
 from javascript import Module
 
 from s2s.corpus.find import manifests_folder
-from s2s.export.js import tables
+from s2s.export.js import word_characters
 from s2s.recipe.sections import Tokenizer as Settings
 from s2s.text.normalization import RULES
 from s2s.text.tokenizer import Tokenizer, save_tokenizers, train_tokenizer
@@ -62,7 +62,7 @@ def differing(tokenizer: Tokenizer, lines: Sequence[str], module: Module, seed: 
     with tempfile.TemporaryDirectory() as folder:
         save_tokenizers(tokenizer, tokenizer, Path(folder))
         (file,) = Path(folder).iterdir()
-        answer = module.ask("tokenizer", file=str(file), lines=lines, tokens=tokens, tables=tables([tokenizer]))
+        answer = module.ask("tokenizer", file=str(file), lines=lines, tokens=tokens, characters=word_characters())
     wrong = [
         f"{line!r}: {theirs}, not {own}"
         for line, theirs in zip(lines, answer["encoded"], strict=True)

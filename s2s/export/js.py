@@ -5,12 +5,10 @@ Matrices are int8 with a scale for each row, float16 or float32; those that are 
 
 import re
 import shutil
-from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
-from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +18,7 @@ from s2s.export.export import Weights, task_of
 from s2s.files import new_folder
 from s2s.run import RunFolder, json_text, weights_of
 from s2s.tasks import Recipe
-from s2s.text.normalization import named
-from s2s.text.tokenizer import Tokenizer, load_tokenizers
+from s2s.text.tokenizer import load_tokenizers
 from s2s.text.wordlist import ListTokenizer, PunctuationTokenizer
 
 WEB = Path(__file__).resolve().parents[1] / "web"
@@ -69,7 +66,14 @@ def bundle_of(
         )
     model, sizes, content = task.opened(run, recipe)
     bundle: dict[str, Any] = {"format": FORMAT, "task": recipe.task, "card": dict(card), **content}
-    bundle["characters"] = tables(load_tokenizers(run.path))
+    tokenizers = load_tokenizers(run.path)
+    if any(isinstance(each, ListTokenizer) and each.normalization == "nmt_nfkc" for each in tokenizers):
+        raise RunError(
+            f"{run}: its words or characters are under nmt_nfkc, whose map JavaScript's runtime has in SentencePiece's"
+            " models alone; choose --format onnx, or train with nfkc"
+        )
+    if any(isinstance(each, PunctuationTokenizer) for each in tokenizers):
+        bundle["word_characters"] = word_characters()
     packed = pack({name: weight.numpy() for name, weight in weights_of(model).items()}, weights)
     bundle["model"] = recipe.model.model_dump(mode="json", exclude={"dropout", "initialization"}) | sizes
     bundle["weights"] = {"type": weights, "bytes": len(packed.content), "index": packed.places}
@@ -109,23 +113,11 @@ def quantized(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np
     return np.rint(weight / divisors[..., None]).clip(-127, 127).astype(np.int8), scales
 
 
-def tables(tokenizers: Sequence[Tokenizer]) -> dict[str, Any]:
-    r"""What some tokenizers need of Python's letters of words, its assigned characters, and SentencePiece's map.
+def word_characters() -> list[int]:
+    r"""Lengths of the runs of characters that are not `\w` in Python, and that are, in turn, over all of Unicode.
 
-    The first two differ with the version of Unicode, so that a browser's own would read a line otherwise.
+    They differ with the version of Unicode, so that a browser's own would read a line otherwise.
     """
-    found, rules = dict[str, Any](), {tokenizer.normalization for tokenizer in tokenizers}
-    if any(isinstance(tokenizer, PunctuationTokenizer) for tokenizer in tokenizers):
-        found["words"] = _runs(r"\w", map(chr, range(_CHARACTERS)))
-    if rules & {"nfc", "nfkc"}:
-        found["assigned"] = _runs("[^n]", ("n" if category(chr(code)) == "Cn" else "a" for code in range(_CHARACTERS)))
-    if any(isinstance(tokenizer, ListTokenizer) and tokenizer.normalization == "nmt_nfkc" for tokenizer in tokenizers):
-        found["nmt_nfkc"] = b64encode(named("nmt_nfkc")).decode()
-    return found
-
-
-def _runs(kind: str, characters: Iterable[str]) -> list[int]:
-    """Lengths of the runs of characters that are not of a kind, and that are, in turn."""
-    runs = re.finditer(f"{kind}+", "".join(characters))
-    ends = [0, *(end for run in runs for end in run.span()), _CHARACTERS]
+    words = re.finditer(r"\w+", "".join(map(chr, range(_CHARACTERS))))
+    ends = [0, *(end for word in words for end in word.span()), _CHARACTERS]
     return [end - start for start, end in pairwise(ends)]

@@ -64,8 +64,8 @@ class TextTokenizer(Tokenizer):
     )
     normalization: Normalization = Field(
         default="none",
-        description="of the text, before it is split: Unicode's nfc or nfkc, SentencePiece's nmt_nfkc (NFKC, spaces"
-        " alike, marks without width dropped), or none; it is written as the rule leaves it",
+        description="of the text, before it is split: Unicode's nfc, nfd or nfkc, SentencePiece's nmt_nfkc (NFKC,"
+        " spaces alike, marks without width dropped), or none; it is written as the rule leaves it",
     )
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """Normalisation of text before it becomes tokens, and what is told of it.
 
-`nfc` and `nfkc` are Unicode's. `nmt_nfkc` is SentencePiece's: NFKC by a map, which leaves the order of marks; all kinds
-of space are U+0020; marks without width and control characters are spaces or dropped.
+`nfc`, `nfd` and `nfkc` are Unicode's. `nmt_nfkc` is SentencePiece's: NFKC by a map, which leaves the order of marks;
+all kinds of space are U+0020; marks without width and control characters are spaces or dropped.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceNormalizer
 
-Normalization = Literal["nmt_nfkc", "nfkc", "nfc", "none"]
+Normalization = Literal["nmt_nfkc", "nfkc", "nfc", "nfd", "none"]
 RULES: tuple[Normalization, ...] = get_args(Normalization)
 QUIET_SHARE = 0.01
 """Share of the lines of a source that may be changed without a word."""
@@ -25,7 +25,8 @@ def normalizer(rule: Normalization) -> Callable[[str], str]:
     """What a rule makes of a text; runs of spaces stay, and line ends."""
     if rule == "nmt_nfkc":
         return lambda text: "\n".join(map(_nmt_nfkc(spaces=False).normalize, text.split("\n")))
-    return str if rule == "none" else partial(unicodedata.normalize, "NFC" if rule == "nfc" else "NFKC")
+    forms: dict[Normalization, Literal["NFC", "NFD", "NFKC"]] = {"nfc": "NFC", "nfd": "NFD", "nfkc": "NFKC"}
+    return partial(unicodedata.normalize, forms[rule]) if rule in forms else str
 
 
 def named(rule: Normalization) -> bytes:

@@ -153,8 +153,8 @@ class PairTokenizer(Tokenizer):
     )
     source_normalization: Normalization = Field(
         default="nmt_nfkc",
-        description="of sources, before they are split: Unicode's nfc or nfkc, SentencePiece's nmt_nfkc (NFKC, spaces"
-        " alike, marks without width dropped), or none, which is the default of words and characters",
+        description="of sources, before they are split: Unicode's nfc, nfd or nfkc, SentencePiece's nmt_nfkc (NFKC,"
+        " spaces alike, marks without width dropped), or none, which is the default of words and characters",
     )
     target_normalization: Normalization = Field(
         default="none", description="of targets, by the same rules; outputs are written as the rule leaves them"

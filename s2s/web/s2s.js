@@ -20,7 +20,7 @@ export async function load(source) {
     throw new Error(`weights.bin: has ${weights.byteLength} bytes, not ${bundle.weights.bytes}; copy it again`);
   }
   const names = [...new Set(Object.values(bundle.tokenizers))];
-  const read = (name) => readTokenizer(name, files[name], bundle.characters);
+  const read = (name) => readTokenizer(name, files[name], bundle.word_characters);
   const tokenizers = new Map(names.map((name) => [name, read(name)]));
   const Model = bundle.task === "language" ? LanguageModel : Translator;
   return new Model(bundle, new Weights(bundle.weights.index, weights), tokenizers);
@@ -57,46 +57,28 @@ function hasLoop(words) {
   return [1, 2, 3, 4].some((size) => words.some((_, start) => isLoop(size, start)));
 }
 
-/** A tokenizer from its file; the tables are of what Python and SentencePiece know of characters, where it is used. */
-function readTokenizer(name, bytes, tables) {
+function readTokenizer(name, bytes, wordCharacters) {
   if (!bytes) throw new Error(`${name}: is missing in the bundle; copy it again`);
-  if (name.endsWith(".model")) return new SentencePiece(name, bytes, tables);
+  if (name.endsWith(".model")) return new SentencePiece(name, bytes);
   const { kind, entries, closed, normalization } = JSON.parse(utf8.decode(bytes));
-  const normalized = normalizerOf(normalization, tables);
-  const words = (line) => line.split(/[ \t-\r]+/).filter(Boolean);
   const [split, join] = {
-    words: [normalization ? words : wordsOf, (units) => units.join(" ")],
-    "words and punctuation": [tables.words && punctuationSplitter(tables.words), joinPunctuated],
+    words: [normalization ? (line) => line.split(/[ \t-\r]+/).filter(Boolean) : wordsOf, (units) => units.join(" ")],
+    "words and punctuation": [wordCharacters && punctuationSplitter(wordCharacters), joinPunctuated],
     characters: [(line) => Array.from(line), (units) => units.join("")],
   }[kind];
-  return new UnitList(kind, entries, Boolean(closed), (text) => split(normalized(text)), join);
+  return new UnitList(kind, entries, Boolean(closed), (line) => split(normalized(line, normalization)), join);
 }
 
-/** What a rule makes of a text. Unicode's are kept to the characters that it had in Python's version of it. */
-function normalizerOf(rule, tables) {
-  if (rule === "nmt_nfkc") {
-    const [[, content]] = fieldsOf(Uint8Array.from(atob(tables.nmt_nfkc), (letter) => letter.charCodeAt(0)));
-    const normalizer = new Normalizer(new Map(fieldsOf(content)).get(2));
-    return (text) => text.split("\n").map((line) => normalizer.mapped(line)).join("\n");
-  }
-  if (rule !== "nfc" && rule !== "nfkc") return (text) => text;
-  const assigned = new RegExp(`[${classOf(tables.assigned)}]+`, "gu");
-  return (text) => text.replace(assigned, (part) => part.normalize(rule.toUpperCase()));
-}
+/** A text under a rule of Unicode; "none" and SentencePiece's own, which is in the model, leave it as it is. */
+const normalized = (text, rule) => (/^nfk?[cd]$/.test(rule) ? text.normalize(rule.toUpperCase()) : text);
 
-/** Inside of a character class, from the lengths of the runs without and with its characters. */
-function classOf(lengths) {
-  let ranges = "", at = 0;
+/** Words and punctuation marks; the letters of words are Python's, given as lengths of runs without and with them. */
+function punctuationSplitter(lengths) {
+  let letters = "", at = 0;
   lengths.forEach((length, index) => {
-    if (index % 2) ranges += `\\u{${at.toString(16)}}-\\u{${(at + length - 1).toString(16)}}`;
+    if (index % 2) letters += `\\u{${at.toString(16)}}-\\u{${(at + length - 1).toString(16)}}`;
     at += length;
   });
-  return ranges;
-}
-
-/** Words and punctuation marks; the letters of words are Python's. */
-function punctuationSplitter(lengths) {
-  const letters = classOf(lengths);
   const unit = new RegExp(`[${letters}]+(?:['’-][${letters}]+)*|[^${letters}${SPACE}]`, "gu");
   return (line) => line.match(unit) ?? [];
 }
@@ -156,7 +138,7 @@ const UNIGRAM = 1, BPE = 2, UNKNOWN_PENALTY = 10, WORD_START = "\u2581";
 
 /** A SentencePiece model, unigram (Kudo 2018) or BPE (Sennrich et al. 2016), of a kind that s2s trains. */
 class SentencePiece {
-  constructor(name, bytes, tables) {
+  constructor(name, bytes) {
     Object.assign(this, { labels: [], scores: [], types: [], ids: new Map(), bytes: [] });
     const parts = new Map([[2, new Map()], [3, new Map()]]);
     for (const [number, value] of fieldsOf(bytes)) {
@@ -171,8 +153,7 @@ class SentencePiece {
       throw new Error(`${name}: has settings or pieces of a kind that s2s does not train, and s2s.js does not know`);
     }
     this.normalizer = new Normalizer(normalization.get(2)?.length ? normalization.get(2) : undefined);
-    const rule = utf8.decode(normalization.get(1));
-    this.normalized = rule === "nmt_nfkc" ? (line) => line : normalizerOf(rule, tables);
+    this.rule = utf8.decode(normalization.get(1));
     this.longest = largestOf(this.labels.map((label) => label.length));
     const least = this.scores.filter((_, token) => this.types[token] === NORMAL).reduce((a, b) => Math.min(a, b));
     this.unknownScore = Math.fround(least - UNKNOWN_PENALTY);
@@ -186,7 +167,7 @@ class SentencePiece {
     this.types.push(type);
   }
   encode(line) {
-    const text = this.normalizer.normalize(this.normalized(line)), tokens = [];
+    const text = this.normalizer.normalize(normalized(line, this.rule)), tokens = [];
     let wasUnknown = false;
     for (const piece of this.kind === BPE ? this.merged(text) : this.likeliest(text)) {
       const token = this.ids.get(piece) ?? UNKNOWN;
@@ -283,16 +264,6 @@ class Normalizer {
       at += length;
     }
     return written.replace(/\u2581+$/, "");
-  }
-  /** A line after the map alone. */
-  mapped(line) {
-    const bytes = toUtf8.encode(line), written = [];
-    for (let at = 0; at < bytes.length; ) {
-      const [length, text] = this.next(bytes, at);
-      written.push(text);
-      at += length;
-    }
-    return written.join("");
   }
   /** How many bytes are read at a place, by the longest rule there, and what is written for them. */
   next(bytes, at) {
@@ -544,8 +515,7 @@ class Encoder {
   }
   /** Tokens (S,) -> values (S, M) and the last state of each layer, (M,) each, the directions side by side. */
   read(tokens) {
-    const states = [];
-    let values;
+    let values, states = [];
     this.layers.forEach((cells, layer) => {
       const outputs = new Float32Array(tokens.length * this.size);
       const ends = cells.map((cell, direction) => {
@@ -752,8 +722,7 @@ function path(node) {
 
 /** The best `count` continuations by log-probabilities (V,) of each; of equal ones the lowest hypothesis and token. */
 function likeliest(table, live, count) {
-  const best = [];
-  let least = -Infinity;
+  let best = [], least = -Infinity;
   table.forEach((entries, row) => {
     const { total } = live[row];
     for (let token = 0; token < entries.length; token++) {
@@ -801,8 +770,7 @@ class Translator {
       tokens: labels(this.targetTokenizer, best.tokens, found.length && !best.isTruncated),
       logProbabilities: best.logProbabilities,
       sourceTokens: labels(this.sourceTokenizer, source, found.length),
-      attention: attention ? best.attention : null,
-      nbest: texts,
+      attention: attention ? best.attention : null, nbest: texts,
     };
   }
   /** The best hypotheses, no two of one text; where they are too few, wider beams are searched. */
@@ -810,8 +778,7 @@ class Translator {
     const { min_length_ratio: least, max_length_ratio: most } = this.decoding;
     const longest = Math.floor(source.length * most + ROUNDING) + EXTRA_TOKENS;
     const shortest = Math.min(Math.floor(source.length * least), longest);
-    const start = this.search.decoder.start(...this.encoder.read(source));
-    let found;
+    let found, start = this.search.decoder.start(...this.encoder.read(source));
     for (const width of [beam, 2 * beam, 4 * beam]) {
       const texts = new Map(), kept = nbest === 1 ? 1 : width;
       for (const each of this.search.run(start, { beam: width, nbest: kept, longest, shortest }).reverse()) {
