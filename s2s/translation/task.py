@@ -14,12 +14,12 @@ import torch
 
 from s2s.corpus.find import Part, cache_root, find_each, sizes, split_of
 from s2s.device import Compute, Precision, release_free_memory
-from s2s.errors import DataError, S2SError
+from s2s.errors import DataError, RecipeError, S2SError
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder, write_json
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, Row, collate
 from s2s.text.conventions import marks_of_others
-from s2s.text.special import TAG
+from s2s.text.special import MASKS, TAG
 from s2s.text.tokenizer import (
     Tokenizer,
     changes_of,
@@ -35,6 +35,7 @@ from s2s.training.graphs import ReplayedPass
 from s2s.training.task import Task
 from s2s.translation.answers import answers, exact_match
 from s2s.translation.engine import TorchEngine
+from s2s.translation.formed import augmented, masked, masked_share, with_forms
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.pairs import (
     EncodedPairs,
@@ -49,6 +50,7 @@ from s2s.translation.pairs import (
     without_blank,
 )
 from s2s.translation.plots import plot_attention
+from s2s.translation.reading import Reading
 from s2s.translation.recipe import FileSplit, Mixture, TranslationRecipe
 from s2s.translation.scores import MOST_SHORT, bleu_tokenizer, quick_bleu, quick_chrf, score_pairs, short_share
 from s2s.translation.shares import SharedPairs, encode_train
@@ -138,11 +140,14 @@ class TranslationTask(Task[Batch]):
         """Nats per token with gold prefixes, and BLEU and chrF of greedy translations."""
         nats = tokens = 0.0
         compute = self.compute._replace(dtype=torch.float32)  # as in `s2s translate`
-        translator = Translator(TorchEngine([self.model], compute), self.source, self.target, self.recipe.decoding)
+        reading = Reading.of(self.recipe.data)._replace(always_tagged=False)
+        engine = TorchEngine([self.model], compute)
+        translator = Translator(engine, self.source, self.target, self.recipe.decoding, reading=reading)
         tags = self.validation_tags or [None] * len(self.validation)
+        read = [reading.masked_pair(*pair) for pair in self.validation]
         encoded = [
             (translator.encode(source, tag), self.target.encode(target))
-            for (source, target), tag in zip(self.validation, tags, strict=True)
+            for (source, target), tag in zip(read, tags, strict=True)
         ]
         encoded.sort(key=lambda pair: len(pair[0]))
         rows = max(1, self.recipe.training.batch_tokens // (len(encoded[-1][0]) + 1))
@@ -230,22 +235,33 @@ def prepare(
     recipe: TranslationRecipe, run: RunFolder, compute: Compute, splits: Mapping[str, Pairs]
 ) -> TranslationTask:
     """Everything before the first step: train or load tokenizers, check the text, encode, build the model."""
-    data, train, validation = recipe.data, splits["train"], splits["validation"]
+    data, validation = recipe.data, splits["validation"]
+    train = masked(splits["train"], data.protect)
+    if data.protect:
+        log.info("data.protect: %s of %s training pairs have masks", *map("{:,}".format, masked_share(train)))
     tokenizers = _tokenizers(recipe, train, run)
+    if data.protect and any(each.lacks(each.encode("".join(MASKS))) for each in tokenizers):
+        raise RecipeError(
+            f"data.protect: the run's vocabulary has no masks, it was made without (given {data.protect!r}); set it to"
+            " false and use s2s translate --protect, or train a new vocabulary"
+        )
     _warn_of_text(train, tokenizers, (data.source, data.target))
-    pairs = encode_train(
-        train,
-        *tokenizers,
+    encode = partial(
+        encode_train,
+        source=tokenizers[0],
+        target=tokenizers[1],
         seed=recipe.seed,
         max_tokens=data.max_tokens,
         max_length_ratio=data.max_length_ratio,
         cache=cache_root(),
         keep_text=recipe.tokenizer.sampling > 0,
     )
+    pairs = encode(train)
     parts = pairs.named if isinstance(pairs, SharedPairs) else [(train.description, pairs)]
     for name, part in parts:
         _report_dropped(name, len(part), part.dropped)
-    recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(pairs.longest_ratio)})
+    every = augmented(pairs, train, data.augment.shares, recipe.seed, encode)
+    recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(every.longest_ratio)})
     if not run.checkpoint.exists():
         write_json(run.lengths, {"max_length_ratio": recipe.decoding.max_length_ratio})
     held, blank = without_blank(validation)
@@ -266,7 +282,7 @@ def prepare(
     torch.manual_seed(recipe.seed)
     sizes = [tokenizer.vocabulary_size for tokenizer in tokenizers]
     model = build_seq2seq(recipe.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
-    return TranslationTask(recipe, model, pairs, held, *tokenizers, compute, pair_tags(validation))
+    return TranslationTask(recipe, model, every, held, *tokenizers, compute, pair_tags(validation))
 
 
 def _report_dropped(name: str, kept: int, dropped: Mapping[str, int]) -> None:
@@ -314,9 +330,10 @@ def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tupl
     """The run's tokenizers; until it has a checkpoint they are trained, on the training pairs."""
     if run.checkpoint.exists():
         return load_tokenizers(run.path)
-    tags = [TAG + tag for tag in recipe.data.tags]
+    tags, masks = [TAG + tag for tag in recipe.data.tags], MASKS if recipe.data.protect else ()
     settings, other = recipe.tokenizer.sides
-    trained = train_tokenizers(settings, settings.joint, train.read, (tags, ()), other)
+    text = with_forms(train, recipe.data.augment.shares).read
+    trained = train_tokenizers(settings, settings.joint, text, ((*tags, *masks), masks), other)
     save_tokenizers(*trained, run.path)
     return trained
 
