@@ -18,6 +18,7 @@ from s2s.serve.limits import Limits
 from s2s.serve.pairs import Pair, Pairs
 from s2s.serve.server import Server, bound, configuration
 from s2s.serve.service import Service
+from s2s.translation.reading import Reading
 from s2s.translation.translator import Alternative, Translation
 
 LIMITS = Limits()
@@ -37,6 +38,7 @@ class Capitals:
         self.free.set()
         self.decoding = SimpleNamespace(batch_lines=64)
         self.source = SimpleNamespace(encode=str.split)
+        self.reading = Reading()
 
     def translate(self, lines: Sequence[str], *, nbest: int = 1, attention: bool = False) -> list[Translation]:
         assert self.free.wait(20)

@@ -10,7 +10,7 @@ from s2s.corpus.find import manifests_folder
 from s2s.recipe.load import check_table, recipe_toml
 from s2s.run import RunFolder, save_tensors, weights_of
 from s2s.tasks import TREES
-from s2s.text.special import TAG
+from s2s.text.special import MASKS, TAG
 from s2s.text.tokenizer import Tokenizer, save_tokenizers, train_tokenizers
 from s2s.translation.model import build_seq2seq
 from s2s.translation.recipe import PairTokenizer, TranslationRecipe
@@ -51,10 +51,12 @@ def phrases(split: str = "train") -> list[tuple[str, str]]:
 
 
 @cache
-def trained_tokenizers(settings: PairTokenizer, tags: tuple[str, ...] = ()) -> tuple[Tokenizer, Tokenizer]:
+def trained_tokenizers(
+    settings: PairTokenizer, tags: tuple[str, ...] = (), masks: tuple[str, ...] = ()
+) -> tuple[Tokenizer, Tokenizer]:
     """Those of source and target, trained once."""
     pairs = phrases()[:3000]
-    symbols = ([TAG + tag for tag in tags], ())
+    symbols = (*[TAG + tag for tag in tags], *masks), masks
     return train_tokenizers(settings, settings.joint, lambda: iter(pairs), settings.rules, symbols, settings.sides[1])
 
 
@@ -65,6 +67,7 @@ def small_run(
     decoding: dict[str, Any] | None = None,
     seed: int = 1,
     tags: tuple[str | None, ...] = (),
+    data: dict[str, Any] | None = None,
 ) -> Path:
     """Run folder of a translator of the phrase book's languages with sampled weights; the path of the folder.
 
@@ -74,7 +77,7 @@ def small_run(
     table = {
         "task": "translation",
         "data": {"source": "en", "target": "ko", "train": parts or "phrasebook-en-ko/train",
-                 "validation": "phrasebook-en-ko/validation"},
+                 "validation": "phrasebook-en-ko/validation", **(data or {})},
         "tokenizer": TOKENIZERS["unigram"] if tokenizer is None else tokenizer,
         "model": {"embedding_size": 16, "hidden_size": 24, **(model or {})},
         "training": {"epochs": 1},
@@ -87,7 +90,7 @@ def small_run(
     run.recipe.write_text(recipe_toml(recipe), encoding="utf-8")
     run.format.write_text("2\n", encoding="utf-8")
     run.lengths.write_text('{"max_length_ratio": 2.0}\n', encoding="utf-8")
-    source, target = trained_tokenizers(recipe.tokenizer, recipe.data.tags)
+    source, target = trained_tokenizers(recipe.tokenizer, recipe.data.tags, MASKS if recipe.data.protect else ())
     save_tokenizers(source, target, folder)
     torch.manual_seed(seed)
     sizes = {"source_vocabulary": source.vocabulary_size, "target_vocabulary": target.vocabulary_size}

@@ -26,14 +26,16 @@ target = "numbers"
 train = [
     {share = 0.6, from = {pairs = [["a b c d", "one two three four"], ["b c d a", "two three four one"]]}},
     {share = 0.2, from = {pairs = [["c d a b", "three four one two"], ["a c", "one three"]]}, tag = "t"},
-    {share = 0.2, from = {pairs = [["d a b c", "four one two three"], ["b d", "two four"]]}},
+    {share = 0.2, from = {pairs = [["d a b c", "four one two three"], ["b 24 d", "two 24 four"]]}},
 ]
 validation.pairs = [["a b c d", "one two three four"], ["a c", "one three"]]
 test.pairs = [["b c d a", "two three four one"]]
+protect = true
+augment = {capitals = 0.6, small = 0.5}
 
 [tokenizer]
 model = "bpe"
-vocabulary_size = 30
+vocabulary_size = 50
 joint = false
 byte_fallback = false
 sampling = 0.1

@@ -8,6 +8,7 @@ import csv
 import logging
 import math
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from s2s.errors import S2SError
 from s2s.process import require_one_process
 
 log = logging.getLogger("s2s")
+UNLIKE = ("unknown", "invented", "sentences", "capitals", "title", "full_width")
+"""Flags of lines that are likely to be translated badly."""
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -108,6 +111,13 @@ def train(
     help="Translate each sentence of a line by itself, and leave {name}, %s, tags, addresses as they are. jsonl has"
     " their list.",
 )
+@click.option(
+    "--protect",
+    is_flag=True,
+    help="Leave numbers, addresses, {name}, %s, tags and emoji as they are: translate around them, unless the run was"
+    " trained to keep them (data.protect).",
+)
+@click.option("--copy-unknown", is_flag=True, help="Copy the source word in the place of an unknown one, for words.")
 @precision_option
 @device_option
 def translate(
@@ -123,6 +133,8 @@ def translate(
     tag: str | None,
     prefix: str,
     split: bool,
+    protect: bool,
+    copy_unknown: bool,
     **options: Any,
 ) -> None:
     """Translate lines with one RUN, with an ensemble of several, or with a BUNDLE of s2s export --format onnx.
@@ -152,24 +164,28 @@ def translate(
         translator = translator.with_batch(batch)
     if prefix:
         translator = translator.with_prefix(prefix)
+    if copy_unknown:
+        translator = translator.copying()
     ways: dict[str, Any] = {"beam": beam, "nbest": nbest, "attention": tokens or attention is not None, "tag": tag}
+    ways["protect"] = protect or None
     outputs = cut_off = 0
+    unlike = Counter[str]()
     with opened(output, sys.stdout) as out:
         for block in in_blocks(read_lines(source)) if source else arriving(sys.stdin.buffer):
-            lines = (
-                by_sentence(translator, block, Path(runs[0]), **ways)
-                if split
-                else map(Line, translator.translate(block, **ways))
-            )
+            lines = by_sentence(translator, block, **ways) if split else map(Line, translator.translate(block, **ways))
             for line in lines:
                 found = line.whole
-                if attention is not None and found.tokens:
+                if attention is not None and found.tokens and (line.sentences or "around" not in found.flags):
                     _plot_attention(line.sentences[0][1] if line.sentences else found, attention)
                     attention = None
+                unlike.update(flag for flag in found.flags if flag in UNLIKE)
                 outputs, cut_off = outputs + bool(found.tokens), cut_off + ("truncated" in found.flags)
                 for row in line.rendered(jsonl=form == "jsonl", nbest=nbest, tokens=tokens):
                     out.write(row + "\n")
             out.flush()
+    if unlike:
+        flags = ", ".join(f"{flag} {count:,}" for flag, count in unlike.items())
+        log.warning("lines unlike the training, by flag: %s; --format jsonl has the flags of each line", flags)
     if attention is not None:
         log.warning("--attention %s: no plot, the input has no line with words", attention)
     if 2 * cut_off > outputs:

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 from s2s.errors import DataError, S2SError
 from s2s.files import writing
 from s2s.text.conventions import SAMPLE_BYTES, require_text
-from s2s.text.documents import Document, plain
 from s2s.text.lines import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
@@ -109,47 +107,18 @@ class Line(NamedTuple):
             yield from lines + [""] * (nbest - len(lines))
 
 
-def by_sentence(translator: "Translator", lines: Sequence[str], run: Path, **options: Any) -> Iterator[Line]:
-    """Lines whose sentences are translated one by one; the run folder or bundle says their languages."""
-    source, target = _languages(run)
-    documents = [plain(line, source, target=target) for line in lines]
+def by_sentence(translator: "Translator", lines: Sequence[str], **options: Any) -> Iterator[Line]:
+    """Lines whose sentences are translated one by one."""
+    from s2s.text.documents import plain
+    from s2s.translation.translator import united
+
+    reading = translator.reading
+    documents = [plain(line, reading.source, target=reading.target, kept=reading.kept) for line in lines]
     sentences = [sentence for document in documents for sentence in document.sentences]
     found = iter(translator.translate(sentences, **options))
     for document in documents:
         own = [(sentence, next(found)) for sentence in document.sentences]
-        yield Line(_united(document, [each for _, each in own]), own)
-
-
-def _united(document: Document, found: Sequence["Translation"]) -> "Translation":
-    """The translation of a line by those of its sentences: sums of their log-probabilities, means of their scores."""
-    from s2s.translation.translator import Alternative, Translation
-
-    def joined(rank: int) -> Alternative:
-        chosen = [each.nbest[min(rank, len(each.nbest) - 1)] for each in found]
-        score = sum(each.score for each in chosen) / max(len(chosen), 1)
-        text = document.joined([each.text for each in chosen])
-        text = text if text.strip() else ""
-        return Alternative(text, score, sum((each.log_probability for each in chosen), 0.0))
-
-    nbest = [joined(rank) for rank in range(max((len(each.nbest) for each in found), default=1))]
-    return Translation(
-        *nbest[0],
-        tuple(dict.fromkeys(flag for each in found for flag in each.flags)),
-        tuple(token for each in found for token in each.tokens),
-        tuple(value for each in found for value in each.log_probabilities),
-        tuple(token for each in found for token in each.source_tokens),
-        nbest=tuple(nbest) if nbest[0].text else (),
-    )
-
-
-def _languages(run: Path) -> tuple[str, str]:
-    """Source and target of a translator that could be opened."""
-    recipe = run / "recipe.toml"
-    if recipe.exists():
-        table = tomllib.loads(recipe.read_text(encoding="utf-8"))["data"]
-    else:
-        table = json.loads((run / "bundle.json").read_text(encoding="utf-8"))["card"]
-    return table["source"], table["target"]
+        yield Line(united(document, [each for _, each in own]), own)
 
 
 def _row(found: "Translation", tokens: bool) -> dict[str, Any]:
@@ -158,6 +127,8 @@ def _row(found: "Translation", tokens: bool) -> dict[str, Any]:
         "score": found.score,
         "log_probability": found.log_probability,
         "flags": list(found.flags),
+        "unknown": list(found.unknown),
+        "invented": list(found.invented),
         "nbest": [each._asdict() for each in found.nbest],
     }
     if tokens:

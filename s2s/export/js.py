@@ -20,6 +20,7 @@ from s2s.run import RunFolder, json_text, weights_of
 from s2s.tasks import Recipe
 from s2s.text.tokenizer import load_tokenizers
 from s2s.text.wordlist import ListTokenizer, PunctuationTokenizer
+from s2s.translation.recipe import TranslationRecipe
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 """Folder of the code, styles and templates of pages."""
@@ -64,6 +65,10 @@ def bundle_of(
             f"{run}: its sources have tags ({', '.join(tags)}), which JavaScript's runtime cannot give; choose"
             " --format onnx"
         )
+    if isinstance(recipe, TranslationRecipe):
+        asked = {"data.protect": recipe.data.protect, "decoding.copy_unknown": recipe.decoding.copy_unknown}
+        for key in filter(asked.get, asked):
+            raise RunError(f"{run}: was trained with {key}, which JavaScript's runtime has not; choose --format onnx")
     model, sizes, content = task.opened(run, recipe)
     bundle: dict[str, Any] = {"format": FORMAT, "task": recipe.task, "card": dict(card), **content}
     tokenizers = load_tokenizers(run.path)

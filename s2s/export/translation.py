@@ -38,6 +38,8 @@ def opened(run: RunFolder, recipe: TranslationRecipe) -> Opened:
         "decoding": decoding.model_dump(mode="json") | longest,
         "max_tokens": recipe.data.max_tokens,
         "always_tagged": recipe.data.always_tagged,
+        "protect": recipe.data.protect,
+        "forms": [*recipe.data.augment.shares],
     }
     sizes |= {"encoder_units": recipe.model.encoder_units, "memory_size": recipe.model.memory_size}
     return Opened(model, sizes, content)

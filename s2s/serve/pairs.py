@@ -101,12 +101,12 @@ class Pair:
         return [(each, [self._pieces(sentence) for sentence in each.sentences]) for each in documents]
 
     def _document(self, text: Text) -> Document:
-        languages = {"language": self.source, "target": self.target}
+        target, kept = self.target, self.translator.reading.kept
         if text.markup == "html":
-            return html(text.text, **languages)
+            return html(text.text, self.source, target=target, kept=kept)
         if text.markup == "xml":
-            return xml(text.text, ignored=text.ignored, **languages)
-        return plain(text.text, split=text.split, **languages)
+            return xml(text.text, self.source, ignored=text.ignored, target=target, kept=kept)
+        return plain(text.text, self.source, split=text.split, target=target, kept=kept)
 
     def _pieces(self, sentence: str) -> list[str]:
         """The sentence, or parts of it that are no longer than what was learned: those are searched badly and slowly.

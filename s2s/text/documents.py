@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from s2s.text.languages import spaces_sentences, uses_spaces
 from s2s.text.markup import Part, decoded, parts_of_markup
-from s2s.text.placeables import PLACEABLE, cover
+from s2s.text.placeables import FOR_PROGRAMS, Protection, cover
 from s2s.text.sentences import MARKS, split_sentences
 
 _BLANKS = "".join(each for each in map(chr, range(0x3001)) if each.isspace())
@@ -34,29 +34,39 @@ class Document(Protocol):
         """
 
 
-def plain(text: str, language: str, *, split: bool | Literal["nonewlines"] = True, target: str = "") -> Document:
+def plain(
+    text: str,
+    language: str,
+    *,
+    split: bool | Literal["nonewlines"] = True,
+    target: str = "",
+    kept: Protection = FOR_PROGRAMS,
+) -> Document:
     """A text without markup, in a language by its code or name.
 
     `split` is False for a text that is one sentence, and "nonewlines" where lines do not end sentences. With `target`,
-    the language of the translations, there are spaces between sentences as it has them.
+    the language of the translations, there are spaces between sentences as it has them. What is `kept` stands between
+    sentences, or in them where it will be masked.
     """
-    pieces = _Pieces(language, target, read=_on_one_line, written=str)
+    pieces = _Pieces(language, target, kept, read=_on_one_line, written=str)
     pieces.add_text(text, text, split)
     return pieces
 
 
-def html(text: str, language: str, *, target: str = "") -> Document:
+def html(text: str, language: str, *, target: str = "", kept: Protection = FOR_PROGRAMS) -> Document:
     """A text with tags of HTML: these, comments, scripts, code and what says translate="no" stay as they are."""
-    return _document(text, language, target, parts_of_markup(text, xml=False))
+    return _document(text, language, target, kept, parts_of_markup(text, xml=False))
 
 
-def xml(text: str, language: str, *, ignored: Collection[str] = (), target: str = "") -> Document:
+def xml(
+    text: str, language: str, *, ignored: Collection[str] = (), target: str = "", kept: Protection = FOR_PROGRAMS
+) -> Document:
     """A text with tags of XML: these, elements with an `ignored` name and what says translate="no" stay as they are."""
-    return _document(text, language, target, parts_of_markup(text, xml=True, ignored=ignored))
+    return _document(text, language, target, kept, parts_of_markup(text, xml=True, ignored=ignored))
 
 
-def _document(text: str, language: str, target: str, found: Iterable[Part]) -> Document:
-    pieces = _Pieces(language, target, read=lambda sentence: " ".join(sentence.split()), written=_escaped)
+def _document(text: str, language: str, target: str, kept: Protection, found: Iterable[Part]) -> Document:
+    pieces = _Pieces(language, target, kept, read=lambda sentence: " ".join(sentence.split()), written=_escaped)
     parts = [Part("", "block"), *found, Part("", "block")]
     for before, part, after in zip(parts, parts[1:], parts[2:], strict=False):
         if part.kind == "text":
@@ -82,10 +92,16 @@ class _Pieces:
     """Pieces of a text, of which some are translated."""
 
     def __init__(
-        self, language: str, target: str, *, read: Callable[[str], str], written: Callable[[str], str]
+        self,
+        language: str,
+        target: str,
+        kept: Protection,
+        *,
+        read: Callable[[str], str],
+        written: Callable[[str], str],
     ) -> None:
         """`read` gives a sentence as it is translated, `written` a translation as it stands in the text."""
-        self.language, self.read, self.written = language, read, written
+        self.language, self.kept, self.read, self.written = language, kept, read, written
         self.pieces: list[str] = []
         self.places: list[tuple[int, bool]] = []
         """of each sentence among the pieces, and whether it goes on behind a placeable or a tag"""
@@ -139,8 +155,9 @@ class _Pieces:
 
         `raw` is what stands for each of its characters.
         """
-        spans = [found.span() for found in PLACEABLE.finditer(text)]
+        spans = self.kept.spans(text)
         covered = cover(text, spans)
+        spans = [] if self.kept.masks else spans
         pieces = split_sentences(covered, self.language, newlines=split is True) if split else [covered]
         start, number = 0, 0
         for piece in pieces:

@@ -20,6 +20,8 @@ UNKNOWN_SURFACE: Final = "\N{DOUBLE QUESTION MARK}"
 """How UNKNOWN reads in decoded text."""
 TAG: Final = "tag:"
 """Beginning of the name of a symbol that says what a source is, before its first token."""
+MASKS: Final = tuple(map(chr, range(0xF0001, 0xF0009)))
+"""Characters, of private use, that stand for what must not change: symbols that only masked text has."""
 
 
 def label_of(symbol: str) -> str:

@@ -15,7 +15,7 @@ import sentencepiece
 from s2s.errors import DataError, RecipeError
 from s2s.text.normalization import RULES, Normalization, named, normalizer
 from s2s.text.sampling import MergeSampler, UnigramSampler
-from s2s.text.special import END, PAD, SPECIAL_LABELS, START, UNKNOWN, label_of
+from s2s.text.special import END, MASKS, PAD, SPECIAL_LABELS, START, UNKNOWN, label_of
 
 _BYTE_PIECES = 256
 _SMALLEST_BYTE_VOCABULARY = 600
@@ -82,9 +82,7 @@ class SubwordTokenizer:
         if not text:
             raise DataError("tokenizer: the training text is empty; check the files that data.train names")
         coverage = _character_coverage(text, complete, vocabulary_size, byte_fallback)
-        # no word ends so; from text that has a symbol nothing is learned of its characters
-        controls = [label_of(symbol) + _WORD_START for symbol in symbols]
-        trained = cls(_train(text, model, vocabulary_size, byte_fallback, coverage, controls))
+        trained = cls(_train(text, model, vocabulary_size, byte_fallback, coverage, symbols))
         if trained.vocabulary_size < vocabulary_size:
             _log.warning(
                 f"tokenizer.vocabulary_size: the training text gives {trained.vocabulary_size:,} pieces only, not"
@@ -142,6 +140,11 @@ class SubwordTokenizer:
         """Whether one of the ids is UNKNOWN or a byte's."""
         return not self._lacking.isdisjoint(tokens)
 
+    def lacking(self, line: str) -> list[str]:
+        """Runs of characters that are no pieces, each once."""
+        runs = (unknown for _, unknown in self._units.findall(self._marked(line)))
+        return list(dict.fromkeys(filter(None, runs)))
+
     def normalize(self, line: str) -> str:
         """The line after the rule, on one line, without U+2581, and with runs of spaces collapsed."""
         return _one_line(self._marked(line).replace(_WORD_START, " "))
@@ -185,7 +188,7 @@ class SubwordTokenizer:
 
     @cached_property
     def _sampler(self) -> MergeSampler | UnigramSampler:
-        ranks = sorted(-score for score in self._scores.values())
+        ranks = sorted(-score for piece, score in self._scores.items() if piece not in MASKS)
         merges = ranks == list(range(len(ranks)))  # BPE scores its pieces 0, -1, -2 ...; log-probabilities never are
         return MergeSampler(self._scores) if merges else UnigramSampler(self._scores)
 
@@ -252,7 +255,7 @@ def _train(
     vocabulary_size: int,
     byte_fallback: bool,
     coverage: float,
-    controls: list[str],
+    symbols: Sequence[str],
 ) -> bytes:
     written = io.BytesIO()
     try:
@@ -265,7 +268,9 @@ def _train(
             byte_fallback=byte_fallback,
             character_coverage=coverage,
             normalization_rule_name="identity",
-            control_symbols=controls,
+            # no word ends so; from text that has a symbol nothing is learned of its characters
+            control_symbols=[label_of(symbol) + _WORD_START for symbol in symbols if symbol not in MASKS],
+            user_defined_symbols=[symbol for symbol in symbols if symbol in MASKS],
             pad_id=PAD,
             unk_id=UNKNOWN,
             bos_id=START,

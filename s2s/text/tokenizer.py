@@ -56,6 +56,9 @@ class Tokenizer(Protocol):
     def lacks(self, tokens: Sequence[int]) -> bool:
         """Whether some ids of a line stand for what the vocabulary lacks: UNKNOWN, or the bytes of a character."""
 
+    def lacking(self, line: str) -> list[str]:
+        """What of a line the vocabulary lacks, each once: words, or runs of characters."""
+
     def normalize(self, line: str) -> str:
         """Result of `decode(encode(line))` when nothing of the line is unknown."""
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 from s2s.errors import DataError
 from s2s.text.normalization import RULES, Normalization, normalizer
-from s2s.text.special import END, PAD, SPECIAL_LABELS, START, UNKNOWN, UNKNOWN_SURFACE, label_of
+from s2s.text.special import END, MASKS, PAD, SPECIAL_LABELS, START, UNKNOWN, UNKNOWN_SURFACE, label_of
 
 _SPACES = re.compile("[ \\t-\\r]+")
 
@@ -65,13 +65,15 @@ class ListTokenizer:
         if not counts:
             raise DataError("tokenizer: the training text is empty; check the files that data.train names")
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        kept = [unit for unit, count in ranked if count >= minimum_count]
+        kept = [unit for unit, count in ranked if count >= minimum_count and unit not in MASKS]
         if not kept:
             raise DataError(
                 f"tokenizer.minimum_count: none of {len(counts):,} {cls.kind} occurs {minimum_count:,} times;"
                 f" the most frequent occurs {ranked[0][1]:,} times; choose a smaller count"
             )
-        return cls(kept[: max(vocabulary_size - len(SPECIAL_LABELS) - len(symbols), 1)], symbols=symbols)
+        kept = kept[: max(vocabulary_size - len(SPECIAL_LABELS) - len(symbols), 1)]
+        masks = [symbol for symbol in symbols if symbol in MASKS]
+        return cls([*masks, *kept], symbols=[symbol for symbol in symbols if symbol not in MASKS])
 
     def under(self, rule: Normalization) -> Self:
         """The same units for text that a rule normalises."""

@@ -12,6 +12,7 @@ import numpy as np
 from s2s.errors import RunError
 from s2s.text.tokenizer import Tokenizer, load_tokenizers
 from s2s.translation.lengths import longest_output
+from s2s.translation.reading import Reading
 from s2s.translation.search.hypotheses import Floats, Hypothesis, Normalization, SearchOptions
 from s2s.translation.search.lone import lone_search
 
@@ -35,6 +36,7 @@ class BundleDecoding(NamedTuple):
     min_length_ratio: float
     max_length_ratio: float
     batch_lines: int
+    copy_unknown: bool = False
 
     @property
     def longest_ratio(self) -> float:
@@ -135,7 +137,7 @@ def is_bundle(folder: Path) -> bool:
 
 def open_bundle(
     folder: Path, device: str, precision: "Precision"
-) -> tuple[BundleEngine, Tokenizer, Tokenizer, BundleDecoding, int, bool]:
+) -> tuple[BundleEngine, Tokenizer, Tokenizer, BundleDecoding, int, Reading]:
     """What a Translator of a bundle is made of; RunError for one that is damaged or holds no translator."""
     if device not in ("auto", "cpu"):
         raise RunError(f"{folder}: a bundle runs on the CPU (given {device}); give --device cpu, or the run folder")
@@ -159,6 +161,10 @@ def open_bundle(
     try:
         decoding = _decoding(read["decoding"])
         engine, learned = BundleEngine(folder, read["states"]), int(read["max_tokens"])
+        protect, card = read.get("protect", False), read["card"]
+        protect = tuple(protect) if isinstance(protect, list) else protect is True
+        ways = tuple(read.get("forms", ())), read.get("always_tagged") is True
+        reading = Reading(str(card["source"]), str(card["target"]), protect, *ways)
     except (KeyError, TypeError, ValueError) as problem:
         what = f"{type(problem).__name__}: {problem}"
         raise RunError(f"{path}: damaged, it lacks what a translator needs ({what}); export the run again") from None
@@ -168,7 +174,7 @@ def open_bundle(
             f"{folder}: its target tokenizer has {target.vocabulary_size:,} tokens, its step.onnx"
             f" {engine.vocabulary_size:,}, so they are of two exports; export the run again"
         )
-    return engine, source, target, decoding, learned, read.get("always_tagged") is True
+    return engine, source, target, decoding, learned, reading
 
 
 def _decoding(values: dict[str, Any]) -> BundleDecoding:

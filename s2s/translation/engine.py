@@ -19,6 +19,7 @@ from s2s.text.special import PAD
 from s2s.text.tokenizer import Tokenizer, load_tokenizers
 from s2s.translation.lengths import EXTRA_TOKENS, LEAST_LENGTH_RATIO
 from s2s.translation.model import Seq2Seq, build_seq2seq
+from s2s.translation.reading import Reading
 from s2s.translation.recipe import Decoding, TranslationRecipe
 from s2s.translation.search.beam import AnyState, JointState, Step, beam_search, combine
 from s2s.translation.search.cells import Int8Affine
@@ -140,7 +141,7 @@ def engine_of(translator: Translator) -> TorchEngine:
 
 def open_runs(
     folders: Sequence[Path], device: str, precision: Precision
-) -> tuple[TorchEngine, Tokenizer, Tokenizer, Decoding, int, bool]:
+) -> tuple[TorchEngine, Tokenizer, Tokenizer, Decoding, int, Reading]:
     """What a Translator of one run folder, or of an ensemble of several, is made of."""
     compute = choose_compute(device, precision)
     models, tokenizers, recipes = [], [], []
@@ -162,8 +163,8 @@ def open_runs(
         if own != prints[0]:
             raise RunError(f"{run_path}: its tokenizer is not that of {folders[0]}; an ensemble must share tokenizers")
     learned = min(recipe.data.max_tokens for recipe in recipes)
-    decoding, tagged = settled_decoding(RunFolder(folders[0]), recipes[0]), recipes[0].data.always_tagged
-    return TorchEngine(models, compute), *tokenizers[0], decoding, learned, tagged
+    decoding, reading = settled_decoding(RunFolder(folders[0]), recipes[0]), Reading.of(recipes[0].data)
+    return TorchEngine(models, compute), *tokenizers[0], decoding, learned, reading
 
 
 def settled_decoding(run: RunFolder, recipe: TranslationRecipe) -> Decoding:

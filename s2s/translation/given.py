@@ -11,6 +11,7 @@ from torch import Tensor
 from s2s.nn.loss import LineScore, nats_of_each
 from s2s.nn.recurrent import positions_valid
 from s2s.text.batches import Batch, collate
+from s2s.text.placeables import Masked
 from s2s.text.special import PAD, START, UNKNOWN
 from s2s.text.tokenizer import framed
 from s2s.translation.engine import engine_of
@@ -29,7 +30,8 @@ def score_given(translator: Translator, pairs: Sequence[tuple[str, str]], tag: s
     """
     engine, results = engine_of(translator), [LineScore(0.0, 0, 0)] * len(pairs)
     translator.line_tags(tag, len(pairs))
-    encoded = [(translator.encode(source, tag), translator.target.encode(target)) for source, target in pairs]
+    read = [translator.reading.masked_pair(*pair) for pair in pairs]
+    encoded = [(translator.encode(source, tag), translator.target.encode(target)) for source, target in read]
     blank = [not (source.strip() and target.strip()) for source, target in pairs]
     lengths = [0 if left else max(map(len, sides)) for left, sides in zip(blank, encoded, strict=True)]
     for group in translator.groups(lengths):
@@ -72,7 +74,8 @@ def sample(
     engine, results, target = engine_of(translator), [BLANK] * len(lines), translator.target
     translator.line_tags(tag, len(lines))
     options = SearchOptions(forbidden=(PAD, START, UNKNOWN, *target.symbols.values()))
-    sentences = [framed(translator.encode(line, tag)) if line.strip() else [] for line in lines]
+    read = [each or Masked(line) for line, each in zip(lines, translator.reading.masked(lines, None), strict=True)]
+    sentences = [framed(translator.encode(each.text, tag)) if each.text.strip() else [] for each in read]
     for group in translator.groups([len(tokens) for tokens in sentences]):
         longest = [translator.decoding.longest_output(len(sentences[index]) - (tag is not None)) for index in group]
         seeds = [np.random.PCG64([seed, first + index]) for index in group]
@@ -82,6 +85,7 @@ def sample(
         with engine.entered():
             found = engine.search(sources, options, **limits, sampling=sampling)
         for index, (best,) in zip(group, found, strict=True):
-            text, flags = target.decode(best.tokens), ("truncated",) if best.truncated else ()
+            output, flags = target.decode(best.tokens), ("truncated",) if best.truncated else ()
+            text = read[index].filled(output) if read[index].keeps_all(output) else ""  # one of no use
             results[index] = Translation(text, best.score, best.log_probability, flags)
     return results

@@ -1,6 +1,7 @@
 """The recipe tree of translation: every value that a translator depends on, its default, its rule and its unit."""
 
 import math
+import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import Field, Tag, create_model, model_validator
@@ -88,6 +89,20 @@ Mixture = Annotated[_Forms | _Parts, form_of(FileSplit, TableSplit, PairSplit)]
 """A split, or a list of parts."""
 
 
+class Augmentation(Section):
+    """Training pairs that are read once more in another form, others in each epoch: shares of all pairs."""
+
+    capitals: float = Field(default=0.0, ge=0, le=1, description="share in capitals, the target too")
+    title: float = Field(default=0.0, ge=0, le=1, description="share in title case, the target too")
+    small: float = Field(default=0.0, ge=0, le=1, description="share with the source in small letters")
+    unmarked: float = Field(default=0.0, ge=0, le=1, description="share with no final mark in the source")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Those above 0."""
+        return {form: share for form, share in self if share}
+
+
 class TranslationData(Section):
     """Where the sentence pairs come from, and which are kept."""
 
@@ -106,6 +121,12 @@ class TranslationData(Section):
     max_length_ratio: float = Field(
         default=9.0, ge=1, description="longest side of a training pair, in tokens per token of the shorter, plus 5"
     )
+    protect: bool | Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=False,
+        description="mask what must not change: numbers of several digits, addresses, {placeholders}, tags, emoji; or a"
+        " list of regular expressions of more",
+    )
+    augment: Augmentation = Augmentation()
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -116,6 +137,17 @@ class TranslationData(Section):
     def always_tagged(self) -> bool:
         """Whether there is no training source without a tag."""
         return bool(self.tags) and all(part.tag for part in portions(self.train))
+
+    @model_validator(mode="after")
+    def _are_patterns(self) -> Self:
+        for pattern in self.protect if isinstance(self.protect, tuple) else ():
+            try:
+                empty = re.compile(pattern).search("")
+            except re.error as problem:
+                raise ValueError(f"protect: must be regular expressions (given {pattern!r}: {problem})") from None
+            if empty:
+                raise ValueError(f"protect: must be regular expressions that find something (given {pattern!r})")
+        return self
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -301,6 +333,10 @@ class Decoding(Section):
         " longest target of the training pairs needs",
     )
     batch_lines: int = Field(default=64, ge=1, description="batch size, in sentences")
+    copy_unknown: bool = Field(
+        default=False,
+        description="write the source word attended to most in the place of an unknown one; for words and characters",
+    )
 
     def longest_output(self, source_tokens: int) -> int:
         """Most tokens of an output, its END counted, for so many of a source, its END counted."""
@@ -341,7 +377,8 @@ class TranslationRecipe(Tree):
     path_endings = (".tsv", ".tsv.gz")
     conversions: ClassVar = {".csv": unquoting("FILE", ",")}
     may_differ = (*Tree.may_differ, "tokenizer.sampling")
-    used = ("task", "data.source", "data.target", "data.max_tokens", "data.test", "tokenizer", "model", "decoding")
+    used = ("task", "data.source", "data.target", "data.max_tokens", "data.test", "data.protect", "data.augment",
+            "tokenizer", "model", "decoding")  # fmt: skip
 
     task: Literal["translation"] = Field(description="what is trained; chooses this tree")
     data: TranslationData
@@ -370,6 +407,11 @@ class TranslationRecipe(Tree):
                 f"model.location_positions: must be above data.max_tokens, since the end of a sentence takes a position"
                 f"{', and a tag' if tagged else ''} (given {self.model.location_positions}, max_tokens is"
                 f" {self.data.max_tokens})"
+            )
+        if self.decoding.copy_unknown and (self.tokenizer.kind == "subword" or self.model.attention == "none"):
+            raise ValueError(
+                "decoding.copy_unknown: needs words or characters, and attention (tokenizer.kind is"
+                f" {self.tokenizer.kind}, model.attention {self.model.attention}); set it to false"
             )
         if self.model.attention == "none" and self.decoding.coverage_penalty:
             raise ValueError("decoding.coverage_penalty: needs attention, and model.attention is none; set it to 0")

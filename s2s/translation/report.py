@@ -188,10 +188,10 @@ def predictions(
     engine = translator.engine
     assert isinstance(engine, TorchEngine), "a run folder is opened with torch"
     model, device = engine.models[0], engine.compute.device
-    encoded = [
-        (translator.encode(row["source"], row.get("tag")), translator.target.encode(row["reference"]))
-        for row in outputs
-    ]
+    encoded = []
+    for row in outputs:
+        source, reference = translator.reading.masked_pair(row["source"], row["reference"])
+        encoded.append((translator.encode(source, row.get("tag")), translator.target.encode(reference)))
     tokens = sum(len(target) + 1 for _, target in encoded)
     chosen = sorted(encoded[:: -(-tokens // PREDICTED_TOKENS) or 1], key=lambda pair: len(pair[1]))
     probabilities, right = [], []

@@ -14,13 +14,13 @@ import torch
 
 from s2s.corpus.find import Part, cache_root, find_each, sizes, split_of
 from s2s.device import Compute, Precision, release_free_memory
-from s2s.errors import DataError, S2SError
+from s2s.errors import DataError, RecipeError, S2SError
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder, recorded, write_json
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, Row, collate
 from s2s.text.conventions import marks_of_others
 from s2s.text.normalization import changes_of, normalizer
-from s2s.text.special import TAG
+from s2s.text.special import MASKS, TAG
 from s2s.text.spelling import spelled_badly
 from s2s.text.tokenizer import (
     Tokenizer,
@@ -36,6 +36,7 @@ from s2s.training.graphs import ReplayedPass
 from s2s.training.task import Task
 from s2s.translation.answers import answers, exact_match
 from s2s.translation.engine import TorchEngine
+from s2s.translation.formed import augmented, masked, masked_share, with_forms
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.pairs import (
     EncodedPairs,
@@ -50,6 +51,7 @@ from s2s.translation.pairs import (
     warn_of_learned,
 )
 from s2s.translation.plots import plot_attention
+from s2s.translation.reading import Reading
 from s2s.translation.recipe import FileSplit, Mixture, TranslationRecipe
 from s2s.translation.scores import MOST_SHORT, bleu_tokenizer, quick_bleu, quick_chrf, score_pairs, short_share
 from s2s.translation.shares import SharedPairs, encode_train
@@ -145,10 +147,13 @@ class TranslationTask(Task[Batch]):
     def _scores(self, held: Held) -> dict[str, float | None]:
         nats = tokens = 0.0
         compute = self.compute._replace(dtype=torch.float32)  # as in `s2s translate`
-        translator = Translator(TorchEngine([self.model], compute), self.source, self.target, self.recipe.decoding)
+        reading = Reading.of(self.recipe.data)._replace(always_tagged=False)
+        engine = TorchEngine([self.model], compute)
+        translator = Translator(engine, self.source, self.target, self.recipe.decoding, reading=reading)
+        read = [reading.masked_pair(*pair) for pair in held.pairs]
         encoded = [
             (translator.encode(source, tag), self.target.encode(target))
-            for (source, target), tag in zip(held.pairs, held.tags, strict=True)
+            for (source, target), tag in zip(read, held.tags, strict=True)
         ]
         encoded.sort(key=lambda pair: len(pair[0]))
         rows = max(1, self.recipe.training.batch_tokens // (len(encoded[-1][0]) + 1))
@@ -241,22 +246,33 @@ def prepare(
     recipe: TranslationRecipe, run: RunFolder, compute: Compute, splits: Mapping[str, Pairs]
 ) -> TranslationTask:
     """Everything before the first step: train or load tokenizers, check the text, encode, build the model."""
-    data, train, validation = recipe.data, splits["train"], splits["validation"]
+    data, validation = recipe.data, splits["validation"]
+    train = masked(splits["train"], data.protect)
+    if data.protect:
+        log.info("data.protect: %s of %s training pairs have masks", *map("{:,}".format, masked_share(train)))
     tokenizers = _tokenizers(recipe, train, run)
+    if data.protect and any(each.lacks(each.encode("".join(MASKS))) for each in tokenizers):
+        raise RecipeError(
+            f"data.protect: the run's vocabulary has no masks, it was made without (given {data.protect!r}); set it to"
+            " false and use s2s translate --protect, or train a new vocabulary"
+        )
     _warn_of_text(recipe, train, tokenizers)
-    pairs = encode_train(
-        train,
-        *tokenizers,
+    encode = partial(
+        encode_train,
+        source=tokenizers[0],
+        target=tokenizers[1],
         seed=recipe.seed,
         max_tokens=data.max_tokens,
         max_length_ratio=data.max_length_ratio,
         cache=cache_root(),
         keep_text=recipe.tokenizer.sampling > 0,
     )
+    pairs = encode(train)
     parts = pairs.named if isinstance(pairs, SharedPairs) else [(train.description, pairs)]
     for name, part in parts:
         _report_dropped(name, len(part), part.dropped)
-    ratio, start = pairs.longest_ratio, recipe.training.start
+    every = augmented(pairs, train, data.augment.shares, recipe.seed, encode)
+    ratio, start = every.longest_ratio, recipe.training.start
     if start and (before := run.begun_from(start)):  # which has learned longer outputs, maybe
         ratio = max(ratio, recorded(before.lengths, "max_length_ratio") or 0.0)
     recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(ratio)})
@@ -283,7 +299,7 @@ def prepare(
     torch.manual_seed(recipe.seed)
     source, target = (tokenizer.vocabulary_size for tokenizer in tokenizers)
     model = build_seq2seq(recipe.model, source_vocabulary=source, target_vocabulary=target)
-    return TranslationTask(recipe, model, pairs, held, *tokenizers, compute, also)
+    return TranslationTask(recipe, model, every, held, *tokenizers, compute, also)
 
 
 def unlike_start(
@@ -345,13 +361,13 @@ def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tupl
     before = run.begun_from(recipe.training.start)
     if before is run:
         return load_tokenizers(run.path)
-    tags = [TAG + tag for tag in recipe.data.tags]
+    tags, masks = [TAG + tag for tag in recipe.data.tags], MASKS if recipe.data.protect else ()
     settings, other = recipe.tokenizer.sides
-    found = (
-        load_tokenizers(before.path)
-        if before
-        else train_tokenizers(settings, settings.joint, train.read, settings.rules, (tags, ()), other)
-    )
+    if before:
+        found = load_tokenizers(before.path)
+    else:
+        text, symbols = with_forms(train, recipe.data.augment.shares).read, ((*tags, *masks), masks)
+        found = train_tokenizers(settings, settings.joint, text, settings.rules, symbols, other)
     save_tokenizers(*found, run.path)
     return found
 

@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from s2s.errors import DataError, RunError
 from s2s.recipe.arguments import list_of_texts, shortened
+from s2s.text.documents import Document
+from s2s.text.placeables import Masked, invented
 from s2s.text.special import PAD, START, UNKNOWN, tags_of
 from s2s.text.tokenizer import Tokenizer, framed, has_loop
+from s2s.text.wordlist import ListTokenizer
 from s2s.translation.bundle import BundleDecoding, BundleEngine, is_bundle, open_bundle
 from s2s.translation.lengths import EXTRA_TOKENS
+from s2s.translation.reading import Reading
 from s2s.translation.search.hypotheses import Hypothesis, SearchOptions
 
 if TYPE_CHECKING:
@@ -48,7 +52,10 @@ class Translation(NamedTuple):
     log_probability: float
     flags: tuple[str, ...] = ()
     """`truncated` (cut off at the longest length), `repeats` (some words stand three times in a row), `long` (of more
-    source tokens than any line of the training), `unknown` (with characters or words that the vocabulary lacks)"""
+    source tokens than any line of the training), `unknown` (with characters or words that the vocabulary lacks),
+    `invented` (what programs read, such as {name}, that the source has not), `around` (translated in parts, around
+    what must not change), `sentences` (several), and `capitals`, `title` or `full_width` (letters unlike those that
+    were learned)"""
     tokens: tuple[str, ...] = ()
     """target tokens, END last unless truncated"""
     log_probabilities: tuple[float, ...] = ()
@@ -58,6 +65,10 @@ class Translation(NamedTuple):
     attention: NDArray[np.float32] | None = None
     """(target tokens, source tokens), where it was asked for and the model has attention"""
     nbest: tuple[Alternative, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """words or characters of the source that the vocabulary lacks"""
+    invented: tuple[str, ...] = ()
+    """what programs read, and the source has not"""
 
 
 BLANK = Translation("", 0.0, 0.0)
@@ -76,12 +87,9 @@ class Translator:
         target: Tokenizer,
         decoding: "Decoding | BundleDecoding",
         learned_tokens: int | None = None,
-        always_tagged: bool = False,
+        reading: Reading = Reading(),  # noqa: B008  it cannot be changed
     ) -> None:
-        """`learned_tokens` are those of the longest line that the training may have kept, without a tag.
-
-        One that was `always_tagged` in training translates no line without a tag.
-        """
+        """`learned_tokens` are those of the longest line that the training may have kept, without a tag."""
         self.engine = engine
         self.source = source
         self.target = target
@@ -89,7 +97,8 @@ class Translator:
         self.batch_lines = decoding.batch_lines
         self.learned_tokens = learned_tokens
         self.tags = tags_of(source.symbols)
-        self.always_tagged = always_tagged
+        self.reading = reading
+        self.copies = decoding.copy_unknown
         self.prefix: tuple[int, ...] = ()
         """Target tokens that each translation begins with"""
         self.has_warned = False
@@ -147,6 +156,14 @@ class Translator:
         other.engine = self.engine.in_precision(precision)
         return other
 
+    def copying(self) -> Self:
+        """The same translator, with unknown words of its outputs copied from the source; RunError for subwords."""
+        if not (isinstance(self.source, ListTokenizer) and isinstance(self.target, ListTokenizer)):
+            raise RunError("--copy-unknown: is for words and characters; subwords spell what they do not know")
+        other = copy(self)
+        other.copies = True
+        return other
+
     def translate(
         self,
         lines: Iterable[str],
@@ -155,32 +172,56 @@ class Translator:
         nbest: int = 1,
         attention: bool = False,
         tag: str | Sequence[str | None] | None = None,
+        protect: bool | None = None,
     ) -> list[Translation]:
         """Translate lines of raw text, in their order; a blank line stays blank.
 
         `beam` is the recipe's unless given; it is widened to `nbest`, the translations returned of each line. Their
         texts differ; there are fewer where a beam four times as wide finds no more. `tag` is the tag of all lines, or a
-        list has that of each, None for none; it counts in no limit of length. Raises DataError for a tag that the
-        training had not, and where a line has none and each of the training had one, TypeError for anything but
-        texts, and for one text instead of lines, and ValueError for a beam or nbest below 1.
+        list has that of each, None for none; it counts in no limit of length. What must not change is masked where the
+        run was trained so (data.protect) and, with `protect`, translated around in other runs; False is neither. Raises
+        DataError for a tag that the training had not, and where a line has none and each of the training had one,
+        TypeError for anything but texts, and for one text instead of lines, and ValueError for a beam or nbest below 1.
         """
         lines = list_of_texts("lines", lines)
         width = self.decoding.beam if beam is None else beam
         for name, value in (("beam", width), ("nbest", nbest)):
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"{name}: must be a whole number of at least 1 (given {value!r})")
-        tags = self.line_tags(tag, len(lines))
-        encoded = [self.encode(line, own) if line.strip() else [] for line, own in zip(lines, tags, strict=True)]
+        tags, read = self.line_tags(tag, len(lines)), self.reading.masked(lines, protect)
+        encoded = [
+            self.encode(each.text, own) if each and each.text.strip() else []
+            for each, own in zip(read, tags, strict=True)
+        ]
         self._warn_of_long(lines, encoded)
         results = [BLANK] * len(lines)
         with self.engine.entered(), _bar(len(lines)) as progress:
             for group in self.groups([len(tokens) for tokens in encoded]):
-                found = self._different([encoded[index] for index in group], max(width, nbest), nbest, attention)
-                for index, hypotheses in zip(group, found, strict=True):
-                    results[index] = self._translation(encoded[index], hypotheses)
+                given = [(read[index] or Masked(""), encoded[index]) for index in group]
+                found = self._whole(given, max(width, nbest), nbest, attention)
+                for index, (masked, source), hypotheses in zip(group, given, found, strict=True):
+                    if hypotheses:
+                        results[index] = self._translation(lines[index], masked, source, hypotheses, attention)
+                    else:
+                        read[index] = None
                 if progress is not None:
                     progress.update(len(group))
+        around = [index for index, each in enumerate(read) if each is None]
+        for index, whole in zip(
+            around, self._around([(lines[each], tags[each]) for each in around], beam, nbest), strict=True
+        ):
+            results[index] = whole
         return results
+
+    def _around(self, lines: Sequence[tuple[str, str | None]], beam: int | None, nbest: int) -> Iterator[Translation]:
+        """Lines, each with its tag, translated in parts around what must not change."""
+        documents = [self.reading.around(line) for line, _ in lines]
+        sentences = [sentence for document in documents for sentence in document.sentences]
+        tags = [tag for document, (_, tag) in zip(documents, lines, strict=True) for _ in document.sentences]
+        found = iter(self.translate(sentences, beam=beam, nbest=nbest, tag=tags, protect=False) if sentences else ())
+        for document in documents:
+            whole = united(document, [next(found) for _ in document.sentences])
+            yield whole._replace(flags=(*whole.flags, "around"))
 
     def encode(self, line: str, tag: str | None) -> list[int]:
         """Token ids of a source, that of its tag before them."""
@@ -195,7 +236,7 @@ class Translator:
         for each in dict.fromkeys(tags):
             if each is not None and each not in self.tags:
                 raise DataError(f"tag: {each} is none of the training's tags ({known})")
-            if each is None and self.always_tagged:
+            if each is None and self.reading.always_tagged:
                 raise DataError(f"tag: each source of the training had one, so one is needed; give one of {known}")
         return tags
 
@@ -229,6 +270,29 @@ class Translator:
         if group:
             yield group
 
+    def _whole(
+        self, given: Sequence[tuple[Masked, list[int]]], beam: int, nbest: int, attention: bool
+    ) -> list[list[Hypothesis]]:
+        """The best hypotheses that have each mask of their source once; none where all in the beam lose or double one.
+
+        `given` are sources as they are read, and their tokens.
+        """
+        found = self._different([source for _, source in given], beam, nbest, attention)
+        if not self.reading.protect:
+            return found
+
+        def whole(masked: Masked, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+            return [each for each in hypotheses if masked.keeps_all(self.target.decode(each.tokens))]
+
+        kept = [whole(masked, hypotheses) for (masked, _), hypotheses in zip(given, found, strict=True)]
+        lost = [place for place, hypotheses in enumerate(kept) if not hypotheses]
+        if lost:
+            wide = self._search([given[place][1] for place in lost], beam, beam, attention)
+            for place, hypotheses in zip(lost, wide, strict=True):
+                masked = given[place][0]
+                kept[place] = whole(masked, hypotheses)[:nbest] if masked.pieces else list(found[place])
+        return kept
+
     def _different(
         self, sources: Sequence[list[int]], beam: int, nbest: int, attention: bool, wider: int = 2
     ) -> list[list[Hypothesis]]:
@@ -254,13 +318,13 @@ class Translator:
     def _search(self, sources: Sequence[list[int]], beam: int, nbest: int, attention: bool) -> list[list[Hypothesis]]:
         decoding = self.decoding
         options = SearchOptions(
-            forbidden=(PAD, START, UNKNOWN, *self.target.symbols.values()),
+            forbidden=(PAD, START, *([] if self.copies else [UNKNOWN]), *self.target.symbols.values()),
             prefix=self.prefix,
             no_repeat_ngram=decoding.no_repeat_ngram,
             length_normalization=decoding.length_normalization,
             length_alpha=decoding.length_alpha,
             coverage_penalty=decoding.coverage_penalty,
-            keep_attention=attention,
+            keep_attention=attention or self.copies,
         )
         sentences = [framed(tokens) for tokens in sources]
         lengths = [self._own_tokens(tokens) for tokens in sentences]
@@ -271,27 +335,72 @@ class Translator:
         ]
         return self.engine.search(sentences, options, beam=beam, nbest=nbest, longest=longest, shortest=shortest)
 
-    def _translation(self, source: list[int], hypotheses: list[Hypothesis]) -> Translation:
-        best = hypotheses[0]
-        nbest = tuple(
-            Alternative(self.target.decode(each.tokens), each.score, each.log_probability) for each in hypotheses
+    def _text(self, masked: Masked, hypothesis: Hypothesis) -> str:
+        """Text of a hypothesis; unknown words are those that were attended to most, where they are copied."""
+        if not self.copies or UNKNOWN not in hypothesis.tokens:
+            return masked.filled(self.target.decode(hypothesis.tokens))
+        assert isinstance(self.source, ListTokenizer)
+        assert isinstance(self.target, ListTokenizer)
+        if hypothesis.attention is None:
+            raise RunError("copy_unknown: needs a model with attention, and this has none; leave it out")
+        words = self.source.split(masked.text)
+        attended = hypothesis.attention[:, -1 - len(words) : -1].argmax(axis=1)
+        written = (
+            words[place] if token == UNKNOWN else self.target.token(token)
+            for token, place in zip(hypothesis.tokens, attended, strict=False)
         )
+        return masked.filled(self.target.join(written))
+
+    def _translation(
+        self, line: str, masked: Masked, source: list[int], hypotheses: list[Hypothesis], attention: bool
+    ) -> Translation:
+        best = hypotheses[0]
+        nbest = tuple(Alternative(self._text(masked, each), each.score, each.log_probability) for each in hypotheses)
+        unknown = tuple(self.source.lacking(masked.text)) if self.source.lacks(source) else ()
+        made_up = invented(line, nbest[0].text)
         raised = {
             "truncated": best.truncated,
             "repeats": has_loop(nbest[0].text.split()),
             "long": self._is_long(source),
             "unknown": self.source.lacks(source),
+            "invented": bool(made_up),
+            **dict.fromkeys(self.reading.flags(self.source.normalize(line)), True),
         }
         tokens = best.tokens if best.truncated else framed(best.tokens)
         return Translation(
             *nbest[0],
             tuple(flag for flag, stands in raised.items() if stands),
-            tuple(self.target.token(token) for token in tokens),
+            tuple(masked.filled(self.target.token(token)) for token in tokens),
             tuple(best.log_probabilities),
-            tuple(self.source.token(token) for token in framed(source)),
-            best.attention,
+            tuple(masked.filled(self.source.token(token)) for token in framed(source)),
+            best.attention if attention else None,
             nbest,
+            unknown,
+            made_up,
         )
+
+
+def united(document: Document, found: Sequence[Translation]) -> Translation:
+    """The translation of a line by those of its sentences: sums of their log-probabilities, means of their scores."""
+
+    def joined(rank: int) -> Alternative:
+        chosen = [each.nbest[min(rank, len(each.nbest) - 1)] for each in found]
+        score = sum(each.score for each in chosen) / max(len(chosen), 1)
+        text = document.joined([each.text for each in chosen])
+        text = text if text.strip() else ""
+        return Alternative(text, score, sum((each.log_probability for each in chosen), 0.0))
+
+    nbest = [joined(rank) for rank in range(max((len(each.nbest) for each in found), default=1))]
+    return Translation(
+        *nbest[0],
+        tuple(dict.fromkeys(flag for each in found for flag in each.flags)),
+        tuple(token for each in found for token in each.tokens),
+        tuple(value for each in found for value in each.log_probabilities),
+        tuple(token for each in found for token in each.source_tokens),
+        nbest=tuple(nbest) if nbest[0].text else (),
+        unknown=tuple(dict.fromkeys(text for each in found for text in each.unknown)),
+        invented=tuple(text for each in found for text in each.invented),
+    )
 
 
 def _bar(lines: int) -> AbstractContextManager[Any]:

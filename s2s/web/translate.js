@@ -11,6 +11,12 @@ const FLAGS = {
   repeats: "Some words are repeated.",
   long: "Longer than any line in training: translate it sentence by sentence.",
   unknown: "Has characters or words that the model does not know.",
+  invented: "Has a placeholder or tag that the source has not.",
+  around: "Translated in parts, around what must not change.",
+  sentences: "Several sentences: translate each by itself.",
+  capitals: "In capitals, unlike the training.",
+  title: "In title case, unlike the training.",
+  full_width: "In full-width letters, unlike the training.",
 };
 
 const input = element("input"), mirror = element("mirror"), output = element("output"), reading = element("reading");

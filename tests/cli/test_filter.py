@@ -364,7 +364,8 @@ def test_a_line_that_was_split_unites_what_its_sentences_have(runs: Runs) -> Non
     assert all(each["attention"] for each in sentences)
     assert blank == {
         "text": "", "score": 0.0, "log_probability": 0.0, "flags": [], "nbest": [], "tokens": [],
-        "token_log_probabilities": [], "source_tokens": [], "attention": None, "sentences": [],
+        "token_log_probabilities": [], "source_tokens": [], "attention": None, "sentences": [], "unknown": [],
+        "invented": [],
     }  # fmt: skip
 
 
@@ -375,7 +376,7 @@ def test_split_plots_the_attention_of_the_first_sentence(runs: Runs) -> None:
 
 def test_jsonl_has_the_keys_of_the_contract(runs: Runs) -> None:
     plain, blank = map(json.loads, lines_of(s2s("translate", runs.first, "--format", "jsonl", input=b"a b c d\n\n")))
-    assert plain.keys() == blank.keys() == {"text", "score", "log_probability", "flags", "nbest"}
+    assert plain.keys() == blank.keys() == {"text", "score", "log_probability", "flags", "unknown", "invented", "nbest"}
     assert (plain["text"], plain["flags"], len(plain["nbest"])) == (FORWARD, [], 1)
     assert plain["nbest"][0].keys() == {"text", "score", "log_probability"}
     assert (blank["text"], blank["nbest"]) == ("", [])

@@ -19,6 +19,7 @@ from s2s.run import RunFolder
 from s2s.tasks import TREES
 from s2s.text.batches import Batch
 from s2s.translation.pairs import held_pairs
+from s2s.translation.reading import Reading
 from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.shares import SharedPairs, Shares
 from s2s.translation.task import TranslationTask, find, prepare
@@ -241,7 +242,7 @@ def test_no_text_spells_a_tag_and_no_output_has_one(prepared: Prepare) -> None:
 
 def test_wrong_tags_are_named(prepared: Prepare) -> None:
     task = prepared()
-    model, always = translator(task), translator(task, always_tagged=True)
+    model, always = translator(task), translator(task, reading=Reading(always_tagged=True))
     with pytest.raises(DataError, match=r"tag: z is none of the training's tags \(x, y\)"):
         model.translate(["a"], tag="z")
     with pytest.raises(DataError, match="tag: each source of the training had one, so one is needed; give one of x, y"):
