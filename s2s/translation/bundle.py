@@ -181,7 +181,7 @@ def _decoding(values: dict[str, Any]) -> BundleDecoding:
     """Checked values; KeyError for one that is missing, ValueError for a wrong one."""
     for name, kind in get_type_hints(BundleDecoding).items():
         value, words = values[name], get_args(kind)
-        is_number = type(value) is int or (type(value) is float and kind is float)
+        is_number = type(value) is kind or (type(value) is int and kind is float)
         if value not in words if words else not is_number or (name in ("beam", "batch_lines") and value < 1):
             raise ValueError(f"decoding.{name} is {value!r}")
     return BundleDecoding(**{name: values[name] for name in BundleDecoding._fields})

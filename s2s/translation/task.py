@@ -251,7 +251,7 @@ def prepare(
     if data.protect:
         log.info("data.protect: %s of %s training pairs have masks", *map("{:,}".format, masked_share(train)))
     tokenizers = _tokenizers(recipe, train, run)
-    if data.protect and any(each.lacks(each.encode("".join(MASKS))) for each in tokenizers):
+    if data.protect and any(each.lacks(each.encode(" ".join(MASKS))) for each in tokenizers):
         raise RecipeError(
             f"data.protect: the run's vocabulary has no masks, it was made without (given {data.protect!r}); set it to"
             " false and use s2s translate --protect, or train a new vocabulary"
