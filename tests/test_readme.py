@@ -6,16 +6,18 @@ import subprocess
 import sys
 from datetime import date, timedelta
 from pathlib import Path
+from shutil import copytree
 
 import click
 import pytest
 from click.testing import CliRunner
 from small_runs import TOKENIZERS, small_run
 
-from s2s import Translator
+from s2s import Translator, load_recipe
 from s2s.cli.commands import main
 from s2s.export.export import export
-from s2s.recipe.load import recipe_names
+from s2s.recipe.load import recipe_names, recipe_toml
+from s2s.run import RunFolder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,6 +44,9 @@ def test_every_command_is_one_that_s2s_has(command: str) -> None:
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("s2s train ")])
 def test_every_training_is_of_a_valid_recipe_and_finds_its_data(command: str) -> None:
     CliRunner().invoke(main, ["recipes", "copy", "multi30k-de-en", "my.toml"], catch_exceptions=False)
+    run = RunFolder(Path("runs/multi30k-de-en"))  # to go on from
+    copytree(ROOT / "tests" / "runs" / "tiny-en-ko", run.path)
+    run.recipe.write_text(recipe_toml(load_recipe("multi30k-de-en")), encoding="utf-8")
     found = CliRunner().invoke(main, [*shlex.split(command)[1:], "--dry-run"])
     assert found.exit_code == 0 or re.search("s2s corpora fetch (multi30k|tinyshakespeare)", found.stderr)
 
