@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from s2s.jobs.variants import train_variants
     from s2s.language.generator import Continuation, Generator
     from s2s.tasks import load_recipe
-    from s2s.translation.translator import Translation, Translator
+    from s2s.translation.outputs import Translation
+    from s2s.translation.translator import Translator
 
 __all__ = [
     "Continuation", "CorpusError", "DataError", "Generator", "RecipeError", "RunError", "S2SError", "TrainingError",

@@ -18,8 +18,8 @@ from s2s.serve.limits import Limits
 from s2s.serve.pairs import Pair, Pairs
 from s2s.serve.server import Server, bound, configuration
 from s2s.serve.service import Service
+from s2s.translation.outputs import Alternative, Translation
 from s2s.translation.reading import Reading
-from s2s.translation.translator import Alternative, Translation
 
 LIMITS = Limits()
 CARD = {"title": "Capitals", "trained": "2026-11-27", "fingerprint": "0", "s2s": "0", "scores": {}, "data": []}

@@ -12,7 +12,8 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from s2s.translation.translator import Translation, Translator
+from s2s.translation.outputs import Translation
+from s2s.translation.translator import Translator
 
 TEMPLATES = (
     "My room is {}.", "I have {} books.", "The room number is {}.", "call {} now", "Please write to {}.", "Is it {}?",

@@ -25,8 +25,9 @@ from s2s.errors import RunError
 from s2s.run import RunFolder
 from s2s.text.batches import Batch, collate
 from s2s.training.trainer import Trainer
+from s2s.translation.data import TableSplit, TranslationData
 from s2s.translation.engine import engine_of
-from s2s.translation.recipe import TableSplit, TranslationData, TranslationRecipe
+from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.search.beam import beam_search
 from s2s.translation.search.hypotheses import SearchOptions
 from s2s.translation.search.step import Stepper

@@ -233,7 +233,7 @@ def evaluate(
     from s2s.run import json_text
     from s2s.tasks import scores_of
     from s2s.translation.comparison import compare, comparison_text
-    from s2s.translation.recipe import FileSplit
+    from s2s.translation.data import FileSplit
 
     settle_process()
     files: FileSplit | TextFile | None = None

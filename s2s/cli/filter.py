@@ -14,7 +14,8 @@ from s2s.text.conventions import SAMPLE_BYTES, require_text
 from s2s.text.lines import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
-    from s2s.translation.translator import Translation, Translator
+    from s2s.translation.outputs import Translation
+    from s2s.translation.translator import Translator
 
 Item = TypeVar("Item")
 LINES_AT_ONCE = 2048
@@ -110,7 +111,7 @@ class Line(NamedTuple):
 def by_sentence(translator: "Translator", lines: Sequence[str], **options: Any) -> Iterator[Line]:
     """Lines whose sentences are translated one by one."""
     from s2s.text.documents import plain
-    from s2s.translation.translator import united
+    from s2s.translation.outputs import united
 
     reading = translator.reading
     documents = [plain(line, reading.source, target=reading.target, kept=reading.kept) for line in lines]

@@ -11,7 +11,7 @@ from s2s.tasks import recipe_of, task_of
 
 if TYPE_CHECKING:
     from s2s.language.recipe import TextFile
-    from s2s.translation.recipe import FileSplit, Portion
+    from s2s.translation.data import FileSplit, Portion
 
 
 def evaluate(
@@ -47,7 +47,7 @@ def evaluate(
 
 
 def _tagged(split: object, tag: str) -> "tuple[Portion, ...]":
-    from s2s.translation.recipe import FileSplit, Portion
+    from s2s.translation.data import FileSplit, Portion
 
     if not (isinstance(split, FileSplit) or (isinstance(split, str) and "/" in split)):
         raise DataError(

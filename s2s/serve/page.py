@@ -11,7 +11,7 @@ from s2s.serve.libretranslate import TRANSLATE
 from s2s.serve.limits import Refused
 from s2s.serve.pairs import Text
 from s2s.serve.service import Service
-from s2s.translation.translator import Alternative, Translation
+from s2s.translation.outputs import Alternative, Translation
 
 
 async def page(service: Service, given: Given) -> Any:

@@ -17,8 +17,9 @@ from s2s.serve.queue import SearchQueue
 from s2s.text.documents import Document, html, plain, xml
 from s2s.text.languages import uses_spaces
 from s2s.translation.bundle import is_bundle
+from s2s.translation.outputs import Translation
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.translator import Translation, Translator
+from s2s.translation.translator import Translator
 
 if TYPE_CHECKING:
     from s2s.device import Precision

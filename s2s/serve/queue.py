@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from s2s.serve.limits import Limits, Refused
-from s2s.translation.translator import Translation
+from s2s.translation.outputs import Translation
 
 log = logging.getLogger("s2s")
 

@@ -16,8 +16,9 @@ from s2s.text.special import PAD, START, UNKNOWN
 from s2s.text.tokenizer import framed
 from s2s.translation.engine import engine_of
 from s2s.translation.model import Seq2Seq
+from s2s.translation.outputs import BLANK, Translation
 from s2s.translation.search.hypotheses import Sampling, SearchOptions
-from s2s.translation.translator import BLANK, Translation, Translator
+from s2s.translation.translator import Translator
 
 WINDOW = 16
 """Target positions whose attention exists at one time."""

@@ -20,8 +20,8 @@ from s2s.errors import DataError, S2SError
 from s2s.text.encoded import Joined, Sequences, SequenceWriter, encoded_folder, identity_of, token_type
 from s2s.text.lines import Lines, PairFiles, Table, read_pairs
 from s2s.text.tokenizer import Tokenizer
+from s2s.translation.data import FileSplit, Mixture, PairSplit, Split, TableSplit, portions
 from s2s.translation.lengths import EXTRA_TOKENS
-from s2s.translation.recipe import FileSplit, Mixture, PairSplit, Split, TableSplit, portions
 
 Pairs: TypeAlias = Source[Iterator[tuple[str, str]]]
 

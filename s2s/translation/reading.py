@@ -9,7 +9,7 @@ from s2s.text.placeables import FOR_PROGRAMS, Masked, Protection, protection
 from s2s.text.sentences import split_sentences
 
 if TYPE_CHECKING:
-    from s2s.translation.recipe import TranslationData
+    from s2s.translation.data import TranslationData
 
 
 class Reading(NamedTuple):

@@ -21,7 +21,8 @@ from s2s.translation.languages import Choice, choose_tokenizer
 from s2s.translation.recipe import TranslationRecipe
 
 if TYPE_CHECKING:
-    from s2s.translation.translator import Translation, Translator
+    from s2s.translation.outputs import Translation
+    from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")
 

@@ -2,41 +2,32 @@
 
 import logging
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from s2s.corpus.find import Part, cache_root, find_each, sizes, split_of
+from s2s.corpus.find import Part, cache_root, find_each, split_of
 from s2s.device import Compute, Precision, release_free_memory
 from s2s.errors import DataError, RecipeError, S2SError
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder, recorded, write_json
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, Row, collate
-from s2s.text.conventions import marks_of_others
-from s2s.text.normalization import changes_of, normalizer
-from s2s.text.special import MASKS, TAG
-from s2s.text.spelling import spelled_badly
-from s2s.text.tokenizer import (
-    Tokenizer,
-    inspect,
-    listed,
-    load_tokenizers,
-    save_tokenizers,
-    train_tokenizers,
-    warnings_of,
-)
+from s2s.text.special import MASKS
+from s2s.text.tokenizer import Tokenizer
 from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.training.graphs import ReplayedPass
 from s2s.training.task import Task
 from s2s.translation.answers import answers, exact_match
+from s2s.translation.data import FileSplit, Mixture
 from s2s.translation.engine import TorchEngine
-from s2s.translation.formed import augmented, masked, masked_share, with_forms
+from s2s.translation.formed import augmented, masked, masked_share
+from s2s.translation.inspection import check as check
+from s2s.translation.inspection import report_dropped, tokenizers_of, warn_of_text
+from s2s.translation.inspection import unlike_start as unlike_start
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.pairs import (
     EncodedPairs,
@@ -46,26 +37,17 @@ from s2s.translation.pairs import (
     has_words,
     held_pairs,
     open_pairs,
-    reason_to_drop,
     share_in,
     warn_of_learned,
 )
 from s2s.translation.plots import plot_attention
 from s2s.translation.reading import Reading
-from s2s.translation.recipe import FileSplit, Mixture, TranslationRecipe
+from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.scores import MOST_SHORT, bleu_tokenizer, quick_bleu, quick_chrf, score_pairs, short_share
 from s2s.translation.shares import SharedPairs, encode_train
 from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")
-MANY_DROPPED = 0.1
-"""Share of the training pairs left out for one reason that is a warning."""
-REMEDIES = {"longer than": "raise data.max_tokens", "length ratio": "raise data.max_length_ratio"}
-"""What keeps pairs that were left out, by the beginning of the reason."""
-INSPECTED_PAIRS = 10_000
-"""Training pairs whose unknown rate and round trip are checked."""
-KEYS = ("tokenizer.source_normalization", "tokenizer.target_normalization")
-"""Of what changes each side."""
 FEW_PAIRS = 100
 """Fewer validation pairs than these choose weights by luck."""
 
@@ -213,30 +195,6 @@ def find(recipe: TranslationRecipe, corpora: Path | None) -> dict[str, Pairs]:
     return find_each(named, lambda split: open_pairs(split, source=data.source, target=data.target, corpora=corpora))
 
 
-def check(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> Iterator[str]:
-    """Number of pairs of each split with words on both sides; those that training leaves out, as far as is known."""
-    data, train = recipe.data, splits["train"]
-    yield from sizes(splits, "pairs", has_words)
-    warn_of_learned(splits)
-    rules = recipe.tokenizer.rules
-    for side, name in enumerate((data.source, data.target)):
-        title = f"{train.description} ({name})"
-        lines = [pair[side] for pair in islice(train.read(), INSPECTED_PAIRS)]
-        normalized = zip(lines, map(normalizer(rules[side]), lines), strict=True)
-        for warning in changes_of(normalized, title, KEYS[side], rules[side]) + marks_of_others(lines, title):
-            log.warning(warning)
-    settings = recipe.tokenizer.sides
-    if any(side.kind == "subword" for side in settings):
-        yield "data.max_tokens, data.max_length_ratio: what they leave out is counted in training, in learned subwords"
-        return
-    units = [listed(side)([], normalization=rule).split for side, rule in zip(settings, rules, strict=True)]
-    reason = partial(reason_to_drop, max_tokens=data.max_tokens, max_length_ratio=data.max_length_ratio)
-    lengths = ([len(split(line)) for split, line in zip(units, pair, strict=True)] for pair in train.read())
-    reasons = Counter(reason(*each) for each in lengths)
-    kept = reasons.pop(None, 0)
-    _report_dropped(train.description, kept, {why: count for why, count in reasons.items() if why})
-
-
 def scored_part(recipe: TranslationRecipe) -> str | None:
     """What is scored when a training has ended; None where the recipe names nothing for that."""
     return None if recipe.data.test is None else "test"
@@ -250,13 +208,13 @@ def prepare(
     train = masked(splits["train"], data.protect)
     if data.protect:
         log.info("data.protect: %s of %s training pairs have masks", *map("{:,}".format, masked_share(train)))
-    tokenizers = _tokenizers(recipe, train, run)
+    tokenizers = tokenizers_of(recipe, train, run)
     if data.protect and any(each.lacks(each.encode(" ".join(MASKS))) for each in tokenizers):
         raise RecipeError(
             f"data.protect: the run's vocabulary has no masks, it was made without (given {data.protect!r}); set it to"
             " false and use s2s translate --protect, or train a new vocabulary"
         )
-    _warn_of_text(recipe, train, tokenizers)
+    warn_of_text(recipe, train, tokenizers)
     encode = partial(
         encode_train,
         source=tokenizers[0],
@@ -270,7 +228,7 @@ def prepare(
     pairs = encode(train)
     parts = pairs.named if isinstance(pairs, SharedPairs) else [(train.description, pairs)]
     for name, part in parts:
-        _report_dropped(name, len(part), part.dropped)
+        report_dropped(name, len(part), part.dropped)
     every = augmented(pairs, train, data.augment.shares, recipe.seed, encode)
     ratio, start = every.longest_ratio, recipe.training.start
     if start and (before := run.begun_from(start)):  # which has learned longer outputs, maybe
@@ -302,27 +260,6 @@ def prepare(
     return TranslationTask(recipe, model, every, held, *tokenizers, compute, also)
 
 
-def unlike_start(
-    recipe: TranslationRecipe, splits: Mapping[str, Pairs], start: RunFolder, own: Mapping[str, Pairs]
-) -> Iterator[str]:
-    """What the vocabulary of the run at the start of a training spells badly, in sentences."""
-    found = [list(islice(each["train"].read(), INSPECTED_PAIRS)) if each else [] for each in (splits, own)]
-    names = (recipe.data.source, recipe.data.target)
-    for side, (tokenizer, name) in enumerate(zip(load_tokenizers(start.path), names, strict=True)):
-        lines, before = ([pair[side] for pair in pairs] for pairs in found)
-        yield from spelled_badly(tokenizer, lines, before, f"{splits['train'].description} ({name})", str(start))
-
-
-def _report_dropped(name: str, kept: int, dropped: Mapping[str, int]) -> None:
-    """Say how many pairs were left out, by reason, and how to keep them where they are many."""
-    total = kept + sum(dropped.values())
-    for reason, count in dropped.items():
-        share = count / total
-        remedy = next((key for start, key in REMEDIES.items() if reason.startswith(start)), "check the files")
-        many = f" ({share:.1%} of {total:,}); {remedy}" if share > MANY_DROPPED else ""
-        log.log(logging.WARNING if many else logging.INFO, f"{name}: {count:,} pairs dropped, {reason}{many}")
-
-
 def _with_metric_that_tells(recipe: TranslationRecipe, references: Sequence[str]) -> TranslationRecipe:
     """The recipe, with chrF in the place of BLEU where most validation references are too short for it."""
     if len(references) < FEW_PAIRS:
@@ -342,34 +279,6 @@ def _with_metric_that_tells(recipe: TranslationRecipe, references: Sequence[str]
         100 * short,
     )
     return recipe.model_copy(update={"training": recipe.training.model_copy(update={"metric": "chrf"})})
-
-
-def _warn_of_text(recipe: TranslationRecipe, train: Pairs, tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
-    names = (recipe.data.source, recipe.data.target)
-    for part in train.parts or (train,):
-        for side, (tokenizer, name) in enumerate(zip(tokenizers, names, strict=True)):
-            lines = [pair[side] for pair in islice(part.read(), INSPECTED_PAIRS)]
-            report, title = inspect(tokenizer, lines), f"{part.description} ({name})"
-            warnings = [] if recipe.training.start else warnings_of(report, title)  # else `unlike_start` has told
-            warnings += changes_of(report.returned, title, KEYS[side], tokenizer.normalization)
-            for warning in warnings + marks_of_others(lines, title):
-                log.warning(warning)
-
-
-def _tokenizers(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tuple[Tokenizer, Tokenizer]:
-    """The run's tokenizers; until it has a checkpoint those of its start, or new ones of the training pairs."""
-    before = run.begun_from(recipe.training.start)
-    if before is run:
-        return load_tokenizers(run.path)
-    tags, masks = [TAG + tag for tag in recipe.data.tags], MASKS if recipe.data.protect else ()
-    settings, other = recipe.tokenizer.sides
-    if before:
-        found = load_tokenizers(before.path)
-    else:
-        text, symbols = with_forms(train, recipe.data.augment.shares).read, ((*tags, *masks), masks)
-        found = train_tokenizers(settings, settings.joint, text, settings.rules, symbols, other)
-    save_tokenizers(*found, run.path)
-    return found
 
 
 def part_of(

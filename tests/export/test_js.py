@@ -27,8 +27,9 @@ from s2s.run import RunFolder, load_tensors, save_tensors, weights_of
 from s2s.tasks import TREES, load_recipe, recipe_of
 from s2s.text.normalization import RULES
 from s2s.text.tokenizer import listed, save_tokenizers, train_tokenizers
+from s2s.translation.outputs import Translation
 from s2s.translation.recipe import PairTokenizer
-from s2s.translation.translator import Translation, Translator
+from s2s.translation.translator import Translator
 
 LINES = ["", " \u3000", "Zażółć 🎉 the", "a b a b a b a b", *[en for en, _ in small_runs.phrases("test")[::160]][:4]]
 CHARACTERS = small_runs.TOKENIZERS["characters"]

@@ -12,7 +12,8 @@ from s2s.jobs.evaluate import evaluate, without_text
 from s2s.recipe.load import parse_recipe
 from s2s.tasks import TREES
 from s2s.translation.comparison import compare
-from s2s.translation.recipe import FileSplit, TranslationRecipe
+from s2s.translation.data import FileSplit
+from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.scores import score_pairs, score_text
 from tests.small_runs import small_run
 

@@ -22,8 +22,8 @@ from s2s.recipe.load import parse_recipe, recipe_toml
 from s2s.run import recorded
 from s2s.tasks import TREES
 from s2s.translation import given
+from s2s.translation.outputs import Alternative, Translation
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.translator import Alternative, Translation
 
 JOB = {"runs": ["x"], "columns": ["en", "de"]}
 TOY = """

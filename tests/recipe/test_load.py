@@ -27,7 +27,8 @@ from s2s.recipe.load import (
     recipe_toml,
 )
 from s2s.tasks import TREES, load_recipe
-from s2s.translation.recipe import FileSplit, PairSplit, TableSplit, TranslationRecipe, portions
+from s2s.translation.data import FileSplit, PairSplit, TableSplit, portions
+from s2s.translation.recipe import TranslationRecipe
 
 SMALL = """\
 # A recipe of a test.

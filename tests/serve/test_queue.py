@@ -11,7 +11,7 @@ from capitals import finished
 from s2s.serve import queue as queue_module
 from s2s.serve.limits import Limits, Refused
 from s2s.serve.queue import SearchQueue
-from s2s.translation.translator import Translation
+from s2s.translation.outputs import Translation
 
 
 class Searches:

@@ -15,9 +15,10 @@ from s2s.device import choose_compute
 from s2s.text.batches import Batch, collate
 from s2s.text.wordlist import CharacterTokenizer
 from s2s.training.forcing import ScheduledSampling, forcing_rate
+from s2s.translation.data import PairSplit, TranslationData
 from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.pairs import Held
-from s2s.translation.recipe import PairSplit, Seq2SeqModel, TeacherForcing, Training, TranslationData, TranslationRecipe
+from s2s.translation.recipe import Seq2SeqModel, TeacherForcing, Training, TranslationRecipe
 from s2s.translation.task import TranslationTask
 
 Schedule = Literal["constant", "linear", "exponential", "inverse_sigmoid"]

@@ -10,9 +10,10 @@ from s2s.errors import RecipeError
 from s2s.tasks import load_recipe
 from s2s.text.special import MASKS
 from s2s.text.wordlist import WordTokenizer
+from s2s.translation.data import PairSplit
 from s2s.translation.formed import augmented, masked, masked_share, with_forms
 from s2s.translation.pairs import EncodedPairs, encode_pairs, open_split
-from s2s.translation.recipe import PairSplit, TranslationRecipe
+from s2s.translation.recipe import TranslationRecipe
 
 WRITTEN = [(f"word {number} is here .", f"Wort {number} ist da .") for number in range(40)]
 PAIRS = open_split(PairSplit(pairs=tuple(WRITTEN)), source="en", target="de", corpora=None)

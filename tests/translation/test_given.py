@@ -12,7 +12,7 @@ from s2s.text.special import END, START
 from s2s.text.tokenizer import framed
 from s2s.translation.engine import TorchEngine, engine_of
 from s2s.translation.given import sample, score_given
-from s2s.translation.translator import BLANK
+from s2s.translation.outputs import BLANK
 
 PAIRS = [*phrases()[:9], ("x", phrases()[3][1] * 9), ("who are you? " * 6, "어")]
 

@@ -21,10 +21,12 @@ from s2s.run import save_tensors, weights_of
 from s2s.text.special import SPECIAL_LABELS
 from s2s.text.tokenizer import save_tokenizers
 from s2s.text.wordlist import CharacterTokenizer
+from s2s.translation.data import PairSplit, TranslationData
 from s2s.translation.engine import TorchEngine, engine_of
 from s2s.translation.model import Seq2Seq, build_seq2seq
-from s2s.translation.recipe import Decoding, PairSplit, Seq2SeqModel, Training, TranslationData, TranslationRecipe
-from s2s.translation.translator import Translation, Translator
+from s2s.translation.outputs import Translation
+from s2s.translation.recipe import Decoding, Seq2SeqModel, Training, TranslationRecipe
+from s2s.translation.translator import Translator
 
 LETTERS = "abcdefgh "
 TOKENIZER = CharacterTokenizer(list(LETTERS))
