@@ -143,8 +143,8 @@ def translate(
     """
     if tokens and form != "jsonl":
         raise click.UsageError("--tokens needs --format jsonl")
-    if prefix and split:
-        raise click.UsageError("--prefix begins one translation a line, and --split makes several; give one of them")
+    for other in (name for name, given in (("--split", split), ("--protect", protect)) if prefix and given):
+        raise click.UsageError(f"--prefix begins one translation a line, and {other} makes several; give one of them")
     if source and output and source.is_file() and output.is_file() and source.samefile(output):
         raise click.UsageError(f"--output {output}: is the --input file, which would be lost; name another file")
     if source is None and sys.stdin is None:

@@ -5,10 +5,10 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from s2s.text.placeables import protection
+from s2s.text.placeables import cover, protection
 from s2s.text.sentences import MARKS
 
-_WORD_BEGINS = re.compile(r"(?<![\w'’])[^\W\d_]")
+_WORD_BEGINS = re.compile(r"(?<![\w'’\u0300-\u036f])[^\W\d_]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _FEWEST_WORDS, _FEWEST_TITLED = 3, 5
 """In a line of fewer, capitals may be those of an abbreviation or a name."""
@@ -49,11 +49,12 @@ def formed_pairs(pairs: Iterator[tuple[str, str]], form: str) -> Iterator[tuple[
 
 def form_of(line: str) -> str | None:
     """What the letters of a line are unlike those of most text in: capitals, title (case), or full_width (letters)."""
-    words = _WORD.findall(line)
+    composed = unicodedata.normalize("NFC", line)
+    words = _WORD.findall(cover(composed, protection(True).spans(composed)))
     if any(unicodedata.east_asian_width(letter) == "F" for word in words for letter in word):
         return "full_width"
     if len(words) < _FEWEST_WORDS or not any(map(str.islower, map(str.lower, words))):
         return None
-    if all(word.isupper() for word in words):
+    if all(word.replace("ß", "").isupper() for word in words):
         return "capitals"
     return "title" if len(words) >= _FEWEST_TITLED and all(word[0].isupper() for word in words) else None

@@ -12,6 +12,7 @@ from s2s.text.special import MASKS
 STAND_IN = "\ufffc"
 """Stands for each character of a placeable where sentences are looked for."""
 
+_LATIN = "a-z\u00c0-\u024f"
 _URL = r"\w!$%&'*+,\-./:;=?@~()\[\]\#"
 _NOT_IN_URL = "\u1100-\u11ff\u2e80-\ud7ff\uf900-\ufaff\uff00-\uffef"
 """Letters of Korean, Japanese and Chinese, which follow an address without a blank."""
@@ -20,27 +21,31 @@ PLACEABLE = re.compile(
     \[X\d{{1,9}}X\]                                                                     # Weblate's
     | (?a:(?<![\d%])%(?:\d{{1,2}}\$)?(?:[sd@%]|[-+]?\d{{0,3}}(?:\.\d)?(?:l?l?[dux]|[cfgis])(?![a-z])))   # printf's
     | %\([\w.-]{{1,100}}\)[-+\d.]{{0,9}}[a-z]
+    | (?-i:\$[A-Z][A-Z_]+)(?![{_LATIN}\d])                                                  # a shell's
     | \{{\{{[^{{}}\n]{{1,100}}\}}\}} | \{{%[^{{}}\n]{{1,100}}%\}} | [$%\#@]?\{{[\w.:,!%+\[\]-]{{0,100}}\}}  # templates
     | </?[a-z][\w:-]{{0,40}}(?:\s[^<>\n]{{0,500}})?/?>                                  # tags
     | (?<!\w)(?:(?:https?|ftp)://|www\.)(?:(?![{_NOT_IN_URL}])[{_URL}])*(?![{_NOT_IN_URL}])[\w/=&~\#]
-    | (?a:(?<![\w.+-])[\w.+-]{{1,64}}@(?:[\w-]{{1,63}}\.){{1,8}}[a-z]{{2,24}})          # e-mail
+    | (?a:(?<![{_LATIN}\w.+-])[{_LATIN}\w.+-]{{1,64}}@(?:[{_LATIN}\w-]{{1,63}}\.){{1,8}}[a-z]{{2,24}})   # e-mail
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 """What programs read."""
-_LATIN = "a-z\u00c0-\u024f"
 _PICTURE = r"[\u203c-\u3299\U0001f000-\U0001faff](?:\ufe0f|[\U0001f3fb-\U0001f3ff]|[\U000e0020-\U000e007f]+)*"
+_CURRENCY = "$€£¥₩₹₽₺"
+_AMOUNT = r"(?:\d{1,3}(?:\ \d{3})+|\d+(?:[.,:/’'\u00a0\u202f-]\d+)+|\d{2,})"
 NUMBER = re.compile(
     rf"""
-    (?<![{_LATIN}\d_])(?<!\d[.,:/])[+-]?(?:\d+(?:[.,:/’'\u00a0\u202f-]\d+)+|\d{{2,}})  # not the one digit of a word
-    (?!\d|[.,:/]\d|(?:st|nd|rd|th|s)(?![{_LATIN}]))
+    (?<![{_LATIN}\d_])(?<!\d[.,:/’'\u00a0\u202f-])(?<![{_CURRENCY}])[+-]?(?:
+        [{_CURRENCY}]\ ?(?:{_AMOUNT}|\d) | (?:{_AMOUNT}|\d)\ ?(?:%(?![a-z\d(])|[{_CURRENCY}])
+        | {_AMOUNT}                                                                     # not the one digit of a word
+    )(?!\d|[.,:/]\d|(?:st|nd|rd|th|s)(?![{_LATIN}]))
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-"""Numbers of several digits, with their marks: dates, times and prices too; no ordinals, and no part of a word."""
+"""Numbers of several digits with their marks, dates, times, prices, shares; no ordinals, and no part of a word."""
 EMOJI = re.compile(
     rf"(?:[\d#*]\ufe0f?\u20e3|[\U0001f1e6-\U0001f1ff]{{2}}"
-    rf"|(?=[\U0001f000-\U0001faff\u2600-\u27bf\u2b05-\u2b55]|.[\ufe0f\u200d]){_PICTURE}(?:\u200d{_PICTURE})*)+"
+    rf"|(?=[\U0001f000-\U0001faff\u231a\u231b\u23e9-\u23f3\u25fd\u25fe\u2600-\u27bf\u2b05-\u2b55]|.[\ufe0f\u200d]){_PICTURE}(?:\u200d{_PICTURE})*)+"
 )
 """A run of emoji, each with what belongs to it: variation, skin, flags, and joined ones."""
 _MASK = re.compile(f"[{''.join(MASKS)}]")
@@ -94,6 +99,17 @@ class Protection(NamedTuple):
         spans = self.spans(line)
         pieces = tuple(line[start:end] for start, end in spans)
         return Masked(_replaced(line, spans, MASKS), pieces) if len(pieces) <= len(MASKS) else None
+
+    def masked_target(self, masked: Masked, target: str) -> str:
+        """A translation of a masked line with its masks, as it was found, where it has each piece once."""
+        free, spans, masks = list(enumerate(masked.pieces)), [], []
+        for start, end in self.spans(target):
+            found = next((each for each in free if each[1] == target[start:end]), None)
+            if found:
+                free.remove(found)
+                spans.append((start, end))
+                masks.append(MASKS[found[0]])
+        return target if free else _replaced(target, spans, masks)
 
     def masked_pair(self, source: str, target: str) -> tuple[str, str]:
         """A training pair with masks for the placeables that both sides have equally often; others stay.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Self, cast
 from pydantic import Field, Tag, create_model, model_validator
 
 from s2s.recipe.sections import LIST, Section, SplitName, form_of
+from s2s.text.languages import parts_of
 
 
 class FileSplit(Section):
@@ -132,6 +133,17 @@ class TranslationData(Section):
                 raise ValueError(f"protect: must be regular expressions (given {pattern!r}: {problem})") from None
             if empty:
                 raise ValueError(f"protect: must be regular expressions that find something (given {pattern!r})")
+        return self
+
+    @model_validator(mode="after")
+    def _forms_are_known(self) -> Self:
+        given = [form for form in ("capitals", "title", "small") if form in self.augment.shares]
+        for language in (self.source, self.target) if given else ():
+            if {"tr", "tur", "turkish", "az", "aze", "azj", "azb", "azerbaijani"}.intersection(parts_of(language)[:1]):
+                raise ValueError(
+                    f"augment: capitals and small letters of {language} are not those of other languages (i and İ, ı"
+                    f" and I), and s2s does not know them; leave out {', '.join(given)}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,6 @@ from torch import Tensor
 from s2s.nn.loss import LineScore, nats_of_each
 from s2s.nn.recurrent import positions_valid
 from s2s.text.batches import Batch, collate
-from s2s.text.placeables import Masked
 from s2s.text.special import PAD, START, UNKNOWN
 from s2s.text.tokenizer import framed
 from s2s.translation.engine import engine_of
@@ -31,7 +30,7 @@ def score_given(translator: Translator, pairs: Sequence[tuple[str, str]], tag: s
     """
     engine, results = engine_of(translator), [LineScore(0.0, 0, 0)] * len(pairs)
     translator.line_tags(tag, len(pairs))
-    read = [translator.reading.masked_pair(*pair) for pair in pairs]
+    read = [translator.reading.given(*pair) for pair in pairs]
     encoded = [(translator.encode(source, tag), translator.target.encode(target)) for source, target in read]
     blank = [not (source.strip() and target.strip()) for source, target in pairs]
     lengths = [0 if left else max(map(len, sides)) for left, sides in zip(blank, encoded, strict=True)]
@@ -75,7 +74,7 @@ def sample(
     engine, results, target = engine_of(translator), [BLANK] * len(lines), translator.target
     translator.line_tags(tag, len(lines))
     options = SearchOptions(forbidden=(PAD, START, UNKNOWN, *target.symbols.values()))
-    read = [each or Masked(line) for line, each in zip(lines, translator.reading.masked(lines, None), strict=True)]
+    read = [translator.reading.alone(line) for line in lines]
     sentences = [framed(translator.encode(each.text, tag)) if each.text.strip() else [] for each in read]
     for group in translator.groups([len(tokens) for tokens in sentences]):
         longest = [translator.decoding.longest_output(len(sentences[index]) - (tag is not None)) for index in group]

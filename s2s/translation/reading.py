@@ -35,12 +35,25 @@ class Reading(NamedTuple):
         return protection(self.protect)
 
     def masked(self, lines: Sequence[str], protect: bool | None) -> list[Masked | None]:
-        """The lines as they are to be read; None for one to be translated around its placeables."""
+        """The lines as they are to be read; None for one to be translated around its placeables.
+
+        Where there is nothing but these, nothing is left to translate.
+        """
         if protect is False or not (protect or self.protect):
             return [*map(Masked, lines)]
         if self.protect:
-            return [self.protection.masked(line) for line in lines]
+            read = (self.protection.masked(line) for line in lines)
+            return [each if each and (not each.pieces or any(map(str.isalpha, each.text))) else None for each in read]
         return [None if self.protection.spans(line) else Masked(line) for line in lines]
+
+    def alone(self, line: str) -> Masked:
+        """A line as it is read where it cannot be translated around its placeables."""
+        return self.masked([line], None)[0] or Masked(line)
+
+    def given(self, source: str, target: str) -> tuple[str, str]:
+        """A source as it is translated, and a translation of it as the search would find it."""
+        read = self.alone(source)
+        return read.text, self.protection.masked_target(read, target) if self.protect else target
 
     def masked_pair(self, source: str, target: str) -> tuple[str, str]:
         """A pair as it is trained on."""

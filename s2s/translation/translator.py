@@ -97,8 +97,13 @@ class Translator:
     def with_prefix(self, text: str) -> Self:
         """The same translator, whose translations begin with a text; DataError where the vocabulary cannot spell it.
 
-        White space at its end counts only where it is a token.
+        White space at its end counts only where it is a token. RunError for a run that masks what must not change.
         """
+        if self.reading.protect:
+            raise RunError(
+                "prefix: the run was trained with data.protect, and what must not change would not stand once behind a"
+                " given beginning; leave it out, or take a run without"
+            )
         other, tokens = copy(self), self.target.encode(text)
         written = self.target.decode(tokens)
         if UNKNOWN in tokens or written.strip() != text.strip():

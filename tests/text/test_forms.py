@@ -27,11 +27,16 @@ def test_targets_have_the_case_that_was_asked_for_and_keep_what_was_left_out() -
     assert list(formed_pairs(iter(pairs), "unmarked")) == [("Wo ist er", "Where is he?"), ("日本", "Japan.")]
 
 
+def test_title_case_leaves_letters_with_marks_whole() -> None:
+    assert formed("e\u0301cole mua\u0301 ve\u0301", "title") == "E\u0301cole Mua\u0301 Ve\u0301"
+
+
 @pytest.mark.parametrize(
     ("line", "form"),
     [
         ("WHERE IS THE STATION?", "capitals"), ("Where Is The Next Station?", "title"),
-        ("ｗｈｅｒｅ is it", "full_width"),
+        ("ｗｈｅｒｅ is it", "full_width"), ("PLEASE CALL {name} NOW", "capitals"), ("STRAßE IST GROß UND", "capitals"),
+        ("E\u0301lan Ou\u0300 E\u0301tait He\u0301le\u0300ne C\u0327a", "title"),
         ("Where is it?", None), ("USA", None), ("IBM AG", None), ("Guten Morgen, Herr Müller", None),
         ("역이 어디 예요", None),
         ("日本 中国 韓国", None), ("１２３", None), ("I am A", None), ("WO IST DER BAHNHOF", "capitals"),

@@ -16,7 +16,7 @@ from s2s.errors import DataError
 from s2s.text.conventions import quoted_cell
 from s2s.text.lines import Lines, Table, read_lines, read_pairs, read_text
 
-a_line = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"))
+a_line = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\0"))
 in_a_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 

@@ -79,6 +79,7 @@ def test_tokenizers_read_a_share_in_each_form() -> None:
     ("overrides", "said"),
     [
         (['data.protect=["("]'], r"data.protect: must be regular expressions \(given '\(': missing \)"),
+        (["data.source=tr", "data.augment={title = 0.1}"], r"augment: .* of tr are not .* leave out title"),
         (['data.protect=["x*"]'], r"data.protect: must be regular expressions that find something \(given 'x\*'\)"),
         (["data.augment.capitals=2"], r"data.augment.capitals: must be at most 1"),
         (["data.augment.upper=0.1"], r"data.augment.upper: unknown key"),

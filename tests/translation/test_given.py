@@ -8,7 +8,7 @@ import torch
 from small_runs import MODELS, TOKENIZERS, phrases, small_run
 
 from s2s import Translator
-from s2s.text.special import END, START
+from s2s.text.special import END, MASKS, START
 from s2s.text.tokenizer import framed
 from s2s.translation.engine import TorchEngine, engine_of
 from s2s.translation.given import sample, score_given
@@ -71,6 +71,15 @@ def test_a_translation_has_the_score_that_its_search_found(tokenizer: str, runs:
     assert sum(len(each.tokens) > 2 for _, each in found) > 2
     scores = score_given(translator, [(source, each.text) for source, each in found])
     assert [-score.nats for score in scores] == pytest.approx([each.log_probability for _, each in found], rel=1e-5)
+
+
+def test_pieces_that_must_not_change_are_masked_as_in_the_search(tmp_path: Path) -> None:
+    opened = Translator.load(small_run(tmp_path / "run", data={"protect": True}))
+    numbered, plain = opened.reading.given("call {x} at 10:30", "10:30 {x}"), opened.reading.given("call", "10:30")
+    assert numbered == (f"call {MASKS[0]} at {MASKS[1]}", f"{MASKS[1]} {MASKS[0]}")
+    assert plain == ("call", "10:30")
+    one, other = score_given(opened, [("call {x} at 10:30", "10:30 {x}"), ("call %s at 99:30", "99:30 %s")])
+    assert one.nats == pytest.approx(other.nats, rel=1e-6)
 
 
 def test_unknown_tokens_are_counted_and_a_pair_with_a_blank_side_has_no_tokens(tmp_path: Path) -> None:

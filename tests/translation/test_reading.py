@@ -98,6 +98,17 @@ def test_where_all_lose_a_piece_the_line_is_translated_around_them(beam: int) ->
     assert ["around" in each.flags for each in found] == [True, False, False, True]
 
 
+def test_a_line_of_nothing_but_pieces_stays() -> None:
+    found = translator(doubling).translate(["12345", "{x}, 10:30!", "?"])
+    assert [(each.text, "around" in each.flags) for each in found[:2]] == [("12345", True), ("{x}, 10:30!", True)]
+    assert found[2].text == "??"
+
+
+def test_a_prefix_is_refused_where_pieces_are_masked() -> None:
+    with pytest.raises(RunError, match=r"prefix: the run was trained with data\.protect"):
+        translator(same).with_prefix("one")
+
+
 def test_more_pieces_than_masks_are_translated_around() -> None:
     line = " ".join(f"one {number}" for number in range(10, 11 + len(MASKS)))
     found = translator(turned).translate([line, "two 10"])

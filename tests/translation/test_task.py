@@ -99,7 +99,7 @@ def test_sampling_draws_other_pieces_in_each_epoch_of_the_same_text(prepared: Pr
 def test_what_is_unknown_stays_unknown_when_it_is_sampled(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ["a c? a", "one two? one", "c a", "two one"] * 3
     learned = SubwordTokenizer.train(lines, model="bpe", vocabulary_size=24, byte_fallback=False)
-    monkeypatch.setattr("s2s.translation.task.train_tokenizers", lambda *_: (learned, learned))
+    monkeypatch.setattr("s2s.translation.inspection.train_tokenizers", lambda *_: (learned, learned))
     task = prepared("tokenizer.sampling=0.5", "data.train.pairs=[['a é c', 'one é two'], ['a c', 'one two']]")
     lines = [
         task.target.decode([t for t in row.tolist() if t not in (0, 2, 3)])
