@@ -184,10 +184,18 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked_at_once(path: Path) -> Iterator[None]:
-    """Excludes others as `locked` does, and leaves no file; RunError where another process has the lock."""
+    """Excludes others as `locked` does, and leaves no file; RunError where another process has the lock.
+
+    OSError where no file can be made.
+    """
     from filelock import Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    try:  # or a lock that cannot be made would be taken for one that another has
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as problem:
+        problem.filename = str(path)
+        raise
     lock = _lock(path)
     try:
         with lock.acquire(blocking=False):

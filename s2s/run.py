@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import shlex
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -135,7 +136,9 @@ class RunFolder:
         if self.path.is_file():
             raise RunError(f"{self}: a file, and a run is a folder; give the folder that s2s train wrote")
         if not self.path.is_dir():
-            raise RunError(f"{self}: no such run folder; train one with s2s train RECIPE --out {self}")
+            raise RunError(
+                f"{self}: no such run folder; train one with s2s train RECIPE --out {shlex.quote(str(self))}"
+            )
         self.number()
         try:
             return self.recipe.read_text(encoding="utf-8")

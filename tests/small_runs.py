@@ -74,10 +74,13 @@ def small_run(
     With `tags` there is a part of the training pairs for each, None for one without a tag.
     """
     parts = [{"from": "phrasebook-en-ko/train", **({"tag": tag} if tag else {})} for tag in tags]
+    held: Any = "phrasebook-en-ko/validation"
+    if tags and all(tags):
+        held = [{"from": held, "tag": tags[0]}]
     table = {
         "task": "translation",
         "data": {"source": "en", "target": "ko", "train": parts or "phrasebook-en-ko/train",
-                 "validation": "phrasebook-en-ko/validation", **(data or {})},
+                 "validation": held, **(data or {})},
         "tokenizer": TOKENIZERS["unigram"] if tokenizer is None else tokenizer,
         "model": {"embedding_size": 16, "hidden_size": 24, **(model or {})},
         "training": {"epochs": 1},

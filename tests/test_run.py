@@ -83,6 +83,8 @@ def test_discarding_takes_back_only_what_a_training_wrote(tmp_path: Path) -> Non
 def test_what_is_missing_is_said_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"gone: no such run folder; train one with s2s train RECIPE --out .*gone"):
         RunFolder(tmp_path / "gone").require_recipe()
+    with pytest.raises(RunError, match=r"a b: no such run folder; train one .* --out '.*a b'$"):
+        RunFolder(tmp_path / "a b").require_recipe()
     with pytest.raises(RunError, match=r"not a run folder \(it has no recipe.toml\)"):
         RunFolder(tmp_path).require_recipe()
     with pytest.raises(RunError, match="no weights yet"):

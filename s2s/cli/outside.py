@@ -26,7 +26,8 @@ def export(run: Path, dest: Path, form: Any, weights: Any) -> None:
     """Write RUN to DEST, to be used where there is no torch.
 
     html: one page that translates offline, opened by a double click. js: a folder with a module for pages and Node.
-    onnx: a folder for s2s translate and other programs.
+    onnx: a folder for s2s translate and other programs. Runs with tags, data.protect or decoding.copy_unknown, and
+    forecasters, export to onnx only.
     """
     from s2s.export.export import export as write_export
 

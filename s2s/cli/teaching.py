@@ -58,7 +58,10 @@ def score(
     from s2s.tasks import recipe_of
     from s2s.text.lines import Lines, read_lines, read_pairs
 
-    is_language = recipe_of(RunFolder(runs[0])).task == "language"
+    task = recipe_of(RunFolder(runs[0])).task
+    if task == "forecast":
+        raise S2SError(f"{runs[0]}: a forecaster has no scores of given text; use s2s evaluate, or s2s forecast")
+    is_language = task == "language"
     if is_language and (len(runs) > 1 or target or tag):
         raise click.UsageError("a language model scores lines of text: give one RUN, and neither --target nor --tag")
     if not is_language and (carried or (source is None) != (target is None)):
@@ -127,33 +130,41 @@ def distil(
 ) -> None:
     """Train RECIPE on what an ensemble of RUNs makes of its training sources, beside the references.
 
-    The same command goes on after a kill, in the translations as in the training. Not learned are translations that are
-    empty, cut off at the longest length, or repeat themselves; their number is told.
+    The same command goes on after a kill, in the translations as in the training, and does nothing after the end. Not
+    learned are translations that are empty, cut off at the longest length, or repeat themselves; their number is told.
     """
     runs = [word for word in words if not re.match(r"[a-z_.]+=", word)]
     if len(runs) < 2:
         raise click.UsageError("give the RUNs to learn from, and then the RECIPE to train")
     name = runs.pop()
-    from s2s.tasks import load_recipe, task_of
+    from s2s.tasks import load_recipe, recipe_of, task_of
 
     recipe = load_recipe(name, [word for word in words if re.match(r"[a-z_.]+=", word)])
     if recipe.task != "translation" or recipe.trainings:
         raise S2SError(f"{name}: is no recipe of one translator, which can be distilled; choose another")
     from s2s.device import settle_process
     from s2s.jobs.teach import distil as teach
-    from s2s.run import RunFolder
+    from s2s.recipe.load import differences
+    from s2s.run import RunFolder, recorded
     from s2s.translation.translator import Translator
 
     settle_process()
     folders, place = [Path(run) for run in runs], out or Path("runs") / f"{Path(name).stem}-student"
     table = pairs or place.with_name(place.name + ".tsv")
-    if RunFolder(place).exists() and not table.exists():
+    run = RunFolder(place)
+    if run.exists() and not table.exists():
         raise S2SError(
             f"{place}: exists already, and not {table}, which it would have learned; name another with --out"
         )
     source = task_of(recipe).find(recipe, corpora)["train"]
     translator = Translator.load(*folders, device=device, precision=precision)
     student = teach(folders, translator, recipe, source, table, **ways)
+    has_ended = recorded(run.checkpoint, "progress", "finished")
+    if has_ended and (changes := differences(recipe_of(run, whole=True), student)):
+        raise S2SError(
+            f"{place}: exists already, of another training ({'; '.join(changes)}); name another with --out, or give the"
+            " command that it was made by"
+        )
     train_and_show(student, place, again="by the same command", resume=True, corpora=corpora, device=device)
 
 
@@ -163,8 +174,8 @@ def distil(
 @click.option("--output", type=FILE, required=True, help="TSV file to write; beside it a .json says how far it is.")
 @click.option("--beam", type=click.IntRange(min=1), help="Beam size; 1 is greedy search. Default: the recipe's.")
 @click.option("--sampled", is_flag=True, help="Sample each token from the model (Edunov et al. 2018), without a beam.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Seed of --sampled.")
-@click.option("--temperature", type=temperature, default=1.0, show_default=True, help="Of --sampled; above 0.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of --sampled. Default: 1.")
+@click.option("--temperature", type=temperature, help="Of --sampled; above 0. Default: 1.")
 @tag_option
 @precision_option
 @device_option
@@ -174,8 +185,8 @@ def backtranslate(
     output: Path,
     beam: int | None,
     sampled: bool,
-    seed: int,
-    temperature: float,
+    seed: int | None,
+    temperature: float | None,
     tag: str | None,
     **options: Any,
 ) -> None:
@@ -190,12 +201,21 @@ def backtranslate(
     The same command goes on after a kill. Left out, and counted, are lines that are blank or whose translation is
     empty, cut off at the longest length, or repeats itself; tabs become spaces.
     """
-    if sampled and (beam or not temperature):
+    if sampled and (beam or temperature == 0):
         raise click.UsageError("--sampled takes no --beam, and a --temperature above 0")
+    if not sampled and (seed is not None or temperature is not None):
+        raise click.UsageError("--seed and --temperature are of --sampled; give it too, or leave them out")
+    if text.is_file() and output.is_file() and text.samefile(output):
+        raise click.UsageError(f"--output {output}: input and output are the same file; name another file")
     from s2s.device import settle_process
     from s2s.jobs.teach import back_translate
     from s2s.translation.translator import Translator
 
     settle_process()
-    ways = {"seed": seed, "temperature": temperature} if sampled else {"beam": beam}
+    ways: dict[str, Any] = {"beam": beam}
+    if sampled:
+        ways = {
+            "seed": 1 if seed is None else seed,
+            "temperature": 1.0 if temperature is None else temperature,
+        }
     back_translate(run, Translator.load(run, **options), text, output, tag=tag, **ways)

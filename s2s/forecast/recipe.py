@@ -6,7 +6,17 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, Tag, model_validator
 
-from s2s.recipe.sections import ForcingRate, Initialization, Optimization, Section, SplitName, Tree, Variants, form_of
+from s2s.recipe.sections import (
+    ForcingRate,
+    Initialization,
+    Optimization,
+    Section,
+    SetName,
+    SplitName,
+    Tree,
+    Variants,
+    form_of,
+)
 
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(?: (second|minute|hour|day|week)s?)?", re.ASCII)
@@ -33,7 +43,7 @@ class SeriesData(Section):
     """Where the series comes from, and how it is divided in time."""
 
     series: Table = Field(description='"CORPUS/SPLIT", a path ending in .csv, or {file}')
-    also_validate: dict[str, Table] = Field(
+    also_validate: dict[SetName, Table] = Field(
         default={},
         description="series whose validation parts are scored in each validation too, by name; they choose no weights",
     )

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from s2s.corpus.find import Source
-from s2s.errors import DataError, RunError
+from s2s.errors import DataError, RecipeError, RunError
 from s2s.files import locked_at_once
 from s2s.run import RunFolder, read_run, recorded, write_json
 from s2s.text.encoded import identity_of
@@ -63,8 +63,17 @@ def distil(
 
     `ways` are `beam` and `nbest`: of so many translations that of the highest chrF with the reference is taken
     (sequence-level interpolation, Kim & Rush 2016, section 3.3). Shares of training pairs are halved for it.
-    Errors are those of `write_pairs`, and RunError for a run of another direction.
+    Errors are those of `write_pairs`, RunError for a run of another direction, and RecipeError for training sources
+    with tags.
     """
+    if recipe.data.tags:
+        raise RecipeError(
+            f"data.train: has tags ({', '.join(recipe.data.tags)}), without which the translations would be learned;"
+            " distil a recipe without tags, or translate each part's sources by s2s translate, and train on them as one"
+            " more part with its tag"
+        )
+    if translator.reading.always_tagged:
+        raise RunError(f"{runs[0]}: translates with a tag only, and distilling gives none; give a run without tags")
     way = recipe.data.source, recipe.data.target
     data = read_run(RunFolder(runs[0]), {"translation": TranslationRecipe}).data
     if (data.source, data.target) != way:

@@ -4,7 +4,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
-from s2s.recipe.sections import Initialization, Optimization, Section, SplitName, Tokenizer, Tree, Variants, form_of
+from s2s.recipe.sections import (
+    Initialization,
+    Optimization,
+    Section,
+    SetName,
+    SplitName,
+    Tokenizer,
+    Tree,
+    Variants,
+    form_of,
+)
 from s2s.text.normalization import Normalization
 
 
@@ -38,7 +48,7 @@ class LanguageData(Section):
     )
     validation_share: float = Field(default=0.1, gt=0, lt=1, description="share held out of train, without validation")
     test: Text | None = Field(default=None, description="test text, scored once when training has ended")
-    also_validate: dict[str, Text] = Field(
+    also_validate: dict[SetName, Text] = Field(
         default={}, description="texts that are scored in each validation too, by name; they choose no weights"
     )
     cut: Literal["stream", "chunks", "lines"] = Field(

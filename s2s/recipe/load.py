@@ -110,7 +110,9 @@ def usable_table(table: Table, trees: Mapping[str, type[AnyTree]], *, folder: Pa
         tree.model_validate(table)
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            keys = [key for key in details["loc"] if key not in {LIST, *(form.__name__ for form in tree.forms)}]
+            keys = [
+                key for key in details["loc"] if key not in {LIST, "[key]", *(form.__name__ for form in tree.forms)}
+            ]
             if keys and not tree.uses(keys) and _removed(table, keys):
                 left_out.append(".".join(map(str, keys)))
     return table, left_out

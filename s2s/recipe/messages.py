@@ -3,6 +3,7 @@
 import difflib
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
@@ -61,7 +62,13 @@ def _place(tree: type[Tree], location: tuple[str | int, ...]) -> _Place:
 
 def error_line(tree: type[Tree], details: ErrorDetails) -> str | None:
     """Line "key: rule (given value)" for an error of pydantic, or None where another error already says it."""
-    place, kind, value = _place(tree, details["loc"]), details["type"], details["input"]
+    location, kind, value = details["loc"], details["type"], details["input"]
+    if location[-1:] == ("[key]",):
+        return f"{dotted(location[:-2])}: a name may hold letters, digits, _ and - only (given {shown(value)})"
+    if location[:2] == ("data", "protect") and location[2:]:  # both of its forms are wrong
+        wanted = "must be true, false, or a list of regular expressions"
+        return f"data.protect: {wanted} (given {shown(value)})" if location[2] == "bool" else None
+    place = _place(tree, location)
     if kind == "value_error":  # a rule of a section, which names its field itself
         return dotted([*place.keys, str(details["ctx"]["error"])])
     if kind == "extra_forbidden":
@@ -75,6 +82,10 @@ def error_line(tree: type[Tree], details: ErrorDetails) -> str | None:
             return None if value else f"{dotted(place.keys[:-1])}: {_split_rule(tree, place.keys)} (given {{}})"
         description = place.section.model_fields[str(place.keys[-1])].description
         return f"{place}: missing ({description})" if description else f"{place}: missing"
+    if LIST in location and kind == "tuple_type" and isinstance(value, dict) and "from" in value:
+        return f"{place}: parts stand in a list; write [{shown(value)}]"
+    if LIST in location and kind == "model_type" and isinstance(value, str) and not place.is_split:
+        return f"{place}: a part is a table; write {{from = {shown(value)}}}"
     if not place.is_split:
         return f"{place}: {_rule(details)}"
     return f"{place}: {_split_rule(tree, place.keys)} (given {shown(value)}){_conversion(tree, value)}"
@@ -91,7 +102,7 @@ def _conversion(tree: type[Tree], value: object) -> str:
     if not isinstance(value, str):
         return ""
     found = (command for ending, command in tree.conversions.items() if value.endswith(ending))
-    return next((f"; convert it: {command.replace('FILE', value)}" for command in found), "")
+    return next((f"; convert it: {command.replace('FILE', shlex.quote(value))}" for command in found), "")
 
 
 BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
@@ -101,6 +112,7 @@ _RULES = {
     "bool": "must be true or false",
     "string": "must be text in quotes",
     "tuple": "must be a list",
+    "dict": "must be a table of names, such as {name = ...}",
     "model": "must be a table of keys",
     "finite": "must be a finite number",
 }
@@ -141,6 +153,9 @@ def _unknown_key(tree: type[Tree], place: _Place) -> str:
     if owner:
         here, there = (" and ".join(form.required()) for form in (place.section, owner))
         return f"does not go together with {here}; it belongs to a split with {there}"
+    if tree.portion and place.forms and name in tree.portion.model_fields:
+        more = "" if name == "from" else f", {name} = ..."
+        return f"unknown key; it belongs to a part, in a list such as [{{from = {{...}}{more}}}]"
     fields = list(dict.fromkeys(field for kind in (place.section, *place.forms) for field in kind.model_fields))
     near = did_you_mean(name, fields)
     if not near:

@@ -26,16 +26,21 @@ class Section(BaseModel):
 
 LIST = "list"
 """Tag of a split that is a list of parts."""
+SetName = Annotated[str, Field(pattern=r"^[\w-]+$")]
+"""Name of a set that is scored in each validation too."""
 SplitName = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$"), Tag("corpus")]
 
 
-def form_of(*forms: type[Section]) -> Discriminator:
-    """Tags a split with the name of its form; a table with no required key of another form is of the first."""
+def form_of(*forms: type[Section], parts: bool = False) -> Discriminator:
+    """Tags a split with the name of its form; a table with no required key of another form is of the first.
+
+    Where it may be a list of `parts`, one of these that stands alone is tagged as a list, which it should be.
+    """
 
     def tag(split: object) -> str:
         if isinstance(split, str):
             return "corpus"
-        if isinstance(split, list | tuple):
+        if isinstance(split, list | tuple) or (parts and isinstance(split, dict) and "from" in split):
             return LIST
         keys = split if isinstance(split, dict) else getattr(split, "__dict__", {})
         return next((form for form in forms[1:] if keys.keys() & form.required()), forms[0]).__name__

@@ -224,6 +224,11 @@ def load_pairs(runs: Sequence[Path], limits: Limits, device: str = "auto", preci
     pairs = []
     for (source, target), members in groups.items():
         translator = Translator.load(*(path for path, _ in members), device=device, precision=precision)
+        if translator.reading.always_tagged:
+            raise RunError(
+                f"{members[0][0]}: each source of its training had a tag, and a server gives none; train with a part of"
+                " data.train that has no tag, or use s2s translate --tag"
+            )
         translator.translate(["1"])  # the first search takes longer than others
         pairs.append(Pair(source, target, translator, limits, members[0][1]))
     return Pairs(pairs)

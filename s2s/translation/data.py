@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Self, cast
 
 from pydantic import Field, Tag, create_model, model_validator
 
-from s2s.recipe.sections import LIST, Section, SplitName, form_of
+from s2s.recipe.sections import LIST, Section, SetName, SplitName, form_of
 from s2s.text.languages import parts_of
 
 
@@ -57,7 +57,7 @@ class Portion(Section):
     tag: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9_-]+$",
-        description="name of a token that each source of the part begins with",
+        description="name of a token that each source of the part begins with; runs with it export to onnx only",
     )
 
     @property
@@ -71,7 +71,7 @@ if not TYPE_CHECKING:  # no class statement can name a field `from`, which is a 
     Portion = create_model("Portion", __base__=Portion, __doc__=Portion.__doc__, **named)
 
 _Parts = Annotated[tuple[Portion, ...], Field(strict=False, min_length=1), Tag(LIST)]
-Mixture = Annotated[_Forms | _Parts, form_of(FileSplit, TableSplit, PairSplit)]
+Mixture = Annotated[_Forms | _Parts, form_of(FileSplit, TableSplit, PairSplit, parts=True)]
 """A split, or a list of parts."""
 
 
@@ -96,11 +96,11 @@ class TranslationData(Section):
     target: str = Field(description="target language, for example en")
     train: Mixture = Field(
         description='training pairs: "CORPUS/SPLIT", {source, target} files, {table} of TSV, {pairs} written here, or a'
-        " list of parts, which are of these forms"
+        " list of parts, tables {from, share, tag}, of these forms"
     )
     validation: Mixture = Field(description="validation pairs, in the same forms; the best weights are chosen on them")
     test: Mixture | None = Field(default=None, description="test pairs, scored once when training has ended")
-    also_validate: dict[str, Mixture] = Field(
+    also_validate: dict[SetName, Mixture] = Field(
         default={}, description="pairs that are scored in each validation too, by name; they choose no weights"
     )
     max_tokens: int = Field(default=100, ge=1, description="longest side of a training pair that is kept, in tokens")
@@ -110,7 +110,7 @@ class TranslationData(Section):
     protect: bool | Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=False,
         description="mask what must not change: numbers of several digits, addresses, {placeholders}, tags, emoji; or a"
-        " list of regular expressions of more",
+        " list of regular expressions of more; runs with it export to onnx only",
     )
     augment: Augmentation = Augmentation()
 
@@ -160,6 +160,12 @@ class TranslationData(Section):
                 if part.tag and part.tag not in self.tags:
                     known = ", ".join(self.tags) or "there is none"
                     raise ValueError(f"{name}, entry {number}.tag: {part.tag} is no tag of data.train ({known})")
+            tagged = [part.tag for part in portions(split)]
+            if self.always_tagged and split is not None and not (tagged and all(tagged)):
+                raise ValueError(
+                    f"{name}: each part of data.train has a tag, so each here needs one: a list of parts, in the form"
+                    f' [{{from = "...", tag = "{self.tags[0]}"}}]'
+                )
         return self
 
 

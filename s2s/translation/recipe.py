@@ -177,7 +177,8 @@ class Decoding(Section):
     batch_lines: int = Field(default=64, ge=1, description="batch size, in sentences")
     copy_unknown: bool = Field(
         default=False,
-        description="write the source word attended to most in the place of an unknown one; for words and characters",
+        description="write the source word attended to most in the place of an unknown one; for words and characters;"
+        " runs with it export to onnx only",
     )
 
     def longest_output(self, source_tokens: int) -> int:

@@ -16,6 +16,8 @@ from s2s.text.tokenizer import Tokenizer
 from s2s.translation.pairs import EncodedPairs, Pairs, encode_pairs
 
 log = logging.getLogger("s2s")
+MOST_TIMES = 1000
+"""Times at most that a part is read in an epoch, which is made in memory."""
 
 
 class Portioned(NamedTuple):
@@ -79,6 +81,12 @@ class SharedPairs(EncodedPairs):
         self.texts = [Joined([side[each] for side in texts]) for each in (0, 1)] if all(texts) else None
         tokens = [part.source.lengths + part.target.lengths for part in parts]
         self.shares = Shares(tokens, [part.share for part in pairs.parts], seed=seed)
+        for (name, _), part in zip(self.named, self.shares.parts, strict=True):
+            if part.times > MOST_TIMES:
+                raise RecipeError(
+                    f"data.train: {name}: would be read {part.times:,.0f} times an epoch by its share, and at most"
+                    f" {MOST_TIMES:,} are allowed; give it a lower share, or more pairs"
+                )
         self.rows = self.shares.rows
         if tags:
             ids = [tags[part.tag] if part.tag else -1 for part in pairs.parts]

@@ -87,7 +87,9 @@ def test_what_a_model_cannot_score_is_a_wrong_command_line(words: list[str | Pat
 
 
 def test_a_forecaster_scores_no_text() -> None:
-    assert "use s2s forecast" in s2s("score", RUNS / "sunspots", code=1).stderr
+    assert (
+        "a forecaster has no scores of given text; use s2s evaluate" in s2s("score", RUNS / "sunspots", code=1).stderr
+    )
 
 
 def test_the_documented_pipe_keeps_the_pairs_that_both_directions_like() -> None:
@@ -144,6 +146,13 @@ def test_a_distilled_student_is_the_same_after_stops_in_translating_and_in_train
     s2s(*command, "--out", "made", "--beam", "3")
     assert Path("made.tsv").read_bytes() == Path("whole.tsv").read_bytes()
     assert RunFolder(Path("made")).best.read_bytes() == RunFolder(Path("whole")).best.read_bytes()
+    times = {
+        path: path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file() and "cache" not in path.parts
+    }
+    s2s(*command, "--out", "made", "--beam", "3")
+    refused = s2s(*command, "decoding.beam=2", "--out", "made", "--beam", "3", code=1).stderr
+    assert "made: exists already, of another training (decoding.beam: 5 -> 2); name another with --out" in refused
+    assert times == {path: path.stat().st_mtime_ns for path in times}
 
 
 def test_a_student_in_a_folder_that_is_in_use_is_refused_before_the_work() -> None:
@@ -178,6 +187,10 @@ def test_back_translation_writes_pairs_that_a_recipe_reads() -> None:
     s2s(*sampled, "--temperature", "0.5")
     assert "of a job with other temperature" in s2s(*sampled, code=1).stderr
     assert "--sampled takes no --beam" in s2s(*sampled, "--beam", "2", code=2).stderr
+    for option in ("--seed", "--temperature"):
+        assert "are of --sampled; give it too" in s2s(*sampled[:-1], option, "1", code=2).stderr
+    same = s2s("backtranslate", RUNS / "tiny-en-ko", "--input", "mono.txt", "--output", "./mono.txt", code=2).stderr
+    assert "input and output are the same file" in same
 
 
 def test_a_prefix_begins_each_translation_but_not_those_of_sentences() -> None:

@@ -1,6 +1,7 @@
 """The module gives what s2s gives, for every cell, attention, wiring and tokenizer: in Node, and in Chromium."""
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -10,10 +11,12 @@ from typing import Any, NamedTuple
 import pytest
 import small_runs
 import torch
+from click.testing import CliRunner
 from javascript import RUNTIME, Module
 from playwright.sync_api import Browser
 from tokenizer_sweep import differing, hostile_lines
 
+from s2s.cli.commands import main
 from s2s.errors import DataError, RunError
 from s2s.export import js
 from s2s.export.card import card_of
@@ -289,6 +292,8 @@ def test_tags_are_refused_by_name(tmp_path: Path) -> None:
     for form, place in (("js", "folder"), ("html", "page.html")):
         with pytest.raises(RunError, match=r"its sources have tags \(fre\).*--format onnx"):
             export(run, tmp_path / place, form)
+    told = CliRunner().invoke(main, ["export", "--help"]).stdout
+    assert re.search(r"tags, data\.protect or decoding\.copy_unknown, .* export\s+to onnx only", told, re.DOTALL)
 
 
 def test_words_under_a_map_that_is_not_in_a_model_are_refused_by_name(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from small_runs import TOKENIZERS, phrases, small_run
 import s2s
 from s2s import Translator
 from s2s.corpus.find import Source
-from s2s.errors import DataError, RunError
+from s2s.errors import DataError, RecipeError, RunError
 from s2s.files import locked_at_once
 from s2s.jobs import teach
 from s2s.jobs.teach import back_translate, distil, write_pairs
@@ -116,6 +116,12 @@ def test_two_processes_do_not_write_one_table(tmp_path: Path) -> None:
     write_pairs(place, JOB, lambda: iter(range(7)), toy)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder in which nobody can make files")
+def test_a_place_that_cannot_be_written_is_said_by_the_system() -> None:
+    with pytest.raises(OSError, match=r"(No such file|denied).*'/proc/made\.tsv'"):
+        write_pairs(Path("/proc/made.tsv"), JOB, lambda: iter(range(7)), toy)
+
+
 LINES = ["good morning", "", "where is it\tnow?", "two", "good night", "  ", "one", "ten", "three cats"]
 
 
@@ -190,8 +196,8 @@ def test_of_the_n_best_translations_the_first_of_the_nearest_to_the_reference_is
         ('"multi30k/train"', [{"from": "multi30k/train"}]),
         ('"own.tsv"', [{"from": {"table": "/data/own.tsv"}}]),
         (
-            '[{from = "multi30k/train", share = 0.4}, {from = "own.tsv", tag = "own"}]',
-            [{"from": "multi30k/train", "share": 0.2}, {"from": {"table": "/data/own.tsv"}, "tag": "own"}],
+            '[{from = "multi30k/train", share = 0.4}, {from = "own.tsv"}]',
+            [{"from": "multi30k/train", "share": 0.2}, {"from": {"table": "/data/own.tsv"}}],
         ),
         (
             '[{from = "multi30k/train", share = 1.0}, {from = "own.tsv", share = 0.25}]',
@@ -210,6 +216,17 @@ def test_the_student_learns_the_table_beside_the_references(
     assert again == student
     parts = [part.model_dump(exclude_none=True, exclude_defaults=True) for part in student.data.train]
     assert parts == [*expected, {"from": {"table": str(place)}}]
+
+
+def test_tags_which_the_translations_would_lose_are_refused(tmp_path: Path) -> None:
+    plain, tagged = small_run(tmp_path / "plain"), small_run(tmp_path / "tagged", tags=("own",))
+    source = Source(lambda: iter(phrases()[:2]), "identity", "pairs")
+    recipe = recipe_of('[{from = "a/b"}, {from = "own.tsv", tag = "own"}]')
+    with pytest.raises(RecipeError, match=r"data\.train: has tags \(own\), without which the translations"):
+        distil([plain], Translator.load(plain), recipe, source, tmp_path / "made.tsv", beam=1, nbest=1)
+    with pytest.raises(RunError, match="tagged: translates with a tag only"):
+        distil([tagged], Translator.load(tagged), recipe_of('"a/b"'), source, tmp_path / "made.tsv", beam=1, nbest=1)
+    assert not (tmp_path / "made.tsv").exists()
 
 
 def test_a_teacher_of_another_direction_is_refused(tmp_path: Path) -> None:

@@ -245,6 +245,15 @@ def test_a_split_may_be_a_list_of_parts_whose_paths_start_from_the_recipe(tmp_pa
     [
         ("[]", ["data.train: must be a list of at least 1 entry (given [])"]),
         ("[3]", ["data.train, entry 1: must be a table of keys (given 3)"]),
+        ("['a.tsv']", ['data.train, entry 1: a part is a table; write {from = "a.tsv"}']),
+        (
+            "{from = 'a.tsv', tag = 'z'}",
+            ['data.train: parts stand in a list; write [{from = "a.tsv", tag = "z"}]'],
+        ),
+        (
+            "{table = 'a.tsv', tag = 'z'}",
+            ["data.train.tag: unknown key; it belongs to a part, in a list such as [{from = {...}, tag = ...}]"],
+        ),
         (
             "[{share = 2}]",
             [
@@ -273,11 +282,47 @@ def test_wrong_parts_of_a_split_are_named(parts: str, expected: list[str]) -> No
 
 
 def test_parts_of_a_held_out_split_have_known_tags_and_no_share() -> None:
-    known = "data.train=[{from = 'a/b', tag = 'x'}, {from = 'a/c', tag = 'y'}]"
+    known = "data.train=[{from = 'a/b', tag = 'x'}, {from = 'a/c', tag = 'y'}, {from = 'a/e'}]"
     wrong = "data.test=[{from = 'a/d', tag = 'z'}]"
     assert complaints(SMALL, known, wrong) == ["data.test, entry 1.tag: z is no tag of data.train (x, y)"]
     shared = "data.validation=[{from = 'a/d', share = 0.5}]"
+    known = known.replace(", {from = 'a/e'}", "")
+    every = "each part of data.train has a tag, so each here needs one: a list of parts, in the form"
+    said = f'{every} [{{from = "...", tag = "x"}}]'
+    tagged = "[{from = 'a/d', tag = 'y'}]"
+    for key in ("validation", "test", "also_validate.old"):
+        held = [f"data.{held}={tagged}" for held in ("validation", "test", "also_validate.old") if held != key]
+        for untagged in ("a/d", "[{from = 'a/d', tag = 'x'}, {from = 'a/d'}]"):
+            assert complaints(SMALL, known, *held, f"data.{key}={untagged}") == [f"data.{key}: {said}"]
+    assert parse(SMALL, known, f"data.validation={tagged}", "data.test=").data.always_tagged
     assert complaints(SMALL, shared) == ["data.validation, entry 1.share: is for data.train only; leave it out"]
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("data.protect=yes", 'data.protect: must be true, false, or a list of regular expressions (given "yes")'),
+        (
+            "data.protect=['a', 3]",
+            'data.protect: must be true, false, or a list of regular expressions (given ["a", 3])',
+        ),
+        (
+            "data.also_validate=b.tsv",
+            'data.also_validate: must be a table of names, such as {name = ...} (given "b.tsv")',
+        ),
+        (
+            "data.also_validate={'' = 'b.tsv'}",
+            'data.also_validate: a name may hold letters, digits, _ and - only (given "")',
+        ),
+        (
+            "data.also_validate={'a.b' = {from = 'a/b'}}",
+            'data.also_validate: a name may hold letters, digits, _ and - only (given "a.b")',
+        ),
+    ],
+)
+def test_a_wrong_value_is_said_in_the_words_of_its_key(override: str, expected: str) -> None:
+    assert expected in complaints(SMALL, override)
+    assert len(complaints(SMALL, override)) <= 2
 
 
 NOT_OUR_WORDS = (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from capitals import LIMITS, Capitals, Found, capitals_service, finished
-from small_runs import phrases
+from small_runs import phrases, small_run
 
 from s2s.errors import RunError
 from s2s.serve.pairs import Detected, Pairs, Text, load_pairs
@@ -71,6 +71,12 @@ def test_two_runs_of_a_pair_are_an_ensemble(run_folder: Path, tmp_path: Path, mo
         (bundle / "bundle.json").write_text(content)
         with pytest.raises(RunError, match=said):
             load_pairs([bundle], LIMITS)
+
+
+def test_a_run_that_always_needs_a_tag_is_not_served(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run", tags=("x", "y"))
+    with pytest.raises(RunError, match=r"run: each source .* had a tag, and a server gives none; .* translate --tag"):
+        load_pairs([run], LIMITS, device="cpu")
 
 
 def test_a_sentence_longer_than_any_that_was_learned_is_translated_in_parts() -> None:

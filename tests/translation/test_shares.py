@@ -120,6 +120,13 @@ def test_a_part_read_in_part_is_another_sample_in_each_epoch() -> None:
     assert set(Shares([np.full(50, 4), np.full(100, 4)], [None, 0.2], seed=2).rows(0)[50:].tolist()) != samples[0]
 
 
+def test_a_part_that_would_be_read_thousands_of_times_an_epoch_is_refused(prepared: Prepare) -> None:
+    long = "data.train=[{from={pairs=[['a b', 'c d']]}}, {from={pairs=[['a', 'b']]}, share=%s}]"
+    prepared(long % 0.99, "data.validation.pairs=[['a', 'b']]")
+    with pytest.raises(RecipeError, match=r"be read 19,998 times an epoch by its share, and at most 1,000 are allowed"):
+        prepared(long % 0.9999, "data.validation.pairs=[['a', 'b']]", run="other")
+
+
 def test_each_batch_is_read_in_the_shares_of_the_parts(prepared: Prepare) -> None:
     task = prepared()
     assert isinstance(task.pairs, SharedPairs)
@@ -181,7 +188,10 @@ def test_a_tag_that_the_vocabulary_lacks_is_an_error(prepared: Prepare, tmp_path
     checkpoint.write_text("{}")  # so that the run's tokenizers are read
     assert task.source.symbols.keys() == {"tag:x", "tag:y"}
     with pytest.raises(RecipeError, match=r"data\.train: z is no tag of the source's vocabulary \(x, y\)"):
-        prepared("data.train=[{from={pairs=[['a', 'one']]}, tag='z'}]", "data.validation.pairs=[['a', 'one']]")
+        prepared(
+            "data.train=[{from={pairs=[['a', 'one']]}}, {from={pairs=[['a', 'one']]}, tag='z'}]",
+            "data.validation.pairs=[['a', 'one']]",
+        )
 
 
 # Tags
@@ -249,4 +259,5 @@ def test_wrong_tags_are_named(prepared: Prepare) -> None:
         always.translate(["a"])
     with pytest.raises(ValueError, match=r"tag: must be one for all lines, or one for each \(given 1 for 2\)"):
         model.translate(["a", "b"], tag=["x"])
-    assert recipe_with("data.train=[{from='a/b', tag='x'}]", "data.validation=a/c").data.always_tagged
+    tagged = recipe_with("data.train=[{from='a/b', tag='x'}]", "data.validation=[{from='a/c', tag='x'}]")
+    assert tagged.data.always_tagged
