@@ -239,9 +239,9 @@ def test_each_variant_starts_from_its_own_run() -> None:
 def test_a_resumed_training_cannot_start_from_another_run() -> None:
     started("tiny-en-ko")
     shutil.copytree("runs/tiny-en-ko", "other")
-    for start, change in (("other", '-> ".*other"'), ("", "-> nothing")):
+    for start in ("other", ""):
         recipe = load_recipe("recipes/tiny-en-ko.toml", [f"training.start={start}", "training.steps=9"], resumed="out")
-        with pytest.raises(RunError, match=f"cannot change .*training.start: .* {change}"):
+        with pytest.raises(RunError, match=r"cannot change .*training\.start: "):
             train(recipe, "out", resume=True, device="cpu")
 
 
