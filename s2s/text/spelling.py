@@ -37,7 +37,7 @@ def spelling_of(tokenizer: Tokenizer, lines: Sequence[str]) -> Spelling:
         tokens += count * len(encoded)
         if tokenizer.lacks(encoded):
             lacking += count * sum(tokenizer.lacks([token]) for token in encoded)
-            for part in tokenizer.units(word) if isinstance(tokenizer, ListTokenizer) else word:
+            for part in tokenizer.split(word) if isinstance(tokenizer, ListTokenizer) else word:
                 missing[part] += count * tokenizer.lacks(tokenizer.encode(part))
         elif len(encoded) >= MANY_TOKENS:
             costly[f"{word!r} in {len(encoded)}"] = count * len(encoded)

@@ -12,12 +12,14 @@ ROUNDS = 5
 MOMENTUM = 0.95
 LENGTH = 0.3
 """Root mean square of an update, as a share of the learning rate; that of AdamW is some 0.2 to 0.4."""
+OUTPUTS = ("output", "head", "linear")
+"""Names of the layers whose rows are tokens, or values that are forecast."""
 
 
 class Muon(torch.optim.AdamW):
     """AdamW, but for matrices the orthogonal matrix nearest to their Nesterov momentum, each gate by itself.
 
-    Embeddings and output layers, whose rows are tokens, stay with AdamW, as biases do.
+    Embeddings and output layers, whose rows are tokens or values, stay with AdamW, as biases do.
     """
 
     def __init__(self, model: nn.Module, lr: float, weight_decay: float, products: torch.dtype) -> None:
@@ -55,7 +57,7 @@ def gates_of(model: nn.Module) -> dict[nn.Parameter, int]:
     """Matrices that are not embeddings or output layers, and how many gates stand in each."""
     found = {}
     for path, module in model.named_modules():
-        if isinstance(module, nn.Embedding) or path.rpartition(".")[2] == "output":
+        if isinstance(module, nn.Embedding) or path.rpartition(".")[2] in OUTPUTS:
             continue
         for weight in module.parameters(recurse=False):
             if weight.dim() == 2:

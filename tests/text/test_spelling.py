@@ -86,3 +86,9 @@ def test_a_few_are_named_the_most_frequent_first() -> None:
     said = told(tokenizer, ["ABCDEFGHIJ", "JJ"], OWN)
     assert said.endswith("it lacks 'J' 3 times, " + ", ".join(f"{each!r} 1 times" for each in "ABCDEFG"))
     assert said.count(" times") == NAMED
+
+
+def test_words_are_read_under_the_rule_of_the_vocabulary() -> None:
+    tokenizer = WordTokenizer.train(OWN, vocabulary_size=100, minimum_count=1).under("nfkc")
+    found = spelling_of(tokenizer, ["ｔｈｅ ｂｕｓ ｆｅｒｒｙ"])
+    assert (found.tokens, found.missing) == (3, {"ferry": 1})

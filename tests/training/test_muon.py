@@ -1,12 +1,18 @@
 """Muon: what is orthogonal after a step, what stays AdamW's, and that gates do not meet."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from s2s.training.muon import LENGTH, MOMENTUM, Muon, orthogonalized
+from s2s import Translator
+from s2s.forecast.forecaster import SeriesForecaster
+from s2s.language.generator import Generator
+from s2s.training.muon import LENGTH, MOMENTUM, Muon, gates_of, orthogonalized
+from s2s.translation.engine import engine_of
 
 RATE = 0.1
 
@@ -97,6 +103,21 @@ def test_a_matrix_follows_nesterov_s_momentum_and_decays() -> None:
         ahead = MOMENTUM * momentum + (1 - MOMENTUM) * gradient
         weight = decay * weight - RATE * LENGTH * 5**0.5 * orthogonalized(ahead[None])[0]
     assert torch.allclose(weight, model.readout.weight, atol=1e-6)
+
+
+def test_the_output_of_every_task_stays_with_adamw() -> None:
+    runs = Path(__file__).parents[1] / "runs"
+    models: list[nn.Module] = [
+        SeriesForecaster.load(runs / "sunspots", device="cpu").model,
+        Generator.load(runs / "words-one-to-five", device="cpu").model,
+        engine_of(Translator.load(runs / "tiny-en-ko", device="cpu")).models[0],
+    ]
+    for model in models:
+        orthogonal = {name for name, weight in model.named_parameters() if weight in gates_of(model)}
+        assert any("weight_hh" in name for name in orthogonal)
+        assert not [name for name in orthogonal if {"output", "head", "linear", "embedding"} & {*name.split(".")}]
+        matrices = {name for name, weight in model.named_parameters() if weight.dim() == 2}
+        assert matrices - orthogonal
 
 
 def test_a_weight_without_a_gradient_stays() -> None:
