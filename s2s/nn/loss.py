@@ -44,16 +44,23 @@ def nats_of_each(hidden: Tensor, targets: Tensor, logits: Callable[[Tensor], Ten
     return torch.cat([functional.cross_entropy(logits(h).float(), y, reduction="none").double() for h, y in parts])
 
 
-def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float = 0.0) -> Loss:
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float = 0.0, consistency: float = 0.0
+) -> Loss:
     """(N, E), (V, E), (V,), (N,) -> the summed cross-entropy of softmax(hidden Wᵀ + b), label-smoothed.
 
     Equals `torch.nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")` in value and
     gradients; the gradients are made in the forward pass, chunk by chunk, so memory is chunk x V and not N x V. Under
     autocast its products are in the autocast type. Where gradients are off, as in a validation, none are made.
+
+    With `consistency` the rows come in pairs, a position under two dropout masks, and what is minimised has that times
+    the Jeffreys divergence of each pair, KL(p || q) + KL(q || p), in it (R-Drop: Wu et al. 2021).
     """
     if not torch.is_grad_enabled():  # which `needs_input_grad` does not know
         hidden, weight, bias = hidden.detach(), weight.detach(), bias.detach()
-    smoothed, nats = _LinearCrossEntropy.apply(hidden, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]
+    smoothed, nats = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, bias, targets, smoothing, consistency
+    )
     return Loss(smoothed, nats, targets.numel())
 
 
@@ -70,7 +77,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, consistency: float
     ) -> tuple[Tensor, Tensor]:
         count, vocabulary, dtype = len(targets), len(weight), product_type(weight)
         wide = torch.promote_types(dtype, torch.float32)
@@ -78,7 +85,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             inputs = padded(hidden, dtype)
             layer = _Layer.of(weight.to(dtype), bias.to(wide), rows=len(inputs))
-            sums = torch.zeros(2, dtype=wide, device=hidden.device)
+            sums = torch.zeros(3, dtype=wide, device=hidden.device)
             grad_hidden, grad_bias = torch.empty_like(inputs), torch.zeros_like(layer.bias)
             grad_weight = None if count else torch.zeros_like(layer.weight)
             chunk = len(layer.logits)
@@ -86,7 +93,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             for rows in (slice(begin, begin + held) for begin in range(0, count, held)):
                 group = inputs[rows]
                 gradient = group.new_empty(len(group), vocabulary) if needs_gradient else None
-                sums += _sums_and_gradient(layer, group, targets[rows], 1.0 - smoothing, gradient, grad_bias)
+                sharpness = 1.0 - smoothing
+                sums += _sums_and_gradient(layer, group, targets[rows], sharpness, consistency, gradient, grad_bias)
                 if gradient is not None:
                     torch.mm(gradient, layer.weight, out=grad_hidden[rows])
                     product = torch.mm(gradient.t(), group)
@@ -99,9 +107,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 grad_bias -= share * count
                 ctx.save_for_backward(grad_hidden[:count], grad_weight, share * all_inputs, grad_bias)
                 ctx.types = hidden.dtype, weight.dtype, bias.dtype
-        nats, log_sums = sums.unbind()
+        nats, log_sums, divergence = sums.unbind()
         ctx.mark_non_differentiable(nats := nats.clone())
-        return (1.0 - smoothing) * nats + smoothing * log_sums - share * logits, nats
+        smoothed = (1.0 - smoothing) * nats + smoothing * log_sums - share * logits
+        return smoothed + consistency * divergence, nats
 
     @staticmethod
     @once_differentiable("linear_cross_entropy", "use torch.nn.functional.cross_entropy, which has one")
@@ -109,7 +118,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_hidden, grad_weight, share, grad_bias = ctx.saved_tensors
         of_hidden, of_weight, of_bias = ctx.types
         grad_weight = grad_weight.to(of_weight, copy=True).sub_(share).mul_(gradient)
-        return grad_hidden.to(of_hidden) * gradient, grad_weight, grad_bias.to(of_bias) * gradient, None, None
+        return grad_hidden.to(of_hidden) * gradient, grad_weight, grad_bias.to(of_bias) * gradient, None, None, None
 
 
 class _Layer(NamedTuple):
@@ -128,20 +137,28 @@ class _Layer(NamedTuple):
     def of(cls, weight: Tensor, bias: Tensor, *, rows: int) -> "_Layer":
         # a GPU's large chunk shrinks where the vocabulary is large
         chunk = min(CHUNK_POSITIONS[weight.device.type], max(LARGEST_GRADIENT // len(weight), SMALLEST_CHUNK))
-        logits = bias.new_empty(max(min(chunk, rows), 1), len(weight))
+        even = min(chunk, rows) // 2 * 2  # rows of a pair stay together
+        logits = bias.new_empty(max(even, 1), len(weight))
         product = logits if bias.dtype == weight.dtype else torch.empty_like(logits, dtype=weight.dtype)
         return cls(weight, bias, product, logits)
 
 
 def _sums_and_gradient(
-    layer: _Layer, inputs: Tensor, targets: Tensor, sharpness: float, gradient: Tensor | None, grad_bias: Tensor
+    layer: _Layer,
+    inputs: Tensor,
+    targets: Tensor,
+    sharpness: float,
+    consistency: float,
+    gradient: Tensor | None,
+    grad_bias: Tensor,
 ) -> Tensor:
-    """Positions (N', E), of which the first N have targets -> the sums of log Z - l_y and of log Z, (2,).
+    """Positions (N', E), of which the first N have targets -> the sums of log Z - l_y, of log Z, of divergences, (3,).
 
-    Where it is wanted, `gradient` (N', V) is filled with that of log Z - `sharpness` l_y by the logits, and summed into
-    that of the bias.
+    Where it is wanted, `gradient` (N', V) is filled with that of log Z - `sharpness` l_y + `consistency` times the
+    divergence by the logits, and summed into that of the bias.
     """
     own, likelihoods = (layer.bias.new_empty(len(targets), 1) for _ in range(2))
+    divergence = layer.bias.new_zeros(())
     chunk = len(layer.logits)
     for rows in (slice(first, first + chunk) for first in range(0, len(targets), chunk)):
         given, wanted = inputs[rows], targets[rows, None]
@@ -150,10 +167,30 @@ def _sums_and_gradient(
         torch.gather(logits[: len(wanted)], 1, wanted, out=own[rows])
         log_probabilities = torch.log_softmax(logits, dim=1, out=logits)
         torch.gather(log_probabilities[: len(wanted)], 1, wanted, out=likelihoods[rows])
+        moved = None
+        if consistency:
+            moved, apart = _divergence(log_probabilities[: len(wanted)])
+            divergence += apart
         if gradient is not None:
             probabilities = log_probabilities.exp_()
+            if moved is not None:
+                probabilities[: len(wanted)].add_(moved, alpha=consistency)
             probabilities.scatter_add_(1, wanted, probabilities.new_full(wanted.shape, -sharpness))
             probabilities[len(wanted) :] = 0.0
             grad_bias += probabilities.sum(dim=0)
             gradient[rows] = probabilities
-    return torch.stack([-likelihoods.sum(), (own - likelihoods).sum()])
+    return torch.stack([-likelihoods.sum(), (own - likelihoods).sum(), divergence])
+
+
+def _divergence(log_probabilities: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs of rows (2 n, V) -> the gradient of their Jeffreys divergences by the logits (2 n, V), and their sum.
+
+    With d = log p - log q the divergence is (sum of (p - q) d), and its gradient by the logits of p is
+    p (d - KL(p || q)) + p - q; that by those of q is the same with p and q exchanged.
+    """
+    pairs = log_probabilities.unflatten(0, (-1, 2))
+    probabilities, ratio = pairs.exp(), pairs - pairs.flip(1)
+    gap = probabilities - probabilities.flip(1)
+    products = probabilities * ratio
+    each = products.sum(dim=2, keepdim=True)
+    return products.addcmul_(probabilities, each, value=-1.0).add_(gap).flatten(0, 1), each.sum()

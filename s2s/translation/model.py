@@ -81,17 +81,25 @@ class Seq2Seq(nn.Module):
         *,
         target_lengths: Tensor,
         smoothing: float = 0.0,
+        r_drop: float = 0.0,
         choose: Choose | None = None,
     ) -> Loss:
-        """(B, S), (B,), (B, T), (B, T), (B,) -> the loss of the valid targets; both lengths are on the CPU."""
-        readout = self(source, lengths, inputs, choose).readout
+        """(B, S), (B,), (B, T), (B, T), (B,) -> the loss of the valid targets; both lengths are on the CPU.
+
+        With `r_drop`, alpha of Wu et al. 2021 (equation 4), each sentence is read under two dropout masks. What is
+        minimised is half of their equation, the mean of both losses and alpha / 4 of the divergences.
+        """
+        copies = 2 if r_drop else 1
+        given = (tensor.repeat_interleave(copies, dim=0) for tensor in (source, lengths, inputs))
+        readout = self(*given, choose).readout.unflatten(0, (-1, copies)).transpose(1, 2).flatten(0, 1)
         # Found on the CPU, so that a GPU need not be waited for; and flat, since the gradient of an index of two
         # dimensions is put together entry by entry.
         valid = positions_valid(target_lengths, targets.shape[1], target_lengths.device).flatten().nonzero()[:, 0]
         valid = valid.to(targets.device, non_blocking=True)
-        readout, targets = readout.flatten(0, 1).index_select(0, valid), targets.flatten()[valid]
-        output = self.decoder.output
-        return linear_cross_entropy(readout, output.weight, output.bias, targets, smoothing)
+        readout, targets = readout.index_select(0, valid).flatten(0, 1), targets.flatten()[valid]
+        wanted, output = targets.repeat_interleave(copies), self.decoder.output
+        loss = linear_cross_entropy(readout, output.weight, output.bias, wanted, smoothing, r_drop / 2)
+        return Loss(loss.smoothed / copies, loss.nats / copies, len(targets))
 
 
 def build_seq2seq(model: Seq2SeqModel, *, source_vocabulary: int, target_vocabulary: int) -> Seq2Seq:

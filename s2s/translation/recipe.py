@@ -147,6 +147,11 @@ class Training(Optimization):
 
     batch_tokens: int = Field(default=3000, ge=1, description="batch size, in padded tokens of its longer side")
     label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="probability spread over the vocabulary")
+    r_drop: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of what two dropout masks make of a sentence differently (Wu et al. 2021); 0 is off",
+    )
     teacher_forcing: TeacherForcing = TeacherForcing()
     metric: Literal["bleu", "chrf", "exact_match", "nats_per_token"] = Field(
         default="bleu",

@@ -182,6 +182,7 @@ class TranslationTask(Task[Batch]):
             batch.targets,
             target_lengths=batch.target_lengths,
             smoothing=smoothing,
+            r_drop=self.recipe.training.r_drop if self.model.training else 0.0,
             choose=choose,
         )
 

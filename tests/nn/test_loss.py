@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div
 
 from s2s.nn import layers
 from s2s.nn import loss as loss_module
@@ -37,15 +37,21 @@ def problem(positions: int, dtype: torch.dtype = torch.float64, seed: int = 0) -
     return Problem(hidden, weight, bias, torch.randint(VOCABULARY, (positions,), generator=generator))
 
 
-def reference(given: Problem, smoothing: float) -> Tensor:
+def reference(given: Problem, smoothing: float, consistency: float = 0.0) -> Tensor:
     logits = given.hidden @ given.weight.T + given.bias
-    return cross_entropy(logits, given.targets, label_smoothing=smoothing, reduction="sum")
+    loss = cross_entropy(logits, given.targets, label_smoothing=smoothing, reduction="sum")
+    if consistency:
+        p, q = (logits[first::2].log_softmax(dim=1) for first in (0, 1))
+        loss = loss + consistency * (
+            kl_div(p, q, log_target=True, reduction="sum") + kl_div(q, p, log_target=True, reduction="sum")
+        )
+    return loss
 
 
-def same(given: Problem, smoothing: float, *, rtol: float, atol: float) -> None:
+def same(given: Problem, smoothing: float, *, rtol: float, atol: float, consistency: float = 0.0) -> None:
     """Value and all three gradients, with a factor as a mean over tokens has it."""
-    fast = linear_cross_entropy(*given, smoothing)
-    wanted = reference(given, smoothing)
+    fast = linear_cross_entropy(*given, smoothing, consistency)
+    wanted = reference(given, smoothing, consistency)
     torch.testing.assert_close(fast.smoothed, wanted, rtol=rtol, atol=atol)
     torch.testing.assert_close(fast.nats, reference(given, 0.0).detach(), rtol=rtol, atol=atol)
     found = torch.autograd.grad(fast.smoothed * 0.37, given.leaves())
@@ -80,6 +86,24 @@ def test_it_equals_cross_entropy_whatever_the_chunk(
         patch.setattr(loss_module, "LARGEST_GRADIENT", held)
         patch.setattr(layers, "WHOLE", whole)
         same(problem(positions, seed=seed), smoothing, rtol=1e-9, atol=1e-10)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    pairs=st.integers(0, 7),
+    chunk=st.integers(2, 7),
+    whole=st.integers(1, 4),
+    consistency=st.floats(0.1, 5.0),
+    seed=st.integers(0, 1000),
+)
+def test_divergences_of_pairs_equal_those_by_kl_div_whatever_the_chunk(
+    pairs: int, chunk: int, whole: int, consistency: float, seed: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loss_module, "CHUNK_POSITIONS", {"cpu": chunk})
+        patch.setattr(loss_module, "LARGEST_GRADIENT", 1)
+        patch.setattr(layers, "WHOLE", whole)
+        same(problem(2 * pairs, seed=seed), 0.1, rtol=1e-9, atol=1e-10, consistency=consistency)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

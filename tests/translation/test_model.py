@@ -107,6 +107,24 @@ def test_padding_changes_neither_loss_nor_gradients(shape: Shape) -> None:
             torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
 
 
+def test_reading_twice_under_one_mask_changes_nothing_and_under_two_adds_what_they_differ_in() -> None:
+    """Without dropout the divergence is zero; with it the loss grows linearly in its weight, and counts tokens once."""
+    pairs = drawn([(5, 2), (1, 4), (3, 3)])
+    batch = batch_of(pairs)
+    still = build(small()).double()
+    torch.testing.assert_close(loss_of(still, batch, r_drop=5.0), loss_of(still, batch))
+    dropped = build(small(dropout={"embedding": 0.4, "output": 0.4})).double()
+    losses = []
+    for weight in (1e-9, 2.0, 4.0):
+        torch.manual_seed(3)
+        losses.append(float(loss_of(dropped, batch, r_drop=weight).detach()))
+    none, two, four = losses
+    assert four - two == pytest.approx(two - none)
+    assert two - none > 1e-3
+    read = (batch.source, batch.source_lengths, batch.inputs, batch.targets)
+    assert still.loss(*read, target_lengths=batch.target_lengths, r_drop=5.0).tokens == batch.target_tokens
+
+
 class Hypotheses(NamedTuple):
     """The state of a search by the decoder's own step."""
 
