@@ -188,7 +188,7 @@ def _divergence(log_probabilities: Tensor) -> tuple[Tensor, Tensor]:
     With d = log p - log q the divergence is (sum of (p - q) d), and its gradient by the logits of p is
     p (d - KL(p || q)) + p - q; that by those of q is the same with p and q exchanged.
     """
-    pairs = log_probabilities.unflatten(0, (-1, 2))
+    pairs = log_probabilities.view(-1, 2, log_probabilities.shape[1])
     probabilities, ratio = pairs.exp(), pairs - pairs.flip(1)
     gap = probabilities - probabilities.flip(1)
     products = probabilities * ratio
