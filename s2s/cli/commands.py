@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from s2s import __version__
+from s2s.cli.documents import document_kind, document_option, overwrite_option, translate_document
 from s2s.cli.outside import export, report
 from s2s.cli.serve import serve
 from s2s.cli.shipped import cache, corpora, recipes
@@ -88,7 +89,7 @@ def train(
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN|BUNDLE [RUN ...]")
-@click.option("--input", "source", type=FILE, help="Text file to translate, or .gz. Default: stdin.")
+@click.option("--input", "source", type=FILE, help="Text file to translate, .gz, or a document. Default: stdin.")
 @click.option("--output", type=FILE, help="Output file, written whole or not at all. Default: stdout.")
 @click.option("--beam", type=click.IntRange(min=1), help="Beam size; 1 is greedy search. Default: the recipe's.")
 @click.option(
@@ -117,6 +118,8 @@ def train(
     help="Leave numbers, addresses, {name}, %s, tags and emoji as they are: translate around them, unless the run was"
     " trained to keep them (data.protect).",
 )
+@document_option
+@overwrite_option
 @click.option("--copy-unknown", is_flag=True, help="Copy the source word in the place of an unknown one, for words.")
 @precision_option
 @device_option
@@ -134,13 +137,23 @@ def translate(
     prefix: str,
     split: bool,
     protect: bool,
+    document: str | None,
+    overwrite: bool,
     copy_unknown: bool,
     **options: Any,
 ) -> None:
     """Translate lines with one RUN, with an ensemble of several, or with a BUNDLE of s2s export --format onnx.
 
-    A filter: one line out for each line in, in order, as they arrive; blank lines stay blank.
+    A filter: one line out for each line in, in order, as they arrive; blank lines stay blank. An --input that is a
+    document (PO, XLIFF, TMX, SRT, VTT, HTML, Markdown) comes back with nothing but its text changed; what cannot be
+    translated without harm stays, and is listed.
     """
+    kind = document_kind(document, source)
+    for_lines = {"--nbest": nbest > 1, "--format jsonl": form == "jsonl", "--attention": attention, "--prefix": prefix}
+    for option in (name for name, given in for_lines.items() if kind and given):
+        raise click.UsageError(f"{option} is for lines, and the input is a document ({kind}); leave it out")
+    if overwrite and not kind:
+        raise click.UsageError("--overwrite is for documents, and the input is lines; leave it out, or give --document")
     if tokens and form != "jsonl":
         raise click.UsageError("--tokens needs --format jsonl")
     for other in (name for name, given in (("--split", split), ("--protect", protect)) if prefix and given):
@@ -168,6 +181,10 @@ def translate(
         translator = translator.copying()
     ways: dict[str, Any] = {"beam": beam, "nbest": nbest, "attention": tokens or attention is not None, "tag": tag}
     ways["protect"] = protect or None
+    if kind:
+        del ways["nbest"], ways["attention"]
+        translate_document(translator, kind, source, output, overwrite, ways)
+        return
     outputs = cut_off = 0
     unlike = Counter[str]()
     with opened(output, sys.stdout) as out:
