@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,15 +53,15 @@ def translate_document(
     name = str(source or "standard input")
     work = DocumentTranslation(data, name, kind, translator.reading, overwrite)
     del data
-    pieces = work.pieces(lambda sentences: translator.translate(sentences, **ways))
+    search = partial(translator.translate, **ways)
     if output is not None:
         with writing(output) as temporary, temporary.open("wb") as file:
-            file.writelines(pieces)
+            work.write(file, search)
     elif sys.stdout is None:
         raise S2SError("the standard output is closed; give --output FILE")
     else:
-        whole = b"".join(pieces)  # or a document could be written in part
-        sys.stdout.buffer.write(whole)
+        work.write(whole := BytesIO(), search)  # or a document could be written in part
+        sys.stdout.buffer.write(whole.getbuffer())
         sys.stdout.buffer.flush()
     for line in work.report():
         log.info("%s", line)

@@ -46,13 +46,13 @@ def read_markdown(text: str, reading: Reading, overwrite: bool) -> Found:
     page = _Page(parser, known)
     units: list[Unit] = []
     left: list[tuple[int, str]] = []
-    for before, token in pairwise(blocks):
+    for before, token in zip([None, *blocks], blocks, strict=False):
         if token.type == "html_block" and token.map:
             start, end = lines[token.map[0]][0], lines[token.map[1] - 1][1]
             for unit in read_html(text[start:end], reading, overwrite).units:
                 units.append(unit._replace(start=start + unit.start, end=start + unit.end))
         elif token.type == "inline" and token.map and any(map(str.isalpha, token.content)):
-            cell = before.type in ("th_open", "td_open")
+            cell = before is not None and before.type in ("th_open", "td_open")
             found = _spans(text, lines[token.map[0] :], token.content, place if cell else None)
             if found:
                 place = found[-1][1]
@@ -90,13 +90,15 @@ class _Page:
         return re.compile(rf"\[(?:{labels})\](?:\[\])?(?![\[(])" if labels else r"(?!)", re.IGNORECASE)
 
     def unit(self, text: str, content: str, spans: Sequence[tuple[int, int]], cell: bool) -> Unit:
-        gaps = {text[one[1] : other[0]] for one, other in pairwise(spans)}
+        gaps = [text[one[1] : other[0]] for one, other in pairwise(spans)]
 
         def written(translations: Sequence[str]) -> str:
             [translation] = translations
             if self._structure(content) != self._structure(translation):
                 raise Unfit("it would be another kind of block, or have other marks, in Markdown")
-            return (translation.replace("|", "\\|") if cell else translation).replace("\n", min(gaps, default="\n"))
+            first, *lines = (translation.replace("|", "\\|") if cell else translation).split("\n")
+            between = gaps if len(lines) == len(gaps) else [min(gaps)] * len(lines)
+            return first + "".join(map("".join, zip(between, lines, strict=True)))
 
         def documents(reading: Reading) -> list[Document]:
             return [paragraph(content, reading, INLINE, self.labels)]

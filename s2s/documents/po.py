@@ -1,19 +1,21 @@
 r"""PO files of gettext: messages without a translation get one, and are marked as fuzzy.
 
 The header, obsolete messages and those with a translation, fuzzy or not, stay. A message with a plural gets as many
-forms as the header says: the first from the singular, unless there is but one, the others from the plural. In a
-template the header's places for charset, language and plural forms are filled in. Strings are broken behind `\n`, and
-no wider than those of a msgid that is broken.
+forms as the header says: the first from the singular, if that is for one thing alone or has the places to fill in that
+the plural has, the others from the plural. In a template the header's places for charset, language and plural forms are
+filled in. Strings are broken behind `\n`, and no wider than those of a msgid that is broken.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from s2s.documents.units import Found, Unfit, Unit, message, require_language
 from s2s.errors import DataError
 from s2s.text.codes import canonical
 from s2s.text.documents import Document
+from s2s.text.placeables import PLACEABLE
 from s2s.translation.reading import Reading
 
 PRINTF = re.compile(
@@ -60,21 +62,31 @@ def read_po(text: str, reading: Reading, overwrite: bool) -> Found:
     """The messages of a PO file or a template; DataError with the line of what is none."""
     filled: list[Unit] = []
     units: list[Unit] = []
-    kept, forms = 0, None
+    kept, header = 0, _Header("", None, False)
     newline = "\r\n" if "\r\n" in text else "\n"
     for each in _messages(text):
         if not any(each.strings["msgid"]) and "msgctxt" not in each.strings:
-            header, forms = _filled_in(text[each.forms : each.end], reading.target)
-            filled = [Unit(each.forms, each.end, lambda _: (), lambda _, header=header: header)]  # type: ignore[misc]
+            header = _filled_in(text[each.forms : each.end], reading.target)
+            filled = [Unit(each.forms, each.end, lambda _: (), lambda _, header=header: header.text)]  # type: ignore[misc]
         elif overwrite or not any(each.translations):
-            units.append(_unit(text, each, forms, newline))
+            units.append(_unit(text, each, header, newline))
         else:
             kept += 1
     return Found(sorted(filled + units, key=lambda unit: unit.start) if units else (), kept)
 
 
-def _filled_in(header: str, target: str) -> tuple[str, int | None]:
-    """The header, with what a template leaves open, and the number of forms of a plural, None if it does not say."""
+class _Header(NamedTuple):
+    """The header's msgstr."""
+
+    text: str
+    forms: int | None
+    """of a plural, None where it does not say"""
+    singular: bool
+    """whether the first is for one thing and nothing else"""
+
+
+def _filled_in(header: str, target: str) -> _Header:
+    """The header, with what a template leaves open."""
     header = header.replace("charset=CHARSET", "charset=UTF-8")
     if _OPEN_FORMS in header:
         from translate.lang import data  # knows the plurals of most languages
@@ -86,22 +98,30 @@ def _filled_in(header: str, target: str) -> tuple[str, int | None]:
         header = header.replace('"Language: \\n"', f'"Language: {code}\\n"')
     language = re.search(r'"Language: *([\w@-]+)', header)
     require_language(language[1] if language else "", target, "its Language")
-    found = re.search(r"nplurals\s*=\s*(\d{1,2})\s*;", header)
-    return header, int(found[1]) if found else None
+    forms = re.search(r"nplurals\s*=\s*(\d{1,2})\s*;", header)
+    singular = re.search(r"plural\s*=\s*\(*\s*n\s*(?:!=\s*1\b|==\s*1\b\s*\)*\s*\?\s*0)", header)
+    return _Header(header, int(forms[1]) if forms else None, singular is not None)
 
 
-def _unit(text: str, each: _Message, forms: int | None, newline: str) -> Unit:
+def _filled(text: str) -> list[str]:
+    """What a program puts something in for."""
+    return sorted(found[0] for pattern in (PRINTF, PLACEABLE) for found in pattern.finditer(text))
+
+
+def _unit(text: str, each: _Message, header: _Header, newline: str) -> Unit:
     plural = "msgid_plural" in each.strings
-    count = forms or len(each.translations)
+    count = header.forms or len(each.translations)
     around = [PRINTF] if re.search(r"(?<!no-)\b\w+-format", each.flags) else []
-    asked = ["msgid", "msgid_plural"] if plural and count > 1 else ["msgid_plural" if plural else "msgid"]
+    asked = ["msgid_plural" if plural else "msgid"]
+    if plural and count > 1 and (header.singular or _filled(each.text("msgid")) == _filled(each.text("msgid_plural"))):
+        asked = ["msgid", "msgid_plural"]
 
     def documents(reading: Reading) -> list[Document]:
         return [message(each.text(keyword), reading, *around) for keyword in asked]
 
     def written(translations: Sequence[str]) -> str:
         for keyword, translation in zip(asked, translations, strict=True) if around else ():
-            if sorted(PRINTF.findall(translation)) != sorted(PRINTF.findall(each.text(keyword))):
+            if _filled(translation) != _filled(each.text(keyword)):
                 raise Unfit(f"it has other places to fill in than {each.flags[2:].strip()} has")
         flags = each.flags or f"#,{newline}"
         flags = flags if "fuzzy" in flags else flags.replace("#,", "#, fuzzy,", 1).replace(f",{newline}", newline)

@@ -22,7 +22,7 @@ LONGEST_PAUSE_SECONDS = 2.0
 MOST_CUES = 6
 """Cues that are joined at most, where no mark ends a sentence."""
 
-_TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2}[.,]\d{1,3})"
+_TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2}[.,]\d{1,3}(?!\d))"
 _TIMES = re.compile(
     rf"^(?:(?<=\A)\ufeff)?(?P<id>\d+[ \t]*\r?\n)?[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}[^\n]*", re.MULTILINE
 )
@@ -32,6 +32,7 @@ _BETWEEN = re.compile(r"(?:<[^<>\n]{0,500}>|\{\\?[a-zA-Z][^{}\n]{0,200}\}|\s*\n\
 """Tags, line ends with the dash of a speaker, and notes of music."""
 _SPEAKER = re.compile(r"\n\s*[-–—]|<v[\s.]|[♪♫]")
 _ENDED = re.compile(rf"[{MARKS}][{CLOSING}\s]*\Z")
+_EMPTY_LINES = re.compile(r"\A(?:[ \t]*\r?\n)+|(?:\r?\n[ \t]*)+(?=\r?\n|\Z)")
 _OPENS = "「『（(“‘"
 _WORD = re.compile(r"\s*\S+\s*")
 _TOKEN = re.compile(rf"[{_OPENS}]*(?:[A-Za-z\d{STAND_IN}]+|\w)(?:(?!{STAND_IN})[^\w{_OPENS}])*")
@@ -52,7 +53,7 @@ def read_subtitles(text: str, reading: Reading, overwrite: bool) -> Found:
     times = [*_TIMES.finditer(text)]
     places = {found.end() for found in times}
     damaged = next((found for found in _DAMAGED.finditer(text) if found.end() not in places), None)
-    if damaged or not times:
+    if damaged or not (times or is_vtt):
         line = text.count("\n", 0, damaged.start()) + 1 if damaged else 1
         shown = f" ({damaged[0].strip()!r:.60})" if damaged else ""
         raise DataError(f"line {line:,}: is no time of a subtitle, as 00:00:01,000 --> 00:00:02,500 is{shown}")
@@ -63,7 +64,7 @@ def read_subtitles(text: str, reading: Reading, overwrite: bool) -> Found:
         blank = _BLANK_LINE.search(text, start + 1, end) if is_vtt else None
         own = [*_segments(text, start, blank.start() if blank else end, cue)]
         for place, segment in enumerate(own):
-            before = text[own[place - 1].end if place else start : segment.start]
+            before = text[runs[-1][-1].end : segment.start] if runs else text[start : segment.start]
             goes_on = place > 0 or (runs and _goes_on(text, runs[-1], times[cue - 1], found))
             if goes_on and not _SPEAKER.search(before):
                 runs[-1].append(segment)
@@ -147,21 +148,21 @@ class _Flow:
         return self._between(written)
 
     def _between(self, texts: Sequence[str]) -> str:
-        """The texts with what stands between them, but no line that would be empty."""
-        whole, pending = texts[0], ""
-        for text, gap in zip(texts[1:], self.gaps, strict=True):
-            pending = gap if pending.isspace() or not pending else pending + gap
-            if text or not gap.isspace():
-                whole += pending * bool(whole or not gap.isspace()) + text
-                pending = ""
-        return whole
+        """The texts with what stands between them, but no line of a cue that would be empty."""
+        whole, cue = "", texts[0]
+        for text, gap, (one, other) in zip(texts[1:], self.gaps, pairwise(self.run), strict=True):
+            if one.cue == other.cue:
+                cue += gap + text
+            else:
+                whole, cue = whole + _EMPTY_LINES.sub("", cue) + gap, text
+        return whole + _EMPTY_LINES.sub("", cue)
 
 
 def broken(text: str, sizes: Sequence[int], reading: Reading) -> list[str]:
     """A text in as many pieces, at about the shares of those sizes, none empty if there are as many words."""
     whole = cover(text, keeping(reading).spans(text))
-    ends = [0, *(found.end() for found in (_WORD if uses_spaces(reading.target) else _TOKEN).finditer(whole))]
-    ends[-1] = len(text)
+    words = (_WORD if uses_spaces(reading.target) else _TOKEN).finditer(whole)
+    ends = [0, *[found.end() for found in words][:-1], len(text)]
     cuts = [0]
     for number, size in enumerate(accumulate(sizes[:-1]), start=1):
         spare = len(ends) > len(sizes)

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from s2s.documents.endings import Kind
 from s2s.documents.kinds import READERS, decoded
@@ -44,8 +44,15 @@ class DocumentTranslation:
         self.left = [*self.found.left]
         """place and reason of each unit that stays untranslated"""
 
-    def pieces(self, translate: Search) -> Iterator[bytes]:
-        """The bytes of the translated file, in pieces."""
+    def write(self, file: BinaryIO, translate: Search) -> None:
+        """Write the translated file; the same bytes where nothing is translated."""
+        file.writelines(self._pieces(translate))
+        if not self.translated:
+            file.seek(0)
+            file.truncate()
+            file.write(self._encoded(self.text))
+
+    def _pieces(self, translate: Search) -> Iterator[bytes]:
         place = 0
         for block in self._blocks():
             every = {sentence: None for each in block for document in each.documents for sentence in document.sentences}
