@@ -183,7 +183,7 @@ def translate(
     ways["protect"] = protect or None
     if kind:
         del ways["nbest"], ways["attention"]
-        translate_document(translator, kind, source, output, overwrite, ways)
+        _warn_of_unlike(translate_document(translator, kind, source, output, overwrite, ways), "sentences")
         return
     outputs = cut_off = 0
     unlike = Counter[str]()
@@ -195,14 +195,12 @@ def translate(
                 if attention is not None and found.tokens and (line.sentences or "around" not in found.flags):
                     _plot_attention(line.sentences[0][1] if line.sentences else found, attention)
                     attention = None
-                unlike.update(flag for flag in found.flags if flag in UNLIKE)
+                unlike.update(found.flags)
                 outputs, cut_off = outputs + bool(found.tokens), cut_off + ("truncated" in found.flags)
                 for row in line.rendered(jsonl=form == "jsonl", nbest=nbest, tokens=tokens):
                     out.write(row + "\n")
             out.flush()
-    if unlike:
-        flags = ", ".join(f"{flag} {count:,}" for flag, count in unlike.items())
-        log.warning("lines unlike the training, by flag: %s; --format jsonl has the flags of each line", flags)
+    _warn_of_unlike(unlike, "lines")
     if attention is not None:
         log.warning("--attention %s: no plot, the input has no line with words", attention)
     if 2 * cut_off > outputs:
@@ -211,6 +209,14 @@ def translate(
             " %s (%g), or train on if they go round in circles",
             f"{cut_off:,}", f"{outputs:,}", 100 * cut_off / outputs, settings, translator.decoding.longest_ratio,
         )  # fmt: skip
+
+
+def _warn_of_unlike(flags: Counter[str], things: str) -> None:
+    """Say how many lines, or sentences of a document, are likely to be translated badly."""
+    unlike = ", ".join(f"{flag} {count:,}" for flag, count in flags.items() if flag in UNLIKE)
+    more = "; --format jsonl has the flags of each line" * (things == "lines")
+    if unlike:
+        log.warning("%s unlike the training, by flag: %s%s", things, unlike, more)
 
 
 def _plot_attention(found: Any, path: Path) -> None:

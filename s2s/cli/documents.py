@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections import Counter
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -42,8 +43,8 @@ def translate_document(
     output: Path | None,
     overwrite: bool,
     ways: dict[str, Any],
-) -> None:
-    """Write a document with its text translated, whole or not at all; what stays untranslated is listed."""
+) -> Counter[str]:
+    """Write a document with its text translated, whole or not at all, and list what stays; the flags of its sentences."""
     from s2s.documents.translate import DocumentTranslation
 
     try:
@@ -65,3 +66,4 @@ def translate_document(
         sys.stdout.buffer.flush()
     for line in work.report():
         log.info("%s", line)
+    return work.flags

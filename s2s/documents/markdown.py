@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from s2s.documents.pages import read_html
-from s2s.documents.units import Found, Unfit, Unit, paragraph
+from s2s.documents.units import Found, Unfit, Unit, missing, paragraph
 from s2s.text.documents import Document
 from s2s.translation.reading import Reading
 
@@ -35,8 +35,10 @@ INLINE = re.compile(
 
 def read_markdown(text: str, reading: Reading, overwrite: bool) -> Found:
     """The blocks of a Markdown file."""
-    from markdown_it import MarkdownIt
-
+    try:
+        from markdown_it import MarkdownIt
+    except ImportError:
+        raise missing("Markdown is read by markdown-it-py") from None
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     front = FRONT_MATTER.match(text)
     place = front.end() if front else len(text) - len(text.removeprefix("\ufeff"))

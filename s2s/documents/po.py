@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from s2s.documents.units import Found, Unfit, Unit, message, require_language
+from s2s.documents.units import Found, Unfit, Unit, message, missing, require_language
 from s2s.errors import DataError
 from s2s.text.codes import canonical
 from s2s.text.documents import Document
@@ -89,8 +89,10 @@ def _filled_in(header: str, target: str) -> _Header:
     """The header, with what a template leaves open."""
     header = header.replace("charset=CHARSET", "charset=UTF-8")
     if _OPEN_FORMS in header:
-        from translate.lang import data  # knows the plurals of most languages
-
+        try:
+            from translate.lang import data  # knows the plurals of most languages
+        except ImportError:
+            raise missing("a template's plural forms are filled in from translate-toolkit") from None
         code = canonical(target).replace("-", "_")
         _, known, rule = data.languages.get(code) or data.languages.get(code.split("_")[0]) or ("", 0, "")
         if known:

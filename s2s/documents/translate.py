@@ -108,6 +108,6 @@ class DocumentTranslation:
             line, place = line + self.text.count("\n", place, start), start
             yield f"{self.name}, line {line:,}: left untranslated: {reason}"
         yield (
-            f"{self.name}: {self.translated:,} units translated, {self.found.kept:,} had a translation,"
+            f"{self.name}: {self.translated:,} unit{'s' * (self.translated != 1)} translated, {self.found.kept:,} had a translation,"
             f" {len(self.left):,} left untranslated"
         )

@@ -43,6 +43,11 @@ class Found(NamedTuple):
     """place and reason of each that cannot be translated"""
 
 
+def missing(what: str) -> DataError:
+    """The error where the package that reads something is not installed."""
+    return DataError(f"{what}, which is not installed: pip install 's2s[files]'")
+
+
 def require_language(found: str, language: str, name: str) -> None:
     """DataError where a file says that it is in another language than the run's."""
     codes = base(found), base(language)

@@ -28,7 +28,7 @@ def test_markdown_comes_back_byte_for_byte(text: str) -> None:
         ("<script>a</script><style>b</style><pre>c</pre><code>d</code><!-- e -->", None),
         ("<div translate=no>a<p>b</p><img alt='c'></div>d", "<div translate=no>a<p>b</p><img alt='c'></div>D"),
         ('<img alt="a &amp; b" src="c">', '<img alt="A &amp; B" src="c">'),
-        ("<input placeholder='a \"b\"' value='c' title=\"\">", "<input placeholder='A &quot;B&quot;' value='c' title=\"\">"),
+        ("<input placeholder='a \"b\"' value='c' title=\"\">", "<input placeholder='A &quot;B&quot;' value='c' title=\"\">"),  # noqa: E501
         ("<a title='one' href='title=\"x\"'>two</a> <b ALT='y' data-alt='z'>", "<a title='ONE' href='title=\"x\"'>TWO</a> <b ALT='Y' data-alt='z'>"),  # noqa: E501
         ("<p translate='yes' title='stays'>a", "<p translate='yes' title='stays'>A"),
     ],
@@ -58,7 +58,7 @@ def test_the_encoding_of_a_page_is_the_one_it_names() -> None:
         ("a [ref] b [ref][] c [d][ref] [e]\n\n[ref]: x 'y'\n", "A [ref] B [ref][] C [D][ref] [E]\n\n[ref]: x 'y'\n"),
         ("| a b | `c \\| d` e |\n|---|:-:|\n| f \\| g | |\n", "| A B | `c \\| d` E |\n|---|:-:|\n| F \\| G | |\n"),
         ("a  \nb\\\nc[^1]\n\n[^1]: d e\n", "A  \nB\\\nC[^1]\n\n[^1]: D E\n"),
-        ("<p align='x'>\n<img alt='a'> b\n</p>\n\n<!-- c -->\n", "<p align='x'>\n<img alt='A'> B\n</p>\n\n<!-- c -->\n"),
+        ("<p align='x'>\n<img alt='a'> b\n</p>\n\n<!-- c -->\n", "<p align='x'>\n<img alt='A'> B\n</p>\n\n<!-- c -->\n"),  # noqa: E501
         ("a $b_c$ :smile: &copy; x\\_y **d** __e__", "A $b_c$ :smile: &copy; x\\_y **D** __E__"),
         ("> [!NOTE]\r\n> a\r\n", "> [!NOTE]\r\n> A\r\n"),
     ],

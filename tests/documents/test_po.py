@@ -32,10 +32,10 @@ def body(messages: str, header: str = GERMAN, **options) -> tuple[str, list[str]
     ("message", "translated"),
     [
         ('msgid "one"\nmsgstr ""\n', '#, fuzzy\nmsgid "one"\nmsgstr "ONE"\n'),
-        ('# c\n#: a.c:1\n#, c-format\nmsgid "a %d"\nmsgstr ""', '# c\n#: a.c:1\n#, fuzzy, c-format\nmsgid "a %d"\nmsgstr "A %d"'),
-        ('# c\n#| msgid "b"\nmsgctxt "x"\nmsgid "a"\nmsgstr ""\n', '# c\n#, fuzzy\n#| msgid "b"\nmsgctxt "x"\nmsgid "a"\nmsgstr "A"\n'),
-        (r'msgid "say \"hi\"\tthere\\\n"' + '\nmsgstr ""\n', '#, fuzzy\n' + r'msgid "say \"hi\"\tthere\\\n"' + '\n' + r'msgstr "SAY \"HI\"\tTHERE\\\n"' + "\n"),
-        ('msgid ""\n"one two three four \\n"\n"five"\nmsgstr ""\n', '#, fuzzy\nmsgid ""\n"one two three four \\n"\n"five"\nmsgstr ""\n"ONE TWO THREE FOUR \\n"\n"FIVE"\n'),
+        ('# c\n#: a.c:1\n#, c-format\nmsgid "a %d"\nmsgstr ""', '# c\n#: a.c:1\n#, fuzzy, c-format\nmsgid "a %d"\nmsgstr "A %d"'),  # noqa: E501
+        ('# c\n#| msgid "b"\nmsgctxt "x"\nmsgid "a"\nmsgstr ""\n', '# c\n#, fuzzy\n#| msgid "b"\nmsgctxt "x"\nmsgid "a"\nmsgstr "A"\n'),  # noqa: E501
+        (r'msgid "say \"hi\"\tthere\\\n"' + '\nmsgstr ""\n', '#, fuzzy\n' + r'msgid "say \"hi\"\tthere\\\n"' + '\n' + r'msgstr "SAY \"HI\"\tTHERE\\\n"' + "\n"),  # noqa: E501
+        ('msgid ""\n"one two three four \\n"\n"five"\nmsgstr ""\n', '#, fuzzy\nmsgid ""\n"one two three four \\n"\n"five"\nmsgstr ""\n"ONE TWO THREE FOUR \\n"\n"FIVE"\n'),  # noqa: E501
         ('msgid "a"  "b"\n msgstr\t""\n"" \n', '#, fuzzy\nmsgid "a"  "b"\nmsgstr "AB" \n'),
     ],
 )  # fmt: skip

@@ -113,7 +113,11 @@ def test_numbers_times_and_tags_stay_whatever_the_words(cues: list[str], words: 
     assert len(blank.findall(after)) <= len(blank.findall(text))
 
 
-@given(st.text("ab 。「」한가한{x}", min_size=1, max_size=40), st.lists(st.integers(1, 9), min_size=1, max_size=5), st.sampled_from(["de", "ja"]))  # fmt: skip
+@given(
+    st.text("ab 。「」한가한{x}", min_size=1, max_size=40),
+    st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    st.sampled_from(["de", "ja"]),
+)
 def test_a_text_is_broken_without_loss(text: str, sizes: list[int], target: str) -> None:
     pieces = broken(text, sizes, Reading("en", target))
     assert len(pieces) == len(sizes)

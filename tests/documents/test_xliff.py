@@ -23,7 +23,7 @@ SHOUTED = 'HELLO <x id="1" equiv-text="{{ a }}"/>, <g id="2">YOU <ph>code</ph></
         ("<source>a</source><note>b</note>", f"<source>a</source>{MARKED}A</target><note>b</note>"),
         ("\n  <source>a</source>\n", f"\n  <source>a</source>\n  {MARKED}A</target>\n"),
         ("<source>a</source><target/>", f"<source>a</source>{MARKED}A</target>"),
-        ("<source>a</source><target state='new'>a</target>", f"<source>a</source>{MARKED.replace(chr(34), chr(39), 2)}A</target>"),
+        ("<source>a</source><target state='new'>a</target>", f"<source>a</source>{MARKED.replace(chr(34), chr(39), 2)}A</target>"),  # noqa: E501
         (f"<source>{CODE}</source>", f"<source>{CODE}</source>{MARKED}{SHOUTED}</target>"),
         (
             "<source>a b</source><seg-source><mrk mtype='seg' mid='1'>a</mrk></seg-source>",
