@@ -44,7 +44,7 @@ def translate_document(
     overwrite: bool,
     ways: dict[str, Any],
 ) -> Counter[str]:
-    """Write a document with its text translated, whole or not at all, and list what stays; the flags of its sentences."""
+    """Write a translated document, whole or not at all, and list what stays; the flags of its sentences."""
     from s2s.documents.translate import DocumentTranslation
 
     try:

@@ -107,7 +107,6 @@ class DocumentTranslation:
         for start, reason in sorted(self.left):
             line, place = line + self.text.count("\n", place, start), start
             yield f"{self.name}, line {line:,}: left untranslated: {reason}"
-        yield (
-            f"{self.name}: {self.translated:,} unit{'s' * (self.translated != 1)} translated, {self.found.kept:,} had a translation,"
-            f" {len(self.left):,} left untranslated"
-        )
+        count = f"{self.translated:,} unit" + "s" * (self.translated != 1)
+        kept, left = f"{self.found.kept:,} had a translation", f"{len(self.left):,} left untranslated"
+        yield f"{self.name}: {count} translated, {kept}, {left}"
