@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from s2s import __version__
+from s2s.cli.documents import document_kind, document_option, overwrite_option, translate_document
 from s2s.cli.outside import export, report
 from s2s.cli.serve import serve
 from s2s.cli.shipped import cache, corpora, recipes
@@ -88,7 +89,7 @@ def train(
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN|BUNDLE [RUN ...]")
-@click.option("--input", "source", type=FILE, help="Text file to translate, or .gz. Default: stdin.")
+@click.option("--input", "source", type=FILE, help="Text file to translate, .gz, or a document. Default: stdin.")
 @click.option("--output", type=FILE, help="Output file, written whole or not at all. Default: stdout.")
 @click.option("--beam", type=click.IntRange(min=1), help="Beam size; 1 is greedy search. Default: the recipe's.")
 @click.option(
@@ -117,6 +118,8 @@ def train(
     help="Leave numbers, addresses, {name}, %s, tags and emoji as they are: translate around them, unless the run was"
     " trained to keep them (data.protect).",
 )
+@document_option
+@overwrite_option
 @click.option("--copy-unknown", is_flag=True, help="Copy the source word in the place of an unknown one, for words.")
 @precision_option
 @device_option
@@ -134,13 +137,23 @@ def translate(
     prefix: str,
     split: bool,
     protect: bool,
+    document: str | None,
+    overwrite: bool,
     copy_unknown: bool,
     **options: Any,
 ) -> None:
     """Translate lines with one RUN, with an ensemble of several, or with a BUNDLE of s2s export --format onnx.
 
-    A filter: one line out for each line in, in order, as they arrive; blank lines stay blank.
+    A filter: one line out for each line in, in order, as they arrive; blank lines stay blank. An --input that is a
+    document (PO, XLIFF, TMX, SRT, VTT, HTML, Markdown) comes back with nothing but its text changed; what cannot be
+    translated without harm stays, and is listed.
     """
+    kind = document_kind(document, source)
+    for_lines = {"--nbest": nbest > 1, "--format jsonl": form == "jsonl", "--attention": attention, "--prefix": prefix}
+    for option in (name for name, given in for_lines.items() if kind and given):
+        raise click.UsageError(f"{option} is for lines, and the input is a document ({kind}); leave it out")
+    if overwrite and not kind:
+        raise click.UsageError("--overwrite is for documents, and the input is lines; leave it out, or give --document")
     if tokens and form != "jsonl":
         raise click.UsageError("--tokens needs --format jsonl")
     for other in (name for name, given in (("--split", split), ("--protect", protect)) if prefix and given):
@@ -168,6 +181,10 @@ def translate(
         translator = translator.copying()
     ways: dict[str, Any] = {"beam": beam, "nbest": nbest, "attention": tokens or attention is not None, "tag": tag}
     ways["protect"] = protect or None
+    if kind:
+        del ways["nbest"], ways["attention"]
+        _warn_of_unlike(translate_document(translator, kind, source, output, overwrite, ways), "sentences")
+        return
     outputs = cut_off = 0
     unlike = Counter[str]()
     with opened(output, sys.stdout) as out:
@@ -178,14 +195,12 @@ def translate(
                 if attention is not None and found.tokens and (line.sentences or "around" not in found.flags):
                     _plot_attention(line.sentences[0][1] if line.sentences else found, attention)
                     attention = None
-                unlike.update(flag for flag in found.flags if flag in UNLIKE)
+                unlike.update(found.flags)
                 outputs, cut_off = outputs + bool(found.tokens), cut_off + ("truncated" in found.flags)
                 for row in line.rendered(jsonl=form == "jsonl", nbest=nbest, tokens=tokens):
                     out.write(row + "\n")
             out.flush()
-    if unlike:
-        flags = ", ".join(f"{flag} {count:,}" for flag, count in unlike.items())
-        log.warning("lines unlike the training, by flag: %s; --format jsonl has the flags of each line", flags)
+    _warn_of_unlike(unlike, "lines")
     if attention is not None:
         log.warning("--attention %s: no plot, the input has no line with words", attention)
     if 2 * cut_off > outputs:
@@ -194,6 +209,14 @@ def translate(
             " %s (%g), or train on if they go round in circles",
             f"{cut_off:,}", f"{outputs:,}", 100 * cut_off / outputs, settings, translator.decoding.longest_ratio,
         )  # fmt: skip
+
+
+def _warn_of_unlike(flags: Counter[str], things: str) -> None:
+    """Say how many lines, or sentences of a document, are likely to be translated badly."""
+    unlike = ", ".join(f"{flag} {count:,}" for flag, count in flags.items() if flag in UNLIKE)
+    more = "; --format jsonl has the flags of each line" * (things == "lines")
+    if unlike:
+        log.warning("%s unlike the training, by flag: %s%s", things, unlike, more)
 
 
 def _plot_attention(found: Any, path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from typing import Any, Literal
 
-from s2s.serve.codes import base, name_of
 from s2s.serve.fields import Endpoint, Field, Given
 from s2s.serve.pairs import Text
 from s2s.serve.service import Service
+from s2s.text.codes import base, name_of
 
 CHARACTER_LIMIT = 10**12
 """Of /v2/usage: there is none, but clients take 0 for one that is reached."""

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from s2s.serve.codes import name_of
 from s2s.serve.fields import Endpoint, Field, Given
 from s2s.serve.limits import Refused
 from s2s.serve.pairs import Text
 from s2s.serve.service import Service
+from s2s.text.codes import name_of
 
 AUTO = "auto"
 PROBE = {"q": ["test"], "source": "en", "target": "de"}

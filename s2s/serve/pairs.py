@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from s2s.errors import RunError
 from s2s.export.card import card_of
 from s2s.run import RunFolder, read_run, recorded
-from s2s.serve.codes import base, canonical, common_words, is_same, scripts_of
 from s2s.serve.limits import Limits, Refused
 from s2s.serve.queue import SearchQueue
+from s2s.text.codes import base, canonical, common_words, is_same, scripts_of
 from s2s.text.documents import Document, html, plain, xml
 from s2s.text.languages import uses_spaces
 from s2s.translation.bundle import is_bundle

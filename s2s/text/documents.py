@@ -55,17 +55,18 @@ def plain(
 
 def html(text: str, language: str, *, target: str = "", kept: Protection = FOR_PROGRAMS) -> Document:
     """A text with tags of HTML: these, comments, scripts, code and what says translate="no" stay as they are."""
-    return _document(text, language, target, kept, parts_of_markup(text, xml=False))
+    return marked_up(parts_of_markup(text, xml=False), language, target, kept)
 
 
 def xml(
     text: str, language: str, *, ignored: Collection[str] = (), target: str = "", kept: Protection = FOR_PROGRAMS
 ) -> Document:
     """A text with tags of XML: these, elements with an `ignored` name and what says translate="no" stay as they are."""
-    return _document(text, language, target, kept, parts_of_markup(text, xml=True, ignored=ignored))
+    return marked_up(parts_of_markup(text, xml=True, ignored=ignored), language, target, kept)
 
 
-def _document(text: str, language: str, target: str, kept: Protection, found: Iterable[Part]) -> Document:
+def marked_up(found: Iterable[Part], language: str, target: str, kept: Protection) -> Document:
+    """A text with markup, given in parts."""
     pieces = _Pieces(language, target, kept, read=lambda sentence: " ".join(sentence.split()), written=_escaped)
     parts = [Part("", "block"), *found, Part("", "block")]
     for before, part, after in zip(parts, parts[1:], parts[2:], strict=False):
@@ -73,6 +74,8 @@ def _document(text: str, language: str, target: str, kept: Protection, found: It
             pieces.add_text(
                 *decoded(part.raw), "nonewlines", behind=before.kind != "block", before=after.kind != "block"
             )
+        elif part.kind == "attribute":
+            pieces.add_value(*decoded(part.raw), written=escape)
         elif part.kind == "kept":
             pieces.keep_words(part.raw)
         else:
@@ -103,8 +106,8 @@ class _Pieces:
         """`read` gives a sentence as it is translated, `written` a translation as it stands in the text."""
         self.language, self.kept, self.read, self.written = language, kept, read, written
         self.pieces: list[str] = []
-        self.places: list[tuple[int, bool]] = []
-        """of each sentence among the pieces, and whether it goes on behind a placeable or a tag"""
+        self.places: list[tuple[int, bool, Callable[[str], str]]] = []
+        """of each sentence among the pieces, whether it goes on behind a placeable or a tag, and how it is written"""
         self.sentences: list[str] = []
         spaced = spaces_sentences(language), spaces_sentences(target or language)
         self.drops_spaces, self.adds_spaces = spaced == (True, False), spaced == (False, True)
@@ -116,11 +119,13 @@ class _Pieces:
             expected = len(self.sentences)
             raise ValueError(f"translations: must be as many as the sentences, {expected} (given {len(translations)})")
         pieces = self.pieces.copy()
-        for (place, goes_on), sentence, translation in zip(self.places, self.sentences, translations, strict=True):
+        for (place, goes_on, written), sentence, translation in zip(
+            self.places, self.sentences, translations, strict=True
+        ):
             if translation != sentence:
                 if goes_on and sentence[-1] not in MARKS:  # nor has its translation an end of its own
                     translation = translation.rstrip(MARKS) or translation
-                pieces[place] = self.written(translation)
+                pieces[place] = written(translation)
         return "".join(pieces)
 
     def keep(self, raw: str, *, ends: bool = True) -> None:
@@ -143,6 +148,13 @@ class _Pieces:
         if self.spaces_words and self.after_word:
             self.pieces.append(" ")
 
+    def add_value(self, text: str, raw: Sequence[str], *, written: Callable[[str], str]) -> None:
+        """Take the value of an attribute apart, which stands apart from the text around its tag."""
+        around = self.written, self.after_word
+        self.written, self.after_word = written, False
+        self.add_text(text, raw, "nonewlines")
+        self.written, self.after_word = around
+
     def add_text(
         self,
         text: str,
@@ -155,9 +167,8 @@ class _Pieces:
 
         `raw` is what stands for each of its characters.
         """
-        spans = self.kept.spans(text)
-        covered = cover(text, spans)
-        spans = [] if self.kept.masks else spans
+        covered = cover(text, self.kept.spans(text))
+        spans = self.kept.cuts(text)
         pieces = split_sentences(covered, self.language, newlines=split is True) if split else [covered]
         start, number = 0, 0
         for piece in pieces:
@@ -187,7 +198,7 @@ class _Pieces:
         self.keep_marks(raw[start:first])
         if text[first].isalnum():
             self._begin_word()
-        self.places.append((len(self.pieces), before))
+        self.places.append((len(self.pieces), before, self.written))
         self.pieces.append("".join(raw[first:last]))
         self.sentences.append(self.read(text[first:last]))
         self.after_word = text[last - 1].isalnum()

@@ -31,19 +31,29 @@ INLINE = (
     " sup time tt u var wbr x"
 )
 """Elements that a sentence goes on through."""
+INLINE_OF_XML = f"{INLINE} x g bx ex bpt ept ph it mrk hi ut pc sc ec cp sm".split()
+"""Those, and the ones of files for translators."""
+_ATTRIBUTE = re.compile(r"""\s([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|[^\s"'>]+)""")
 
 
 class Part(NamedTuple):
     """A text, markup, or what stays as it is."""
 
     raw: str
-    kind: Literal["text", "inline", "block", "kept"]
-    """text to be translated; a tag within a line, or one that ends it; text that must not be translated"""
+    kind: Literal["text", "attribute", "inline", "block", "kept"]
+    """text to be translated, and one in a tag; a tag within a line, or one that ends it; text that must not be
+    translated"""
 
 
-def parts_of_markup(text: str, *, xml: bool, ignored: Collection[str] = ()) -> Iterator[Part]:
-    """The parts of a document, which joined are the document; the content of `ignored` elements is kept."""
+def parts_of_markup(
+    text: str, *, xml: bool, ignored: Collection[str] = (), attributes: Collection[str] = ()
+) -> Iterator[Part]:
+    """The parts of a document, which joined are the document; the content of `ignored` elements is kept.
+
+    The values of `attributes` are texts, but in what is kept and in tags that say whether they are translated.
+    """
     opened = _Open(frozenset(ignored) if xml else UNTOUCHED)
+    inline = INLINE_OF_XML if xml else INLINE.split()
     place = after = 0
     while found := _MARKUP.search(text, after):
         after = found.end()
@@ -52,7 +62,11 @@ def parts_of_markup(text: str, *, xml: bool, ignored: Collection[str] = ()) -> I
         if place < found.start():
             yield Part(text[place : found.start()], opened.kind)
         place, name = after, found["name"] or ""
-        yield Part(found[0], "block" if name and name.lower() not in INLINE.split() else "inline")
+        tag = Part(found[0], "block" if name and name.lower() not in inline else "inline")
+        if attributes and opened.kind == "text" and found["attributes"] and "translat" not in found[0].lower():
+            yield from _parts_of_tag(tag, attributes)
+        else:
+            yield tag
         name = name if xml else name.lower()
         if found["end"]:
             opened.close(name)
@@ -64,6 +78,18 @@ def parts_of_markup(text: str, *, xml: bool, ignored: Collection[str] = ()) -> I
                 place = after = place + len(content)
                 yield Part(content, "kept")
     yield Part(text[place:], opened.kind)
+
+
+def _parts_of_tag(tag: Part, attributes: Collection[str]) -> Iterator[Part]:
+    """A tag with the values of some attributes as parts of their own."""
+    place = 0
+    for found in _ATTRIBUTE.finditer(tag.raw):
+        if found.lastindex and found.lastindex > 1 and found[1].lower() in attributes:
+            start, end = found.span(found.lastindex)
+            yield tag._replace(raw=tag.raw[place:start])
+            yield Part(tag.raw[start:end], "attribute")
+            place = end
+    yield tag._replace(raw=tag.raw[place:])
 
 
 def _is_markup(found: re.Match[str]) -> bool:

@@ -82,11 +82,20 @@ class Protection(NamedTuple):
     patterns: tuple[re.Pattern[str], ...]
     masks: bool = False
     """whether a translator masks it, as data.protect has it"""
+    around: tuple[re.Pattern[str], ...] = ()
+    """what is never masked, and translated around"""
+
+    def cuts(self, text: str) -> list[tuple[int, int]]:
+        """Where the text is cut in parts that are translated by themselves."""
+        return Protection(self.around).spans(text) if self.masks else self.spans(text)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where the placeables are, in order; of two that overlap the one that begins first, or else is longer."""
         found = sorted(
-            (each.start(), -each.end()) for pattern in self.patterns for each in pattern.finditer(text) if each[0]
+            (each.start(), -each.end())
+            for pattern in (*self.patterns, *self.around)
+            for each in pattern.finditer(text)
+            if each[0]
         )
         spans: list[tuple[int, int]] = []
         for start, negative_end in found:

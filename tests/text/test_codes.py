@@ -2,7 +2,7 @@
 
 import pytest
 
-from s2s.serve.codes import base, canonical, common_words, is_same, name_of, scripts_of
+from s2s.text.codes import base, canonical, common_words, is_same, name_of, scripts_of
 
 
 @pytest.mark.parametrize(

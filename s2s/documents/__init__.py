@@ -1,0 +1,1 @@
+"""Files that people translate: everything but their text comes back as it was."""
