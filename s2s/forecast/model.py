@@ -10,6 +10,7 @@ from torch.nn import functional
 from s2s.forecast.recipe import ForecastModel, SeriesData
 from s2s.nn.layers import dropout_mask
 from s2s.nn.recurrent import Recurrent, initialize
+from s2s.nn.rows import for_rows
 
 SMALLEST_SCALE = 1e-4
 """Of a distribution, in scaled units, so that a flat series does not end in an infinite likelihood."""
@@ -66,8 +67,8 @@ class Forecaster(nn.Module):
         for step in range(1, self.horizon if self.fed_back else 1):
             fed = self.point(steps[-1])[:, 0]
             if gold is not None and rate > 0.0:
-                forced = torch.rand(fed.shape, device=fed.device) < rate
-                fed = torch.where(forced, gold[:, step - 1], fed)
+                numbers = for_rows(lambda rows, like=fed: torch.rand(rows, *like.shape[1:], device=like.device), len(fed))
+                fed = torch.where(numbers < rate, gold[:, step - 1], fed)
             outputs, state = self.recurrent(fed[:, None], state, masks=masks)
             inputs = torch.cat([inputs[:, 1:], fed[:, None]], dim=1)
             steps.append(self._head(outputs[:, -1], fed, inputs))

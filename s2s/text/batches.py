@@ -44,6 +44,11 @@ class Batch(NamedTuple):
         """The same with S and T rounded up to a multiple, filled with PAD."""
         return self._map(lambda ids: functional.pad(ids, (0, -ids.shape[1] % multiple), value=PAD))
 
+    def part(self, taken: slice) -> "Batch":
+        """The same with some of its rows."""
+        parts = (rows[taken].contiguous() for rows in self[:-1])
+        return Batch(*parts, int(self.target_lengths[taken].sum()))
+
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return self._replace(source=change(self.source), inputs=change(self.inputs), targets=change(self.targets))
 
