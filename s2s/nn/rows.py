@@ -45,4 +45,4 @@ def for_rows(sample: Callable[[int], Tensor], size: int, dim: int = 0) -> Tensor
         return sample(size)
     each = size // len(range(rows.total)[rows.taken])
     whole = sample(rows.total * each).unflatten(dim, (rows.total, each))
-    return whole[(*[slice(None)] * dim, rows.taken)].flatten(dim, dim + 1)
+    return whole[(*[slice(None)] * dim, rows.taken)].flatten(dim, dim + 1).contiguous()
