@@ -39,7 +39,7 @@ def leave_when_asked() -> None:
 
 
 def started_together() -> bool:
-    """Whether torchrun, or the like, has started this process as one of a group, be it of one, and says how they meet."""
+    """Whether torchrun, or the like, has started this process as one of a group, maybe of one, and says how to meet."""
     return os.environ.keys() >= {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 
 

@@ -132,19 +132,22 @@ class Check:
         """tests/test_cuda.py: what a GPU computes equals what the CPU does."""
         options = ("-q", "-o", "addopts=--import-mode=importlib", "-p", "no:xdist", "-p", "no:cacheprovider")
         ended = self.run(["-m", "pytest", *options, "tests/test_cuda.py"], self.seconds, ROOT)
-        counts = {name: int(number) for number, name in re.findall(r"(\d+) (passed|failed|skipped|error)", ended.stdout)}
+        found = re.findall(r"(\d+) (passed|failed|skipped|error)", ended.stdout)
+        counts = {name: int(number) for number, name in found}
         if ended.code or (not self.dry and not counts.get("passed")):
             raise Failed(f"exit code {ended.code}, {counts}: {ended.stdout[-1500:]}")
         return counts
 
     def bench_multi30k(self) -> Figures:
         """Speed and memory of multi30k-de-en."""
-        recipe = ("phrasebook-en-ko", "model.hidden_size=32", "model.embedding_size=32") if self.dry else ("multi30k-de-en",)
-        return self._bench(*recipe)
+        small = ("phrasebook-en-ko", "model.hidden_size=32", "model.embedding_size=32")
+        return self._bench(*(small if self.dry else ("multi30k-de-en",)))
 
     def bench_gnmt(self) -> Figures:
         """Speed and memory with the sizes of GNMT."""
-        sizes = {"entries": 500, "units": 32, "batch": 500} if self.dry else {"entries": 32_000, "units": 1024, "batch": 16_000}
+        sizes = {"entries": 32_000, "units": 1024, "batch": 16_000}
+        if self.dry:
+            sizes = {"entries": 500, "units": 32, "batch": 500}
         chance, words = Random(1), [f"w{number}" for number in range(sizes["entries"])]
         lines = [
             "\t".join(" ".join(chance.choices(words, k=chance.randint(10, 40))) for _ in range(2))

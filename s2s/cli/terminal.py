@@ -124,9 +124,9 @@ def messages() -> Iterator[None]:
     in_main = current_thread() is main_thread()  # no other thread may take signals
     terminate_before = signal.signal(signal.SIGTERM, leave) if in_main else None
     try:
-        with _stderr() as stream, redirect_stderr(stream):
-            with redirect_stdout(stream) if is_later_rank() else nullcontext():
-                yield
+        silent = is_later_rank()
+        with _stderr() as stream, redirect_stderr(stream), redirect_stdout(stream) if silent else nullcontext():
+            yield
     finally:
         if in_main:
             signal.signal(signal.SIGTERM, terminate_before)

@@ -61,14 +61,14 @@ class Forecaster(nn.Module):
 
     def _forecast(self, inputs: Tensor, last: Tensor, gold: Tensor | None, rate: float) -> tuple[Tensor, Tensor]:
         """As `forward` -> the last layer's states in the window (B, W, H units), and the forecast (B, H, K, P)."""
-        masks = self._masks(inputs)
+        masks, device = self._masks(inputs), inputs.device
         hidden, state = self.recurrent(inputs, masks=masks)
         steps = [self._head(hidden[:, -1], last, inputs)]
         for step in range(1, self.horizon if self.fed_back else 1):
             fed = self.point(steps[-1])[:, 0]
             if gold is not None and rate > 0.0:
-                numbers = for_rows(lambda rows, like=fed: torch.rand(rows, *like.shape[1:], device=like.device), len(fed))
-                fed = torch.where(numbers < rate, gold[:, step - 1], fed)
+                forced = for_rows(lambda rows: torch.rand(rows, self.targets, device=device), len(fed)) < rate
+                fed = torch.where(forced, gold[:, step - 1], fed)
             outputs, state = self.recurrent(fed[:, None], state, masks=masks)
             inputs = torch.cat([inputs[:, 1:], fed[:, None]], dim=1)
             steps.append(self._head(outputs[:, -1], fed, inputs))

@@ -143,8 +143,10 @@ class LanguageTask(Task[TextBatch]):
 
     def carried(self) -> dict[str, Tensor]:
         """Final state of the last chunk of a stream, of all its rows."""
-        whole = (present().whole(part, self._rows, dim=1) for part in self._state or ())
-        return {str(number): part for number, part in enumerate(whole)}
+        return {str(number): self._of_all_rows(part) for number, part in enumerate(self._state or ())}
+
+    def _of_all_rows(self, part: Tensor) -> Tensor:
+        return torch.stack(present().shared(lambda _: part.cpu().unbind(dim=1), range(self._rows)), dim=1)
 
     def put_carried(self, tensors: dict[str, Tensor]) -> None:
         """Go on from that state."""

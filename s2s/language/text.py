@@ -163,7 +163,7 @@ class TextBatch(NamedTuple):
     tokens: int
     """targets in all"""
     change_weight: float = 1.0
-    """of the mean change of the state, where these are some rows of a batch whose lines have other lengths on average"""
+    """of the mean change of the state, where these are some lines of a batch, of another mean length than all"""
 
     def part(self, taken: slice) -> "TextBatch":
         """The same with some of its rows."""

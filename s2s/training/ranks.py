@@ -60,17 +60,6 @@ class Ranks(NamedTuple):
         for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def whole(self, part: Tensor, total: int, dim: int) -> Tensor:
-        """A tensor with all rows of a batch along `dim`, from the part with this process's."""
-        rows = self.rows(total)
-        if rows is None:
-            return part
-        whole = part.new_zeros(*part.shape[:dim], total, *part.shape[dim + 1 :])
-        if rows.counted:
-            whole[(*[slice(None)] * dim, rows.taken)] = part
-        self.add([whole])
-        return whole
-
     def shared(self, work: Callable[[Sequence[X]], Sequence[Y]], items: Sequence[X]) -> list[Y]:
         """What some work gives for each item, in their order; each process does its share."""
         if self.store is None:
@@ -153,13 +142,8 @@ def is_first_to_fail() -> bool:
 
 
 def launcher() -> str:
-    """The torchrun that started this process, for people and to be known again."""
+    """The torchrun that started this process, to be known again by those that it starts in the place of others."""
     return f"process {os.getppid()} on {socket.gethostname()}"
-
-
-def is_restarted() -> bool:
-    """Whether torchrun has started this process in the place of one that ended too soon (--max-restarts)."""
-    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
 
 
 def _own_device(device: str) -> str:

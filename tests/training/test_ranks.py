@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from copy import deepcopy
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def test_rows_are_dealt_in_turn_so_that_tokens_are_shared_evenly() -> None:
     for count in (1, 2, 3, 7, 41):
         dealt = [rows for rank in range(count) if (rows := Ranks(rank, count, dist.HashStore()).rows(40)) is not None]
         shares = [lengths[rows.taken] for rows in dealt if rows.counted]
-        assert sorted(sum(shares, [])) == lengths
+        assert sorted(chain.from_iterable(shares)) == lengths
         assert max(map(sum, shares)) - min(map(sum, shares)) <= max(lengths)
         assert sum(not rows.counted for rows in dealt) == max(count - 40, 0)
 
@@ -106,7 +106,9 @@ def trained(name: str, folder: str, run: str, overrides: tuple[str, ...], killed
         raise SystemExit(3) from None
 
 
-def test_two_processes_train_and_go_on_after_a_kill_as_one_does(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_two_processes_train_and_go_on_after_a_kill_as_one_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", logger="s2s")
     limit, folder = ("training.steps=12",), str(tmp_path)
     train(small_recipe("translation", tmp_path, *limit), tmp_path / "alone", device="cpu")
@@ -149,8 +151,8 @@ def test_the_first_process_alone_says_what_is_wrong_with_all(tmp_path: Path) -> 
     train(small_recipe("forecast", tmp_path, "training.steps=2"), tmp_path / "run", device="cpu")
     before = (tmp_path / "run/best.safetensors").read_bytes()
     for restarts in (0, 1):
-        (code,) = run_in_processes(1, trained, "forecast", str(tmp_path), "run", ("training.steps=4",), restarts=restarts)
-        assert code == 3
+        given = ("forecast", str(tmp_path), "run", ("training.steps=4",))
+        assert run_in_processes(1, trained, *given, restarts=restarts) == [3]
         assert "exists already; go on with --resume" in (tmp_path / "failed-0").read_text()
     assert (tmp_path / "run/best.safetensors").read_bytes() == before
 
