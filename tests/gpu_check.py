@@ -30,9 +30,9 @@ title = "Sizes of GNMT (Wu et al. 2016): 4 LSTM layers of 1024 units, 32,000 ent
 [data]
 source = "x"
 target = "y"
-train.table = "made.tsv"
-validation.table = "held.tsv"
-test.table = "held.tsv"
+train = {{ table = "made.tsv", columns = ["x", "y"] }}
+validation = {{ table = "held.tsv", columns = ["x", "y"] }}
+test = {{ table = "held.tsv", columns = ["x", "y"] }}
 
 [tokenizer]
 kind = "words"

@@ -39,8 +39,8 @@ task = "translation"
 [data]
 source = "x"
 target = "y"
-train.table = "made.tsv"
-validation.table = "held.tsv"
+train = { table = "made.tsv", columns = ["x", "y"] }
+validation = { table = "held.tsv", columns = ["x", "y"] }
 
 [tokenizer]
 kind = "words"
@@ -55,7 +55,7 @@ dropout = { embedding = 0.3, layers = 0.3, output = 0.3, source_words = 0.1 }
 [training]
 epochs = 100
 metric = "nats_per_token"
-batch_tokens = 1000
+batch_tokens = 4000
 validate_every = 1000
 save_every = 4
 """
@@ -72,28 +72,27 @@ def rank(arguments: list[str]) -> None:
 
     leave_when_asked()
     ranks.PATIENCE = timedelta(seconds=PATIENCE_SECONDS)
-    seconds: dict[str, list[float]] = {"step": [], "add": []}
+    steps, sums, spent = list[float](), list[float](), [0.0]
+    whole_step, whole_sum = Trainer.step, ranks.Ranks.add
 
-    def timed(owner: Any, name: str) -> None:
-        whole = getattr(owner, name)
+    def step(trainer: Any, group: Any) -> None:
+        clock, before = time.perf_counter(), spent[0]
+        whole_step(trainer, group)
+        steps.append(time.perf_counter() - clock)
+        sums.append(spent[0] - before)
 
-        def measured(*given: Any) -> Any:
-            clock = time.perf_counter()
-            try:
-                return whole(*given)
-            finally:
-                seconds[name].append(time.perf_counter() - clock)
+    def add(self: ranks.Ranks, tensors: Any) -> None:
+        clock = time.perf_counter()
+        whole_sum(self, tensors)
+        spent[0] += time.perf_counter() - clock
 
-        setattr(owner, name, measured)
-
-    timed(Trainer, "step")
-    timed(ranks.Ranks, "add")
+    Trainer.step, ranks.Ranks.add = step, add  # type: ignore[method-assign]
     try:
         main(arguments, prog_name="s2s")
     finally:
-        if os.environ["RANK"] == "0" and seconds["step"]:
-            steps, sums = seconds["step"][1:], [each for each in seconds["add"] if each > 0][1:]
-            print(json.dumps({"steps": len(steps), "step_seconds": sum(steps), "sum_seconds": sum(sums)}), flush=True)
+        if os.environ["RANK"] == "0" and steps:
+            found = {"steps": len(steps) - 1, "step_seconds": sum(steps[1:]), "sum_seconds": sum(sums[1:])}
+            print(json.dumps(found), flush=True)
 
 
 class Network:
@@ -104,8 +103,8 @@ class Network:
         self("ip link add s2s-left type veth peer name s2s-right")
         for (name, address), end in zip(MACHINES.items(), ("s2s-left", "s2s-right"), strict=True):
             self(f"ip netns add {name}")
-            self(f"ip link set {end} netns {name} name link")
-            for command in ("link set lo up", f"addr add {address}/24 dev link", "link set link up"):
+            self(f"ip link set {end} netns {name} name wire")
+            for command in ("link set dev lo up", f"addr add {address}/24 dev wire", "link set dev wire up"):
                 self(f"ip -n {name} {command}")
         return self
 
@@ -119,21 +118,22 @@ class Network:
 
     def limit(self, rate: int) -> None:
         for name in MACHINES:
-            subprocess.run(["tc", "-n", name, "qdisc", "del", "dev", "link", "root"], capture_output=True)
+            subprocess.run(["tc", "-n", name, "qdisc", "del", "dev", "wire", "root"], capture_output=True)
             if rate:
-                self(f"tc -n {name} qdisc add dev link root tbf rate {rate}mbit burst 256kb latency 200ms")
+                self(f"tc -n {name} qdisc add dev wire root tbf rate {rate}mbit burst 256kb latency 200ms")
 
     def train(self, folder: Path, *arguments: str) -> "list[subprocess.Popen[str]]":
-        """torchrun on both machines."""
-        settings = {"PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "link", "OMP_NUM_THREADS": "1",
-                    "S2S_CACHE": str(folder / "cache")}  # fmt: skip
-        launch = ["-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--master-addr",
-                  MACHINES["s2s-a"], "--master-port", "29577"]  # fmt: skip
+        """A process on each machine, with what torchrun would set."""
+        settings = os.environ | {
+            "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "wire", "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2",
+            "S2S_CACHE": str(folder / "cache"), "MASTER_ADDR": MACHINES["s2s-a"], "MASTER_PORT": "29577",
+        }  # fmt: skip
         return [
             subprocess.Popen(
-                ["ip", "netns", "exec", name, sys.executable, *launch, "--node-rank", str(number), __file__, "--rank",
-                 "train", "made.toml", "--device", "cpu", *arguments],
-                cwd=folder, env=os.environ | settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                ["ip", "netns", "exec", name, sys.executable, __file__, "--rank", "train", "made.toml", *arguments,
+                 "--device", "cpu"],
+                cwd=folder, env=settings | {"RANK": str(number), "LOCAL_RANK": "0"}, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             )
             for number, name in enumerate(MACHINES)
         ]  # fmt: skip
@@ -157,9 +157,9 @@ def cut(network: Network, folder: Path) -> dict[str, Any]:
         time.sleep(0.1)
         assert all(process.poll() is None for process in begun), [process.communicate()[0] for process in begun]
     clock = time.perf_counter()
-    network("ip -n s2s-b link set link down")
+    network("ip -n s2s-b link set dev wire down")
     time.sleep(PATIENCE_SECONDS + 10)
-    network("ip -n s2s-b link set link up")
+    network("ip -n s2s-b link set dev wire up")
     said = []
     for process in begun:
         try:
@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     given = parser.parse_args()
     chance, words = Random(1), [f"w{number}" for number in range(3990)]
-    lines = [" ".join(chance.choices(words, k=12)) + "\t" + " ".join(chance.choices(words, k=12)) for _ in range(1000)]
+    lines = [" ".join(chance.choices(words, k=12)) + "\t" + " ".join(chance.choices(words, k=12)) for _ in range(4000)]
     with tempfile.TemporaryDirectory() as name, Network() as network:
         folder = Path(name)
         (folder / "made.toml").write_text(RECIPE)

@@ -112,7 +112,7 @@ RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "translation-muon": (TRANSLATION, ("training.optimizer=muon", "model.cell=lstm", "training.average_last=2")),
     "stream": (LANGUAGE, ("training.optimizer=asgd", "training.learning_rate=1.0", "model.layers=2")),
     "chunks": (LANGUAGE, ("data.cut=chunks",)),
-    "lines": (LANGUAGE, ("data.cut=lines", "training.accumulate=2", "data.rows=4")),
+    "lines": (LANGUAGE, ("data.cut=lines", "training.accumulate=2", "data.rows=12")),
     "forecast": (FORECAST, ()),
     "forecast-rows": (FORECAST, ("model.trained_rows=each", "model.cell=lstm")),
 }

@@ -44,5 +44,7 @@ def for_rows(sample: Callable[[int], Tensor], size: int, dim: int = 0) -> Tensor
     if rows is None:
         return sample(size)
     each = size // len(range(rows.total)[rows.taken])
-    whole = sample(rows.total * each).unflatten(dim, (rows.total, each))
-    return whole[(*[slice(None)] * dim, rows.taken)].flatten(dim, dim + 1).contiguous()
+    whole = sample(rows.total * each)
+    before, after = whole.shape[:dim], whole.shape[dim + 1 :]
+    own = whole.view(*before, rows.total, each, *after)[(*[slice(None)] * dim, rows.taken)]
+    return own.reshape(*before, size, *after)

@@ -46,8 +46,8 @@ class Batch(NamedTuple):
 
     def part(self, taken: slice) -> "Batch":
         """The same with some of its rows."""
-        parts = (rows[taken].contiguous() for rows in self[:-1])
-        return Batch(*parts, int(self.target_lengths[taken].sum()))
+        source, source_lengths, inputs, targets, target_lengths = (rows[taken].contiguous() for rows in self[:5])
+        return Batch(source, source_lengths, inputs, targets, target_lengths, int(target_lengths.sum()))
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return self._replace(source=change(self.source), inputs=change(self.inputs), targets=change(self.targets))

@@ -11,12 +11,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from s2s.errors import S2SError, TrainingError
 from s2s.nn.rows import Rows
@@ -30,12 +32,13 @@ PATIENCE = timedelta(minutes=10)
 POLL_SECONDS = 0.1
 
 
-class Ranks(NamedTuple):
-    """This process among those of a training; alone without `store`, through which torchrun's processes meet."""
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those of a training; alone without the `store` of torch by which they meet."""
 
     rank: int = 0
     count: int = 1
-    store: dist.Store | None = None
+    store: Any = None
 
     @property
     def first(self) -> bool:
@@ -57,7 +60,7 @@ class Ranks(NamedTuple):
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         with _connected():
             dist.all_reduce(flat)
-        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
     def shared(self, work: Callable[[Sequence[X]], Sequence[Y]], items: Sequence[X]) -> list[Y]:
@@ -114,8 +117,8 @@ def joined(device: str) -> Iterator[str]:
         return
     _groups += 1
     with _connected():
-        met, rank, count = next(dist.rendezvous("env://", timeout=PATIENCE))
-        store = dist.PrefixStore(f"s2s/{_groups}", met)
+        met, rank, count = next(rendezvous("env://", timeout=PATIENCE))
+        store = dist.PrefixStore(f"s2s/{_groups}", met)  # type: ignore[attr-defined]
         backend = "cpu:gloo,cuda:nccl" if device != "cpu" and torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     _present = Ranks(rank, count, store)
@@ -160,7 +163,7 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as problem:
-        said = str(problem).partition("\n")[0]
+        said = str(problem).partition("\n")[0].rpartition("] ")[2]  # without a place in the source of gloo
         raise TrainingError(
             f"another process of the training has ended or cannot be reached ({said}); start all of them again, with"
             " --resume"
