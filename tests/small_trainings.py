@@ -109,7 +109,10 @@ teacher_forcing = {{ rate = 0.5 }}
 """
 RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "translation": (TRANSLATION, ("training.accumulate=2", "training.moving_average=0.9")),
-    "translation-muon": (TRANSLATION, ("training.optimizer=muon", "model.cell=lstm", "training.average_last=2")),
+    "translation-muon": (
+        TRANSLATION,
+        ("training.optimizer=muon", "model.cell=lstm", "training.average_last=2", "training.r_drop=1"),
+    ),
     "stream": (LANGUAGE, ("training.optimizer=asgd", "training.learning_rate=1.0", "model.layers=2")),
     "chunks": (LANGUAGE, ("data.cut=chunks",)),
     "lines": (LANGUAGE, ("data.cut=lines", "training.accumulate=2", "data.rows=12")),
