@@ -26,7 +26,7 @@ from s2s.report.report import write_report
 from s2s.run import FORMAT, Metrics, RunFolder, load_tensors, put_weights, recorded, rows_text, write_json
 from s2s.tasks import Recipe, Sources, recipe_of, require_recipe, task_of
 from s2s.training.checkpoint import require_unbegun
-from s2s.training.ranks import Ranks, joined, launcher, present
+from s2s.training.ranks import RESTARTS, Ranks, joined, launcher, present
 from s2s.training.trainer import Trainer
 
 log = logging.getLogger("s2s")
@@ -67,7 +67,7 @@ def train(
     settle_process()
     with joined(device) as device, run.locked(command) if present().first else nullcontext():
         with present().in_turn():
-            anew = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"  # in the place of one that ended too soon
+            anew = os.environ.get(RESTARTS, "0") != "0"
             resume |= anew and recorded(run.environment, "launcher") == launcher()
             recipe, sources, trainer = _ready(recipe, run, resume, corpora, device, command)
         with trainer.compute.entered(), _enough_memory("train a batch", "make batches smaller and go on with --resume"):

@@ -30,6 +30,8 @@ Y = TypeVar("Y")
 PATIENCE = timedelta(minutes=10)
 """Longest wait for the other processes at one step; only the first one's preparations may take longer."""
 POLL_SECONDS = 0.1
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+"""Variable in which torchrun says how often it has started the processes in the place of others (--max-restarts)."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Ranks:
 
 
 _present = Ranks()
+_failed = False
 _groups = 0
 """groups that this process has been in, each with keys of its own in torchrun's store"""
 
@@ -110,15 +113,17 @@ def joined(device: str) -> Iterator[str]:
 
     The messages of all but the first are silent. SystemExit where an error follows that of another process.
     """
-    global _present, _groups
+    global _present, _groups, _failed
     if not started_together() or _present.store:
         require_one_process(started_together())
         yield _own_device(device) if _present.store else device
         return
-    _groups += 1
+    _groups, _failed = _groups + 1, False
     with _connected():
         met, rank, count = next(rendezvous("env://", timeout=PATIENCE))
-        store = dist.PrefixStore(f"s2s/{_groups}", met)  # type: ignore[attr-defined]
+        # torchrun keeps its store, with addresses of processes that have ended, when it starts others in their place
+        prefix = f"s2s/{os.environ.get(RESTARTS, 0)}/{_groups}"
+        store = dist.PrefixStore(prefix, met)  # type: ignore[attr-defined]
         backend = "cpu:gloo,cuda:nccl" if device != "cpu" and torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     _present = Ranks(rank, count, store)
@@ -137,7 +142,11 @@ def joined(device: str) -> Iterator[str]:
 
 
 def is_first_to_fail() -> bool:
-    """Whether no other process of the training has failed before, or been asked this: its error is the one to show."""
+    """Whether no process of the training has failed, or been asked to stop, before: there is one message in all."""
+    global _failed
+    if _failed:
+        return False
+    _failed = True
     try:
         return _present.store is None or _present.store.add("failed", 1) == 1
     except RuntimeError:  # the store is gone, with the machine that it was on
