@@ -111,7 +111,8 @@ class Check:
         used = json.loads((self.folder / "numbered/environment.json").read_text())["device"]
         if used != last:
             raise Failed(f"--device {last} trained on {used}")
-        refused = self.run(["-m", "s2s", "train", "tiny-en-ko", "--device", "cuda:99", "--out", "no"], 30, self.folder)
+        absent = ("train", "tiny-en-ko", "--device", "cuda:99", "--out", "no")
+        refused = self.run(["-m", "s2s", *absent], self.seconds, self.folder)
         if refused.code != 1 or "CUDA devices; give auto or cpu" not in refused.stderr:
             raise Failed(f"--device cuda:99: exit code {refused.code}: {refused.stderr[-300:]}")
         return {"devices": count, "device": used}
