@@ -18,7 +18,7 @@ def leave(number: int, frame: FrameType | None) -> None:
     No exception is raised: it could come up in an import, in a callback of a C library, or where a caller catches it.
     """
     ranks = sys.modules.get("s2s.training.ranks")
-    if not is_later_rank() and (ranks is None or ranks.is_first_to_fail()):
+    if ranks.is_first_to_fail() if ranks else not is_later_rank():
         with suppress(OSError):
             os.write(2, b"\n" * os.isatty(2) + b"s2s: interrupted\n")
     with suppress(Exception):

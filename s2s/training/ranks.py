@@ -22,7 +22,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from s2s.errors import S2SError, TrainingError
 from s2s.nn.rows import Rows
-from s2s.process import require_one_process, started_together
+from s2s.process import is_later_rank, require_one_process, started_together
 
 log = logging.getLogger("s2s")
 X = TypeVar("X")
@@ -147,8 +147,10 @@ def is_first_to_fail() -> bool:
     if _failed:
         return False
     _failed = True
+    if _present.store is None:
+        return not is_later_rank()
     try:
-        return _present.store is None or _present.store.add("failed", 1) == 1
+        return bool(_present.store.add("failed", 1) == 1)
     except RuntimeError:  # the store is gone, with the machine that it was on
         return True
 
