@@ -17,8 +17,10 @@ def leave(number: int, frame: FrameType | None) -> None:
 
     No exception is raised: it could come up in an import, in a callback of a C library, or where a caller catches it.
     """
-    with suppress(OSError):
-        os.write(2, b"\n" * os.isatty(2) + b"s2s: interrupted\n")
+    ranks = sys.modules.get("s2s.training.ranks")
+    if ranks.is_first_to_fail() if ranks else not is_later_rank():
+        with suppress(OSError):
+            os.write(2, b"\n" * os.isatty(2) + b"s2s: interrupted\n")
     with suppress(Exception):
         sys.stdout.flush()
     if files := sys.modules.get("s2s.files"):
@@ -36,11 +38,22 @@ def leave_when_asked() -> None:
         signal.signal(signal.SIGINT, leave)
 
 
-def require_one_process() -> None:
-    """RunError in a process that torchrun, or the like, has started as one of several."""
+def started_together() -> bool:
+    """Whether torchrun, or the like, has started this process as one of a group, maybe of one, and says how to meet."""
+    return os.environ.keys() >= {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+
+
+def is_later_rank() -> bool:
+    """Whether this is not the first of such a group, which writes and speaks for all."""
+    return started_together() and os.environ["RANK"] != "0"
+
+
+def require_one_process(trains: bool = False) -> None:
+    """RunError in a process that was started as one of several, unless it `trains`, with the others."""
     ranks = os.environ.get("WORLD_SIZE", "1")
-    if ranks.isdecimal() and int(ranks) > 1 and not os.environ.keys().isdisjoint(("RANK", "LOCAL_RANK")):
+    several = ranks.isdecimal() and int(ranks) > 1 and not os.environ.keys().isdisjoint(("RANK", "LOCAL_RANK"))
+    if several and not trains:
         raise RunError(
-            f"this is one of {ranks} processes started together (WORLD_SIZE={ranks}), and s2s runs in one process;"
-            " start it without torchrun"
+            f"this is one of {ranks} processes started together (WORLD_SIZE={ranks}), and only s2s train of a recipe"
+            " without variants, started by torchrun, runs in several; start one process"
         )

@@ -43,17 +43,28 @@ def test_sigterm_after_so_many_imports_is_one_line(tmp_path: Path, imports: int)
         assert said[-1] == "s2s: interrupted\n" or said[-1].startswith("s2s: stopped at step ")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_leaving_removes_what_is_unfinished_and_writes_what_was_printed(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "rank", "said"),
+    [(signal.SIGINT, "0", "s2s: interrupted\n"), (signal.SIGTERM, "0", "s2s: interrupted\n"), (signal.SIGINT, "1", "")],
+)
+def test_leaving_removes_what_is_unfinished_and_writes_what_was_printed(
+    tmp_path: Path, number: signal.Signals, rank: str, said: str
+) -> None:
+    """Of several processes the first alone says so."""
+    ranks = {"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
     program = (
         "import os, sys; from pathlib import Path; from s2s.process import leave_when_asked; import s2s.files;"
         "leave_when_asked(); print('a line');\n"
         f"with s2s.files.writing(Path('out.txt')) as path: path.touch(); os.kill(os.getpid(), {number:d})"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path)
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(tmp_path, **ranks),
     )
-    assert (done.returncode, done.stdout, done.stderr) == (130, "a line\n", "s2s: interrupted\n")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "a line\n", said)
     assert not list(tmp_path.iterdir())
 
 
@@ -74,7 +85,7 @@ def test_one_of_several_processes_refuses_in_one_sentence(tmp_path: Path, ranks:
     assert done.returncode == code, done.stderr
     if code:
         assert done.stderr == (
-            "s2s: this is one of 2 processes started together (WORLD_SIZE=2), and s2s runs in one process; start it"
-            " without torchrun\n"
+            "s2s: this is one of 2 processes started together (WORLD_SIZE=2), and only s2s train of a recipe without"
+            " variants, started by torchrun, runs in several; start one process\n"
         )
         assert not list(tmp_path.iterdir())

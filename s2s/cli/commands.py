@@ -29,11 +29,12 @@ from s2s.cli.terminal import (
     messages,
     precision_option,
     temperature,
+    together,
     train_and_show,
     wait_passively,
 )
 from s2s.errors import S2SError
-from s2s.process import require_one_process
+from s2s.process import require_one_process, started_together
 
 log = logging.getLogger("s2s")
 UNLIKE = ("unknown", "invented", "sentences", "capitals", "title", "full_width")
@@ -49,7 +50,7 @@ def main(context: click.Context) -> None:
     Exit codes: 0 success, 1 failure, as of a wrong recipe or KEY=VALUE, 2 wrong options, 130 interrupted. With
     S2S_DEBUG=1 errors show a traceback.
     """
-    require_one_process()
+    require_one_process(trains=context.invoked_subcommand == "train" and started_together())
     context.with_resource(messages())
     wait_passively()
     if sys.stdout is None and context.invoked_subcommand not in ("train", "translate"):  # which write files too
@@ -75,16 +76,17 @@ def train(
     from s2s.tasks import load_recipe, task_of
 
     place = out or Path("runs") / (Path(recipe).stem if recipe.endswith(".toml") else recipe)
-    loaded = load_recipe(recipe, overrides, resumed=place if options["resume"] else None)
-    if dry_run:
-        from s2s.recipe.load import recipe_toml
+    with together(options["device"]):
+        loaded = load_recipe(recipe, overrides, resumed=place if options["resume"] else None)
+        if dry_run:
+            from s2s.recipe.load import recipe_toml
 
-        task = task_of(loaded)
-        for line in task.check(loaded, task.find(loaded, corpora)):
-            log.info("%s", line)
-        click.echo(recipe_toml(loaded), nl=False)
-        return
-    train_and_show(loaded, place, corpora=corpora, **options)
+            task = task_of(loaded)
+            for line in task.check(loaded, task.find(loaded, corpora)):
+                log.info("%s", line)
+            click.echo(recipe_toml(loaded), nl=False)
+            return
+        train_and_show(loaded, place, corpora=corpora, **options)
 
 
 @main.command()

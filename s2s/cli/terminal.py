@@ -12,7 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from s2s.errors import S2SError
-from s2s.process import INTERRUPTED, leave
+from s2s.process import INTERRUPTED, is_later_rank, leave, started_together
 
 if TYPE_CHECKING:
     from s2s.tasks import Recipe
@@ -66,7 +66,7 @@ def _report(problem: Exception, command: str | None = None) -> None:
         message = f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             message += "; free some space and run the command again" + " with --resume" * (command == "train")
-    click.echo(f"s2s: {message}", err=True)
+    click.echo(f"s2s: {message}", err=True, file=sys.__stderr__ if is_later_rank() else None)
     try:
         if sys.stdout is not None:  # closed
             sys.stdout.flush()
@@ -101,8 +101,12 @@ class _ThroughBars(logging.Handler):
 
 
 def _stderr() -> AbstractContextManager[TextIO]:
-    """The standard error, or nowhere where it is closed: tqdm would write to stdout, or fail."""
-    return open(os.devnull, "w", encoding="utf-8") if sys.stderr is None else nullcontext(sys.stderr)
+    """The standard error, or nowhere where it is closed: tqdm would write to stdout, or fail.
+
+    Nowhere too in all but the first of several processes.
+    """
+    silent = sys.stderr is None or is_later_rank()
+    return open(os.devnull, "w", encoding="utf-8") if silent else nullcontext(sys.stderr)
 
 
 @contextmanager
@@ -120,7 +124,8 @@ def messages() -> Iterator[None]:
     in_main = current_thread() is main_thread()  # no other thread may take signals
     terminate_before = signal.signal(signal.SIGTERM, leave) if in_main else None
     try:
-        with _stderr() as stream, redirect_stderr(stream):
+        silent = is_later_rank()
+        with _stderr() as stream, redirect_stderr(stream), redirect_stdout(stream) if silent else nullcontext():
             yield
     finally:
         if in_main:
@@ -128,6 +133,15 @@ def messages() -> Iterator[None]:
         warnings.showwarning = show_before
         log.propagate = True
         log.removeHandler(handler)
+
+
+def together(device: str) -> AbstractContextManager[object]:
+    """Context in which processes of torchrun, if this is one, are one group: the first error of any is the last."""
+    if not started_together():
+        return nullcontext()
+    from s2s.training.ranks import joined
+
+    return joined(device)
 
 
 def wait_passively() -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from s2s.forecast.recipe import ForecastModel, SeriesData
 from s2s.nn.layers import dropout_mask
 from s2s.nn.recurrent import Recurrent, initialize
+from s2s.nn.rows import for_rows
 
 SMALLEST_SCALE = 1e-4
 """Of a distribution, in scaled units, so that a flat series does not end in an infinite likelihood."""
@@ -60,13 +61,13 @@ class Forecaster(nn.Module):
 
     def _forecast(self, inputs: Tensor, last: Tensor, gold: Tensor | None, rate: float) -> tuple[Tensor, Tensor]:
         """As `forward` -> the last layer's states in the window (B, W, H units), and the forecast (B, H, K, P)."""
-        masks = self._masks(inputs)
+        masks, device = self._masks(inputs), inputs.device
         hidden, state = self.recurrent(inputs, masks=masks)
         steps = [self._head(hidden[:, -1], last, inputs)]
         for step in range(1, self.horizon if self.fed_back else 1):
             fed = self.point(steps[-1])[:, 0]
             if gold is not None and rate > 0.0:
-                forced = torch.rand(fed.shape, device=fed.device) < rate
+                forced = for_rows(lambda rows: torch.rand(rows, self.targets, device=device), len(fed)) < rate
                 fed = torch.where(forced, gold[:, step - 1], fed)
             outputs, state = self.recurrent(fed[:, None], state, masks=masks)
             inputs = torch.cat([inputs[:, 1:], fed[:, None]], dim=1)

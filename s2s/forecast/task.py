@@ -67,6 +67,14 @@ class ForecastTask(Task[NDArray[np.integer]]):
             steps += (data.window - 1) * (1 if model.steps == "fed_back" else data.horizon)
         return len(batch) * steps * len(data.targets)
 
+    def rows(self, batch: NDArray[np.integer]) -> int:
+        """Windows of a batch."""
+        return len(batch)
+
+    def part(self, batch: NDArray[np.integer], taken: slice) -> NDArray[np.integer]:
+        """Some windows of a batch."""
+        return batch[taken]
+
     def loss(self, batch: NDArray[np.integer], step: int) -> Loss:
         """The summed loss of some windows, with the forcing rate of the step."""
         windows, device = self.train.batch(batch), self.compute.device

@@ -1,10 +1,11 @@
 """One training, from a recipe to a scored run folder."""
 
 import logging
+import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,12 @@ from s2s.files import write_text
 from s2s.forecast.scores import SUSPICION
 from s2s.jobs.evaluate import evaluate, without_text
 from s2s.plots import plot_curves
-from s2s.process import require_one_process
 from s2s.recipe.load import differences, going_on, recipe_toml
 from s2s.report.report import write_report
 from s2s.run import FORMAT, Metrics, RunFolder, load_tensors, put_weights, recorded, rows_text, write_json
 from s2s.tasks import Recipe, Sources, recipe_of, require_recipe, task_of
 from s2s.training.checkpoint import require_unbegun
+from s2s.training.ranks import RESTARTS, Ranks, joined, launcher, present
 from s2s.training.trainer import Trainer
 
 log = logging.getLogger("s2s")
@@ -55,32 +56,64 @@ def train(
 
     With `resume` a run that was stopped, or killed, goes on exactly where its last checkpoint was; one that was not
     begun is begun. Raises RunError for a folder in use, Interrupted when asked to stop, TypeError for a recipe's name.
+
+    Processes that torchrun started train together; the first writes, and the others see what it has written. One that
+    torchrun started anew goes on without `resume`.
     """
     require_recipe(recipe)
-    require_one_process()
     if recipe.trainings:
         raise RecipeError("variants: the recipe names trainings to compare; train_variants runs them all")
     run = RunFolder(Path(out))
     settle_process()
-    compute = choose_compute(device, recipe.training.precision)
-    with run.locked(command):
-        recipe, sources = _begun(recipe, run, resume, corpora)
-        environment = _environment(recipe, compute, sources, corpora, command)
-        environment["start"] = _start_of(recipe, run, sources, corpora)
-        trainer = _prepared(recipe, run, compute, sources, environment)
-        if not trainer.was_complete:
-            run.remove_unfinished()
-            _describe(recipe, run, environment)
-        with compute.entered(), _enough_memory("train a batch", "make batches smaller and go on with --resume"):
+    with joined(device) as device, run.locked(command) if present().first else nullcontext():
+        with present().in_turn():
+            anew = os.environ.get(RESTARTS, "0") != "0"
+            resume |= anew and recorded(run.environment, "launcher") == launcher()
+            recipe, sources, trainer = _ready(recipe, run, resume, corpora, device, command)
+        with trainer.compute.entered(), _enough_memory("train a batch", "make batches smaller and go on with --resume"):
             progress = trainer.train()
         log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
-        if not (trainer.was_complete and _has_results(run, recipe, progress.best_step)):
+        if not present().told(trainer.was_complete and _has_results(run, recipe, progress.best_step)):
             _score(run, recipe, progress.best_step, corpora, device)
-            run.plots.mkdir(exist_ok=True)
-            task_of(recipe).draw(run, trainer.task, sources, device)
-            plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
-            write_report([run.path], run.report, corpora=corpora, device=device)
+            if present().first:
+                run.plots.mkdir(exist_ok=True)
+                task_of(recipe).draw(run, trainer.task, sources, device)
+                plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
+                write_report([run.path], run.report, corpora=corpora, device=device)
     return run
+
+
+def _ready(
+    recipe: Recipe, run: RunFolder, resume: bool, corpora: Path | None, device: str, command: Sequence[str]
+) -> tuple[Recipe, Sources, Trainer[Any]]:
+    """The recipe and the data of a training, and its trainer, at the checkpoint of the run."""
+    ranks, compute = present(), choose_compute(device, recipe.training.precision)
+    if not (ranks.first or run.checkpoint.exists()):
+        raise RunError(
+            f"{run}: process {ranks.rank} does not see what the first one has written; give --out a folder that all"
+            " machines share"
+        )
+    recipe, sources = _begun(recipe, run, resume or not ranks.first, corpora)
+    environment = _environment(recipe, compute, sources, corpora, command) | _processes(run, ranks)
+    environment["start"] = _start_of(recipe, run, sources, corpora)
+    trainer = _prepared(recipe, run, compute, sources, environment)
+    if ranks.first and not trainer.was_complete:
+        run.remove_unfinished()
+        _describe(recipe, run, environment)
+    if ranks.first and ranks.store:
+        trainer.begin()
+    return recipe, sources, trainer
+
+
+def _processes(run: RunFolder, ranks: Ranks) -> dict[str, Any]:
+    """The record of the processes of a training, after a remark where they are fewer or more than before."""
+    before = recorded(run.environment, "processes") or 1
+    if run.checkpoint.exists() and before != ranks.count:
+        log.info(
+            "resumed by %d process%s, %d before: weights are from here on equal to those of the old number but for"
+            " rounding", ranks.count, "es" * (ranks.count > 1), before,
+        )  # fmt: skip
+    return {"processes": ranks.count, "launcher": launcher() if ranks.store else None}
 
 
 def _begun(recipe: Recipe, run: RunFolder, resume: bool, corpora: Path | None) -> tuple[Recipe, Sources]:
@@ -143,6 +176,8 @@ def _score(run: RunFolder, recipe: Recipe, best_step: int, corpora: Path | None,
     if task_of(recipe).scored_part(recipe) is None:
         return
     result = evaluate([run.path], corpora=corpora, device=device)[0]
+    if not present().first:
+        return
     if "outputs" in result:
         write_text(run.outputs, rows_text(result["outputs"]))
     write_json(run.scores, {**without_text(result), "step": best_step})

@@ -120,7 +120,7 @@ class LanguageModel(nn.Module):
             return functional.one_hot(tokens, self.vocabulary).to(next(self.parameters()).dtype)
         embedded: Tensor = self.embedding(tokens)
         if self.training and self.vocabulary_dropout:
-            kept = dropout_mask(embedded, self.vocabulary_dropout, shape=(self.vocabulary, 1))
+            kept = dropout_mask(embedded, self.vocabulary_dropout, shape=(self.vocabulary, 1), by_row=False)
             embedded = embedded * kept[tokens]
         return self.dropout.on_embedded(embedded, training=self.training)
 

@@ -31,6 +31,7 @@ from s2s.text.special import START
 from s2s.text.spelling import spelled_badly
 from s2s.text.tokenizer import Tokenizer, listed, load_tokenizers, save_tokenizers, train_tokenizer
 from s2s.text.wordlist import ListTokenizer
+from s2s.training.ranks import present
 from s2s.training.task import Task
 
 log = logging.getLogger("s2s")
@@ -65,6 +66,7 @@ class LanguageTask(Task[TextBatch]):
 
     def __post_init__(self) -> None:
         self.batches_of = cut(self.text, self.recipe)
+        self._rows = self.batches_of.rows if isinstance(self.batches_of, Stream) else 0
         self._state: State | None = None
         self._kept_member = 0
 
@@ -80,6 +82,14 @@ class LanguageTask(Task[TextBatch]):
         """Targets of a batch."""
         return batch.tokens
 
+    def rows(self, batch: TextBatch) -> int:
+        """Rows of a batch."""
+        return len(batch.inputs)
+
+    def part(self, batch: TextBatch, taken: slice) -> TextBatch:
+        """Some rows of a batch."""
+        return batch.part(taken)
+
     def loss(self, batch: TextBatch, step: int) -> Loss:
         """The loss of a batch; a chunk of a stream begins in the state in which the one before it ended."""
         device, training = self.compute.device, self.recipe.training
@@ -89,7 +99,7 @@ class LanguageTask(Task[TextBatch]):
             self._state if batch.continues else None,
             batch.lengths,
             activation_penalty=training.activation_penalty,
-            temporal_activation_penalty=training.temporal_activation_penalty,
+            temporal_activation_penalty=training.temporal_activation_penalty * batch.change_weight,
         )
         self._state = tuple(part.detach() for part in state) if self.recipe.data.cut == "stream" else None
         return loss
@@ -132,12 +142,18 @@ class LanguageTask(Task[TextBatch]):
         return f"{data.cut} of {data.window} tokens in {data.rows} rows, {carried}{together}"
 
     def carried(self) -> dict[str, Tensor]:
-        """Final state of the last chunk of a stream."""
-        return {str(number): part for number, part in enumerate(self._state or ())}
+        """Final state of the last chunk of a stream, of all its rows."""
+        return {str(number): self._of_all_rows(part) for number, part in enumerate(self._state or ())}
+
+    def _of_all_rows(self, part: Tensor) -> Tensor:
+        return torch.stack(present().shared(lambda _: part.cpu().unbind(dim=1), range(self._rows)), dim=1)
 
     def put_carried(self, tensors: dict[str, Tensor]) -> None:
         """Go on from that state."""
-        self._state = tuple(tensors[str(number)].to(self.compute.device) for number in range(len(tensors))) or None
+        rows = present().rows(self._rows)
+        taken = slice(None) if rows is None else rows.taken
+        parts = (tensors[str(number)][:, taken].contiguous() for number in range(len(tensors)))
+        self._state = tuple(part.to(self.compute.device) for part in parts) or None
 
 
 def check(recipe: LanguageRecipe, texts: Mapping[str, Pieces]) -> Iterator[str]:

@@ -162,6 +162,18 @@ class TextBatch(NamedTuple):
     """whether each row continues that row of the batch before"""
     tokens: int
     """targets in all"""
+    change_weight: float = 1.0
+    """of the mean change of the state, where these are some lines of a batch, of another mean length than all"""
+
+    def part(self, taken: slice) -> "TextBatch":
+        """The same with some of its rows."""
+        inputs, targets = self.inputs[taken].contiguous(), self.targets[taken].contiguous()
+        if self.lengths is None:
+            return self._replace(inputs=inputs, targets=targets, tokens=targets.numel())
+        lengths = self.lengths[taken]
+        tokens, changes = int(lengths.sum()), int((lengths - 1).sum())
+        weight = changes / tokens * self.tokens / max(int((self.lengths - 1).sum()), 1)
+        return TextBatch(inputs, targets, lengths, self.continues, tokens, weight)
 
 
 class Stream:

@@ -8,7 +8,7 @@ the same ones.
 
 import math
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s.device import product_type
+from s2s.nn.rows import for_rows
 
 WHOLE = 64
 """The rows of a product are padded to a multiple of this."""
@@ -105,24 +106,34 @@ class _Linear(torch.autograd.Function):
         return (gradient @ matrix)[: len(grad_outputs)], gradient.t() @ rows, grad_bias
 
 
-def dropout_mask(like: Tensor, probability: float, *, shape: tuple[int, ...]) -> Tensor:
-    """A mask of 0 and 1 / (1 - probability), exact to 1/65536, in the type and on the device of `like`."""
-    count = math.prod(shape)
-    # Sampling is what dropout costs on a CPU: each 64-bit random number gives four 16-bit ones, there by NumPy's SFC64,
-    # in a third of the time that torch takes, from a seed that torch samples.
-    words = (count + 3) // 4
-    if like.device.type == "cpu":
-        seed = int(torch.randint(2**63 - 1, ()))
-        sampled = torch.from_numpy(np.random.SFC64(seed).random_raw(words).view(np.int16))[:count]
-    else:
-        numbers = torch.empty(words, dtype=torch.int64, device=like.device).random_(-(2**63), None)
-        sampled = numbers.view(torch.int16)[:count]
+def dropout_mask(like: Tensor, probability: float, *, shape: tuple[int, ...], by_row: bool = True) -> Tensor:
+    """A mask of 0 and 1 / (1 - probability), exact to 1/65536, in the type and on the device of `like`.
+
+    The first of its dimensions is of rows of the batch, unless it is a mask of weights and not `by_row`.
+    """
+    sample = partial(_sampled, each=math.prod(shape[1:]), device=like.device)
+    sampled = for_rows(sample, shape[0]) if by_row else sample(shape[0])
     threshold = min(round(probability * 65536) - 32768, 32767)  # one more would wrap around to the lowest
     kept = torch.ge(sampled, threshold, out=torch.empty_like(sampled))  # a bool is several times slower to convert
     scale = torch.tensor(1.0 / (1.0 - probability), dtype=like.dtype)
     if like.dtype == torch.bfloat16:  # as wide as the numbers: its bits, or none
         return kept.mul_(int(scale.view(torch.int16))).view(like.dtype).view(shape)
     return kept.view(shape).to(like.dtype).mul_(float(scale))
+
+
+def _sampled(rows: int, *, each: int, device: torch.device) -> Tensor:
+    """(rows, each) random 16-bit numbers.
+
+    Sampling is what dropout costs on a CPU: each 64-bit random number gives four 16-bit ones, there by NumPy's SFC64,
+    in a third of the time that torch takes, from a seed that torch samples.
+    """
+    count = rows * each
+    words = (count + 3) // 4
+    if device.type == "cpu":
+        seed = int(torch.randint(2**63 - 1, ()))
+        return torch.from_numpy(np.random.SFC64(seed).random_raw(words).view(np.int16))[:count].view(rows, each)
+    numbers = torch.empty(words, dtype=torch.int64, device=device).random_(-(2**63), None)
+    return numbers.view(torch.int16)[:count].view(rows, each)
 
 
 class Dropout(NamedTuple):

@@ -92,7 +92,8 @@ class Recurrent(nn.Module):
         weights: dict[str, Tensor] = dict(layer.named_parameters())
         for name, weight in weights.items():
             if name.startswith("weight_hh"):
-                weights[name] = weight * dropout_mask(weight, self.weight_drop, shape=tuple(weight.shape))
+                mask = dropout_mask(weight, self.weight_drop, shape=tuple(weight.shape), by_row=False)
+                weights[name] = weight * mask
         return weights
 
 

@@ -44,6 +44,11 @@ class Batch(NamedTuple):
         """The same with S and T rounded up to a multiple, filled with PAD."""
         return self._map(lambda ids: functional.pad(ids, (0, -ids.shape[1] % multiple), value=PAD))
 
+    def part(self, taken: slice) -> "Batch":
+        """The same with some of its rows."""
+        source, source_lengths, inputs, targets, target_lengths = (rows[taken].contiguous() for rows in self[:5])
+        return Batch(source, source_lengths, inputs, targets, target_lengths, int(target_lengths.sum()))
+
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return self._replace(source=change(self.source), inputs=change(self.inputs), targets=change(self.targets))
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from s2s.errors import RunError
 from s2s.files import write_text
+from s2s.process import started_together
 from s2s.recipe.sections import Optimization
 from s2s.run import RunFolder, load_tensors, put_weights, recorded, save_tensors, weights_of
 
@@ -112,11 +113,11 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside, Ctrl-C and SIGTERM are requests; a second Ctrl-C does what it did outside."""
+        """Inside, Ctrl-C and SIGTERM are requests; a second Ctrl-C does what it did outside, but torchrun sends two."""
         in_main = current_thread() is main_thread()  # no other thread may take signals
         numbers = (signal.SIGINT, signal.SIGTERM) if in_main else ()
         before = {number: signal.signal(number, self._ask) for number in numbers}
-        self._at_once = before.get(signal.SIGINT)
+        self._at_once = None if started_together() else before.get(signal.SIGINT)
         try:
             yield
         finally:

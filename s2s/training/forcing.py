@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from s2s.nn.rows import for_rows
+
 Schedule = Literal["constant", "linear", "exponential", "inverse_sigmoid"]
 
 
@@ -56,7 +58,7 @@ class ScheduledSampling:
     def choices(self, steps: int, rows: int, device: torch.device) -> Choices:
         """Choices of some steps at once: on a CPU the same numbers as one step after the other."""
         sampled = self.feed == "sampled"
-        numbers = torch.rand(steps, 1 + sampled, rows, 1, device=device)
+        numbers = for_rows(lambda rows: torch.rand(steps, 1 + sampled, rows, 1, device=device), rows, dim=2)
         return Choices(numbers[:, 0] < self.rate, numbers[:, 1] if sampled else None)
 
 

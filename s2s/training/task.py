@@ -29,6 +29,12 @@ class Task(Protocol[BatchT]):
     def tokens(self, batch: BatchT) -> int:
         """Target tokens that the loss of a batch is summed over."""
 
+    def rows(self, batch: BatchT) -> int:
+        """Rows of a batch, which several processes share."""
+
+    def part(self, batch: BatchT, taken: slice) -> BatchT:
+        """Some rows of a batch."""
+
     def loss(self, batch: BatchT, step: int) -> Loss:
         """The summed loss of a batch at an optimizer step."""
 
@@ -56,7 +62,7 @@ class Task(Protocol[BatchT]):
         return weights
 
     def carried(self) -> dict[str, Tensor]:
-        """State carried from one batch to the next, saved with a checkpoint: nothing."""
+        """State carried from one batch to the next, of all processes, saved with a checkpoint: nothing."""
         return {}
 
     def put_carried(self, tensors: dict[str, Tensor]) -> None:

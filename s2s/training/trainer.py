@@ -13,6 +13,8 @@ from tqdm import tqdm
 
 from s2s.device import Compute, release_free_memory
 from s2s.errors import RunError, TrainingError
+from s2s.nn.loss import Loss
+from s2s.nn.rows import only_rows
 from s2s.recipe.sections import Optimization
 from s2s.run import Metrics, RunFolder, load_tensors, put_weights, save_tensors, weights_of
 from s2s.training.checkpoint import (
@@ -40,16 +42,21 @@ from s2s.training.optimizer import (
     share_of_new,
     total_steps,
 )
+from s2s.training.ranks import present
 from s2s.training.task import BatchT, Task
 
 log = logging.getLogger("s2s")
 
 
 class Trainer(Generic[BatchT]):
-    """Trains a task's model into a run folder; stopped at any instant, it can be resumed exactly."""
+    """Trains a task's model into a run folder; stopped at any instant, it can be resumed exactly.
+
+    Of the processes of one training each has its own, and they do all of this together; the first one writes.
+    """
 
     def __init__(self, task: Task[BatchT], settings: Optimization, run: RunFolder, compute: Compute) -> None:
         self.task, self.settings, self.run, self.compute = task, settings, run, compute
+        self.ranks = present()
         self.progress = Progress()
         self.metrics = Metrics(run.metrics)
         self.model = task.model.to(compute.device)
@@ -59,6 +66,8 @@ class Trainer(Generic[BatchT]):
         self.moving = {name: weight.clone() for name, weight in weights_of(self.model).items()} if averages else None
         self.averaged: list[str] = []
         self.stop = StopRequest()
+        self._stops = False
+        """whether one of the processes was asked to stop"""
         # float64, in which sums of float32 lose nothing: a checkpoint in between cuts them in two
         self._nats = torch.zeros((), dtype=torch.float64, device=compute.device)
         # of all gradients since the last look; a GPU is not waited for at each step
@@ -80,7 +89,8 @@ class Trainer(Generic[BatchT]):
             return self.progress
         if self._resumes:
             self._go_on()
-        bar = tqdm(total=self.total_steps, initial=self.progress.step, unit="step", desc="train", disable=None)
+        shown = None if self.ranks.first else True
+        bar = tqdm(total=self.total_steps, initial=self.progress.step, unit="step", desc="train", disable=shown)
         with self.stop.listening(), bar:
             if self.progress.step == 0:
                 self._save()
@@ -91,7 +101,8 @@ class Trainer(Generic[BatchT]):
         if self.averaged and self.settings.average_last:
             self._validate_average()
         self._save()
-        if self.stop.asked:
+        self._agree()
+        if self._stops:
             raise Interrupted(f"stopped at step {self.progress.step:,}, the end of the training; everything is saved")
         best, guess = self.progress.best_loss, self.task.guessed_loss()
         if best is not None and best > guess:
@@ -135,10 +146,12 @@ class Trainer(Generic[BatchT]):
         tokens = sum(self.task.tokens(batch) for batch in group)
         for batch in group:
             with self.compute.autocast():
-                loss = self.task.loss(batch, progress.step)
+                loss = self._loss(batch)
             (loss.smoothed / tokens).backward()  # type: ignore[no-untyped-call]
             self._nats += loss.nats
-        norm = clip_gradients(list(self.model.parameters()), settings.clip_norm)
+        weights = list(self.model.parameters())
+        self.ranks.add([weight.grad for weight in weights if weight.grad is not None])
+        norm = clip_gradients(weights, settings.clip_norm)
         if self.compute.device.type == "cpu":
             self._require_sound("its loss", 0.0, 0.0, "gradient", math.isfinite(float(norm)))
         self._finite &= norm.isfinite()
@@ -153,6 +166,15 @@ class Trainer(Generic[BatchT]):
             for name, weight in weights_of(self.model).items():
                 self.moving[name].lerp_(weight, share)
 
+    def _loss(self, batch: BatchT) -> Loss:
+        """The loss of this process's rows of a batch."""
+        rows = self.ranks.rows(self.task.rows(batch)) if self.ranks.store else None
+        if rows is None:
+            return self.task.loss(batch, self.progress.step)
+        with only_rows(rows):
+            loss = self.task.loss(self.task.part(batch, rows.taken), self.progress.step)
+        return loss if rows.counted else loss._replace(smoothed=loss.smoothed * 0.0, nats=loss.nats * 0.0)
+
     def _after_step(self, bar: "tqdm[Any]") -> None:
         """Log, validate, save and stop where it is time to."""
         progress, settings = self.progress, self.settings
@@ -163,11 +185,21 @@ class Trainer(Generic[BatchT]):
         elif progress.step % settings.save_every == 0:
             self._save()
         self._check_limits()
-        if self.stop.asked:
+        if self._stops:
             self._save()
             raise Interrupted(f"stopped at step {progress.step:,} of {self._goal()}; everything is saved")
 
+    def _agree(self) -> None:
+        """Go by the clock of the first process, and stop where one of them was asked to."""
+        self._stops = self.stop.asked
+        if self.ranks.store:
+            elapsed = self.progress.elapsed_seconds if self.ranks.first else 0.0
+            state = torch.tensor([elapsed, self._stops], dtype=torch.float64)
+            self.ranks.add([state])
+            self.progress.elapsed_seconds, self._stops = float(state[0]), bool(state[1])
+
     def _check_limits(self) -> None:
+        self._agree()
         self.progress.finished = limit_reached(self.settings, self.progress, self._epochs_done())
         if self.progress.finished and self.progress.validated_step != self.progress.step:
             self._validate()
@@ -191,12 +223,14 @@ class Trainer(Generic[BatchT]):
         progress.logged_nats, progress.logged_tokens = 0.0, 0
 
     def _record(self, row: Mapping[str, Any]) -> None:
-        self.metrics.append(row)
+        if self.ranks.first:
+            self.metrics.append(row)
         self.progress.metrics_rows += 1
 
     def _sound_loss(self) -> float:
         """The mean loss of a token since the last log; TrainingError for one of a training that went wrong."""
         progress = self.progress
+        self.ranks.add([self._nats])
         progress.logged_nats += float(self._nats)
         self._nats.zero_()
         loss = progress.logged_nats / max(progress.logged_tokens, 1)
@@ -222,7 +256,8 @@ class Trainer(Generic[BatchT]):
         self._trigger_averaging(scores[settings.metric])
         if settings.average_last:
             name = f"validated-{progress.step}.safetensors"
-            save_tensors(self.run.last / name, weights)
+            if self.ranks.first:
+                save_tensors(self.run.last / name, weights)
             self.averaged = [*self.averaged, name][-settings.average_last :]
         seconds = time.perf_counter() - clock
         progress.elapsed_seconds += seconds
@@ -254,7 +289,8 @@ class Trainer(Generic[BatchT]):
         if better:
             self.progress.best, self.progress.best_step = scores[self.settings.metric], self.progress.step
             self.progress.best_loss = _loss_in(scores)
-            save_tensors(self.run.best, self.task.kept(weights))
+            if self.ranks.first:
+                save_tensors(self.run.best, self.task.kept(weights))
         return scores, better
 
     def _is_best(self, scores: Mapping[str, Any]) -> bool:
@@ -289,9 +325,20 @@ class Trainer(Generic[BatchT]):
     def _save(self) -> None:
         """Write `last/`; weights that are not finite are never written over good ones."""
         self._sound_loss()
+        carried = self.task.carried()
+        if self.ranks.first:
+            self._write(carried)
+        self.ranks.told(None)  # nobody reads before all is written
+
+    def begin(self) -> None:
+        """Write the checkpoint that the other processes begin with, unless there is one."""
+        if not self._resumes:
+            self._write({})
+
+    def _write(self, carried: Mapping[str, Tensor]) -> None:
         tensors = state_of(self.model, self.optimizer)
         tensors.update({f"moving.{name}": weight for name, weight in (self.moving or {}).items()})
-        tensors.update({f"carried.{name}": tensor for name, tensor in self.task.carried().items()})
+        tensors.update({f"carried.{name}": tensor for name, tensor in carried.items()})
         save_checkpoint(self.run.last, Checkpoint(tensors, asdict(self.progress), self.averaged))
 
     def _restore(self) -> None:
@@ -336,7 +383,8 @@ class Trainer(Generic[BatchT]):
         progress, was_finished = self.progress, self.progress.finished
         if progress.metrics_rows and not self.run.metrics.exists():
             log.warning("%s: missing; the log and the curves begin anew", self.run.metrics)
-        self.metrics.forget_after(progress.step, self._rows)
+        if self.ranks.first:
+            self.metrics.forget_after(progress.step, self._rows)
         progress.metrics_rows = len(self.metrics.read())
         progress.finished = ""
         restarts = progress.restarts != self.settings.restarts

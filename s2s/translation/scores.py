@@ -155,6 +155,18 @@ def rates(
     return {name: sum(each) / len(each) for name, each in failures(sources, hypotheses, split=split).items()}
 
 
+def shared_translations(
+    translator: "Translator", sources: Sequence[str], beam: int, tags: Sequence[str | None] | None
+) -> "list[Translation]":
+    """Translations of some sources; the processes of a training do a share each."""
+    from s2s.training.ranks import present  # imports torch, which scores as text do not need
+
+    def translated(lines: Sequence[tuple[str, str | None]]) -> "list[Translation]":
+        return translator.translate([line for line, _ in lines], beam=beam, tag=[tag for _, tag in lines])
+
+    return present().shared(translated, list(zip(sources, tags or [None] * len(sources), strict=True)))
+
+
 def score_pairs(
     translator: "Translator",
     pairs: Sequence[tuple[str, str]],
@@ -168,7 +180,7 @@ def score_pairs(
     """Translate the sources, tagged where `tags` are given, and score the translations against the references."""
     sources, references = zip(*pairs, strict=True)
     width = translator.decoding.beam if beam is None else beam
-    translations = translator.translate(sources, beam=width, tag=tags)
+    translations = shared_translations(translator, sources, width, tags)
     hypotheses = [translation.text for translation in translations]
     lines, lengths = (sources, hypotheses, references), [len(translator.source.encode(source)) for source in sources]
     choice, given = bleu_tokenizer(recipe, references), answers(sources, hypotheses, references, tags)

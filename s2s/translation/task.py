@@ -20,6 +20,7 @@ from s2s.text.special import MASKS
 from s2s.text.tokenizer import Tokenizer
 from s2s.training.forcing import ScheduledSampling, forcing_rate
 from s2s.training.graphs import ReplayedPass
+from s2s.training.ranks import present
 from s2s.training.task import Task
 from s2s.translation.answers import answers, exact_match
 from s2s.translation.data import FileSplit, Mixture
@@ -43,7 +44,15 @@ from s2s.translation.pairs import (
 from s2s.translation.plots import plot_attention
 from s2s.translation.reading import Reading
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.scores import MOST_SHORT, bleu_tokenizer, quick_bleu, quick_chrf, score_pairs, short_share
+from s2s.translation.scores import (
+    MOST_SHORT,
+    bleu_tokenizer,
+    quick_bleu,
+    quick_chrf,
+    score_pairs,
+    shared_translations,
+    short_share,
+)
 from s2s.translation.shares import SharedPairs, encode_train
 from s2s.translation.translator import Translator
 
@@ -109,6 +118,14 @@ class TranslationTask(Task[Batch]):
         """Target tokens of a batch, END counted."""
         return batch.target_tokens
 
+    def rows(self, batch: Batch) -> int:
+        """Pairs of a batch."""
+        return len(batch.targets)
+
+    def part(self, batch: Batch, taken: slice) -> Batch:
+        """Some pairs of a batch."""
+        return batch.part(taken)
+
     def loss(self, batch: Batch, step: int) -> Loss:
         """The label-smoothed loss of a batch, with the forcing rate of the step."""
         training, rate = self.recipe.training, self.rates(step)["forcing_rate"]
@@ -127,7 +144,6 @@ class TranslationTask(Task[Batch]):
         return {**self._scores(self.validation), **({"also": also} if also else {})}
 
     def _scores(self, held: Held) -> dict[str, float | None]:
-        nats = tokens = 0.0
         compute = self.compute._replace(dtype=torch.float32)  # as in `s2s translate`
         reading = Reading.of(self.recipe.data)._replace(always_tagged=False)
         engine = TorchEngine([self.model], compute)
@@ -139,13 +155,12 @@ class TranslationTask(Task[Batch]):
         ]
         encoded.sort(key=lambda pair: len(pair[0]))
         rows = max(1, self.recipe.training.batch_tokens // (len(encoded[-1][0]) + 1))
-        for begin in range(0, len(encoded), rows):
-            batch = collate(*zip(*encoded[begin : begin + rows], strict=True))
-            with self.compute.autocast():
-                loss = self._loss(batch, 0.0, None)
-            nats, tokens = nats + float(loss.nats), tokens + loss.tokens
+        losses = present().shared(
+            lambda begins: [self._nats(encoded[begin : begin + rows]) for begin in begins], range(0, len(encoded), rows)
+        )
+        nats, tokens = (sum(each) for each in zip(*losses, strict=True))
         sources, references = zip(*held.pairs, strict=True)
-        hypotheses = [translation.text for translation in translator.translate(sources, beam=1, tag=held.tags)]
+        hypotheses = [translation.text for translation in shared_translations(translator, sources, 1, held.tags)]
         tokenize = bleu_tokenizer(self.recipe, references).tokenizer
         exact = self.recipe.training.metric == "exact_match"
         return {
@@ -154,6 +169,12 @@ class TranslationTask(Task[Batch]):
             "bleu": quick_bleu(hypotheses, references, tokenize),
             "chrf": quick_chrf(hypotheses, references),
         }
+
+    def _nats(self, pairs: Sequence[tuple[Row, Row]]) -> tuple[float, int]:
+        """Nats of the targets of some pairs, and their number."""
+        with self.compute.autocast():
+            loss = self._loss(collate(*zip(*pairs, strict=True)), 0.0, None)
+        return float(loss.nats), loss.tokens
 
     def guessed_loss(self) -> float:
         """Nats of a token where all of the vocabulary are equally likely."""
