@@ -24,8 +24,8 @@ UNWRITABLE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, e
 """Numbers of errors of folders that cannot be written, however much room there is."""
 SUFFIX = ".tmp"
 """Suffix of files and folders that are not finished; their names begin with a dot."""
-_unfinished: set[Path] = set()
-"""What this process is making now, for a process that ends at once."""
+_unfinished: dict[Path, str] = {}
+"""What this process is making now, for a process that ends at once, and the name of a file with which it goes on."""
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def writing(path: Path) -> Iterator[Path]:
             yield path
             return
         _make_parent(place)
-        _unfinished.add(temporary)
+        _unfinished[temporary] = ""
         if place.exists():
             temporary.touch()
             temporary.chmod(stat.S_IMODE(place.stat().st_mode))
@@ -58,7 +58,7 @@ def writing(path: Path) -> Iterator[Path]:
             problem.filename, problem.filename2 = str(path), None
         raise
     finally:
-        _unfinished.discard(temporary)
+        _unfinished.pop(temporary, None)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -77,11 +77,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def building(folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir) -> Iterator[Path | None]:
+def building(
+    folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir, *, progress: str = "progress.json"
+) -> Iterator[Path | None]:
     """Empty folder to fill with files, which takes the place of `folder` at the end; None if that is whole.
 
     A process that finds another building the same folder waits and takes the result. If the block fails, nothing is
-    left; what killed processes left of any folder beside it is removed.
+    left; what killed processes left of any folder beside it is removed. One with a file `progress` is kept instead, and
+    given to the next that builds it, unless the block fails by an Exception.
     """
     if is_whole(folder):
         yield None
@@ -91,11 +94,14 @@ def building(folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir) -> It
             yield None
             return
         for left in folder.parent.glob(f".*{SUFFIX}"):
+            if (left / progress).exists():
+                continue
             with suppress(OSError), _lock(left.with_name(left.name[1:].removesuffix(SUFFIX))).acquire(blocking=False):
                 shutil.rmtree(left, ignore_errors=True)  # a killed process was building it: nobody holds its lock
         temporary = folder.with_name(f".{folder.name}{SUFFIX}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        with _becoming(folder, temporary):
+        if not (temporary / progress).exists():
+            shutil.rmtree(temporary, ignore_errors=True)
+        with _becoming(folder, temporary, progress):
             yield temporary
             shutil.rmtree(folder, ignore_errors=True)  # it is there only if it is damaged
 
@@ -110,20 +116,30 @@ def new_folder(place: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _becoming(place: Path, temporary: Path) -> Iterator[None]:
-    """A new folder `temporary`, which takes the name of `place` at the end and is removed if the block fails."""
-    _unfinished.add(temporary)
+def _becoming(place: Path, temporary: Path, progress: str = "") -> Iterator[None]:
+    """A new folder `temporary`, which takes the name of `place` at the end and is removed if the block fails.
+
+    One with a file `progress` goes on, and stays if the block is interrupted.
+    """
+    _unfinished[temporary] = progress
     try:
-        temporary.mkdir()
+        temporary.mkdir(exist_ok=bool(progress))
         yield
         for path in temporary.iterdir():
             _sync(path)
         _sync_names(temporary)
         temporary.rename(place)
         _sync_names(place.parent)
+    except BaseException as problem:
+        if isinstance(problem, Exception) or not _goes_on(temporary, progress):
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        _unfinished.discard(temporary)
+        _unfinished.pop(temporary, None)
+
+
+def _goes_on(folder: Path, progress: str) -> bool:
+    return bool(progress) and (folder / progress).exists()
 
 
 def _make_parent(place: Path) -> None:
@@ -136,10 +152,10 @@ def _make_parent(place: Path) -> None:
 
 def remove_unfinished() -> None:
     """Removes what this process is making now; only for one that ends at once after that."""
-    for path in list(_unfinished):
-        if path.is_dir():
+    for path, progress in list(_unfinished.items()):
+        if path.is_dir() and not _goes_on(path, progress):
             shutil.rmtree(path, ignore_errors=True)
-        else:
+        elif not path.is_dir():
             with suppress(OSError):
                 path.unlink()
 
@@ -166,7 +182,7 @@ def in_cache(root: Path, make: Callable[[Path], Made]) -> Made:
 def _temporary_cache() -> Path:
     """Folder that goes when this process ends."""
     folder = Path(tempfile.mkdtemp(prefix="s2s-"))
-    _unfinished.add(folder)
+    _unfinished[folder] = ""
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 

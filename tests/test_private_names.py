@@ -27,7 +27,7 @@ PRIVATE = {
 """The modules that use each, by name."""
 OPERATORS = {
     "benchmark/limit": {"mm", "bmm", "addmm", "addmm_", "baddbmm", "baddbmm_", "_cudnn_rnn", "mkldnn_rnn_layer"},
-    "nn/gru": {"tanh_backward", "sigmoid_backward"},
+    "nn/steps": {"tanh_backward", "sigmoid_backward"},
 }
 """Operators of torch.ops.aten by module."""
 PROMISED = {"_asdict", "_replace", "_fields", "_make"}

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -230,15 +229,14 @@ class SeparateLines:
         self.kept = np.flatnonzero(text.lines.lengths >= least)
         lengths = text.lines.lengths[self.kept] - least
         self.sampler = BatchSampler(lengths, lengths, batch_tokens=rows * window, seed=seed)
-        self._plan = lru_cache(maxsize=1)(self.sampler.epoch)
 
     def batches_in_epoch(self, epoch: int) -> int:
         """Batches of an epoch, which counts from 0."""
-        return len(self._plan(epoch))
+        return self.sampler.count(epoch)
 
     def batches(self, epoch: int, skip: int) -> Iterator[TextBatch]:
         """The batches of an epoch in their order, without the first `skip`."""
-        for indices in self._plan(epoch)[skip:]:
+        for indices in self.sampler.batches(epoch, skip):
             inputs, targets, lengths = collate_lines([self.lines[self.kept[i]] for i in indices], framed=self.framed)
             yield TextBatch(inputs, targets, lengths, False, int(lengths.sum()))
 

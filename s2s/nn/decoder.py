@@ -80,7 +80,8 @@ class Bridge(nn.Module):
         top, left_out = part.shape[0] - 1, max(part.shape[0] - self.layers, 0)
         chosen = [part[min(left_out + layer, top)] for layer in range(self.layers)]
         if self.kind == "learned":
-            chosen = [self.project[index * self.layers + layer](row) for layer, row in enumerate(chosen)]
+            projects = self.project[index * self.layers :]
+            chosen = [linear(project, row) for project, row in zip(projects, chosen, strict=False)]
             # An LSTM's cell is unbounded, a hidden state lies in (-1, 1).
             chosen = [torch.tanh(row) if index == 0 else row for row in chosen]
         return torch.stack(chosen)

@@ -15,8 +15,8 @@ from torch.func import functional_call
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from s2s.device import product_type
-from s2s.nn.gru import run_gru
 from s2s.nn.layers import dropout_mask
+from s2s.nn.whole import run_whole
 
 Cell = Literal["elman", "gru", "lstm"]
 State = tuple[Tensor, ...]
@@ -102,8 +102,9 @@ def run_layer(
 ) -> tuple[Tensor, State]:
     """(B, T, I), (D, B, H), (B,) -> outputs (B, T, D x H), zero beyond each length, and the last state.
 
-    `weights` by name replace the layer's own, where they are given. A GRU on a CPU is `s2s.nn.gru`, which is faster
-    with gradients or in bfloat16; all others are torch's own, packed where the lengths differ.
+    `weights` by name replace the layer's own, where they are given. On a CPU a layer with gradients, or in bfloat16,
+    is `s2s.nn.whole`, but an LSTM of equal lengths, which oneDNN runs faster; all others are torch's own, packed where
+    the lengths differ.
     """
     rounded = product_type(inputs) == torch.bfloat16 and inputs.device.type == "cpu"
     if isinstance(layer, nn.LSTM) and rounded and not lstm_takes_bfloat16():
@@ -111,10 +112,9 @@ def run_layer(
         with torch.autocast("cpu", enabled=False):
             return run_layer(layer, weights, inputs.float(), exact, lengths)
     trained = torch.is_grad_enabled() or product_type(inputs) != torch.float32
-    if isinstance(layer, nn.GRU) and inputs.device.type == "cpu" and inputs.shape[1] > 1 and trained:
-        valid = None if lengths is None else positions_valid(lengths, inputs.shape[1], inputs.device)
-        outputs, last = run_gru(layer, weights, inputs, None if state is None else state[0], valid)
-        return outputs, (last,)
+    faster = lengths is not None or not isinstance(layer, nn.LSTM)
+    if faster and inputs.device.type == "cpu" and inputs.shape[1] > 1 and trained:
+        return run_whole(layer, weights, inputs, state, lengths)
     begin = state if state is None or isinstance(layer, nn.LSTM) else state[0]
     given: Any = inputs
     if lengths is not None:

@@ -1,6 +1,8 @@
 """Batches of a number of padded tokens, cut from length-sorted pools; a seed and an epoch fix their order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,10 @@ Lengths = NDArray[np.integer]
 Indices = NDArray[np.int64]
 ROWS = 8
 """Full batches have a multiple of this many rows."""
+WINDOW = 1 << 20
+"""Most rows that are shuffled at once, for constant memory."""
+BLOCK = 512
+"""Neighbouring rows that stay in one window where there are several."""
 GPU_WIDTH = 8
 """Widths on a GPU are rounded up to a multiple of this: a graph is captured for each."""
 
@@ -57,7 +63,8 @@ class BatchSampler:
     """The batches of each epoch, planned from lengths alone.
 
     An epoch is a function of the seed and its number: a random order is cut into pools, each is sorted by length and
-    cut into batches, and these are shuffled. So a run resumes by skipping the batches that it has done.
+    cut into batches, and these are shuffled. So a run resumes by skipping the batches that it has done. Of more than
+    WINDOW rows, blocks in a random order are cut into windows, which are shuffled so one after the other.
     """
 
     def __init__(
@@ -81,6 +88,10 @@ class BatchSampler:
         self._seed = seed
         self._pool_sentences = pool_sentences
         self._rows = rows
+        self._window = lru_cache(maxsize=1)(self._planned)
+        self._count = lru_cache(maxsize=1)(
+            lambda epoch: sum(len(self._window(epoch, number)) for number in range(self._windows()))
+        )
 
     def epoch(self, epoch: int) -> list[Indices]:
         """Index arrays of an epoch's batches, in the order of training.
@@ -88,16 +99,40 @@ class BatchSampler:
         Every index of the epoch is in one of them. Rows times the longest side, END included, is at most
         `batch_tokens`, except for a pair that is longer than that, which is a batch of its own.
         """
+        return list(self.batches(epoch))
+
+    def batches(self, epoch: int, skip: int = 0) -> Iterator[Indices]:
+        """The batches of an epoch without the first `skip`, planned as they are asked for."""
+        for number in range(self._windows()):
+            batches = self._window(epoch, number)
+            yield from batches[skip:]
+            skip = max(skip - len(batches), 0)
+
+    def count(self, epoch: int) -> int:
+        """Number of batches of an epoch."""
+        return self._count(epoch)
+
+    def _windows(self) -> int:
+        return 1 if self._rows else max(-(-len(self._sides[0]) // WINDOW), 1)
+
+    def _planned(self, epoch: int, number: int) -> list[Indices]:
+        """The batches of a window, in the order of training."""
         generator = np.random.Generator(np.random.PCG64([self._seed, epoch]))
-        order = generator.permutation(len(self._sides[0]) if self._rows is None else self._rows(epoch))
-        batches: list[Indices] = []
-        for start in range(0, len(order), self._pool_sentences):
-            batches.extend(self._pool_batches(order[start : start + self._pool_sentences]))
+        total = len(self._sides[0])
+        every: int | Indices = total if self._rows is None else self._rows(epoch)
+        if self._windows() > 1:
+            blocks = generator.permutation(-(-total // BLOCK))[number * (WINDOW // BLOCK) :][: WINDOW // BLOCK]
+            every = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
+            every = every[every < total]
+            generator = np.random.Generator(np.random.PCG64([self._seed, epoch, number]))
+        order = generator.permutation(every)
+        pools = range(0, len(order), self._pool_sentences)
+        batches = [*chain.from_iterable(self._pool_batches(order[at : at + self._pool_sentences]) for at in pools)]
         return [batches[position] for position in generator.permutation(len(batches))]
 
     def padding_share(self, epoch: int) -> float:
         """Share of an epoch's positions, source and target together, that hold PAD."""
-        pools = [side[batch] for batch in self.epoch(epoch) for side in self._sides]
+        pools = [side[batch] for batch in self.batches(epoch) for side in self._sides]
         used = sum(int(lengths.sum(dtype=np.int64)) + len(lengths) for lengths in pools)
         held = sum(len(lengths) * (int(lengths.max()) + 1) for lengths in pools)
         return 1 - used / held if held else 0.0

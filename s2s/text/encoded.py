@@ -7,6 +7,7 @@ starts of the sequences, and the end) and `lengths` (int32), and `meta.json` wit
 import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -22,6 +23,8 @@ from s2s.text.tokenizer import Tokenizer
 _FORMAT = 1
 _PARTS = ("tokens", "offsets", "lengths")
 _BUFFERED_SEQUENCES = 8192
+PROGRESS = "progress.json"
+"""File of what is encoded, in a folder that is not finished."""
 _BUFFERED_TOKENS = 1 << 20  # with the sequences, some MB
 
 
@@ -69,16 +72,24 @@ class Joined:
 
 
 class SequenceWriter:
-    """Buffered writer of the three files of a side."""
+    """Buffered writer of the three files of a side, which goes on where a killed one had written all."""
 
-    def __init__(self, folder: Path, side: str, token_type: str, stack: ExitStack) -> None:
-        """Opens the files; when `stack` is closed, the buffer is written and they are closed."""
+    def __init__(self, folder: Path, side: str, token_type: str, stack: ExitStack, before: Sequence[int] = ()) -> None:
+        """Opens the files; when `stack` is closed, the buffer is written and they are closed.
+
+        `before` is what `written` gave; what the files hold beyond it is cut off.
+        """
         self._type = token_type
-        self._files = [stack.enter_context((folder / f"{side}.{part}").open("wb")) for part in _PARTS]
-        self._end = 0
+        paths = [folder / f"{side}.{part}" for part in _PARTS]
+        self._files = [stack.enter_context(path.open("r+b" if before else "w+b")) for path in paths]
         self._tokens: list[int] = []
         self._lengths: list[int] = []
-        self._files[1].write(np.zeros(1, np.int64).tobytes())
+        self._end, *sizes = before or (0, 0, 0, 0)
+        for file, size in zip(self._files, sizes, strict=True):
+            file.truncate(size)
+            file.seek(size)
+        if not before:
+            self._files[1].write(np.zeros(1, np.int64).tobytes())
         stack.callback(self._write)
 
     def append(self, tokens: Sequence[int]) -> None:
@@ -86,6 +97,14 @@ class SequenceWriter:
         self._lengths.append(len(tokens))
         if len(self._lengths) == _BUFFERED_SEQUENCES or len(self._tokens) > _BUFFERED_TOKENS:
             self._write()
+
+    def written(self) -> list[int]:
+        """Number of tokens, and sizes of the files, when all so far is on the disk."""
+        self._write()
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+        return [self._end, *(file.tell() for file in self._files)]
 
     def _write(self) -> None:
         ends = self._end + np.cumsum(self._lengths, dtype=np.int64)
@@ -97,14 +116,21 @@ class SequenceWriter:
         self._lengths.clear()
 
 
+def progress_of(folder: Path) -> dict[str, Any]:
+    """What a killed process had encoded into a folder; empty where there is nothing."""
+    with suppress(OSError, ValueError):
+        return dict(json.loads((folder / PROGRESS).read_bytes()))
+    return {}
+
+
 def encoded_folder(
     cache: Path, key: Sequence[object], encode: Callable[[Path], dict[str, Any]], description: str
 ) -> tuple[Path, dict[str, Any]]:
     """Cache folder of a key, and its meta; if it is missing or damaged, `encode` fills a new one.
 
-    `encode` writes files and returns what meta.json holds besides their sizes. DataError when writing fails, into a
-    temporary cache too, and for a folder that is there and cannot be read, as one of another user's, which is left
-    alone.
+    `encode` writes files and returns what meta.json holds besides their sizes; what a killed one had written before its
+    PROGRESS is there again. DataError when writing fails, into a temporary cache too, and for a folder that is there
+    and cannot be read, as one of another user's, which is left alone.
     """
     name = Path("encoded") / hashlib.sha256(json.dumps([_FORMAT, *key]).encode()).hexdigest()
     try:
@@ -119,9 +145,10 @@ def encoded_folder(
 
 def _encoded(folder: Path, encode: Callable[[Path], dict[str, Any]], description: str) -> tuple[Path, dict[str, Any]]:
     try:
-        with building(folder, lambda place: _meta(place) is not None) as fresh:
+        with building(folder, lambda place: _meta(place) is not None, progress=PROGRESS) as fresh:
             if fresh is not None:
                 more = encode(fresh)
+                (fresh / PROGRESS).unlink(missing_ok=True)
                 sizes = {path.name: path.stat().st_size for path in fresh.iterdir()}
                 text = json.dumps({"description": description, **more, "bytes": sizes}, indent=1)
                 (fresh / "meta.json").write_text(text + "\n", encoding="utf-8")

@@ -44,6 +44,9 @@ class Tokenizer(Protocol):
     def encode(self, line: str) -> list[int]:
         """Token ids of a line; what the vocabulary lacks becomes UNKNOWN."""
 
+    def encode_all(self, lines: Sequence[str]) -> list[list[int]]:
+        """`encode` of each line, by all cores where it can be."""
+
     def encode_sampled(self, lines: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
         """Token ids of sampled segmentations, the same for the same arguments; `encode` where there is one only."""
 

@@ -114,6 +114,10 @@ class ListTokenizer:
         """Units of a line that the vocabulary lacks, each once."""
         return list(dict.fromkeys(unit for unit in self.split(line) if unit not in self._ids))
 
+    def encode_all(self, lines: Sequence[str]) -> list[list[int]]:
+        """`encode` of each line."""
+        return [*map(self.encode, lines)]
+
     def encode_sampled(self, lines: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
         """The same as `encode`: there is one segmentation only."""
         return [self.encode(line) for line in lines]

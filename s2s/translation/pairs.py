@@ -1,13 +1,14 @@
 """The sentence pairs that a recipe names: found, and as memory-mapped token ids. Torch is not needed for that."""
 
 import hashlib
+import json
 import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -15,9 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from s2s.corpus.find import Source, split_files
+from s2s.corpus.find import Source, cache_root, split_files
 from s2s.errors import DataError, S2SError
-from s2s.text.encoded import Joined, Sequences, SequenceWriter, encoded_folder, identity_of, token_type
+from s2s.files import write_text
+from s2s.text.encoded import (
+    PROGRESS,
+    Joined,
+    Sequences,
+    SequenceWriter,
+    encoded_folder,
+    identity_of,
+    progress_of,
+    token_type,
+)
 from s2s.text.lines import Lines, PairFiles, Table, read_pairs
 from s2s.text.tokenizer import Tokenizer
 from s2s.translation.data import FileSplit, Mixture, PairSplit, Split, TableSplit, portions
@@ -30,6 +41,10 @@ MANY_LEARNED = 0.1
 """Share of the validation pairs that are training pairs which is a warning."""
 
 _SIDES = ("source", "target")
+_BLOCK = 1 << 13
+"""Pairs that are encoded at once."""
+_SAVED = 1 << 19
+"""Pairs, blocks of them, after which a killed process need not begin anew."""
 _MEASURED_LINES = 1000
 """Lines whose sampled lengths are looked at before batches are planned."""
 _PLANNED_SHARE = 0.99
@@ -109,14 +124,20 @@ def warn_of_learned(splits: Mapping[str, Pairs]) -> None:
     train, validation = splits["train"], splits["validation"]
     if validation.is_written or train.identity == validation.identity:
         return
-    held = set(validation.read())
-    share = len(held.intersection(train.read())) / len(held)
+    key, named = ("learned", train.identity, validation.identity), f"{validation.description} in {train.description}"
+    _, found = encoded_folder(cache_root(), key, lambda _: {"share": _share_learned(train, validation)}, named)
+    share = found["share"]
     if share > MANY_LEARNED:
         log.warning(
             "data.validation: %.0f%% of the pairs of %s are pairs of %s too, so validation scores are partly those of"
             " training data; leave them out of one",
             100 * share, validation.description, train.description,
         )  # fmt: skip
+
+
+def _share_learned(train: Pairs, validation: Pairs) -> float:
+    held = set(validation.read())
+    return len(held.intersection(train.read())) / len(held)
 
 
 def share_in(training: Source[Any] | None, sources: set[tuple[str | None, str]]) -> float | None:
@@ -200,22 +221,32 @@ def _write(
 ) -> dict[str, Any]:
     """Encode the pairs that there is no reason to drop into the files of a folder."""
     types = {"source": token_type(source), "target": token_type(target)}
-    dropped, read, longest_ratio = Counter[str](), 0, 0.0
+    before = progress_of(folder)
+    dropped, read, longest_ratio = Counter[str](before.get("dropped")), before.get("read", 0), before.get("ratio", 0.0)
+    sides = [(side, types[side]) for side in _SIDES] + [(f"{side}.text", "uint8") for side in _SIDES if keep_text]
     with ExitStack() as stack:
-        writers = [SequenceWriter(folder, side, types[side], stack) for side in _SIDES]
-        if keep_text:
-            writers += [SequenceWriter(folder, f"{side}.text", "uint8", stack) for side in _SIDES]
-        bar = tqdm(pairs.read(), desc=pairs.description, unit=" pairs", disable=None, leave=False)
-        for lines in bar:
-            read += 1
-            tokens = source.encode(lines[0]), target.encode(lines[1])
-            if reason := reason_to_drop(*map(len, tokens)):
-                dropped[reason] += 1
-                continue
-            # both with END, which is counted in the longest output too
-            longest_ratio = max(longest_ratio, (len(tokens[1]) + 1 - EXTRA_TOKENS) / (len(tokens[0]) + 1))
-            for writer, row in zip(writers, (*tokens, *(line.encode() for line in lines)), strict=False):
-                writer.append(row)
+        writers = [SequenceWriter(folder, *side, stack, before.get(side[0], ())) for side in sides]
+        bar = tqdm(desc=pairs.description, unit=" pairs", initial=read, disable=None, leave=False)
+        stack.callback(bar.close)
+        lines = islice(pairs.read(), read, None)
+        while block := list(islice(lines, _BLOCK)):
+            sources, targets = zip(*block, strict=True)
+            encoded = source.encode_all(sources), target.encode_all(targets)
+            for pair, *tokens in zip(block, *encoded, strict=True):
+                if reason := reason_to_drop(*map(len, tokens)):
+                    dropped[reason] += 1
+                    continue
+                # both with END, which is counted in the longest output too
+                longest_ratio = max(longest_ratio, (len(tokens[1]) + 1 - EXTRA_TOKENS) / (len(tokens[0]) + 1))
+                for writer, row in zip(writers, (*tokens, *(line.encode() for line in pair)), strict=False):
+                    writer.append(row)
+            bar.update(len(block))
+            read += len(block)
+            if read % _SAVED == 0:
+                done = {side: writer.written() for (side, _), writer in zip(sides, writers, strict=True)}
+                write_text(
+                    folder / PROGRESS, json.dumps({"read": read, "dropped": dropped, "ratio": longest_ratio, **done})
+                )
     if not read:
         raise DataError(f"{pairs.description}: there are no pairs; check the files that the recipe names")
     if dropped.total() == read:

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +95,14 @@ class TranslationTask(Task[Batch]):
             lengths[0] = lengths[0] + (pairs.tags >= 0)
         batch_tokens = recipe.training.batch_tokens
         self.sampler = BatchSampler(*lengths, batch_tokens=batch_tokens, seed=recipe.seed, rows=pairs.rows)
-        self._plan = lru_cache(maxsize=1)(self.sampler.epoch)
 
     def batches_in_epoch(self, epoch: int) -> int:
         """Batches of an epoch, which counts from 0."""
-        return len(self._plan(epoch))
+        return self.sampler.count(epoch)
 
     def batches(self, epoch: int, skip: int) -> Iterator[Batch]:
         """The batches of an epoch in their order, without the first `skip`."""
-        for number, rows in enumerate(self._plan(epoch)[skip:], start=skip):
+        for number, rows in enumerate(self.sampler.batches(epoch, skip), start=skip):
             if self.sampled:
                 seed = (self.recipe.seed * 1_000_003 + epoch * 10_007 + number) % 2**31
                 sides = [list[Row](side.rows(rows, seed)) for side in self.sampled]

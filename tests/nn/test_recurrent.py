@@ -13,11 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import s2s
-from s2s.nn.gru import run_gru
 from s2s.nn.layers import Embedding
 from s2s.nn.recurrent import Cell, Recurrent, State, initialize, positions_valid
+from s2s.nn.whole import run_whole
 
 CELLS: tuple[Cell, ...] = get_args(Cell)
 INPUTS, HIDDEN, CONTEXT = 3, 4, 2
@@ -266,29 +267,62 @@ def test_orthogonal_makes_each_recurrent_gate_a_rotation_and_each_input_gate_xav
     assert float(parts.embedding.weight.std()) == pytest.approx(16**-0.5, rel=0.05)
 
 
+LAYERS = (nn.RNN, nn.GRU, nn.LSTM)
+
+
+def torchs(layer: nn.RNNBase, inputs: Tensor, state: State | None, lengths: Tensor | None) -> tuple[Tensor, State]:
+    """A layer by torch, packed where there are lengths."""
+    begin = state if state is None or isinstance(layer, nn.LSTM) else state[0]
+    packed = lengths is not None and pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+    outputs, last = layer(packed if packed else inputs, begin)
+    if packed:
+        outputs, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.shape[1])
+    return outputs, last if isinstance(layer, nn.LSTM) else (last,)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_a_gru_of_a_real_size_equals_torchs(bidirectional: bool) -> None:
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_whole_layer_of_a_real_size_equals_torchs(kind: type[nn.RNNBase], bidirectional: bool, ragged: bool) -> None:
     torch.manual_seed(1)
-    layer = torch.nn.GRU(40, 192, batch_first=True, bidirectional=bidirectional)  # B x H is shared out among threads
+    layer = kind(40, 96, batch_first=True, bidirectional=bidirectional)  # B x H is shared out among threads
     inputs = torch.randn(120, 6, 40, requires_grad=True)
-    fast, last = run_gru(layer, None, inputs, None, None)
-    slow, end = layer(inputs)
-    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(last, end, rtol=1e-4, atol=1e-5)
-    weights = [inputs, *layer.parameters()]
-    grad_outputs = torch.randn_like(slow)
-    found = torch.autograd.grad([fast, last], weights, [grad_outputs, torch.ones_like(last)])
-    expected = torch.autograd.grad([slow, end], weights, [grad_outputs, torch.ones_like(end)])
+    parts = 2 if kind is nn.LSTM else 1
+    state = tuple(torch.randn(1 + bidirectional, 120, 96, requires_grad=True) for _ in range(parts))
+    lengths = torch.arange(120) % 5 + 1 if ragged else None  # no row is as long as the batch
+    fast, last = run_whole(layer, None, inputs, state, lengths)
+    slow, end = torchs(layer, inputs, state, lengths)
+    torch.testing.assert_close((fast, *last), (slow, *end), rtol=1e-4, atol=1e-5)
+    weights = [inputs, *layer.parameters(), *state]
+    grad_outputs = [torch.randn_like(each) for each in (slow, *end)]
+    found = torch.autograd.grad([fast, *last], weights, grad_outputs)
+    expected = torch.autograd.grad([slow, *end], weights, grad_outputs)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_whole_layer_in_bfloat16_is_near_torchs_in_float32(kind: type[nn.RNNBase]) -> None:
+    torch.manual_seed(1)
+    layer = kind(8, 16, batch_first=True, bidirectional=True)
+    inputs, lengths = torch.randn(6, 9, 8), torch.tensor([9, 1, 4, 8, 2, 9])
+    with torch.autocast("cpu", torch.bfloat16):
+        fast, last = run_whole(layer, None, inputs, None, lengths)
+    slow, end = torchs(layer, inputs, None, lengths)
+    weights = list(layer.parameters())
+    found = torch.autograd.grad([each.float().square().sum() for each in (fast, *last)], weights)
+    expected = torch.autograd.grad([each.square().sum() for each in (slow, *end)], weights)
+    for near, exact in zip((fast, *last, *found), (slow, *end, *expected), strict=True):
+        assert float((exact - near.float()).detach().norm() / exact.detach().norm()) < 0.02
+    assert kind is not nn.LSTM or last[1].dtype == torch.float32
+
+
 @pytest.mark.parametrize("of", [lambda outputs: outputs, lambda outputs: outputs / 5, lambda outputs: outputs.square()])
-def test_a_second_derivative_of_a_gru_is_refused(of: Callable[[Tensor], Tensor]) -> None:
+def test_a_second_derivative_of_a_whole_layer_is_refused(of: Callable[[Tensor], Tensor]) -> None:
     inputs = torch.randn(2, 3, 3, requires_grad=True)
-    outputs, _ = run_gru(torch.nn.GRU(3, 4, batch_first=True), None, inputs, None, None)
+    outputs, _ = run_whole(nn.LSTM(3, 4, batch_first=True), None, inputs, None, None)
     torch.autograd.grad(of(outputs).sum(), inputs, retain_graph=True)
-    with pytest.raises(RuntimeError, match=r"run_gru has no second derivative .* use torch.nn.GRU"):
+    with pytest.raises(RuntimeError, match=r"run_whole has no second derivative .* use torch's own layer"):
         torch.autograd.grad(of(outputs).sum(), inputs, create_graph=True)
 
 

@@ -1,5 +1,7 @@
 """Laws of the sampler and of the batches it makes."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,22 @@ def test_batches_are_shuffled_over_the_epoch() -> None:
     means = [np.mean([lengths[index][0] for index in batch]) for batch in sampler(lengths, 400).epoch(0)]
     neighbours = np.corrcoef(means[:-1], means[1:])[0, 1]
     assert abs(neighbours) < 0.3
+
+
+def test_windows_hold_every_row_once_and_resume_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2s.text.batches.WINDOW", 64)
+    monkeypatch.setattr("s2s.text.batches.BLOCK", 8)
+    planned = sampler(random_lengths(205), 100)
+    batches = [batch.tolist() for batch in planned.epoch(3)]
+    assert sorted(chain.from_iterable(batches)) == list(range(205))
+    assert planned.count(3) == len(batches)
+    for skip in (0, 1, len(batches) // 2, len(batches)):
+        assert [batch.tolist() for batch in sampler(random_lengths(205), 100).batches(3, skip)] == batches[skip:]
+    first = set(chain.from_iterable(planned._window(3, 0)))
+    assert len(first) >= 64 - 8
+    assert first != set(chain.from_iterable(planned._window(4, 0)))
+    assert len({row // 8 for row in first}) == 8
+    assert {row // 64 for row in first} == {0, 1, 2, 3}  # from all over the corpus
 
 
 def test_full_batches_have_a_multiple_of_rows_and_little_padding() -> None:

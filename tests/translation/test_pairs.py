@@ -5,7 +5,7 @@ import io
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -371,3 +371,48 @@ def test_identity_follows_content_and_order_and_not_names(tmp_path: Path) -> Non
     assert identity_of([first]) != identity_of([first, first])
     with pytest.raises(DataError, match=r"missing: cannot be read: No such file"):
         identity_of([tmp_path / "missing"])
+
+
+def test_an_encoding_that_was_stopped_goes_on_and_gives_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s2s.translation.pairs._BLOCK", 4)
+    monkeypatch.setattr("s2s.translation.pairs._SAVED", 8)
+    stop, encoded = [21], list[str]()
+
+    def read() -> Iterator[tuple[str, str]]:
+        for number, pair in enumerate([("", "w1"), *PAIRS]):
+            if number in stop:
+                raise KeyboardInterrupt
+            yield pair
+
+    class Counting(WordTokenizer):
+        def encode_all(self, lines: Sequence[str]) -> list[list[int]]:
+            encoded.extend(lines)
+            return super().encode_all(lines)
+
+    tokenizer = Counting([f"w{number}" for number in range(50)])
+
+    def encode(cache: Path) -> EncodedPairs:
+        pairs = Source(read, "identity", "pairs")
+        return encode_pairs(pairs, tokenizer, WORDS, max_tokens=20, max_length_ratio=9, cache=cache, keep_text=True)
+
+    with pytest.raises(KeyboardInterrupt):
+        encode(tmp_path / "stopped")
+    (left,) = (tmp_path / "stopped/encoded").glob(".*.tmp")
+    with (left / "source.tokens").open("ab") as file:
+        file.write(b"half of a block")
+    s2s.files.remove_unfinished()
+    stop.clear()
+    encoded.clear()
+    encode(tmp_path / "other")
+    assert len(encoded) == 30
+    encoded.clear()
+    encode(tmp_path / "stopped")
+    assert len(encoded) == 30 - 16, "what was saved was encoded again"
+    folders = [
+        next(path for path in (tmp_path / name / "encoded").iterdir() if path.is_dir()) for name in ("other", "stopped")
+    ]
+    assert not left.exists()
+    for path in folders[0].iterdir():
+        assert path.read_bytes() == (folders[1] / path.name).read_bytes()
