@@ -215,8 +215,10 @@ def locked_at_once(path: Path) -> Iterator[None]:
     lock = _lock(path)
     try:
         with lock.acquire(blocking=False):
-            yield
-            Path(lock.lock_file).unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                Path(lock.lock_file).unlink(missing_ok=True)
     except Timeout:
         raise RunError(f"{path}: another process is writing it; wait until that has ended, or name another") from None
 

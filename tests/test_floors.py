@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "s2s"
 FLOORS = [
     {"errors"},
-    {"files", "device", "process"},
+    {"files", "device", "process", "workers"},
     {"recipe/"},
     {"corpus/", "run"},
     {"text/", "nn/", "plots", "figures/"},

@@ -9,6 +9,7 @@ import logging
 import math
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,16 @@ def train(
 @document_option
 @overwrite_option
 @click.option("--copy-unknown", is_flag=True, help="Copy the source word in the place of an unknown one, for words.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes of one thread that share out a file. Default: one for each of --threads; 1 for a pipe, or a GPU.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on where the same command, with --input and --output, was stopped: OUTPUT.part has what is done.",
+)
 @precision_option
 @device_option
 def translate(
@@ -142,6 +153,8 @@ def translate(
     document: str | None,
     overwrite: bool,
     copy_unknown: bool,
+    workers: int | None,
+    resume: bool,
     **options: Any,
 ) -> None:
     """Translate lines with one RUN, with an ensemble of several, or with a BUNDLE of s2s export --format onnx.
@@ -152,6 +165,7 @@ def translate(
     """
     kind = document_kind(document, source)
     for_lines = {"--nbest": nbest > 1, "--format jsonl": form == "jsonl", "--attention": attention, "--prefix": prefix}
+    for_lines |= {"--workers": (workers or 1) > 1, "--resume": resume}
     for option in (name for name, given in for_lines.items() if kind and given):
         raise click.UsageError(f"{option} is for lines, and the input is a document ({kind}); leave it out")
     if overwrite and not kind:
@@ -164,11 +178,13 @@ def translate(
         raise click.UsageError(f"--output {output}: is the --input file, which would be lost; name another file")
     if source is None and sys.stdin is None:
         raise S2SError("the standard input is closed; give --input FILE, or lines")
-    from s2s.cli.filter import Line, arriving, by_sentence, in_blocks, opened
-    from s2s.text.lines import read_lines
+    if resume and not (source and source.is_file() and output):
+        raise click.UsageError("--resume needs --input and --output, which are files; give them, or leave --resume out")
+    from s2s.cli.blocks import Making, begin_workers, job_of, write_lines
     from s2s.translation.bundle import is_bundle
     from s2s.translation.translator import Translator
 
+    asked, workers = workers, 1 if kind else begin_workers(workers, source)
     settings = Path(runs[0]) / ("bundle.json" if is_bundle(Path(runs[0])) else "recipe.toml")
     if settings.name == "recipe.toml":
         from s2s.device import settle_process
@@ -187,24 +203,25 @@ def translate(
         del ways["nbest"], ways["attention"]
         _warn_of_unlike(translate_document(translator, kind, source, output, overwrite, ways), "sentences")
         return
-    outputs = cut_off = 0
-    unlike = Counter[str]()
-    with opened(output, sys.stdout) as out:
-        for block in in_blocks(read_lines(source)) if source else arriving(sys.stdin.buffer):
-            lines = by_sentence(translator, block, **ways) if split else map(Line, translator.translate(block, **ways))
-            for line in lines:
-                found = line.whole
-                if attention is not None and found.tokens and (line.sentences or "around" not in found.flags):
-                    _plot_attention(line.sentences[0][1] if line.sentences else found, attention)
-                    attention = None
-                unlike.update(found.flags)
-                outputs, cut_off = outputs + bool(found.tokens), cut_off + ("truncated" in found.flags)
-                for row in line.rendered(jsonl=form == "jsonl", nbest=nbest, tokens=tokens):
-                    out.write(row + "\n")
-            out.flush()
-    _warn_of_unlike(unlike, "lines")
-    if attention is not None:
+    if workers > 1 and translator.engine.on_gpu:
+        if asked:
+            raise S2SError(f"--workers {workers}: one process uses a GPU; leave it out, or give --device cpu")
+        workers = 1
+    making = Making(translator, split, ways, {"jsonl": form == "jsonl", "nbest": nbest, "tokens": tokens})
+    named = {"precision": options["precision"], "batch": making.block_lines, "prefix": prefix, "split": split}
+    counts, is_plotted = write_lines(
+        making,
+        source,
+        output,
+        workers,
+        job=partial(job_of, runs=[*map(Path, runs)], options={**ways, **making.form, **named, "copies": copy_unknown}),
+        resume=resume,
+        plot=partial(_plot_attention, path=attention) if attention else None,
+    )
+    _warn_of_unlike(counts, "lines")
+    if not is_plotted:
         log.warning("--attention %s: no plot, the input has no line with words", attention)
+    outputs, cut_off = counts["outputs"], counts["truncated"]
     if 2 * cut_off > outputs:
         log.warning(
             "%s of %s outputs (%.0f%%) were cut off at the longest that is allowed: raise decoding.max_length_ratio in"

@@ -24,13 +24,13 @@ CHUNK_BYTES = 1 << 20
 """Bytes read at once, which bound the memory that a long input takes."""
 
 
-def in_blocks(lines: Iterable[Item]) -> Iterator[list[Item]]:
-    """Lines, or pairs, in lists of up to LINES_AT_ONCE; those before a damaged line are given before its error."""
+def in_blocks(lines: Iterable[Item], most: int = LINES_AT_ONCE) -> Iterator[list[Item]]:
+    """Lines, or pairs, in lists of up to `most`; those before a damaged line are given before its error."""
     block: list[Item] = []
     try:
         for line in lines:
             block.append(line)
-            if len(block) == LINES_AT_ONCE:
+            if len(block) == most:
                 yield block
                 block = []
     except DataError:
@@ -71,7 +71,7 @@ def opened(path: Path | None, standard_output: TextIO | None) -> Iterator[TextIO
     """
     if path is None and standard_output is None:
         raise S2SError("the standard output is closed; give --output FILE")
-    if standard_output is not None and (path is None or _is_same(path, standard_output)):
+    if standard_output is not None and (path is None or is_same(path, standard_output)):
         standard_output.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[attr-defined]
         yield standard_output
     elif path is not None:
@@ -79,7 +79,7 @@ def opened(path: Path | None, standard_output: TextIO | None) -> Iterator[TextIO
             yield file
 
 
-def _is_same(path: Path, stream: TextIO) -> bool:
+def is_same(path: Path, stream: TextIO) -> bool:
     """Whether a path is the file of a stream, as /dev/stdout may be: it must not be replaced meanwhile."""
     try:
         return os.path.samestat(path.stat(), os.fstat(stream.fileno()))

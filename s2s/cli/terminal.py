@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -22,13 +22,14 @@ import click
 
 from s2s.errors import S2SError
 from s2s.process import INTERRUPTED, is_later_rank, leave, started_together
+from s2s.workers import cores, quota
 
 if TYPE_CHECKING:
     from s2s.tasks import Recipe
 
 log = logging.getLogger("s2s")
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
-"""How OpenMP's threads wait, and the milliseconds for which those of LLVM and Intel spin."""
+WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+"""Turns for which threads of GNU's OpenMP spin, some microseconds, and milliseconds for which LLVM's and Intel's do."""
 
 
 class Commands(click.Group):
@@ -114,7 +115,7 @@ def messages() -> Iterator[None]:
     """Inside, log messages and warnings go to stderr, or nowhere if it is closed, and SIGTERM ends the command."""
 
     def show(message: Warning | str, *place: Any, **line: Any) -> None:
-        log.warning("%s", message)
+        log.warning(str(message))
 
     handler = _ThroughBars()
     log.addHandler(handler)
@@ -148,10 +149,22 @@ def wait_passively() -> None:
     """Let the threads of OpenMP sleep between their parts of the work, unless the user chose how they wait.
 
     Those of GNU spin for milliseconds, those of LLVM and Intel for 200, and keep others from the cores that they wait
-    on: another command, a browser. Read when torch is imported; by then there is nothing to set.
+    on: another command, a browser. Those that sleep at once are woken at each small product, a sixth of the time of a
+    beam search. Read when torch is imported; by then there is nothing to set.
     """
-    if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
+    if "torch" in sys.modules:
+        return
+    if os.environ.keys().isdisjoint(("OMP_WAIT_POLICY", *WAITING)):
         os.environ |= WAITING
+    if "OMP_NUM_THREADS" not in os.environ and quota():
+        compute_with(cores())
+
+
+def compute_with(threads: int) -> None:
+    """Let torch, or onnxruntime, compute with so many threads."""
+    if "torch" in sys.modules:  # in a program that has loaded it before
+        sys.modules["torch"].set_num_threads(threads)
+    os.environ |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
 
 def train_and_show(recipe: "Recipe", place: Path, *, again: str = "with --resume", **options: Any) -> None:
@@ -208,9 +221,24 @@ def temperature(value: str | float) -> float:
     return number
 
 
-device_option = click.option(
-    "--device", type=device, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
-)
+def _threads(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
+    if value is not None:
+        compute_with(value)
+
+
+def device_option(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of what a command computes on."""
+    threads = click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        expose_value=False,
+        callback=_threads,
+        help="CPU threads to compute with. Default: OMP_NUM_THREADS, else one for each core.",
+    )
+    where = click.option("--device", type=device, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+    return where(threads(command))
+
+
 precision_option = click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),

@@ -64,6 +64,8 @@ class BundleState(NamedTuple):
 class BundleEngine:
     """An encoder and a step, which search one sentence after the other."""
 
+    on_gpu = False
+
     def __init__(self, folder: Path, states: Sequence[str]) -> None:
         """`states` are inputs of the step, of which the encoder gives the first and a step the next."""
         self.encoder, self.step = (_session(folder / f"{name}.onnx") for name in ("encoder", "step"))

@@ -39,7 +39,7 @@ class TorchEngine:
     def __init__(self, models: Sequence[Seq2Seq], compute: Compute) -> None:
         self.models = [frozen(model, compute.device) for model in models]
         self.steppers = [Stepper(model, compute.dtype) for model in self.models]
-        on_gpu = compute.device.type == "cuda"
+        self.on_gpu = on_gpu = compute.device.type == "cuda"
         self.steps: list[Step[State]] = [ReplayedStep(each) if on_gpu else each for each in self.steppers]
         # a graph fills the same tensors for every search
         self.alone: AbstractContextManager[object] = Lock() if on_gpu else nullcontext()

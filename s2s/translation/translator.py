@@ -36,7 +36,8 @@ BATCH_TOKENS = 8192
 class Translator:
     """Frozen copies of one model, or of an ensemble of models that share their tokenizers.
 
-    Many threads may use one: on a CPU they search side by side, on a GPU one after the other.
+    Many threads may use one: on a CPU they search side by side, on a GPU one after the other. Long texts are translated
+    fastest by several processes of one thread, as s2s translate --workers starts them; here no process is started.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class Translator:
         self.prefix: tuple[int, ...] = ()
         """Target tokens that each translation begins with"""
         self.has_warned = False
+        self.has_bar = True
+        """Whether many lines have a progress bar, on a terminal"""
 
     @classmethod
     def load(cls, *runs: str | Path, device: str = "auto", precision: "Precision" = "float32") -> Self:
@@ -159,7 +162,7 @@ class Translator:
         ]
         self._warn_of_long(lines, encoded)
         results = [BLANK] * len(lines)
-        with self.engine.entered(), _bar(len(lines)) as progress:
+        with self.engine.entered(), _bar(len(lines) if self.has_bar else 1) as progress:
             for group in self.groups([len(tokens) for tokens in encoded]):
                 given = [(read[index] or Masked(""), encoded[index]) for index in group]
                 found = self._whole(given, max(width, nbest), nbest, attention)
