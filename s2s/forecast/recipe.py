@@ -33,7 +33,11 @@ Cell = Annotated[str, BeforeValidator(_as_text)]
 class CsvFile(Section):
     """One table of comma-separated values."""
 
-    file: str = Field(min_length=1, description="path of the CSV file, UTF-8, .gz accepted")
+    file: str = Field(
+        min_length=1,
+        description="path of the CSV file, UTF-8; .gz, .xz, .zst accepted; where semicolons or tabs separate the"
+        " columns, numbers may have a decimal comma",
+    )
 
 
 Table = Annotated[SplitName | Annotated[CsvFile, Tag("CsvFile")], form_of(CsvFile)]
@@ -178,7 +182,7 @@ class ForecastRecipe(Tree):
     splits = ("series",)
     forms = (CsvFile,)
     paths = ("file",)
-    path_endings = (".csv", ".csv.gz")
+    path_endings = (".csv",)
     taken_over = ("model", "data.targets", "data.inputs", "data.window", "data.horizon", "data.scaling")
     may_differ = (*Tree.may_differ, "model.loss")
     conversions: ClassVar = {
