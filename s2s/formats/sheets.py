@@ -54,7 +54,7 @@ def _text(cell: object) -> str:
 def _rows(path: Path) -> Iterator[Iterator[tuple[object, ...]]]:
     """The rows of the first sheet that is shown, read one after another; the texts of a file are held in memory."""
     try:
-        import defusedxml  # type: ignore[import-untyped]  # without which openpyxl expands entities
+        import defusedxml  # noqa: F401  # without which openpyxl expands entities
         from openpyxl import load_workbook
     except ImportError as problem:
         raise missing(problem, path) from None
@@ -74,10 +74,9 @@ def _rows(path: Path) -> Iterator[Iterator[tuple[object, ...]]]:
             yield sheets[0].iter_rows(values_only=True)
         finally:
             book.close()
-    except defusedxml.DefusedXmlException as problem:
-        raise DataError(f"{path}: declares entities ({problem}), which s2s does not look up; save it anew") from None
     except broken as problem:
+        cause = problem.__context__ or problem  # what openpyxl found, before its advice
         raise DataError(
-            f"{path}: cannot be read as a spreadsheet (.xlsx): {problem or type(problem).__name__}; is it whole? Save"
-            " it anew, or as text with tabs (.tsv)"
+            f"{path}: cannot be read as a spreadsheet (.xlsx): {cause!s:.200}; is it whole? Save it anew, or as text"
+            " with tabs (.tsv); entities in it are not looked up"
         ) from None

@@ -52,7 +52,11 @@ def pairs_of(units: Iterator[Sides], wanted: Sequence[str], counts: Counter[str]
 def counted(counts: Counter[str], pairs: int) -> str:
     """Units, pairs and reasons in words: 12,340 units: 11,902 pairs, 301 fuzzy, 137 without de."""
     reasons = {reason: count for reason, count in counts.items() if count and not reason.startswith(NOTE)}
-    notes = [f"{count:,} {note.removeprefix(NOTE)}" for note, count in counts.items() if count and note not in reasons]
+    notes = [
+        f"{count:,} {note.removeprefix(NOTE)}"
+        for note, count in sorted(counts.items())
+        if count and note not in reasons
+    ]
     listed = [f"{pairs:,} pairs", *(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))]
     more = f" ({', '.join(notes)})" if notes else ""
     return f"{pairs + sum(reasons.values()):,} units: {', '.join(listed)}{more}"
