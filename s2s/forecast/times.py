@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from s2s.forecast.rows import Row, number_of
 
 Floats = NDArray[np.float64]
-_CLOCK = r"(?:(?:T|,?\s+)(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,6}))?)?(?:\s*([AaPp])[Mm])?\s*(Z|UTC|GMT|(?:UTC|GMT)?[+-]\d{2}:?\d{2})?)?"
+_ZONE = r"(Z|UTC|GMT|(?:UTC|GMT)?[+-]\d{2}:?\d{2})"
+_CLOCK = r"(?:(?:T|,?\s+)(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,6}))?)?(?:\s*([AaPp])[Mm])?\s*" + _ZONE + "?)?"
 YEAR_MONTH = re.compile(r"(\d{4})[-/](\d{1,2})", re.ASCII)
 YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})" + _CLOCK, re.ASCII)
 YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})" + _CLOCK, re.ASCII)
@@ -39,8 +40,8 @@ class Times(NamedTuple):
 def read_times(rows: Sequence[Row], place: int, name: str, form: str | None, zone: str | None = None) -> Times:
     """The times of rows; DataError, with its line, for one that cannot be read, or not in the form of the others.
 
-    Those without an offset are by the clocks of a time `zone`, or else of UTC. Where its clocks are set back, the second
-    of two equal hours is one that comes after the first, in the order of the rows.
+    Those without an offset are by the clocks of a time `zone`, or else of UTC. Where its clocks are set back, the
+    second of two equal hours is the one that comes later, in the order of the rows.
     """
     cells = [row.cell(place) for row in rows]
     if form is not None:

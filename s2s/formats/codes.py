@@ -74,12 +74,13 @@ def _plain(code: str) -> str:
 def _tag(code: str, path: Path) -> str | None:
     """The standard form of a code; None for what is no code."""
     try:
-        import langcodes
+        from langcodes import standardize_tag
+        from langcodes.tag_parser import LanguageTagError
     except ImportError as problem:
         raise missing(problem, path) from None
     try:
-        return langcodes.standardize_tag(_plain(code).partition("@")[0], macro=True)
-    except langcodes.LanguageTagError:
+        return standardize_tag(_plain(code).partition("@")[0], macro=True)
+    except LanguageTagError:
         return None
 
 
@@ -88,9 +89,9 @@ def _fit(code: str, wanted: str, path: Path) -> bool:
     tags = _tag(code, path), _tag(wanted, path)
     if tags[0] is None or tags[1] is None:
         return False
-    import langcodes
+    from langcodes import Language
 
-    one, other = map(langcodes.Language.get, tags)
+    one, other = Language.get(tags[0]), Language.get(tags[1])
     if one.language != other.language or "-" not in tags[0] or "-" not in tags[1]:
         return one.language == other.language
     scripts, regions = {one.maximize().script, other.maximize().script}, {one.territory, other.territory} - {None}

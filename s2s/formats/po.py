@@ -103,7 +103,8 @@ def languages(path: Path) -> tuple[list[str], list[str]]:
     with opened(path) as file:
         first = next(entries(file, path), None)
     fields = first.fields if first and first.is_header else {}
-    return [[code] if (code := fields.get(name)) else [] for name in ("x-source-language", "language")]
+    source, target = fields.get("x-source-language"), fields.get("language")
+    return [source] if source else [], [target] if target else []
 
 
 def pairs(path: Path, wanted: Sequence[str], counts: Counter[str], *, is_turned: bool) -> Iterator[tuple[str, str]]:

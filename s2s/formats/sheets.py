@@ -60,20 +60,17 @@ def _rows(path: Path) -> Iterator[Iterator[tuple[object, ...]]]:
         raise missing(problem, path) from None
     broken = (zipfile.BadZipFile, zlib.error, ParseError, OSError, KeyError, ValueError, TypeError, AttributeError)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:  # openpyxl leaves its own open where it fails
             size = sum(part.file_size for part in archive.infolist())
-        if size > MOST_BYTES:
-            raise DataError(
-                f"{path}: unpacks to {size:,} bytes, and at most {MOST_BYTES:,} are read; save the sheet as text with"
-                " tabs (.tsv)"
-            )
-        book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
-        try:
+            if size > MOST_BYTES:
+                raise DataError(
+                    f"{path}: unpacks to {size:,} bytes, and at most {MOST_BYTES:,} are read; save the sheet as text"
+                    " with tabs (.tsv)"
+                )
+            book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
             sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"] or book.worksheets
             sheets[0].reset_dimensions()  # which some programs write wrong
             yield sheets[0].iter_rows(values_only=True)
-        finally:
-            book.close()
     except broken as problem:
         cause = problem.__context__ or problem  # what openpyxl found, before its advice
         raise DataError(
