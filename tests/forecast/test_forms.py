@@ -31,7 +31,7 @@ def test_a_table_is_read_by_its_separator(tmp_path: Path, mark: str, text: str) 
 def test_a_table_of_too_many_columns_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("s2s.forecast.rows.MOST_COLUMNS", 2)
     (tmp_path / "a.csv").write_text("a,b,c\n1,2,3\n")
-    with pytest.raises(DataError, match=r"a\.csv, line 1: there are 3 columns, and at most 2 are read"):
+    with pytest.raises(DataError, match=r"a\.csv, line 2: there are 3 columns, and at most 2 are read"):
         read_rows(tmp_path / "a.csv")
 
 
