@@ -13,6 +13,7 @@ FLOORS = [
     {"recipe/"},
     {"corpus/", "run"},
     {"text/", "nn/", "plots", "figures/"},
+    {"formats/"},
     {"training/"},
     {"translation/", "language/", "forecast/"},
     {"tasks"},

@@ -249,7 +249,11 @@ def _plot_attention(found: Any, path: Path) -> None:
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]", type=FOLDER)
 @click.option("--on", metavar="SPLIT", help="Split to score: train, validation, test, or CORPUS/SPLIT. Default: test.")
-@click.option("--source", type=FILE, help="Instead of --on: source lines with --reference, or a language model's text.")
+@click.option(
+    "--source",
+    type=FILE,
+    help="Instead of --on: source lines with --reference, a file of pairs such as .tmx, or a language model's text.",
+)
 @click.option("--reference", type=FILE, help="Reference translations of the source lines.")
 @click.option("--tag", help="Tag of the sources that --on CORPUS/SPLIT or --source gives.")
 @click.option("--beam", type=click.IntRange(min=1), help="Beam size of a translator. Default: the recipe's.")
@@ -272,15 +276,19 @@ def evaluate(
     from s2s.jobs.evaluate import evaluate as score_runs
     from s2s.jobs.evaluate import without_text
     from s2s.language.recipe import TextFile
-    from s2s.run import json_text
-    from s2s.tasks import scores_of
+    from s2s.run import RunFolder, json_text
+    from s2s.tasks import recipe_of, scores_of
     from s2s.translation.comparison import compare, comparison_text
-    from s2s.translation.data import FileSplit
+    from s2s.translation.data import FileSplit, TableSplit
 
     settle_process()
-    files: FileSplit | TextFile | None = None
-    if source is not None:
-        files = FileSplit(source=str(source), target=str(reference)) if reference else TextFile(file=str(source))
+    files: FileSplit | TableSplit | TextFile | None = None
+    if source is not None and reference is not None:
+        files = FileSplit(source=str(source), target=str(reference))
+    elif source is not None:
+        recipe, name = recipe_of(RunFolder(runs[0])), str(source)
+        has_pairs = recipe.task == "translation" and recipe.is_path(name)
+        files = TableSplit(table=name) if has_pairs else TextFile(file=name)
     results = score_runs(runs, on=on, files=files, **options)
     plain = [without_text(result) for result in results]
     comparisons = compare(results)

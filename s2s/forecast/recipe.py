@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
+from zoneinfo import available_timezones
 
 from pydantic import BeforeValidator, Field, Tag, model_validator
 
@@ -33,7 +34,11 @@ Cell = Annotated[str, BeforeValidator(_as_text)]
 class CsvFile(Section):
     """One table of comma-separated values."""
 
-    file: str = Field(min_length=1, description="path of the CSV file, UTF-8, .gz accepted")
+    file: str = Field(
+        min_length=1,
+        description="path of the CSV file, UTF-8; .gz, .xz, .zst accepted; where semicolons or tabs separate the"
+        " columns, numbers may have a decimal comma",
+    )
 
 
 Table = Annotated[SplitName | Annotated[CsvFile, Tag("CsvFile")], form_of(CsvFile)]
@@ -52,6 +57,11 @@ class SeriesData(Section):
     )
     time_format: str | None = Field(
         default=None, description='strptime form of the times, such as "%d/%m/%Y %H:%M"; default: found from them'
+    )
+    time_zone: str | None = Field(
+        default=None,
+        description="time zone of the clocks by which times without an offset are written, such as Europe/Berlin;"
+        " default: UTC",
     )
     longest_step: Cell | None = Field(
         default=None,
@@ -91,13 +101,18 @@ class SeriesData(Section):
                 raise ValueError(f"{name}: names a column twice")
         if self.time is not None and self.newest_first:
             raise ValueError("newest_first: rows are sorted by data.time already; set one of them")
-        for name in ("time_format", "longest_step"):
+        for name in ("time_format", "time_zone", "longest_step"):
             if self.time is None and getattr(self, name) is not None:
                 raise ValueError(f"{name}: is of the column of times; name it with data.time")
         if self.longest_step is not None and not DURATION.fullmatch(self.longest_step):
             raise ValueError(
                 f'longest_step: must be a number with seconds, minutes, hours, days or weeks, such as "3 days", or a'
                 f' number alone where times are numbers (given "{self.longest_step}")'
+            )
+        if self.time_zone is not None and self.time_zone not in available_timezones():
+            raise ValueError(
+                f"time_zone: must be a name of the IANA time zone database, such as Europe/Berlin (given"
+                f' "{self.time_zone}")'
             )
         if self.time_format is not None and not _is_form(self.time_format):
             raise ValueError(
@@ -178,7 +193,7 @@ class ForecastRecipe(Tree):
     splits = ("series",)
     forms = (CsvFile,)
     paths = ("file",)
-    path_endings = (".csv", ".csv.gz")
+    path_endings = (".csv",)
     taken_over = ("model", "data.targets", "data.inputs", "data.window", "data.horizon", "data.scaling")
     may_differ = (*Tree.may_differ, "model.loss")
     conversions: ClassVar = {

@@ -11,8 +11,10 @@ from s2s.text.lines import read_lines
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "-", "?"))
 """Cells without a value, in lower case."""
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-"""Between the cells of tables that are no CSV files, and their names."""
+SEPARATORS = ";\t,"
+"""Between cells; where it is none of commas, a comma may stand before decimals."""
+MOST_COLUMNS = 10_000
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
@@ -37,17 +39,24 @@ def read_rows(path: Path) -> tuple[list[str], list[Row]]:
 
     Lines that begin with # are comments; where no header is above the numbers, the last of them is the header.
     Below the header such a line with as many cells as there are columns is a row, whose first cell begins with #.
+    Where semicolons or tabs separate the header's names, they separate all cells, and numbers may have a decimal comma,
+    which is given as a point: then no other number of a column may have a point. A line sep=; of a spreadsheet is left
+    out.
     """
     header: list[str] | None = None
     comment: list[str] = []
     rows: list[Row] = []
+    separator = ","
     for line, text in enumerate(read_lines(path), start=1):
-        if not text.strip():
+        if not text.strip() or (line == 1 and text.strip().lower() in ("sep=;", "sep=,")):
             continue
+        if header is None and not rows:
+            bare = re.sub(r'"[^"]*"', "", text)
+            separator = max(SEPARATORS, key=bare.count) if any(map(bare.count, SEPARATORS)) else ","
         remark = text.lstrip().startswith("#")
         row = Row(path, line, [text])
         try:
-            row = row._replace(cells=next(csv.reader([text], strict=True)))
+            row = row._replace(cells=next(csv.reader([text], strict=True, delimiter=separator)))
         except csv.Error as problem:
             if not remark:
                 raise row.fault(
@@ -65,8 +74,10 @@ def read_rows(path: Path) -> tuple[list[str], list[Row]]:
             if len(comment) != len(cells):
                 raise row.fault("the first row must name the columns, but it holds numbers")
             header = comment
-        if len(header) == 1 and (called := next((SEPARATORS[mark] for mark in SEPARATORS if mark in header[0]), None)):
-            raise row.fault(f"columns are separated by {called}; separate them by commas")
+        if len(header) > MOST_COLUMNS:
+            raise row.fault(f"there are {len(header):,} columns, and at most {MOST_COLUMNS:,} are read; take some out")
+        if len(header) == 1 and "|" in header[0]:
+            raise row.fault("columns are separated by vertical bars; separate them by commas")
         if len(cells) != len(header):
             raise row.fault(
                 f"has {len(cells)} cells, but there are {len(header)} columns ({', '.join(header)}); write decimals"
@@ -77,7 +88,25 @@ def read_rows(path: Path) -> tuple[list[str], list[Row]]:
         raise DataError(f"{path}: the file is empty; its first line must name the columns")
     if not rows:
         raise DataError(f"{path}: there are no rows below the header")
-    return header, rows
+    return header, rows if separator == "," else _with_points(rows, header)
+
+
+def _with_points(rows: list[Row], header: list[str]) -> list[Row]:
+    """Rows with a point for a decimal comma; DataError for a column whose numbers have both."""
+    for place, name in enumerate(header):
+        commas = [at for at, row in enumerate(rows) if DECIMAL_COMMA.fullmatch(row.cell(place))]
+        for at in commas:
+            rows[at].cells[place] = rows[at].cell(place).replace(",", ".")
+        points = {
+            at for at, row in enumerate(rows) if "." in row.cell(place) and number_of(row.cell(place)) is not None
+        }
+        if commas and (other := points.difference(commas)):
+            row = rows[min(other)]
+            raise row.fault(
+                f"column {name} has {row.cell(place)} with a point, and in line {rows[commas[0]].line:,} a decimal"
+                " comma; write all numbers in one form, without marks between thousands"
+            )
+    return rows
 
 
 def counted(count: int, noun: str) -> str:

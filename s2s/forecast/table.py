@@ -118,7 +118,7 @@ def _in_order(
         remarks = several_series(rows, header, others)
         return rows, list(map(str, range(len(rows)))), Holes(np.zeros(len(rows) - 1, bool), ""), remarks
     place = header.index(data.time)
-    times = read_times(rows, place, data.time, data.time_format)
+    times = read_times(rows, place, data.time, data.time_format, data.time_zone)
     rows, times = _taken(rows, times, np.argsort(times.moments, kind="stable"))
     once, remarks = same_rows(rows, times)
     rows, times = _taken(rows, times, np.array(once))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from s2s.forecast.rows import Row, number_of
 
 Floats = NDArray[np.float64]
-_CLOCK = r"(?:(?:T|,?\s+)(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,6}))?)?(?:\s*([AaPp])[Mm])?\s*(Z|[+-]\d{2}:?\d{2})?)?"
+_ZONE = r"(Z|UTC|GMT|(?:UTC|GMT)?[+-]\d{2}:?\d{2})"
+_CLOCK = r"(?:(?:T|,?\s+)(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,6}))?)?(?:\s*([AaPp])[Mm])?\s*" + _ZONE + "?)?"
 YEAR_MONTH = re.compile(r"(\d{4})[-/](\d{1,2})", re.ASCII)
 YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})" + _CLOCK, re.ASCII)
 YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})" + _CLOCK, re.ASCII)
@@ -35,16 +37,20 @@ class Times(NamedTuple):
         return Times(self.moments[which], None if self.local is None else self.local[which])
 
 
-def read_times(rows: Sequence[Row], place: int, name: str, form: str | None) -> Times:
-    """The times of rows; DataError, with its line, for one that cannot be read, or not in the form of the others."""
+def read_times(rows: Sequence[Row], place: int, name: str, form: str | None, zone: str | None = None) -> Times:
+    """The times of rows; DataError, with its line, for one that cannot be read, or not in the form of the others.
+
+    Those without an offset are by the clocks of a time `zone`, or else of UTC. Where its clocks are set back, the
+    second of two equal hours is the one that comes later, in the order of the rows.
+    """
     cells = [row.cell(place) for row in rows]
     if form is not None:
-        return _of_dates([_in_form(row, cell, name, form) for row, cell in zip(rows, cells, strict=True)])
+        return _of_dates([_in_form(row, cell, name, form) for row, cell in zip(rows, cells, strict=True)], zone)
     day_first = _day_first(rows, cells, name)
     found = [_date(cell, day_first) for cell in cells]
     dates = [date for date in found if date is not None]
     if len(dates) == len(found):
-        return _of_dates(dates)
+        return _of_dates(dates, zone)
     numbers = [number_of(cell) for cell in cells]
     neither = [
         date is None and (number is None or np.isinf(number)) for date, number in zip(found, numbers, strict=True)
@@ -63,8 +69,13 @@ def read_times(rows: Sequence[Row], place: int, name: str, form: str | None) -> 
     raise rows[first].fault(f"column {name} has {cells[first]!r}, {fault}")
 
 
-def _of_dates(dates: Sequence[datetime]) -> Times:
-    aware = [date.replace(tzinfo=UTC) if date.tzinfo is None else date for date in dates]
+def _of_dates(dates: Sequence[datetime], zone: str | None) -> Times:
+    clocks, aware = ZoneInfo(zone) if zone else UTC, list[datetime]()
+    for date in dates:
+        date = date.replace(tzinfo=clocks) if date.tzinfo is None else date
+        again = date.replace(fold=1)
+        is_second = aware and date.astimezone(UTC) <= aware[-1].astimezone(UTC) < again.astimezone(UTC)
+        aware.append(again if is_second else date)
     moments = np.array([(date - EPOCH) / timedelta(days=1) for date in aware])
     offsets = np.array([(date.utcoffset() or timedelta()) / timedelta(days=1) for date in aware])
     return Times(moments, moments + offsets)
@@ -128,5 +139,6 @@ def _moment(
         raise ValueError("no time of a day")
     date = datetime(int(year), int(month), int(day))
     if zone is not None:
-        date = date.replace(tzinfo=datetime.strptime(zone, "%z").tzinfo)
+        offset = zone.removeprefix("UTC").removeprefix("GMT") or "Z"
+        date = date.replace(tzinfo=datetime.strptime(offset, "%z").tzinfo)
     return date + clock + timedelta(microseconds=int((part or "0").ljust(6, "0")))

@@ -11,14 +11,14 @@ from s2s.tasks import recipe_of, task_of
 
 if TYPE_CHECKING:
     from s2s.language.recipe import TextFile
-    from s2s.translation.data import FileSplit, Portion
+    from s2s.translation.data import FileSplit, Portion, TableSplit
 
 
 def evaluate(
     runs: str | Path | Sequence[str | Path],
     *,
     on: str | None = None,
-    files: "FileSplit | TextFile | None" = None,
+    files: "FileSplit | TableSplit | TextFile | None" = None,
     tag: str | None = None,
     corpora: Path | None = None,
     device: str = "auto",
@@ -47,9 +47,9 @@ def evaluate(
 
 
 def _tagged(split: object, tag: str) -> "tuple[Portion, ...]":
-    from s2s.translation.data import FileSplit, Portion
+    from s2s.translation.data import FileSplit, Portion, TableSplit
 
-    if not (isinstance(split, FileSplit) or (isinstance(split, str) and "/" in split)):
+    if not (isinstance(split, FileSplit | TableSplit) or (isinstance(split, str) and "/" in split)):
         raise DataError(
             f"--tag {tag}: the recipe's own splits name their tags; give --tag with --on CORPUS/SPLIT, or with --source"
             " and --reference"

@@ -19,9 +19,14 @@ from s2s.text.normalization import Normalization
 
 
 class TextFile(Section):
-    """One plain text file."""
+    """One text: a plain file, all plain files of a folder, or a column of a table."""
 
-    file: str = Field(min_length=1, description="path of the text, UTF-8, .gz accepted")
+    file: str = Field(
+        min_length=1,
+        description="path of the text, UTF-8; of a folder, whose .txt files are read in the order of their names; or"
+        " of a .jsonl or .parquet, a document a row; all but .parquet also .gz, .xz, .zst",
+    )
+    column: str = Field(default="text", min_length=1, description="key or column of the text in a .jsonl or .parquet")
 
 
 class WrittenText(Section):
@@ -41,7 +46,7 @@ class LanguageData(Section):
     """Where the text comes from, and how it is cut into batches."""
 
     train: Text = Field(
-        description='training text: "CORPUS/SPLIT", a path ending in .txt, {file}, or {text, repeat} written here'
+        description='training text: "CORPUS/SPLIT", the path of a {file}, or {text, repeat} written here'
     )
     validation: Text | None = Field(
         default=None, description="validation text, in the same forms; default: the end of the training text"
@@ -169,7 +174,7 @@ class LanguageRecipe(Tree):
 
     forms = (TextFile, WrittenText)
     paths = ("file",)
-    path_endings = (".txt", ".txt.gz")
+    path_endings = (".txt", ".jsonl", ".parquet", "/")
 
     task: Literal["language"] = Field(description="what is trained; chooses this tree")
     data: LanguageData

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 from s2s.corpus.find import Source, find_each, only_file
 from s2s.errors import DataError
+from s2s.formats.read import kind_of
+from s2s.formats.tables import json_texts, parquet_texts
 from s2s.language.recipe import LanguageRecipe, Text, WrittenText
 from s2s.text.batches import BatchSampler, collate_lines
 from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, identity_of, token_type
@@ -63,10 +65,40 @@ def open_text(text: Text, corpora: Path | None) -> Pieces:
         digest = hashlib.sha256(f"{text.repeat} {text.text}".encode()).hexdigest()
         return Source(lambda: (line for _ in range(text.repeat) for line in lines), digest, description, True)
     if isinstance(text, str):
-        path, description = only_file(text, corpora, "text"), text
+        path, description, column = only_file(text, corpora, "text"), text, ""
     else:
-        path, description = Path(text.file), Path(text.file).name
+        path, description, column = Path(text.file), Path(text.file).name, text.column
+    texts = {".jsonl": json_texts, ".parquet": parquet_texts}.get(kind_of(path))
+    if texts and column:
+        content = f"{identity_of([path])} {column}"
+        identity = hashlib.sha256(content.encode()).hexdigest()
+        return Source(lambda: chain.from_iterable(map(_lines, texts(path, column))), identity, description)
+    if path.is_dir():
+        paths = _in_folder(path)
+        return Source(lambda: chain.from_iterable(map(_ended, paths)), identity_of(paths), description)
     return Source(lambda: read_text(path), identity_of([path]), description)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Lines of a text, with \n at the end of each."""
+    return (f"{line}\n" for line in text.removesuffix("\n").replace("\r\n", "\n").split("\n"))
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """The plain texts in a folder and the folders in it, in the order of their paths."""
+    found = sorted(path for path in folder.rglob("*") if kind_of(path) == ".txt" and path.is_file())
+    if not found:
+        raise DataError(f"{folder}: has no files whose names end in .txt (or .txt.gz and the like)")
+    return found
+
+
+def _ended(path: Path) -> Iterator[str]:
+    """A text whose last line has an end, so that another one may follow."""
+    piece = "\n"
+    for piece in read_text(path):
+        yield piece
+    if not piece.endswith("\n"):
+        yield "\n"
 
 
 def _part(text: Pieces, begin: int, end: int | None, name: str) -> Pieces:

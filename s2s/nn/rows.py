@@ -47,4 +47,4 @@ def for_rows(sample: Callable[[int], Tensor], size: int, dim: int = 0) -> Tensor
     whole = sample(rows.total * each)
     before, after = whole.shape[:dim], whole.shape[dim + 1 :]
     own = whole.view(*before, rows.total, each, *after)[(*[slice(None)] * dim, rows.taken)]
-    return own.reshape(*before, size, *after)
+    return own.reshape(*before, size, *after).contiguous()

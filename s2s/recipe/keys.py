@@ -26,7 +26,7 @@ def _rows(tree: type[Tree], section: type[Section], parent: str) -> Iterator[tup
         elif inner in tree.forms:
             portion = None if section is tree.portion else tree.portion
             parts = f"table, or list of parts {{{', '.join(sorted(portion.model_fields))}}}" if portion else "or table"
-            inner, value = None, f'"CORPUS/SPLIT", path ending in {tree.path_endings[0]}, {parts}'
+            inner, value = None, f'"CORPUS/SPLIT", path ending in {tree.endings()}, {parts}'
         else:
             value = "table" if inner else ", ".join([_kind(field.annotation), *_bounds(field)])
         default = "" if inner or field.default is None else f"`{toml_value(field.default)}`"

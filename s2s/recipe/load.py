@@ -217,7 +217,7 @@ def _settled_split(split: Any, folder: Path, tree: type[Tree]) -> Any:
         own = (part if isinstance(part, dict) and "from" in part else {} for part in split)
         settled = [{"from": _settled_split(part["from"], folder, tree)} if part else {} for part in own]
         return [{**part, **more} if more else part for part, more in zip(split, settled, strict=True)]
-    if isinstance(split, str) and split.endswith(tree.path_endings):
+    if isinstance(split, str) and tree.is_path(split):
         split = {tree.paths[0]: split}
     if not isinstance(split, dict):
         return split

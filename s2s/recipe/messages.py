@@ -95,7 +95,9 @@ def _split_rule(tree: type[Tree], keys: Sequence[str | int]) -> str:
     *others, last = ["with " + " and ".join(form.required()) for form in tree.forms]
     tables = ", ".join([*others, f"or {last}" if others else last])
     parts = ", or a list of parts {from = ...}" if tree.portion and "from" not in keys else ""
-    return f'must be "CORPUS/SPLIT", a path ending in {" or ".join(tree.path_endings)}, or a table {tables}{parts}'
+    packed = ", ".join(tree.packed)
+    path = f"a path ending in {tree.endings()} (also with {packed})"
+    return f'must be "CORPUS/SPLIT", {path}, or a table {tables}{parts}'
 
 
 def _conversion(tree: type[Tree], value: object) -> str:

@@ -60,7 +60,9 @@ class Tree(Section):
     paths: ClassVar[tuple[str, ...]]
     """Keys of such a table that are paths; a bare path is short for a table with the first."""
     path_endings: ClassVar[tuple[str, ...]]
-    """Endings of a bare path."""
+    """Endings of a bare path, in any case; one of `packed` may follow."""
+    packed: ClassVar[tuple[str, ...]] = (".gz", ".xz", ".zst")
+    """Endings of packed files."""
     conversions: ClassVar[Mapping[str, str]] = {}
     """Command that makes a file with such an ending of a FILE, by the ending of that."""
     used: ClassVar[tuple[str, ...]] = ("task", "seed", "data", "tokenizer", "model")
@@ -79,6 +81,18 @@ class Tree(Section):
 
     if TYPE_CHECKING:  # each tree declares them after its own parts, so that they are written last
         variants: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def is_path(cls, split: str) -> bool:
+        """Whether a split is a bare path."""
+        name = split.lower()
+        return name.removesuffix(next(filter(name.endswith, cls.packed), "")).endswith(cls.path_endings)
+
+    @classmethod
+    def endings(cls) -> str:
+        """Endings of a bare path in words."""
+        *others, last = cls.path_endings
+        return f"{', '.join(others)} or {last}" if others else last
 
     @classmethod
     def uses(cls, keys: Sequence[str | int]) -> bool:

@@ -64,7 +64,8 @@ def require_text(sample: bytes, origin: str) -> None:
     """DataError, which says how to convert it, for what begins as text in UTF-16 or UTF-32, or as a packed file."""
     for mark, kind in _PACKED.items():
         if sample.startswith(mark):
-            remedy = "give it a name that ends in .gz" if kind == "gzip" and not origin.endswith(".gz") else "unpack it"
+            ending = {"gzip": ".gz", "xz": ".xz", "zstd": ".zst"}.get(kind)
+            remedy = f"give it a name that ends in {ending}" if ending and not origin.endswith(ending) else "unpack it"
             raise DataError(f"{origin}: this is no text, but packed ({kind}); {remedy}")
     if encoding := encoding_of(sample):
         raise DataError(

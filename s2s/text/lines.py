@@ -1,21 +1,23 @@
 """Strict reading of text and of parallel text: anything that cannot be read exactly is an error, never a guess."""
 
-import gzip
 import json
 import logging
-import zlib
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple, TypeAlias, cast
+from typing import BinaryIO, Literal, NamedTuple, TypeAlias
 
 from s2s.errors import DataError
 from s2s.text.conventions import SAMPLE_BYTES, other_separator, quoted_cell, require_line_ends, require_text, unquoting
+from s2s.text.packed import opened
 
 log = logging.getLogger("s2s")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LONGEST_LINE = 1 << 24
+"""Bytes of a line that is read whole, so that memory has a bound."""
 
 
 class Lines(NamedTuple):
@@ -43,12 +45,15 @@ def read_lines(path: Path) -> Iterator[str]:
 
     Only `\n` and `\r\n` end a line: other separators (U+2028, `\x0b`, `\x1c`, a lone `\r`) stay inside it, so that two
     files aligned by any other program stay aligned here. A byte-order mark is dropped, a last line without an end
-    counts, and a file whose name ends in `.gz` is unpacked while it is read.
-    Raises DataError, when reading gets there, for a file that is missing, unreadable, not UTF-8, or a damaged `.gz`.
+    counts, and a file whose name ends in `.gz`, `.xz` or `.zst` is unpacked while it is read.
+    Raises DataError, when reading gets there, for a file that is missing, unreadable, not UTF-8, packed and
+    damaged, or has a line of LONGEST_LINE.
     """
     has_warned = False
     with _opened(path) as stream:
-        for number, line in enumerate(stream, start=1):
+        for number, line in enumerate(iter(partial(stream.readline, LONGEST_LINE), b""), start=1):
+            if len(line) == LONGEST_LINE:
+                raise DataError(f"{path}, line {number:,}: has {LONGEST_LINE:,} bytes or more; break it into lines")
             if number == 1 and not (line := line.removeprefix(BYTE_ORDER_MARK)):
                 return
             line = line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
@@ -67,13 +72,13 @@ def read_text(path: Path, *, longest: int = 1 << 20) -> Iterator[str]:
     A piece holds at most `longest` bytes; byte-order mark, `.gz`, line ends and errors are as in read_lines.
     """
     decoder = getincrementaldecoder("utf-8")()
-    number, held, finished, has_warned = 1, "", False, False
+    number, held, is_first, finished, has_warned = 1, "", True, False, False
     with _opened(path) as stream:
         while not finished:
             data = stream.readline(longest)
             finished = not data
-            if number == 1 and stream.tell() == len(data):
-                data = data.removeprefix(BYTE_ORDER_MARK)
+            if is_first:
+                data, is_first = data.removeprefix(BYTE_ORDER_MARK), False
             ended = data.endswith(b"\n")
             try:
                 piece = held + decoder.decode(data, final=ended or finished)
@@ -100,25 +105,12 @@ def _warn_of_nul(path: Path, number: int) -> Literal[True]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Bytes of a file, unpacked; what goes wrong with them inside the block is a DataError."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            sample = stream.peek(SAMPLE_BYTES)[:SAMPLE_BYTES]
-            require_text(sample, str(path))
-            require_line_ends(sample, str(path))
-            yield cast(BinaryIO, stream)
-    except EOFError:
-        raise DataError(f"{path}: the gzip file is cut off before its end; copy or download it again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(
-            f"{path}: the name ends in .gz, but it cannot be unpacked ({error}); rename plain text, else get it again"
-        ) from None
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; check the path") from None
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror or error}; give the path of a readable file"
-        ) from None
+    """Bytes of a text, unpacked; DataError for what is none, and for what goes wrong with them inside the block."""
+    with opened(path) as stream:
+        sample = stream.peek(SAMPLE_BYTES)[:SAMPLE_BYTES]
+        require_text(sample, str(path))
+        require_line_ends(sample, str(path))
+        yield stream
 
 
 def read_pairs(files: PairFiles) -> Iterator[tuple[str, str]]:

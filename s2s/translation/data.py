@@ -12,19 +12,28 @@ from s2s.text.languages import parts_of
 class FileSplit(Section):
     """Two plain text files, aligned by line."""
 
-    source: str = Field(description="path of the source file, one sentence a line, UTF-8, .gz accepted")
+    source: str = Field(description="path of the source file, one sentence a line, UTF-8; .gz, .xz, .zst accepted")
     target: str = Field(description="path of the target file, aligned with the source by line")
 
 
 class TableSplit(Section):
-    """One file of tab-separated values; the columns are named in its first line or by `columns`."""
+    """One file of pairs: a table with a column for each language, a translation memory, or a catalogue of messages."""
 
-    table: str = Field(description="path of the TSV file, UTF-8, .gz accepted")
-    columns: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        default=(), description="names of all columns when the file has no header line"
+    table: str = Field(
+        description="path of a file: .tsv (UTF-8), .xlsx, .parquet and .jsonl have a column for each language, or a"
+        " `translation` with both; of .tmx, .po, .xlf and .xliff finished units are read (not those that are fuzzy,"
+        " obsolete, empty, not approved, or that need translation; the log counts them); all but .xlsx and .parquet"
+        " also .gz, .xz, .zst"
     )
-    source_column: str | None = Field(default=None, description="column of the source; default: data.source")
-    target_column: str | None = Field(default=None, description="column of the target; default: data.target")
+    columns: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(), description="names of all columns when a .tsv or .xlsx has no header line"
+    )
+    source_column: str | None = Field(
+        default=None,
+        description="column, or code of the language, of the source; default: data.source; codes may be written as en,"
+        " EN, eng or en_US where the file has one language that they fit",
+    )
+    target_column: str | None = Field(default=None, description="that of the target; default: data.target")
 
 
 class PairSplit(Section):
@@ -95,8 +104,8 @@ class TranslationData(Section):
     source: str = Field(description="source language: a column or file of the corpus, for example de")
     target: str = Field(description="target language, for example en")
     train: Mixture = Field(
-        description='training pairs: "CORPUS/SPLIT", {source, target} files, {table} of TSV, {pairs} written here, or a'
-        " list of parts, tables {from, share, tag}, of these forms"
+        description='training pairs: "CORPUS/SPLIT", the path of a {table}, {source, target} files, {pairs} written'
+        " here, or a list of parts, tables {from, share, tag}, of these forms"
     )
     validation: Mixture = Field(description="validation pairs, in the same forms; the best weights are chosen on them")
     test: Mixture | None = Field(default=None, description="test pairs, scored once when training has ended")

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from s2s.corpus.find import Source, cache_root, split_files
 from s2s.errors import DataError, S2SError
 from s2s.files import write_text
+from s2s.formats.read import ENDINGS, kind_of, read_units
 from s2s.text.encoded import (
     PROGRESS,
     Joined,
@@ -37,6 +38,8 @@ from s2s.translation.lengths import EXTRA_TOKENS
 Pairs: TypeAlias = Source[Iterator[tuple[str, str]]]
 
 log = logging.getLogger("s2s")
+UNITS_VERSION = 1
+"""To be raised when other pairs are read of the same file, so that no old encoded ones are taken for them."""
 MANY_LEARNED = 0.1
 """Share of the validation pairs that are training pairs which is a warning."""
 
@@ -87,8 +90,11 @@ def open_split(split: Split, *, source: str, target: str, corpora: Path | None) 
         description = f"{files.source.name} and {files.target.name}"
     else:
         assert isinstance(split, TableSplit)
-        columns = split.source_column or source, split.target_column or target
-        files, description = Table(Path(split.table), *columns, split.columns), Path(split.table).name
+        path, columns = Path(split.table), (split.source_column or source, split.target_column or target)
+        if kind_of(path) in ENDINGS:
+            content = identity_of([path]) + repr((columns, split.columns, UNITS_VERSION))
+            return Source(read_units(path, columns, split.columns), _hash(content), path.name)
+        files, description = Table(path, *columns, split.columns), path.name
     content = identity_of([files.path]) + repr(files[1:]) if isinstance(files, Table) else identity_of(files)
     return Source(lambda: read_pairs(files), _hash(content), description)
 

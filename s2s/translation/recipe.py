@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from s2s.formats.read import ENDINGS
 from s2s.recipe.sections import Optimization, Section, TeacherForcing, Tokenizer, Tree, Variants
 from s2s.text.conventions import unquoting
 from s2s.text.normalization import Normalization
@@ -222,7 +223,7 @@ class TranslationRecipe(Tree):
     forms = (FileSplit, TableSplit, PairSplit)
     portion = Portion
     paths = ("table", "source", "target")
-    path_endings = (".tsv", ".tsv.gz")
+    path_endings = (".tsv", *ENDINGS)
     conversions: ClassVar = {".csv": unquoting("FILE", ",")}
     may_differ = (*Tree.may_differ, "tokenizer.sampling")
     used = ("task", "data.source", "data.target", "data.max_tokens", "data.test", "data.protect", "data.augment",

@@ -23,7 +23,7 @@ from s2s.training.graphs import ReplayedPass
 from s2s.training.ranks import present
 from s2s.training.task import Task
 from s2s.translation.answers import answers, exact_match
-from s2s.translation.data import FileSplit, Mixture
+from s2s.translation.data import FileSplit, Mixture, TableSplit
 from s2s.translation.engine import TorchEngine
 from s2s.translation.formed import augmented, masked, masked_share
 from s2s.translation.inspection import check as check
@@ -306,8 +306,11 @@ def part_of(
     run: RunFolder, recipe: TranslationRecipe, *, on: str | None, files: object, beam: int | None, corpora: Path | None
 ) -> Part:
     """The pairs to score a run on, its test split unless another is asked for; DataError where there are none."""
-    if files is not None and not isinstance(files, FileSplit | tuple):
-        raise DataError(f"{run}: a translator is scored on pairs; give --reference with --source")
+    if files is not None and not isinstance(files, FileSplit | TableSplit | tuple):
+        raise DataError(
+            f"{run}: a translator is scored on pairs; give --reference with --source, or a file of pairs"
+            f" ({TranslationRecipe.endings()})"
+        )
     data, on = recipe.data, on or "test"
     split: Mixture = files or split_of(data, on, "--source and --reference")
     opened = partial(open_pairs, source=data.source, target=data.target, corpora=corpora)

@@ -70,7 +70,7 @@ def test_rows_are_sorted_by_time(times: tuple[str, str], tmp_path: Path) -> None
         ("a,b\n1,inf\n", "line 2: column b has 'inf', which is no number"),
         ("1,2\n3,4\n", "line 1: the first row must name the columns"),
         ("a,b\r1,2\r3,4\r", "x.csv: its lines end in a lone carriage return, as on an old Mac"),
-        ("a\tb\n1\t2\n", "line 2: columns are separated by tabs; separate them by commas"),
+        ("a;b\n1,5;2\n1.5;2\n", "line 3: column a has 1.5 with a point, and in line 2 a decimal comma"),
         ("a|b\n1|2\n", "line 2: columns are separated by vertical bars; separate them by commas"),
         ('a,b\n1,"2\n', "line 2: is no line of comma-separated values .* close each quote in its line"),
         ('a,b\n"1"5,2\n', "line 2: is no line of comma-separated values"),

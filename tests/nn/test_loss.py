@@ -139,7 +139,7 @@ def test_without_gradients_it_makes_none(off: type[torch.no_grad], monkeypatch: 
     made, chunks = list[bool](), loss_module._sums_and_gradient
 
     def spy(*arguments: Any) -> Tensor:
-        made.append(arguments[4] is not None)
+        made.append(arguments[5] is not None)
         return chunks(*arguments)
 
     monkeypatch.setattr(loss_module, "_sums_and_gradient", spy)

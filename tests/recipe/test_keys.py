@@ -43,9 +43,10 @@ def test_a_row_says_choices_bounds_default_and_meaning() -> None:
     assert found["training.steps"][1:3] == ["whole number, at least 1", ""]
     assert found["data.source"][2] == "required"
     assert found["data.SPLIT.pairs"][1] == "list of pairs"
-    parts = '"CORPUS/SPLIT", path ending in .tsv, table, or list of parts {from, share, tag}'
+    endings = ".tsv, .tmx, .po, .xlf, .xliff, .jsonl, .parquet or .xlsx"
+    parts = f'"CORPUS/SPLIT", path ending in {endings}, table, or list of parts {{from, share, tag}}'
     assert found["data.train"][1] == parts
-    assert found["data.SPLIT.from"][1] == '"CORPUS/SPLIT", path ending in .tsv, or table'
+    assert found["data.SPLIT.from"][1] == f'"CORPUS/SPLIT", path ending in {endings}, or table'
     for key in ("data.protect", "data.SPLIT.tag", "decoding.copy_unknown"):
         assert found[key][3].endswith("; runs with it export to onnx only")
     assert found["model"][1:] == ["table", "", "An encoder, an attention and a decoder"]

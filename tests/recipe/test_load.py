@@ -182,7 +182,8 @@ def test_a_path_of_another_task_keeps_the_rule() -> None:
 
 
 FORMS = (
-    'must be "CORPUS/SPLIT", a path ending in .tsv or .tsv.gz, or a table with source and target, with table, or with'
+    'must be "CORPUS/SPLIT", a path ending in .tsv, .tmx, .po, .xlf, .xliff, .jsonl, .parquet or .xlsx (also with'
+    " .gz, .xz, .zst), or a table with source and target, with table, or with"
     " pairs"
 )
 FORMS_OF_A_PART, FORMS = FORMS, f"{FORMS}, or a list of parts {{from = ...}}"
@@ -556,7 +557,7 @@ def test_a_home_folder_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse(SMALL, "data.train=~/a.tsv").data.train == TableSplit(table="/home/someone/a.tsv")
 
 
-@pytest.mark.parametrize("path", ["/a.tsv", "/b/a.tsv.gz"])
+@pytest.mark.parametrize("path", ["/a.tsv", "/b/a.tsv.gz", "/A.TMX", "/a.po.zst", "/a.xlsx"])
 def test_a_path_to_tsv_is_short_for_a_table_and_takes_further_keys(path: str) -> None:
     expected = TableSplit(table=path, columns=("de", "en"))
     assert parse(SMALL, f"data.train={path}", 'data.train.columns=["de", "en"]').data.train == expected

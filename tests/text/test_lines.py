@@ -259,7 +259,7 @@ def test_a_cell_with_a_line_break_is_named(tmp_path: Path) -> None:
         ),
         ("x.csv", b"PK\x03\x04\x14\0", "packed (zip, as of a spreadsheet such as .xlsx); unpack it"),
         ("x.txt", bz2.compress(b"one\n"), "packed (bzip2); unpack it"),
-        ("x.txt", lzma.compress(b"one\n"), "packed (xz); unpack it"),
+        ("x.txt", lzma.compress(b"one\n"), "packed (xz); give it a name that ends in .xz"),
         ("x.txt", b"one\rtwo\r", "lone carriage return, as on an old Mac, and s2s reads"),
         ("x.txt", b"one\rtwo\rthree", "convert it (tr"),
     ],
