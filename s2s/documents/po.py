@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from s2s.documents.units import Found, Unfit, Unit, message, missing, require_language
 from s2s.errors import DataError
+from s2s.formats.po import ESCAPES, unescaped
 from s2s.text.codes import canonical
 from s2s.text.documents import Document
 from s2s.text.placeables import PLACEABLE
@@ -25,9 +26,7 @@ PRINTF = re.compile(
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _KEYWORD = re.compile(r"(msgctxt|msgid_plural|msgid|msgstr(?:\[\d{1,2}\])?)\s*(?=\")")
 _STRING = re.compile(r'"((?:[^"\\\n]|\\.)*)"\s*')
-_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([\da-fA-F]{1,2})|(.))")
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
-_ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', **{char: f"\\{name}" for name, char in _ESCAPES.items()}})
+_ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', **{char: f"\\{name}" for name, char in ESCAPES.items()}})
 _OPEN_FORMS = "nplurals=INTEGER; plural=EXPRESSION;"
 
 
@@ -46,16 +45,11 @@ class _Message:
     """escaped, by keyword, in the pieces that they stand in"""
 
     def text(self, keyword: str) -> str:
-        return _ESCAPE.sub(_unescaped, "".join(self.strings[keyword]))
+        return unescaped("".join(self.strings[keyword]))
 
     @property
     def translations(self) -> list[str]:
         return ["".join(self.strings[keyword]) for keyword in self.strings if keyword.startswith("msgstr")]
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    octal, hexadecimal, char = found.groups()
-    return _ESCAPES.get(char, char) if char else chr(int(octal, 8) if octal else int(hexadecimal, 16))
 
 
 def read_po(text: str, reading: Reading, overwrite: bool) -> Found:

@@ -6,18 +6,17 @@ Version 1.2 marks state="needs-review-translation" state-qualifier="leveraged-mt
 subState="s2s:machine".
 """
 
-import re
 from collections.abc import Iterator, Sequence
 
 from s2s.documents.elements import Element, Source, with_attributes
 from s2s.documents.units import Found, Unit, keeping, require_language
+from s2s.formats.units import ICU_CHOICE
 from s2s.text.codes import canonical
 from s2s.text.documents import Document, xml
 from s2s.translation.reading import Reading
 
 CODE = ("bpt", "ept", "ph", "it", "ut", "cp")
 """Elements whose content is no text."""
-ICU = re.compile(r"\{\s*[\w.]+\s*,\s*(?:plural|select|selectordinal)\s*,")
 BEFORE_TRANSLATION = ("new", "needs-translation", "initial")
 MARKS = {"state": "needs-review-translation", "state-qualifier": "leveraged-mt"}
 MARKS_OF_2 = {"state": "translated", "subState": "s2s:machine"}
@@ -43,7 +42,7 @@ def read_xliff(text: str, reading: Reading, overwrite: bool) -> Found:
         state = (element if of_2 else target or element).attributes.get("state", "initial" if of_2 else "")
         if not overwrite and there.strip() and not (there == raw and state in BEFORE_TRANSLATION):
             kept += 1
-        elif ICU.search(raw):
+        elif ICU_CHOICE.search(raw):
             left.append((element.start, "it chooses among several texts, as an ICU message"))
         else:
             head = _head(element, "xliff" if of_2 else "file")

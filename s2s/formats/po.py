@@ -31,7 +31,7 @@ _CHARSET = re.compile(rb"charset=([\w.:+-]+)")
 _LINE = re.compile(r'(?:(msgctxt|msgid_plural|msgid|msgstr(?:\[\d{1,3}\])?)\s*)?"((?:[^"\\]|\\.)*)"\s*')
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|(.))")
 _ORDER = "an entry is msgctxt, msgid, msgid_plural, msgstr in this order, each once at most"
-_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
 
 class Entry(NamedTuple):
@@ -156,7 +156,7 @@ def _parts(file: BufferedReader, path: Path) -> Iterator[tuple[int, bool, str, s
         if line[0] == "#":
             yield number, is_obsolete, "," if line[1:2] in (",", "=") else "#", line[2:]
         elif match := _LINE.fullmatch(line):
-            yield number, is_obsolete, match[1] or "", _ESCAPE.sub(_unescaped, match[2])
+            yield number, is_obsolete, match[1] or "", unescaped(match[2])
         else:
             shown = line if len(line) <= 40 else f"{line[:39]}…"
             raise DataError(
@@ -165,6 +165,11 @@ def _parts(file: BufferedReader, path: Path) -> Iterator[tuple[int, bool, str, s
             )
 
 
-def _unescaped(match: re.Match[str]) -> str:
+def unescaped(text: str) -> str:
+    """What stands between quotes, without backslashes."""
+    return _ESCAPE.sub(_char, text)
+
+
+def _char(match: re.Match[str]) -> str:
     octal, hexadecimal, letter = match.groups()
-    return chr(int(octal, 8)) if octal else chr(int(hexadecimal, 16)) if hexadecimal else _LETTERS.get(letter, letter)
+    return chr(int(octal, 8)) if octal else chr(int(hexadecimal, 16)) if hexadecimal else ESCAPES.get(letter, letter)

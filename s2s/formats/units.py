@@ -21,7 +21,8 @@ Sides: TypeAlias = tuple[str | None, str | None]
 NOTE = "+ "
 """Begins a count that is no reason to leave a unit out."""
 _BREAKS = re.compile(r"[ \t\r\n]*[\t\r\n][ \t\r\n]*")
-_CHOICE = re.compile(r"\{\s*\w+\s*,\s*(?:plural|select|selectordinal)\s*,")
+ICU_CHOICE = re.compile(r"\{\s*[\w.]+\s*,\s*(?:plural|select|selectordinal)\s*,")
+"""How a message of ICU begins one of several texts."""
 
 
 def one_line(text: str) -> str:
@@ -37,7 +38,7 @@ def fault_of(source: str | None, target: str | None, wanted: Sequence[str]) -> s
         return f"without {wanted[source is not None]}"
     if not (source.strip() and target.strip()):
         return "empty"
-    return "ICU messages" if "{" in source and _CHOICE.search(source) else None
+    return "ICU messages" if "{" in source and ICU_CHOICE.search(source) else None
 
 
 def pairs_of(units: Iterator[Sides], wanted: Sequence[str], counts: Counter[str]) -> Iterator[tuple[str, str]]:
