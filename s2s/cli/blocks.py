@@ -17,7 +17,6 @@ from s2s.cli.filter import LINES_AT_ONCE, Line, arriving, by_sentence, in_blocks
 from s2s.cli.terminal import compute_with
 from s2s.errors import RunError, S2SError
 from s2s.files import locked_at_once, writing
-from s2s.run import recorded, write_json
 from s2s.text.lines import read_lines
 from s2s.workers import can_fork, cores, in_order
 
@@ -201,6 +200,8 @@ def growing(path: Path, job: Mapping[str, Any], rows: int, *, resume: bool) -> I
     Until then it is PATH.part, with the job in PATH.part.json. A process that is killed leaves them, and one that fails
     does so if it may `resume`. RunError for those of another job, and where another process writes there.
     """
+    from s2s.run import recorded, write_json  # which a bundle does without
+
     place = Path(os.path.realpath(path))
     part = place.with_name(place.name + ".part")
     record = part.with_name(part.name + ".json")

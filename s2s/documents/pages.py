@@ -1,7 +1,7 @@
 """HTML pages, and plain paragraphs.
 
 What stands in script, style, code, pre, kbd, samp, var, svg, math, textarea, comments and translate="no" stays. Of the
-attributes, alt, title, placeholder and aria-label are translated; lang and others stay.
+attributes, alt, title, placeholder and aria-label are translated where they stand in quotation marks; others stay.
 """
 
 import re

@@ -26,7 +26,8 @@ _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2}[.,]\d{1,3}(?!\d))"
 _TIMES = re.compile(
     rf"^(?:(?<=\A)\ufeff)?(?P<id>\d+[ \t]*\r?\n)?[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}[^\n]*", re.MULTILINE
 )
-_DAMAGED = re.compile(r"^[ \t]*\d[\d:.,]*[ \t]*-->.*", re.MULTILINE)
+_DAMAGED = re.compile(r"^[ \t]*\d[\w.,]*:[\w:.,]*[ \t]*[-–—][-–— \t]*>.*", re.MULTILINE)
+"""A line that is meant to be one of times, also as word processors write its arrow."""
 _BLANK_LINE = re.compile(r"\n[ \t]*\r?(?:\n|\Z)")
 _BETWEEN = re.compile(r"(?:<[^<>\n]{0,500}>|\{\\?[a-zA-Z][^{}\n]{0,200}\}|\s*\n\s*(?:[-–—](?=\s*\w)\s*)?|\s*[♪♫]\s*)+")
 """Tags, line ends with the dash of a speaker, and notes of music."""
@@ -53,7 +54,7 @@ def read_subtitles(text: str, reading: Reading, overwrite: bool) -> Found:
     times = [*_TIMES.finditer(text)]
     places = {found.end() for found in times}
     damaged = next((found for found in _DAMAGED.finditer(text) if found.end() not in places), None)
-    if damaged or not (times or is_vtt):
+    if damaged or (text.strip() and not (times or is_vtt)):
         line = text.count("\n", 0, damaged.start()) + 1 if damaged else 1
         shown = f" ({damaged[0].strip()!r:.60})" if damaged else ""
         raise DataError(f"line {line:,}: is no time of a subtitle, as 00:00:01,000 --> 00:00:02,500 is{shown}")

@@ -6,7 +6,9 @@ Version 1.2 marks state="needs-review-translation" state-qualifier="leveraged-mt
 subState="s2s:machine".
 """
 
+import re
 from collections.abc import Iterator, Sequence
+from html import escape
 
 from s2s.documents.elements import Element, Source, with_attributes
 from s2s.documents.units import Found, Unit, keeping, require_language
@@ -17,6 +19,7 @@ from s2s.translation.reading import Reading
 
 CODE = ("bpt", "ept", "ph", "it", "ut", "cp")
 """Elements whose content is no text."""
+_CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 BEFORE_TRANSLATION = ("new", "needs-translation", "initial")
 MARKS = {"state": "needs-review-translation", "state-qualifier": "leveraged-mt"}
 MARKS_OF_2 = {"state": "translated", "subState": "s2s:machine"}
@@ -85,7 +88,7 @@ def _unit(source: Source, element: Element, original: Element, target: Element |
     between = source.raw(element.inner, target.start if target else original.end)
 
     def documents(reading: Reading) -> list[Document]:
-        return [coded(raw, reading)]
+        return [coded(raw, reading, lines=original.inherited("xml:space") == "preserve" or "&#10;" in raw)]
 
     def written(translations: Sequence[str]) -> str:
         return f"{tag}{between}{first}{translations[0]}{last}"
@@ -93,6 +96,7 @@ def _unit(source: Source, element: Element, original: Element, target: Element |
     return Unit(element.start, target.end if target else original.end, documents, written)
 
 
-def coded(raw: str, reading: Reading) -> Document:
-    """A text with the inline elements of files for translators."""
-    return xml(raw, reading.source, ignored=CODE, target=reading.target, kept=keeping(reading))
+def coded(raw: str, reading: Reading, *, lines: bool = False) -> Document:
+    """A text with the inline elements of files for translators, whose `lines` stay; CDATA is text as any other."""
+    raw = _CDATA.sub(lambda found: escape(found[1], quote=False), raw)
+    return xml(raw, reading.source, ignored=CODE, target=reading.target, kept=keeping(reading), lines=lines)

@@ -35,7 +35,9 @@ def require(wanted: str, codes: Sequence[str], path: Path) -> str:
     """The one of a file's codes that means a language; DataError, which lists them, where not exactly one does."""
     found = match(wanted, codes, path)
     if found is None:
-        raise DataError(f"{path}: has no language {wanted}; it has {listed(codes)}")
+        raise DataError(
+            f"{path}: has no language {wanted}; it has {listed(codes)}; name one of these in data.source or data.target"
+        )
     return found
 
 

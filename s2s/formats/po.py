@@ -128,8 +128,9 @@ def pairs(path: Path, wanted: Sequence[str], counts: Counter[str], *, is_turned:
 def _forms(header: Entry, path: Path) -> tuple[int, int]:
     """Numbers of the forms of 1 and of 100."""
     rule = re.search(r"plural\s*=\s*([^;]*)", header.fields.get("plural-forms", "").partition(";")[2])
+    said = rule[1].strip() if rule else "EXPRESSION"  # as in a template
     try:
-        form = gettext.c2py(rule[1] if rule else "n != 1")
+        form = gettext.c2py("n != 1" if said == "EXPRESSION" else said)
         return form(1), form(100)
     except (ValueError, RecursionError, ArithmeticError) as problem:
         raise DataError(f"{path}, line {header.line:,}: Plural-Forms cannot be read: {problem}; mend them") from None

@@ -5,6 +5,7 @@
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ ROWS = 1024
 """Rows of Parquet that are made texts at one time."""
 MOST_COLUMNS = 10_000
 """Columns that a Parquet file may have."""
+_HALF = re.compile(r"[\ud800-\udfff]")
+"""Of a character of two in UTF-16, as JSON may write it and UTF-8 cannot."""
 
 
 def json_pairs(path: Path, wanted: Sequence[str]) -> Iterator[Sides]:
@@ -68,6 +71,8 @@ def _sides(row: dict[str, Any]) -> dict[str, Any]:
 def _text(value: object, place: str) -> str:
     """A text, empty for null; DataError for another value."""
     if value is None or isinstance(value, str):
+        if value and not value.isascii() and (half := _HALF.search(value)):
+            raise DataError(f"{place} has half a character, \\u{ord(half[0]):04x}; write it whole, or leave it out")
         return value or ""
     raise DataError(f"{place} is {json.dumps(value)[:40]}, and a text is wanted; write it in quotes")
 

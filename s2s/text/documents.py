@@ -59,21 +59,27 @@ def html(text: str, language: str, *, target: str = "", kept: Protection = FOR_P
 
 
 def xml(
-    text: str, language: str, *, ignored: Collection[str] = (), target: str = "", kept: Protection = FOR_PROGRAMS
+    text: str,
+    language: str,
+    *,
+    ignored: Collection[str] = (),
+    target: str = "",
+    kept: Protection = FOR_PROGRAMS,
+    lines: bool = False,
 ) -> Document:
     """A text with tags of XML: these, elements with an `ignored` name and what says translate="no" stay as they are."""
-    return marked_up(parts_of_markup(text, xml=True, ignored=ignored), language, target, kept)
+    return marked_up(parts_of_markup(text, xml=True, ignored=ignored), language, target, kept, lines=lines)
 
 
-def marked_up(found: Iterable[Part], language: str, target: str, kept: Protection) -> Document:
-    """A text with markup, given in parts."""
-    pieces = _Pieces(language, target, kept, read=lambda sentence: " ".join(sentence.split()), written=_escaped)
+def marked_up(found: Iterable[Part], language: str, target: str, kept: Protection, *, lines: bool = False) -> Document:
+    """A text with markup, given in parts; `lines` where line ends end sentences, and stay."""
+    read = _on_one_line if lines else lambda sentence: " ".join(sentence.split())
+    split: bool | Literal["nonewlines"] = True if lines else "nonewlines"
+    pieces = _Pieces(language, target, kept, read=read, written=_escaped)
     parts = [Part("", "block"), *found, Part("", "block")]
     for before, part, after in zip(parts, parts[1:], parts[2:], strict=False):
         if part.kind == "text":
-            pieces.add_text(
-                *decoded(part.raw), "nonewlines", behind=before.kind != "block", before=after.kind != "block"
-            )
+            pieces.add_text(*decoded(part.raw), split, behind=before.kind != "block", before=after.kind != "block")
         elif part.kind == "attribute":
             pieces.add_value(*decoded(part.raw), written=escape)
         elif part.kind == "kept":

@@ -127,7 +127,13 @@ def test_a_text_is_broken_without_loss(text: str, sizes: list[int], target: str)
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("hello", 1), ("", 1), ("1\n00:00:01,000 --> 00:00:02,0000\na\n", 2), ("1\n00:00:01,000 --> 00:00\na\n", 2)],
+    [
+        ("hello", 1),
+        ("1\n00:00:01,000 --> 00:00:02,0000\na\n", 2),
+        ("1\n00:00:01,000 --> 00:00\na\n", 2),
+        ("1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:00:05,000 -> 00:00:06,000\nb\n", 6),
+        ("1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:00:05,000 –> 00:00:06,000\nb\n", 6),
+    ],
 )
 def test_what_has_no_times_is_refused(text: str, line: int) -> None:
     with pytest.raises(DataError, match=f"file, line {line}: is no time of a subtitle"):

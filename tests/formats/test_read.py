@@ -289,6 +289,7 @@ GOOD = unit(("de", "a"), ("en", "b"))
         ("m.po", 'msgid "a"\n', r"m\.po, line 1: the entry has no msgstr; is the file cut off"),
         ("m.jsonl", '{"de": "a", "en": "b"}\n{"de"', r"m\.jsonl, line 2: is no JSON"),
         ("m.jsonl", '{"de": "a", "en": 1}\n', r"m\.jsonl, line 1: en is 1, and a text is wanted"),
+        ("m.jsonl", '{"de": "a", "en": "b \\ud83d"}\n', r"m\.jsonl, line 1: en has half a character, \\ud83d"),
         ("m.parquet", b"PAR1", r"m\.parquet: cannot be read as Parquet"),
         ("m.xlsx", b"PK\x03\x04", r"m\.xlsx: cannot be read as a spreadsheet"),
         ("m.po.xz", lzma.compress(b'msgid "a"\nmsgstr "b"\n')[:-9], r"m\.po\.xz: the xz file is cut off"),
