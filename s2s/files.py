@@ -47,9 +47,7 @@ def writing(path: Path) -> Iterator[Path]:
             temporary.touch()
             temporary.chmod(stat.S_IMODE(place.stat().st_mode))
         yield temporary
-        _sync(temporary)
-        os.replace(temporary, place)
-        _sync_names(place.parent)
+        put_in_place(temporary, place)
     except BaseException as problem:
         with suppress(OSError):
             temporary.unlink()
@@ -59,6 +57,15 @@ def writing(path: Path) -> Iterator[Path]:
         raise
     finally:
         _unfinished.pop(temporary, None)
+
+
+def put_in_place(finished: Path, place: Path) -> None:
+    """Give a finished file the name and the mode of another, once all of it is on the disk."""
+    if place.exists():
+        finished.chmod(stat.S_IMODE(place.stat().st_mode))
+    _sync(finished)
+    os.replace(finished, place)
+    _sync_names(place.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -1,8 +1,6 @@
 """Blocks of lines that `s2s translate` makes of its input: by several processes, and into a file that grows."""
 
-import gzip
 import os
-import shutil
 import stat
 import sys
 from collections import Counter
@@ -16,8 +14,9 @@ from s2s import __version__
 from s2s.cli.filter import LINES_AT_ONCE, Line, arriving, by_sentence, in_blocks, is_same, opened
 from s2s.cli.terminal import compute_with
 from s2s.errors import RunError, S2SError
-from s2s.files import locked_at_once, writing
+from s2s.files import locked_at_once, put_in_place
 from s2s.text.lines import read_lines
+from s2s.text.packed import opened as unpacked
 from s2s.workers import can_fork, cores, in_order
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ def _bar(source: Path | None, done: int) -> "tqdm[Any] | None":
 
     total = None
     if source and _file_bytes(source) is not None:
-        with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as file:
+        with unpacked(source) as file:
             total = sum(1 for _ in file)
     tqdm.monitor_interval = 0  # no thread: processes are forked
     return tqdm(desc="translate", total=total, initial=done, unit=" lines", delay=2, leave=False)
@@ -206,21 +205,25 @@ def growing(path: Path, job: Mapping[str, Any], rows: int, *, resume: bool) -> I
     part = place.with_name(place.name + ".part")
     record = part.with_name(part.name + ".json")
     with locked_at_once(place):
-        if resume and part.exists() and (before := recorded(record)) != job:
-            others = ", ".join(key for key in job if not isinstance(before, dict) or before.get(key) != job[key])
+        before = recorded(record) if record.exists() else None
+        if (part.exists() or record.exists()) and not (isinstance(before, dict) and before.keys() & job):
+            raise RunError(f"{part}: exists, and was not begun by s2s translate; rename it and {record.name}")
+        if resume and part.exists() and before != job:
+            others = ", ".join(key for key in job if before.get(key) != job[key])
             raise RunError(f"{part}: is of another command (other {others}); give that one, or remove the file")
         if not (resume and part.exists()):
-            part.write_bytes(b"")
-            write_json(record, job)
+            part.unlink(missing_ok=True)
+            write_json(record, job)  # before the part, which is known by it
+            part.touch()
         try:
             kept = _cut(part, rows)
             with part.open("a", encoding="utf-8", newline="\n") as file:
                 yield file, kept
-            with writing(place) as temporary:
-                if temporary.exists():
-                    shutil.copymode(temporary, part)
-                os.replace(part, temporary)
+            put_in_place(part, place)
             record.unlink()
+        except OSError as problem:
+            problem.filename = problem.filename or str(path)
+            raise
         except S2SError:
             if not resume:
                 part.unlink()

@@ -66,7 +66,8 @@ def _report(problem: Exception, command: str | None = None) -> None:
     if isinstance(problem, OSError) and problem.strerror:
         message = f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            message += "; free some space and run the command again" + " with --resume" * (command == "train")
+            resumes = command == "train" or (command == "translate" and problem.filename)
+            message += "; free some space and run the command again" + " with --resume" * bool(resumes)
     click.echo(f"s2s: {message}", err=True, file=sys.__stderr__ if is_later_rank() else None)
     try:
         if sys.stdout is not None:  # closed

@@ -20,7 +20,9 @@ UNLIKE = ("unknown", "invented", "sentences", "capitals", "title", "full_width")
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN|BUNDLE [RUN ...]")
-@click.option("--input", "source", type=FILE, help="Text file to translate, .gz, or a document. Default: stdin.")
+@click.option(
+    "--input", "source", type=FILE, help="File to translate, .gz, .xz or .zst too, or a document. Default: stdin."
+)
 @click.option("--output", type=FILE, help="Output file, written whole or not at all. Default: stdout.")
 @click.option("--beam", type=click.IntRange(min=1), help="Beam size; 1 is greedy search. Default: the recipe's.")
 @click.option(

@@ -20,7 +20,8 @@ from s2s.text.placeables import PLACEABLE
 from s2s.translation.reading import Reading
 
 PRINTF = re.compile(
-    r"%(?:\d{1,2}\$|\(\w{1,99}\))?[-+ #0']{0,5}(?:\d{1,4}|\*)?(?:\.(?:\d{1,4}|\*))?(?:<PRI\w+>|(?:hh|ll|[hlLqjzt])?[a-zA-Z@%])"
+    r"%(?:\d{1,2}\$|\(\w{1,99}\))?[-+ #0']{0,5}(?:\d{1,4}|\*)?(?:\.(?:\d{1,4}|\*))?"
+    r"(?:<PRI\w+>|(?:hh|ll|[hlLqjzt])?[a-zA-Z@%])"
 )
 """What messages flagged as formats of C, Python and others leave to be filled in."""
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")

@@ -26,7 +26,7 @@ from s2s.report.report import write_report
 from s2s.run import FORMAT, Metrics, RunFolder, load_tensors, put_weights, recorded, rows_text, write_json
 from s2s.tasks import Recipe, Sources, recipe_of, require_recipe, task_of
 from s2s.training.checkpoint import require_unbegun
-from s2s.training.ranks import RESTARTS, Ranks, joined, launcher, present
+from s2s.training.ranks import RESTARTS, Ranks, alone, joined, launcher, present
 from s2s.training.trainer import Trainer
 
 log = logging.getLogger("s2s")
@@ -76,10 +76,11 @@ def train(
         if not present().told(trainer.was_complete and _has_results(run, recipe, progress.best_step)):
             _score(run, recipe, progress.best_step, corpora, device)
             if present().first:
-                run.plots.mkdir(exist_ok=True)
-                task_of(recipe).draw(run, trainer.task, sources, device)
-                plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
-                write_report([run.path], run.report, corpora=corpora, device=device)
+                with alone():
+                    run.plots.mkdir(exist_ok=True)
+                    task_of(recipe).draw(run, trainer.task, sources, device)
+                    plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
+                    write_report([run.path], run.report, corpora=corpora, device=device)
     return run
 
 

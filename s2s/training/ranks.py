@@ -141,6 +141,17 @@ def joined(device: str) -> Iterator[str]:
         dist.destroy_process_group()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Context in which this process computes by itself, as the first does when the others have ended."""
+    global _present
+    before, _present = _present, Ranks()
+    try:
+        yield
+    finally:
+        _present = before
+
+
 def is_first_to_fail() -> bool:
     """Whether no process of the training has failed, or been asked to stop, before: there is one message in all."""
     global _failed
@@ -174,7 +185,7 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as problem:
-        said = str(problem).partition("\n")[0].rpartition("] ")[2]  # without a place in the source of gloo
+        said = str(problem).partition("\n")[0].rpartition("] ")[2].partition(". This is")[0]  # what gloo says beside it
         raise TrainingError(
             f"another process of the training has ended or cannot be reached ({said}); start all of them again, with"
             " --resume"

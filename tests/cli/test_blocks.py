@@ -1,5 +1,6 @@
 """`s2s translate` of files: by several processes as by one, and on from where it was stopped."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from small_runs import phrases, small_run
 import s2s as s2s_package
 from s2s.cli.blocks import BATCHES, MANY_BYTES, begin_workers, growing
 from s2s.cli.commands import main
-from s2s.errors import S2SError
+from s2s.errors import RunError, S2SError
 from s2s.export.export import export
 from s2s.workers import can_fork
 
@@ -156,6 +157,44 @@ def test_a_file_goes_on_behind_its_last_whole_block(
         file.writelines(whole.decode().splitlines(keepends=True)[kept:])
     assert path.read_bytes() == whole
     assert os.listdir(path.parent) == ["out"]
+
+
+@pytest.mark.parametrize("name", ["out.part", "out.part.json"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_files_of_others_are_not_taken_for_a_part(tmp_path: Path, name: str, resume: bool) -> None:
+    (tmp_path / name).write_text("mine\n")
+    with pytest.raises(RunError, match=r"out\.part: exists, and was not begun by s2s translate; rename it and out\."):
+        grow(tmp_path / "out", resume=resume)
+    assert (tmp_path / name).read_text() == "mine\n"
+    assert os.listdir(tmp_path) == [name]
+
+
+def grow(path: Path, *, resume: bool, text: str = "", problem: Exception | None = None) -> int:
+    """Rows that a file has already, to which some are written, or a problem comes."""
+    with growing(path, JOB, 1, resume=resume) as (file, kept):
+        file.write(text)
+        if problem:
+            raise problem
+    return kept
+
+
+def test_what_is_interrupted_at_the_end_is_whole_and_a_full_disk_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: Path) -> None:
+        if path.suffix == ".part":
+            raise KeyboardInterrupt
+
+    path = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("s2s.files._sync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            grow(path, resume=True, text="a\nb\n")
+    with pytest.raises(OSError, match="No space") as caught:
+        grow(path, resume=True, problem=OSError(errno.ENOSPC, "No space"))
+    assert caught.value.filename == str(path)
+    assert grow(path, resume=True) == 2
+    assert path.read_text() == "a\nb\n"
 
 
 def test_one_process_at_a_time_writes_a_file(tmp_path: Path) -> None:

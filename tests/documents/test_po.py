@@ -32,7 +32,7 @@ def body(messages: str, header: str = GERMAN, **options) -> tuple[str, list[str]
     ("message", "translated"),
     [
         ('msgid "one"\nmsgstr ""\n', '#, fuzzy\nmsgid "one"\nmsgstr "ONE"\n'),
-        ('#, c-format\nmsgid "a %<PRIu64>"\nmsgstr ""', '#, fuzzy, c-format\nmsgid "a %<PRIu64>"\nmsgstr "A %<PRIu64>"'),
+        ('#, c-format\nmsgid "a %<PRIu64>"\nmsgstr ""', '#, fuzzy, c-format\nmsgid "a %<PRIu64>"\nmsgstr "A %<PRIu64>"'),  # noqa: E501
         ('# c\n#: a.c:1\n#, c-format\nmsgid "a %d"\nmsgstr ""', '# c\n#: a.c:1\n#, fuzzy, c-format\nmsgid "a %d"\nmsgstr "A %d"'),  # noqa: E501
         ('# c\n#| msgid "b"\nmsgctxt "x"\nmsgid "a"\nmsgstr ""\n', '# c\n#, fuzzy\n#| msgid "b"\nmsgctxt "x"\nmsgid "a"\nmsgstr "A"\n'),  # noqa: E501
         (r'msgid "say \"hi\"\tthere\\\n"' + '\nmsgstr ""\n', '#, fuzzy\n' + r'msgid "say \"hi\"\tthere\\\n"' + '\n' + r'msgstr "SAY \"HI\"\tTHERE\\\n"' + "\n"),  # noqa: E501

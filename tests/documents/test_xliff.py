@@ -24,7 +24,7 @@ SHOUTED = 'HELLO <x id="1" equiv-text="{{ a }}"/>, <g id="2">YOU <ph>code</ph></
         ("\n  <source>a</source>\n", f"\n  <source>a</source>\n  {MARKED}A</target>\n"),
         ("<source>a</source><target/>", f"<source>a</source>{MARKED}A</target>"),
         ("<source>a</source><target state='new'>a</target>", f"<source>a</source>{MARKED.replace(chr(34), chr(39), 2)}A</target>"),  # noqa: E501
-        ("<source><![CDATA[a & <b>]]></source>", f"<source><![CDATA[a & <b>]]></source>{MARKED}A &amp; &lt;b&gt;</target>"),
+        ("<source><![CDATA[a <b>]]></source>", f"<source><![CDATA[a <b>]]></source>{MARKED}A &lt;b&gt;</target>"),
         (
             "<source xml:space='preserve'>a\nb\n</source>",
             f"<source xml:space='preserve'>a\nb\n</source>{MARKED}A\nB\n</target>",
