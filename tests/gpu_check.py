@@ -51,7 +51,7 @@ tied_embeddings = "all"
 batch_tokens = {batch}
 epochs = 1
 """
-LEAST_BLEU = 36.65
+LEAST_BLEU = 37.71
 """Lower end of the interval of the score that the recipe multi30k-de-en has on a CPU."""
 GOALS = {"training target tokens/s": 400_000, "greedy target tokens/s": 100_000}
 """Of the model with the sizes of GNMT on one H100 or H200 in bfloat16."""

@@ -205,8 +205,9 @@ def growing(path: Path, job: Mapping[str, Any], rows: int, *, resume: bool) -> I
     part = place.with_name(place.name + ".part")
     record = part.with_name(part.name + ".json")
     with locked_at_once(place):
-        before = recorded(record) if record.exists() else None
-        if (part.exists() or record.exists()) and not (isinstance(before, dict) and before.keys() & job):
+        found = recorded(record) if record.exists() else None
+        before = found if isinstance(found, dict) else {}
+        if (part.exists() or record.exists()) and not before.keys() & job.keys():
             raise RunError(f"{part}: exists, and was not begun by s2s translate; rename it and {record.name}")
         if resume and part.exists() and before != job:
             others = ", ".join(key for key in job if before.get(key) != job[key])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +81,7 @@ class Bridge(nn.Module):
         chosen = [part[min(left_out + layer, top)] for layer in range(self.layers)]
         if self.kind == "learned":
             projects = self.project[index * self.layers :]
-            chosen = [linear(project, row) for project, row in zip(projects, chosen, strict=False)]
+            chosen = [linear(cast(nn.Linear, project), row) for project, row in zip(projects, chosen, strict=False)]
             # An LSTM's cell is unbounded, a hidden state lies in (-1, 1).
             chosen = [torch.tanh(row) if index == 0 else row for row in chosen]
         return torch.stack(chosen)

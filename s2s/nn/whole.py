@@ -75,7 +75,7 @@ class _Whole(torch.autograd.Function):
             states = state_rows[:, : count + batch].view(directions, length + 1, batch, size)
             states[:, 0] = first
             kept = steps.run(gates, states, weight_hh, inner_bias, *more)
-            outputs = torch.cat([part.transpose(0, 1) for part in places.turned(states[:, 1:])], dim=2)
+            outputs = torch.cat([part.transpose(0, 1) for part in places.turned(states[:, 1:].unbind(0))], dim=2)
             if places.valid is not None:
                 outputs.mul_(places.valid[:, :, None])
             last = [places.last(part) for part in (states, *kept[: len(more)])]
