@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. The only module that prints, with `s2s.cli.terminal` for errors.
+"""The command line: parse, call, print.
 
 Results go to stdout; progress, warnings and errors to stderr. torch is imported only inside the commands that
 compute, so that help and recipe errors come at once.

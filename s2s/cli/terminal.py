@@ -1,6 +1,6 @@
 """Errors as one readable message, warnings, Ctrl-C, a closed pipe, a full disk; and options that commands share.
 
-Used by `s2s.cli.commands` alone, and like it allowed to print.
+Used by the other modules of `s2s.cli`, and like them allowed to print.
 """
 
 import errno
