@@ -153,7 +153,9 @@ def test_a_message_is_logged_once_and_by_the_first_process(caplog: pytest.LogCap
 def test_workers_end_with_the_process_that_has_forked_them(number: signal.Signals) -> None:
     """All hold a pipe, and reading it ends when the last of them has."""
     program = (
-        "import sys; from s2s.process import leave_when_asked; from s2s.workers import in_order; leave_when_asked()\n"
+        "import signal, sys; from s2s.process import leave_when_asked; from s2s.workers import in_order\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # which may be ignored around the tests\n"
+        "leave_when_asked()\n"
         "found = in_order(lambda item: item, range(100), 3)\n"
         "print(next(found), next(found), next(found), flush=True)\n"
         "sys.stdin.read()"
