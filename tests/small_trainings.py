@@ -5,6 +5,7 @@ parent holds the store.
 """
 
 import os
+import signal
 from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
@@ -133,8 +134,8 @@ def small_recipe(name: str, folder: Path, *overrides: str) -> Any:
     return parse_recipe(text, TREES, origin="test", folder=folder, overrides=(*own, *overrides))
 
 
-def run_in_processes(count: int, work: Any, *arguments: Any, restarts: int = 0) -> list[int]:
-    """Exit codes of so many processes, the ranks of one group, that call a function of a module each."""
+def run_in_processes(count: int, *arguments: Any, restarts: int = 0) -> list[int]:
+    """Exit codes of so many processes, the ranks of one group, each of which calls `trained`."""
     import torch.distributed as dist
 
     context = get_context("forkserver")
@@ -142,7 +143,7 @@ def run_in_processes(count: int, work: Any, *arguments: Any, restarts: int = 0) 
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(minutes=1))
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     settings = dict(os.environ) | meeting | {"WORLD_SIZE": str(count), "TORCHELASTIC_RESTART_COUNT": str(restarts)}
-    processes = [context.Process(target=_rank, args=(settings, rank, work, arguments)) for rank in range(count)]
+    processes = [context.Process(target=_rank, args=(settings, rank, arguments)) for rank in range(count)]
     for process in processes:
         process.start()
     for process in processes:
@@ -150,10 +151,32 @@ def run_in_processes(count: int, work: Any, *arguments: Any, restarts: int = 0) 
     return [process.exitcode or 0 for process in processes]
 
 
-def _rank(settings: dict[str, str], rank: int, work: Any, arguments: tuple[Any, ...]) -> None:
+def _rank(settings: dict[str, str], rank: int, arguments: tuple[Any, ...]) -> None:
     import torch
 
     os.environ.clear()
     os.environ.update(settings, RANK=str(rank), LOCAL_RANK=str(rank))
     torch.set_num_threads(1)
-    work(*arguments)
+    trained(*arguments)
+
+
+def trained(name: str, folder: str, run: str, overrides: tuple[str, ...], killed_at: int | None = None) -> None:
+    """One rank of a training; the second kills itself at a step."""
+    from s2s.errors import S2SError
+    from s2s.jobs.train import train
+    from s2s.training.trainer import Trainer
+
+    if killed_at is not None and os.environ["RANK"] == "1":
+        whole = Trainer.step
+
+        def step(trainer: Any, group: list[Any]) -> None:
+            if trainer.progress.step == killed_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            whole(trainer, group)
+
+        Trainer.step = step  # type: ignore[method-assign]
+    try:
+        train(small_recipe(name, Path(folder), *overrides), Path(folder) / run, device="cpu")
+    except S2SError as problem:
+        (Path(folder) / f"failed-{os.environ['RANK']}").write_text(str(problem))
+        raise SystemExit(3) from None

@@ -1,7 +1,6 @@
 """Several processes train what one trains: the same rows, masks and choices, and weights equal but for rounding."""
 
 import json
-import os
 import signal
 from copy import deepcopy
 from itertools import chain, islice
@@ -15,7 +14,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from s2s.device import choose_compute
-from s2s.errors import RunError, S2SError, TrainingError
+from s2s.errors import RunError, TrainingError
 from s2s.jobs.train import train
 from s2s.run import RunFolder, load_tensors
 from s2s.tasks import recipe_of, task_of
@@ -88,31 +87,13 @@ def test_rows_are_dealt_in_turn_so_that_tokens_are_shared_evenly() -> None:
         assert sum(not rows.counted for rows in dealt) == max(count - 40, 0)
 
 
-def trained(name: str, folder: str, run: str, overrides: tuple[str, ...], killed_at: int | None = None) -> None:
-    """One rank of a training; the second kills itself at a step."""
-    if killed_at is not None and os.environ["RANK"] == "1":
-        whole = Trainer.step
-
-        def step(trainer: Trainer[Any], group: list[Any]) -> None:
-            if trainer.progress.step == killed_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            whole(trainer, group)
-
-        Trainer.step = step  # type: ignore[method-assign]
-    try:
-        train(small_recipe(name, Path(folder), *overrides), Path(folder) / run, device="cpu")
-    except S2SError as problem:
-        (Path(folder) / f"failed-{os.environ['RANK']}").write_text(str(problem))
-        raise SystemExit(3) from None
-
-
 def test_two_processes_train_and_go_on_after_a_kill_as_one_does(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="s2s")
     limit, folder = ("training.steps=12",), str(tmp_path)
     train(small_recipe("translation", tmp_path, *limit), tmp_path / "alone", device="cpu")
-    assert run_in_processes(2, trained, "translation", folder, "two", limit) == [0, 0]
+    assert run_in_processes(2, "translation", folder, "two", limit) == [0, 0]
     assert_equal_but_for_rounding(tmp_path / "alone", tmp_path / "two")
     for one, other in zip(validations(tmp_path / "alone"), validations(tmp_path / "two"), strict=True):
         assert one == pytest.approx(other, abs=1e-4)
@@ -121,12 +102,12 @@ def test_two_processes_train_and_go_on_after_a_kill_as_one_does(
     names = [sorted(path.name for path in (tmp_path / run).iterdir()) for run in ("alone", "two")]
     assert names[0] == names[1]
 
-    codes = run_in_processes(2, trained, "translation", folder, "killed", limit, 6)
+    codes = run_in_processes(2, "translation", folder, "killed", limit, 6)
     assert codes == [3, -signal.SIGKILL]
     said = (tmp_path / "failed-0").read_text()
     assert said.startswith("another process of the training has ended or cannot be reached (")
     # as torchrun starts them anew, without --resume: at one number of processes not a byte differs
-    assert run_in_processes(2, trained, "translation", folder, "killed", limit, restarts=1) == [0, 0]
+    assert run_in_processes(2, "translation", folder, "killed", limit, restarts=1) == [0, 0]
     assert (tmp_path / "killed/best.safetensors").read_bytes() == (tmp_path / "two/best.safetensors").read_bytes()
     once, again = state_of(tmp_path / "two"), state_of(tmp_path / "killed")
     assert all(torch.equal(once[name], again[name]) for name in once)
@@ -141,7 +122,7 @@ def test_two_processes_train_and_go_on_after_a_kill_as_one_does(
 def test_processes_with_and_without_rows_train_what_one_trains(name: str, count: int, tmp_path: Path) -> None:
     limit, folder = ("training.steps=10",), str(tmp_path)
     train(small_recipe(name, tmp_path, *limit), tmp_path / "alone", device="cpu")
-    assert run_in_processes(count, trained, name, folder, "several", limit) == [0] * count
+    assert run_in_processes(count, name, folder, "several", limit) == [0] * count
     assert_equal_but_for_rounding(tmp_path / "alone", tmp_path / "several")
     assert recipe_of(RunFolder(tmp_path / "several")) == recipe_of(RunFolder(tmp_path / "alone"))
 
@@ -152,7 +133,7 @@ def test_the_first_process_alone_says_what_is_wrong_with_all(tmp_path: Path) -> 
     before = (tmp_path / "run/best.safetensors").read_bytes()
     for restarts in (0, 1):
         given = ("forecast", str(tmp_path), "run", ("training.steps=4",))
-        assert run_in_processes(1, trained, *given, restarts=restarts) == [3]
+        assert run_in_processes(1, *given, restarts=restarts) == [3]
         assert "exists already; go on with --resume" in (tmp_path / "failed-0").read_text()
     assert (tmp_path / "run/best.safetensors").read_bytes() == before
 
