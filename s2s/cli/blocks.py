@@ -197,7 +197,8 @@ def growing(path: Path, job: Mapping[str, Any], rows: int, *, resume: bool) -> I
     """File that takes the place of `path` when it is whole, and the rows that it has already: blocks of so many `rows`.
 
     Until then it is PATH.part, with the job in PATH.part.json. A process that is killed leaves them, and one that fails
-    does so if it may `resume`. RunError for those of another job, and where another process writes there.
+    does so if it may `resume`. RunError for those of another job, for files of that name that are none of s2s's, and
+    where another process writes there. An OSError names `path`.
     """
     from s2s.run import recorded, write_json  # which a bundle does without
 
