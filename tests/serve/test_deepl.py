@@ -132,3 +132,11 @@ def test_a_key(live_of: Callable[..., Any]) -> None:
     assert client.get("/v2/languages").status_code == 403
     assert client.post(PATH, json=body, headers={"authorization": "DeepL-Auth-Key k"}).status_code == 200
     assert client.post(PATH, data={**body, "auth_key": "k"}).status_code == 200
+
+
+def test_weblates_test_request(client: httpx.Client, live_of: Callable[..., Any]) -> None:
+    probe = {"text": ["test"], "source_lang": "EN", "target_lang": "DE", "tag_handling": "xml", "ignore_tags": ["x"]}
+    korean = live_of(("en", "ko", ""), weblate_probe=True).client
+    assert asked(korean, **probe) == [{"detected_source_language": "EN", "text": "test", "billed_characters": 4}]
+    assert korean.post(PATH, json={**probe, "text": ["other"]}).status_code == 400
+    assert live_of(("en", "ko", "")).client.post(PATH, json=probe).status_code == 400
