@@ -15,8 +15,9 @@ from s2s.device import Compute, release_free_memory
 from s2s.errors import RunError, TrainingError
 from s2s.nn.loss import Loss
 from s2s.nn.rows import only_rows
+from s2s.nn.weights import load_tensors, put_weights, save_tensors, weights_of
 from s2s.recipe.sections import Optimization
-from s2s.run import Metrics, RunFolder, load_tensors, put_weights, save_tensors, weights_of
+from s2s.run import Metrics, RunFolder
 from s2s.training.checkpoint import (
     Checkpoint,
     Interrupted,

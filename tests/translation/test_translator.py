@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from s2s.device import choose_compute
 from s2s.errors import DataError, RunError
+from s2s.nn.weights import save_tensors, weights_of
 from s2s.recipe.load import recipe_toml
-from s2s.run import save_tensors, weights_of
 from s2s.text.special import SPECIAL_LABELS
 from s2s.text.tokenizer import save_tokenizers
 from s2s.text.wordlist import CharacterTokenizer
