@@ -1,17 +1,19 @@
-"""Files and folders that are whole or absent: made beside their place, flushed to the disk, renamed."""
+"""Files and folders that are whole or absent: made beside their place, flushed to the disk, renamed; JSON."""
 
 import atexit
 import errno
+import json
 import logging
+import math
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from s2s.errors import RunError, S2SError
 
@@ -321,3 +323,47 @@ def shipped(kind: Literal["recipes", "corpora"]) -> Path:
             return place
     looked = f"neither {inner} nor {outer} is there"
     raise S2SError(f"the folder {kind} that ships with s2s is missing ({looked}); install s2s again")
+
+
+def json_text(value: Any, *, indent: int | None = 2) -> str:
+    """JSON, with null for a number that is not finite: JSON has none, and a reader may refuse the whole text."""
+    return json.dumps(_with_null(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _with_null(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_null(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_null(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def rows_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """JSON objects, one a line."""
+    return "".join(json_text(row, indent=None) + "\n" for row in rows)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file with one a line, without lines that are damaged; none where there is no file."""
+    rows = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            with suppress(json.JSONDecodeError):
+                rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def recorded(path: Path, *keys: str) -> Any:
+    """Value below nested keys of a JSON file; None where the file or the key is missing, or the file is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        for key in keys:
+            value = value[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON, whole or not at all, with null for numbers that are not finite."""
+    write_text(path, json_text(value) + "\n")

@@ -1,19 +1,18 @@
 """A run folder: everything that a training leaves, and all that translating needs."""
 
-import json
 import logging
 import math
 import os
 import shlex
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from s2s.errors import RecipeError, RunError
-from s2s.files import is_unfinished, write_text
+from s2s.files import is_unfinished, json_text, read_rows, recorded, rows_text, write_text
 from s2s.recipe.load import AnyTree, Table, check_table, parse_table, usable_table
 
 log = logging.getLogger("s2s")
@@ -235,56 +234,12 @@ class Metrics:
         write_text(self.path, rows_text(kept))
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file with one a line, without lines that are damaged; none where there is no file."""
-    rows = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            with suppress(json.JSONDecodeError):
-                rows.append(json.loads(line))
-    return [row for row in rows if isinstance(row, dict)]
-
-
 def scored(run: RunFolder) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Content of scores.json and outputs.jsonl; empty where they are missing, damaged, or of earlier weights."""
     scores, best = recorded(run.scores), recorded(run.checkpoint, "progress", "best_step")
     if not isinstance(scores, dict) or "scores" not in scores or best not in (None, scores.get("step")):
         return {}, []
     return scores, read_rows(run.outputs)
-
-
-def rows_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """JSON objects, one a line."""
-    return "".join(json_text(row, indent=None) + "\n" for row in rows)
-
-
-def json_text(value: Any, *, indent: int | None = 2) -> str:
-    """JSON, with null for a number that is not finite: JSON has none, and a reader may refuse the whole text."""
-    return json.dumps(_with_null(value), indent=indent, ensure_ascii=False, allow_nan=False)
-
-
-def _with_null(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _with_null(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_null(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def recorded(path: Path, *keys: str) -> Any:
-    """Value below nested keys of a JSON file; None where the file or the key is missing, or the file is damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        for key in keys:
-            value = value[key]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return value
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON, whole or not at all, with null for numbers that are not finite."""
-    write_text(path, json_text(value) + "\n")
 
 
 def number_text(value: float | None, form: str) -> str:

@@ -1,7 +1,5 @@
 """A run folder: refused where a path is in use, and readable whatever a kill left in it."""
 
-import json
-import math
 import os
 import subprocess
 import sys
@@ -11,7 +9,7 @@ import pytest
 
 import s2s
 from s2s.errors import RunError
-from s2s.run import Metrics, RunFolder, json_text, read_run, write_json
+from s2s.run import Metrics, RunFolder, read_run
 from s2s.tasks import TREES
 
 
@@ -210,16 +208,3 @@ def test_metrics_that_cannot_be_written_name_their_file(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(OSError, match=r"metrics\.jsonl"):
         Metrics(tmp_path / "metrics.jsonl").append({"step": 1})
-
-
-def test_json_is_readable_by_people(tmp_path: Path) -> None:
-    write_json(tmp_path / "x.json", {"name": "한국어", "value": 0.1})
-    assert (tmp_path / "x.json").read_text(encoding="utf-8") == '{\n  "name": "한국어",\n  "value": 0.1\n}\n'
-
-
-def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
-    value = {"scores": [math.nan, (math.inf, 1.5)], "ratio": -math.inf, "count": 3}
-    assert json.loads(json_text(value)) == {"scores": [None, [None, 1.5]], "ratio": None, "count": 3}
-    metrics = Metrics(tmp_path / "metrics.jsonl")
-    metrics.append({"step": 1, "loss": math.nan})
-    assert metrics.read() == [{"step": 1, "loss": None}]

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from s2s.corpus.find import Source
 from s2s.errors import DataError, RecipeError, RunError
-from s2s.files import locked_at_once
-from s2s.run import RunFolder, read_run, recorded, write_json
+from s2s.files import locked_at_once, recorded, write_json
+from s2s.run import RunFolder, read_run
 from s2s.text.encoded import identity_of
 from s2s.text.lines import read_lines
 from s2s.text.tokenizer import has_loop

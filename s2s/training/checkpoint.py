@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from s2s.errors import RunError
-from s2s.files import write_text
+from s2s.files import recorded, write_text
 from s2s.nn.weights import load_tensors, put_weights, save_tensors, weights_of
 from s2s.process import started_together
 from s2s.recipe.sections import Optimization
-from s2s.run import RunFolder, recorded
+from s2s.run import RunFolder
 
 FORMAT = 1
 

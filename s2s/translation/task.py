@@ -13,8 +13,9 @@ import torch
 from s2s.corpus.find import Part, cache_root, find_each, split_of
 from s2s.device import Compute, Precision, release_free_memory
 from s2s.errors import DataError, RecipeError, S2SError
+from s2s.files import recorded, write_json
 from s2s.nn.loss import Loss
-from s2s.run import RunFolder, recorded, write_json
+from s2s.run import RunFolder
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, Row, collate
 from s2s.text.special import MASKS
 from s2s.text.tokenizer import Tokenizer
