@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "s2s"
 FLOORS = [
     {"errors"},
     {"files", "device", "process", "workers"},
+    {"cache"},
     {"recipe/"},
     {"corpus/", "run"},
     {"text/", "nn/", "plots", "figures/"},

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from tqdm import tqdm
 
+from s2s.cache import cache_root, hold, in_cache
 from s2s.corpus.fetch import Download, download, sha256_of
 from s2s.corpus.split import hold_out
 from s2s.errors import CorpusError, DataError, S2SError
-from s2s.files import building, hold, in_cache, shipped
+from s2s.files import building, shipped
 from s2s.recipe.messages import did_you_mean
 
 log = logging.getLogger("s2s")
@@ -102,11 +102,6 @@ def load_manifest(name: str) -> Manifest:
         raise CorpusError(f"{path} breaks these rules:{''.join(faults)}") from None
     except ValueError as error:  # not TOML, or not UTF-8
         raise CorpusError(f"{path} is not readable as TOML: {error}") from None
-
-
-def cache_root() -> Path:
-    """Folder for what can be made or fetched again: `S2S_CACHE`, else the user's cache folder."""
-    return Path(os.environ.get("S2S_CACHE") or platformdirs.user_cache_path("s2s")).expanduser()
 
 
 def folder(name: str, root: Path | None = None) -> Path:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from s2s.corpus.find import Source, cache_root, split_files
+from s2s.cache import cache_root
+from s2s.corpus.find import Source, split_files
 from s2s.errors import DataError, S2SError
 from s2s.files import write_text
 from s2s.formats.read import ENDINGS, kind_of, read_units

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import s2s.cache
 import s2s.files
 import s2s.translation.pairs
 from s2s.corpus.find import Source
@@ -318,7 +319,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, caplog: 
 
 def test_where_nothing_can_be_written_the_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(s2s.files, "_temporary_cache", lambda: tmp_path / "file" / "temporary")
+    monkeypatch.setattr(s2s.cache, "temporary_folder", lambda: tmp_path / "file" / "temporary")
     with pytest.raises(
         DataError,
         match=r"phrases/train: .* cannot be kept in .*/file/encoded: Not a directory; name another folder in S2S_CACHE",
