@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from s2s.corpus.find import Part, Source
+from s2s.corpus.sources import Part, Source
 from s2s.device import Compute, Precision
 from s2s.errors import DataError
 from s2s.files import recorded, write_json

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from s2s.corpus.find import Source
+from s2s.corpus.sources import Source
 from s2s.errors import DataError, RecipeError, RunError
 from s2s.files import locked_at_once, recorded, write_json
 from s2s.run import RunFolder, read_run

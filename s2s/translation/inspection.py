@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
 
-from s2s.corpus.find import sizes
+from s2s.corpus.sources import sizes
 from s2s.run import RunFolder
 from s2s.text.conventions import marks_of_others
 from s2s.text.normalization import changes_of, normalizer

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from s2s.cache import cache_root
-from s2s.corpus.find import Source, split_files
+from s2s.corpus.find import split_files
+from s2s.corpus.sources import Source
 from s2s.errors import DataError, S2SError
 from s2s.files import write_text
 from s2s.formats.read import ENDINGS, kind_of, read_units

@@ -15,7 +15,7 @@ import torch
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from s2s.corpus.find import Part
+from s2s.corpus.sources import Part
 from s2s.errors import S2SError
 from s2s.figures.calibration import Calibration, calibration
 from s2s.figures.charts import bar_chart

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from s2s.cache import cache_root
-from s2s.corpus.find import Part, find_each, split_of
+from s2s.corpus.sources import Part, find_each, split_of
 from s2s.device import Compute, Precision, release_free_memory
 from s2s.errors import DataError, RecipeError, S2SError
 from s2s.files import recorded, write_json

@@ -13,7 +13,7 @@ from small_runs import TOKENIZERS, phrases, small_run
 
 import s2s
 from s2s import Translator
-from s2s.corpus.find import Source
+from s2s.corpus.sources import Source
 from s2s.errors import DataError, RecipeError, RunError
 from s2s.files import locked_at_once, recorded
 from s2s.jobs import teach

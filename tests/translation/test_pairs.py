@@ -14,7 +14,7 @@ import pytest
 import s2s.cache
 import s2s.files
 import s2s.translation.pairs
-from s2s.corpus.find import Source
+from s2s.corpus.sources import Source
 from s2s.errors import CorpusError, DataError
 from s2s.text import encoded as cache
 from s2s.text.encoded import identity_of
