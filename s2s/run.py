@@ -13,7 +13,8 @@ from typing import Any
 
 from s2s.errors import RecipeError, RunError
 from s2s.files import is_unfinished, json_text, read_rows, recorded, rows_text, write_text
-from s2s.recipe.load import AnyTree, Table, check_table, parse_table, usable_table
+from s2s.recipe.load import AnyTree, check_table, parse_table, usable_table
+from s2s.recipe.overrides import Table
 
 log = logging.getLogger("s2s")
 FORMAT = 2
