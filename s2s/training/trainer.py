@@ -20,19 +20,14 @@ from s2s.recipe.sections import Optimization
 from s2s.run import Metrics, RunFolder
 from s2s.training.checkpoint import (
     Checkpoint,
-    Interrupted,
     Progress,
-    StopRequest,
     average,
-    limit_reached,
     load_checkpoint,
     put_state,
-    remedy,
     require_file,
     save_checkpoint,
     state_of,
     under,
-    wrong_with,
 )
 from s2s.training.optimizer import (
     build_optimizer,
@@ -44,6 +39,7 @@ from s2s.training.optimizer import (
     total_steps,
 )
 from s2s.training.ranks import present
+from s2s.training.stopping import Interrupted, StopRequest, limit_reached, remedy, wrong_with
 from s2s.training.task import BatchT, Task
 
 log = logging.getLogger("s2s")

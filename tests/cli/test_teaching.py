@@ -17,7 +17,7 @@ from s2s.language.given import LineScorer
 from s2s.recipe.load import read_recipe
 from s2s.run import RunFolder
 from s2s.tasks import TREES
-from s2s.training.checkpoint import Interrupted
+from s2s.training.stopping import Interrupted
 from s2s.training.trainer import Trainer
 from s2s.translation.given import score_given
 

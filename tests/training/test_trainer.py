@@ -19,7 +19,8 @@ from s2s.errors import RunError, TrainingError
 from s2s.nn.loss import Loss, linear_cross_entropy
 from s2s.nn.weights import load_tensors, weights_of
 from s2s.run import Metrics, RunFolder
-from s2s.training.checkpoint import Interrupted, Progress, load_checkpoint
+from s2s.training.checkpoint import Progress, load_checkpoint
+from s2s.training.stopping import Interrupted
 from s2s.training.trainer import Trainer
 from s2s.translation.recipe import Training
 
