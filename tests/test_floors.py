@@ -127,6 +127,7 @@ def test_only_the_command_line_prints(module: str) -> None:
         "jobs/table",
         "translation/pairs",
         "translation/translator",
+        "translation/bleu",
         "translation/scores",
         "language/scores",
         "forecast/scores",

@@ -22,8 +22,8 @@ from s2s.nn.weights import save_tensors, weights_of
 from s2s.recipe.load import recipe_toml
 from s2s.run import RunFolder
 from s2s.tasks import Recipe, recipe_of
+from s2s.translation.bleu import bleu_tokenizer
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.scores import bleu_tokenizer
 from s2s.translation.task import find, prepare
 from s2s.translation.translator import Translator
 

@@ -18,10 +18,10 @@ from s2s.run import RunFolder, read_run
 from s2s.text.encoded import identity_of
 from s2s.text.lines import read_lines
 from s2s.text.tokenizer import has_loop
+from s2s.translation.bleu import sentence_chrf
 from s2s.translation.data import Portion, TableSplit, portions
 from s2s.translation.outputs import Translation
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.scores import sentence_chrf
 from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")

@@ -25,6 +25,7 @@ from s2s.training.graphs import ReplayedPass
 from s2s.training.ranks import present
 from s2s.training.task import Task
 from s2s.translation.answers import answers, exact_match
+from s2s.translation.bleu import MOST_SHORT, bleu_tokenizer, quick_bleu, quick_chrf, short_share
 from s2s.translation.data import FileSplit, Mixture, TableSplit
 from s2s.translation.engine import TorchEngine
 from s2s.translation.formed import augmented, masked, masked_share
@@ -46,15 +47,7 @@ from s2s.translation.pairs import (
 from s2s.translation.plots import plot_attention
 from s2s.translation.reading import Reading
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.scores import (
-    MOST_SHORT,
-    bleu_tokenizer,
-    quick_bleu,
-    quick_chrf,
-    score_pairs,
-    shared_translations,
-    short_share,
-)
+from s2s.translation.scores import score_pairs, shared_translations
 from s2s.translation.shares import SharedPairs, encode_train
 from s2s.translation.translator import Translator
 
