@@ -20,13 +20,7 @@ from s2s.recipe.sections import Optimization
 from s2s.run import Metrics, RunFolder
 from s2s.training.checkpoint import Progress
 from s2s.training.learner import Learner
-from s2s.training.optimizer import (
-    clip_gradients,
-    curve_text,
-    learning_rate_factor,
-    restart_text,
-    total_steps,
-)
+from s2s.training.optimizer import clip_gradients, curve_text, learning_rate_factor, restart_text, total_steps
 from s2s.training.ranks import present
 from s2s.training.stopping import Interrupted, StopRequest, limit_reached, remedy, wrong_with
 from s2s.training.task import BatchT, Task

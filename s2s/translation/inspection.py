@@ -21,8 +21,9 @@ from s2s.text.tokenizer import (
     train_tokenizers,
     warnings_of,
 )
+from s2s.translation.encoded import reason_to_drop
 from s2s.translation.formed import with_forms
-from s2s.translation.pairs import Pairs, has_words, reason_to_drop, warn_of_learned
+from s2s.translation.pairs import Pairs, has_words, warn_of_learned
 from s2s.translation.recipe import TranslationRecipe
 
 log = logging.getLogger("s2s")

@@ -27,23 +27,14 @@ from s2s.training.task import Task
 from s2s.translation.answers import answers, exact_match
 from s2s.translation.bleu import MOST_SHORT, bleu_tokenizer, quick_bleu, quick_chrf, short_share
 from s2s.translation.data import FileSplit, Mixture, TableSplit
+from s2s.translation.encoded import EncodedPairs, SampledSide
 from s2s.translation.engine import TorchEngine
 from s2s.translation.formed import augmented, masked, masked_share
 from s2s.translation.inspection import check as check
 from s2s.translation.inspection import report_dropped, tokenizers_of, warn_of_text
 from s2s.translation.inspection import unlike_start as unlike_start
 from s2s.translation.model import Seq2Seq, build_seq2seq
-from s2s.translation.pairs import (
-    EncodedPairs,
-    Held,
-    Pairs,
-    SampledSide,
-    has_words,
-    held_pairs,
-    open_pairs,
-    share_in,
-    warn_of_learned,
-)
+from s2s.translation.pairs import Held, Pairs, has_words, held_pairs, open_pairs, share_in, warn_of_learned
 from s2s.translation.plots import plot_attention
 from s2s.translation.reading import Reading
 from s2s.translation.recipe import TranslationRecipe
