@@ -16,15 +16,7 @@ from tqdm import tqdm
 
 from s2s.errors import DataError
 from s2s.files import write_text
-from s2s.text.encoded import (
-    PROGRESS,
-    Joined,
-    Sequences,
-    SequenceWriter,
-    encoded_folder,
-    progress_of,
-    token_type,
-)
+from s2s.text.encoded import PROGRESS, Joined, Sequences, SequenceWriter, encoded_folder, progress_of, token_type
 from s2s.text.tokenizer import Tokenizer
 from s2s.translation.lengths import EXTRA_TOKENS
 from s2s.translation.pairs import Pairs

@@ -9,14 +9,7 @@ from s2s.corpus.sources import Source
 from s2s.errors import CorpusError, DataError
 from s2s.text.encoded import identity_of
 from s2s.translation.pairs import open_split, warn_of_learned
-from s2s.translation.recipe import (
-    FileSplit,
-    PairSplit,
-    TableSplit,
-    Training,
-    TranslationData,
-    TranslationRecipe,
-)
+from s2s.translation.recipe import FileSplit, PairSplit, TableSplit, Training, TranslationData, TranslationRecipe
 from s2s.translation.task import find
 
 FEW = (("a b", "one two"), ("c", "three"))
