@@ -1,27 +1,24 @@
-"""Files and folders that are whole or absent: made beside their place, flushed to the disk, renamed."""
+"""Files and folders that are whole or absent: made beside their place, flushed to the disk, renamed; JSON."""
 
 import atexit
 import errno
-import logging
+import json
+import math
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from s2s.errors import RunError, S2SError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-log = logging.getLogger("s2s")
-Made = TypeVar("Made")
-UNWRITABLE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST))
-"""Numbers of errors of folders that cannot be written, however much room there is."""
 SUFFIX = ".tmp"
 """Suffix of files and folders that are not finished; their names begin with a dot."""
 _unfinished: dict[Path, str] = {}
@@ -103,7 +100,7 @@ def building(
         for left in folder.parent.glob(f".*{SUFFIX}"):
             if (left / progress).exists():
                 continue
-            with suppress(OSError), _lock(left.with_name(left.name[1:].removesuffix(SUFFIX))).acquire(blocking=False):
+            with suppress(OSError), lock_of(left.with_name(left.name[1:].removesuffix(SUFFIX))).acquire(blocking=False):
                 shutil.rmtree(left, ignore_errors=True)  # a killed process was building it: nobody holds its lock
         temporary = folder.with_name(f".{folder.name}{SUFFIX}")
         if not (temporary / progress).exists():
@@ -167,27 +164,9 @@ def remove_unfinished() -> None:
                 path.unlink()
 
 
-def in_cache(root: Path, make: Callable[[Path], Made]) -> Made:
-    """What `make` gives for a cache, or, with a warning, for a temporary one where that cannot be written.
-
-    OSError where there is no room, or no temporary one can be written either.
-    """
-    try:
-        return make(root)
-    except OSError as problem:
-        if problem.errno not in UNWRITABLE:
-            raise
-        log.warning(
-            "%s: the cache cannot be written (%s), so what belongs there is made for this command alone; name a folder"
-            " that can be written in S2S_CACHE",
-            root, problem.strerror,
-        )  # fmt: skip
-        return make(_temporary_cache())
-
-
 @cache
-def _temporary_cache() -> Path:
-    """Folder that goes when this process ends."""
+def temporary_folder() -> Path:
+    """Folder of this process, which goes when it ends."""
     folder = Path(tempfile.mkdtemp(prefix="s2s-"))
     _unfinished[folder] = ""
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -201,7 +180,7 @@ def locked(path: Path) -> Iterator[None]:
     The lock is a file beside the path and stays: if it were removed, a waiting and a new process could both go on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(path):
+    with lock_of(path):
         yield
 
 
@@ -219,7 +198,7 @@ def locked_at_once(path: Path) -> Iterator[None]:
     except OSError as problem:
         problem.filename = str(path)
         raise
-    lock = _lock(path)
+    lock = lock_of(path)
     try:
         with lock.acquire(blocking=False):
             try:
@@ -230,59 +209,7 @@ def locked_at_once(path: Path) -> Iterator[None]:
         raise RunError(f"{path}: another process is writing it; wait until that has ended, or name another") from None
 
 
-def hold(folder: Path) -> None:
-    """Keeps `remove_unused` from a folder until this process ends, and makes its time of last use now.
-
-    A folder that cannot be opened, or a system without shared locks, is let be.
-    """
-    with suppress(OSError):
-        os.utime(folder)
-    with suppress(OSError, ImportError):
-        _held(folder, folder.stat().st_ino)
-
-
-@cache
-def _held(folder: Path, inode: int) -> int:
-    """Descriptor of a folder with a shared lock, which the system takes back when the process ends."""
-    from fcntl import LOCK_NB, LOCK_SH, flock  # Windows has none, and removes no file that is open
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    flock(descriptor, LOCK_SH | LOCK_NB)
-    return descriptor
-
-
-def remove_unused(folder: Path) -> bool:
-    """Removes a folder that no process builds or holds, whole or not at all; whether it is gone."""
-    from filelock import Timeout
-
-    try:
-        name = folder.name[1:].removesuffix(SUFFIX) if is_unfinished(folder) else folder.name
-        with _lock(folder.with_name(name)).acquire(blocking=False), _excluded(folder):
-            unfinished = folder.with_name(f".{name}{SUFFIX}")
-            folder.rename(unfinished)
-            shutil.rmtree(unfinished)
-            return True
-    except (Timeout, OSError):
-        return False
-
-
-@contextmanager
-def _excluded(folder: Path) -> Iterator[None]:
-    """Excludes those who hold a folder; OSError while there are some."""
-    try:
-        from fcntl import LOCK_EX, LOCK_NB, flock
-    except ImportError:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        flock(descriptor, LOCK_EX | LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(path: Path) -> "BaseFileLock":
+def lock_of(path: Path) -> "BaseFileLock":
     from filelock import FileLock  # takes 70 ms to import
 
     return FileLock(path.with_name(f".{path.name}.lock"))
@@ -321,3 +248,47 @@ def shipped(kind: Literal["recipes", "corpora"]) -> Path:
             return place
     looked = f"neither {inner} nor {outer} is there"
     raise S2SError(f"the folder {kind} that ships with s2s is missing ({looked}); install s2s again")
+
+
+def json_text(value: Any, *, indent: int | None = 2) -> str:
+    """JSON, with null for a number that is not finite: JSON has none, and a reader may refuse the whole text."""
+    return json.dumps(_with_null(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _with_null(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_null(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_null(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def rows_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """JSON objects, one a line."""
+    return "".join(json_text(row, indent=None) + "\n" for row in rows)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file with one a line, without lines that are damaged; none where there is no file."""
+    rows = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            with suppress(json.JSONDecodeError):
+                rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def recorded(path: Path, *keys: str) -> Any:
+    """Value below nested keys of a JSON file; None where the file or the key is missing, or the file is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        for key in keys:
+            value = value[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON, whole or not at all, with null for numbers that are not finite."""
+    write_text(path, json_text(value) + "\n")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from s2s.files import writing
 
+LABEL_CHARACTERS = 24
 FAMILIES = (
     "DejaVu Sans",
     *("Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans CJK SC", "Noto Sans KR", "Noto Sans JP", "Noto Sans SC"),
@@ -103,10 +104,10 @@ def _warn_of(missing: Iterable[str]) -> None:
         )
 
 
-def label_of(token: str, characters: int = 24) -> str:
-    """The token as one printable line, cut to a number of characters."""
+def label_of(token: str) -> str:
+    """The token as one printable line, cut after LABEL_CHARACTERS."""
     shown = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in token)
-    return shown if len(shown) <= characters else shown[: characters - 1] + "…"
+    return shown if len(shown) <= LABEL_CHARACTERS else shown[: LABEL_CHARACTERS - 1] + "…"
 
 
 def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -1,31 +1,22 @@
-"""A run folder: everything that a training leaves, and all that translating needs.
+"""A run folder: everything that a training leaves, and all that translating needs."""
 
-Weights are in safetensors files: no pickle is ever loaded. torch is imported only where weights are read or written.
-"""
-
-import json
 import logging
 import math
 import os
 import shlex
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from s2s.errors import RecipeError, RunError
-from s2s.files import is_unfinished, write_bytes, write_text
-from s2s.recipe.load import AnyTree, Table, check_table, parse_table, usable_table
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+from s2s.files import is_unfinished, json_text, read_rows, recorded, rows_text, write_text
+from s2s.recipe.load import AnyTree, check_table, parse_table, usable_table
+from s2s.recipe.overrides import Table
 
 log = logging.getLogger("s2s")
-Model = TypeVar("Model", bound="nn.Module")
 FORMAT = 2
 """Number of the layout of a run folder, in its file `format`; the folders of s2s 0.1 have none and are of format 0."""
 MODELS = {
@@ -215,73 +206,6 @@ def _warn_once(message: str) -> None:
     log.warning("%s", message)
 
 
-def weights_of(model: "nn.Module") -> dict[str, "Tensor"]:
-    """Every parameter by name; a shared one stands once."""
-    return {name: weight.detach() for name, weight in model.named_parameters()}
-
-
-def put_weights(model: "nn.Module", weights: Mapping[str, "Tensor"], *, origin: str) -> None:
-    """Copy weights into a model; RunError where names or shapes are not the model's, or a number is not finite."""
-    own = weights_of(model)
-    if own.keys() != weights.keys():
-        odd = sorted(own.keys() ^ weights.keys())
-        raise RunError(f"{origin}: holds the weights of another model (differs in {', '.join(odd[:3])})")
-    for name, weight in own.items():
-        if weight.shape != weights[name].shape:
-            raise RunError(f"{origin}: {name} is {tuple(weights[name].shape)}, the recipe says {tuple(weight.shape)}")
-        if not weights[name].isfinite().all():
-            raise RunError(
-                f"{origin}: {name} holds numbers that are not finite, as after a training that diverged; put back a"
-                " copy, or train again with a lower training.learning_rate"
-            )
-    for name, weight in own.items():
-        weight.copy_(weights[name])
-
-
-def load_model(build: Callable[[], Model], path: Path) -> Model:
-    """The model that `build` makes, on the CPU, with the weights of a file.
-
-    It is built on the meta device: nothing is initialised, and no random number is taken from the caller's generator.
-    """
-    import torch
-
-    with torch.device("meta"):
-        model = build()
-    empty = {weight: torch.nn.Parameter(torch.empty(weight.shape, dtype=weight.dtype)) for weight in model.parameters()}
-    for part in model.modules():  # not `to_empty`, which would make two of a shared weight
-        for name, weight in list(part.named_parameters(recurse=False)):
-            setattr(part, name, empty[weight])
-    put_weights(model, load_tensors(path), origin=str(path))
-    return model
-
-
-def frozen(model: Model, device: "torch.device") -> Model:
-    """A copy of a model to use on a device: no other's training changes it, and it has no gradients."""
-    return deepcopy(model).to(device).eval().requires_grad_(False)
-
-
-def save_tensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
-    """Write a safetensors file, whole or not at all."""
-    import safetensors.torch
-
-    ready = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, safetensors.torch.save(ready))
-
-
-def load_tensors(path: Path) -> dict[str, "Tensor"]:
-    """Read a safetensors file onto the CPU; a damaged one is an error that names it."""
-    import safetensors.torch
-
-    try:
-        return safetensors.torch.load(path.read_bytes())
-    except FileNotFoundError:
-        raise RunError(f"{path}: no such file") from None
-    except (safetensors.SafetensorError, ValueError, KeyError) as problem:
-        raise RunError(
-            f"{path}: damaged, it cannot be read as safetensors ({problem}); put back a copy, or train again"
-        ) from None
-
-
 class Metrics:
     """metrics.jsonl: one JSON object a line, in the order of the steps."""
 
@@ -311,56 +235,12 @@ class Metrics:
         write_text(self.path, rows_text(kept))
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file with one a line, without lines that are damaged; none where there is no file."""
-    rows = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            with suppress(json.JSONDecodeError):
-                rows.append(json.loads(line))
-    return [row for row in rows if isinstance(row, dict)]
-
-
 def scored(run: RunFolder) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Content of scores.json and outputs.jsonl; empty where they are missing, damaged, or of earlier weights."""
     scores, best = recorded(run.scores), recorded(run.checkpoint, "progress", "best_step")
     if not isinstance(scores, dict) or "scores" not in scores or best not in (None, scores.get("step")):
         return {}, []
     return scores, read_rows(run.outputs)
-
-
-def rows_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """JSON objects, one a line."""
-    return "".join(json_text(row, indent=None) + "\n" for row in rows)
-
-
-def json_text(value: Any, *, indent: int | None = 2) -> str:
-    """JSON, with null for a number that is not finite: JSON has none, and a reader may refuse the whole text."""
-    return json.dumps(_with_null(value), indent=indent, ensure_ascii=False, allow_nan=False)
-
-
-def _with_null(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _with_null(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_null(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def recorded(path: Path, *keys: str) -> Any:
-    """Value below nested keys of a JSON file; None where the file or the key is missing, or the file is damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        for key in keys:
-            value = value[key]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return value
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON, whole or not at all, with null for numbers that are not finite."""
-    write_text(path, json_text(value) + "\n")
 
 
 def number_text(value: float | None, form: str) -> str:

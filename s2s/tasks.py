@@ -5,11 +5,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, cast
 
-from s2s.corpus.find import Part, Source
+from s2s.corpus.sources import Part, Source
 from s2s.errors import RunError
+from s2s.files import recorded
 from s2s.recipe.load import read_recipe
 from s2s.recipe.sections import Tree
-from s2s.run import MODELS, RunFolder, read_run, recorded
+from s2s.run import MODELS, RunFolder, read_run
 
 if TYPE_CHECKING:
     import s2s.forecast.report

@@ -37,7 +37,8 @@ def work(what: str, folder: Path) -> None:
     from s2s.text.batches import BatchSampler, collate
     from s2s.text.tokenizer import load_tokenizers, save_tokenizers, train_tokenizers
     from s2s.translation.data import FileSplit
-    from s2s.translation.pairs import encode_pairs, open_split
+    from s2s.translation.encoded import encode_pairs
+    from s2s.translation.pairs import open_split
     from s2s.translation.recipe import Tokenizer
 
     start = time.perf_counter()

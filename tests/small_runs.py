@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from s2s.corpus.find import manifests_folder
+from s2s.nn.weights import save_tensors, weights_of
 from s2s.recipe.load import check_table, recipe_toml
-from s2s.run import RunFolder, save_tensors, weights_of
+from s2s.run import RunFolder
 from s2s.tasks import TREES
 from s2s.text.special import MASKS, TAG
 from s2s.text.tokenizer import Tokenizer, save_tokenizers, train_tokenizers

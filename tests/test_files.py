@@ -1,6 +1,8 @@
 """Files and folders are whole or absent, whatever happens meanwhile; what ships is found in each way to install."""
 
 import errno
+import json
+import math
 import os
 import stat
 import subprocess
@@ -10,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+import s2s
 import s2s.files
 from s2s.errors import S2SError
-from s2s.files import building, is_unfinished, shipped, write_bytes, write_text, writing
+from s2s.files import building, is_unfinished, json_text, shipped, write_bytes, write_json, write_text, writing
+from s2s.run import Metrics
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -266,3 +270,16 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
     for making in (s2s.files.writing, s2s.files.new_folder):
         with pytest.raises(NotADirectoryError, match=r"Not a directory: .*file'"), making(file / "new"):
             pass
+
+
+def test_json_is_readable_by_people(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"name": "한국어", "value": 0.1})
+    assert (tmp_path / "x.json").read_text(encoding="utf-8") == '{\n  "name": "한국어",\n  "value": 0.1\n}\n'
+
+
+def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
+    value = {"scores": [math.nan, (math.inf, 1.5)], "ratio": -math.inf, "count": 3}
+    assert json.loads(json_text(value)) == {"scores": [None, [None, 1.5]], "ratio": None, "count": 3}
+    metrics = Metrics(tmp_path / "metrics.jsonl")
+    metrics.append({"step": 1, "loss": math.nan})
+    assert metrics.read() == [{"step": 1, "loss": None}]

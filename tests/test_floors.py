@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "s2s"
 FLOORS = [
     {"errors"},
     {"files", "device", "process", "workers"},
+    {"cache"},
     {"recipe/"},
     {"corpus/", "run"},
     {"text/", "nn/", "plots", "figures/"},
@@ -126,6 +127,7 @@ def test_only_the_command_line_prints(module: str) -> None:
         "jobs/table",
         "translation/pairs",
         "translation/translator",
+        "translation/bleu",
         "translation/scores",
         "language/scores",
         "forecast/scores",

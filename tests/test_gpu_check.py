@@ -8,7 +8,7 @@ import gpu_check
 import torch
 from gpu_check import Done, check
 
-from s2s.run import save_tensors
+from s2s.nn.weights import save_tensors
 from s2s.tasks import load_recipe
 
 BENCH = {"device": "cpu", "precision": "float32", "parameters": 1, "training": {"peak_memory_bytes": 1}, "decoding": {}}

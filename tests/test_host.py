@@ -16,7 +16,7 @@ from s2s import Generator, Translator
 from s2s.device import Compute
 from s2s.errors import RunError
 from s2s.forecast.forecaster import SeriesForecaster
-from s2s.run import load_tensors, save_tensors
+from s2s.nn.weights import load_tensors, save_tensors
 from tests.translation.test_translator import build, translator
 
 RUNS = Path(__file__).parent / "runs"

@@ -16,9 +16,9 @@ from s2s.benchmark.textbook import Textbook
 from s2s.device import Compute
 from s2s.errors import RunError
 from s2s.text.tokenizer import framed
+from s2s.translation.bleu import quick_bleu
 from s2s.translation.engine import engine_of
 from s2s.translation.outputs import Translation
-from s2s.translation.scores import quick_bleu
 from s2s.translation.translator import Translator
 
 RATE = "_sentences_per_second"

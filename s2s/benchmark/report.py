@@ -18,11 +18,12 @@ from s2s.benchmark.train_speed import bench_training
 from s2s.device import choose_compute, settle_process
 from s2s.errors import DataError, RecipeError, RunError
 from s2s.files import write_text
+from s2s.nn.weights import save_tensors, weights_of
 from s2s.recipe.load import recipe_toml
-from s2s.run import RunFolder, save_tensors, weights_of
+from s2s.run import RunFolder
 from s2s.tasks import Recipe, recipe_of
+from s2s.translation.bleu import bleu_tokenizer
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.scores import bleu_tokenizer
 from s2s.translation.task import find, prepare
 from s2s.translation.translator import Translator
 

@@ -167,7 +167,7 @@ def shares_of(trainer: Trainer[Batch], task: TranslationTask, compute: Compute, 
             if part is not None:
                 hooks.callback(part.register_forward_pre_hook(lambda *_, name=inside: mark(name)).remove)
                 hooks.callback(part.register_forward_hook(lambda *_, name=after: mark(name)).remove)
-        hooks.callback(trainer.optimizer.register_step_pre_hook(lambda *_: mark("optimizer")).remove)
+        hooks.callback(trainer.learner.optimizer.register_step_pre_hook(lambda *_: mark("optimizer")).remove)
         task.loss = loss  # type: ignore[method-assign]
         hooks.callback(delattr, task, "loss")
         mark("data")

@@ -200,7 +200,7 @@ def growing(path: Path, job: Mapping[str, Any], rows: int, *, resume: bool) -> I
     does so if it may `resume`. RunError for those of another job, for files of that name that are none of s2s's, and
     where another process writes there. An OSError names `path`.
     """
-    from s2s.run import recorded, write_json  # which a bundle does without
+    from s2s.files import recorded, write_json  # which a bundle does without
 
     place = Path(os.path.realpath(path))
     part = place.with_name(place.name + ".part")

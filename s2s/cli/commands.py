@@ -113,10 +113,11 @@ def evaluate(
     if source is not None and on is not None:
         raise click.UsageError("--on and --source exclude each other")
     from s2s.device import settle_process
+    from s2s.files import json_text
     from s2s.jobs.evaluate import evaluate as score_runs
     from s2s.jobs.evaluate import without_text
     from s2s.language.recipe import TextFile
-    from s2s.run import RunFolder, json_text
+    from s2s.run import RunFolder
     from s2s.tasks import recipe_of, scores_of
     from s2s.translation.comparison import compare, comparison_text
     from s2s.translation.data import FileSplit, TableSplit
@@ -160,8 +161,8 @@ def generate(
     """Continue a text with the language model RUN."""
     if not math.isfinite(sampling["top_p"]):
         raise click.UsageError("--top-p must be a number")
+    from s2s.files import json_text
     from s2s.language.generator import Generator
-    from s2s.run import json_text
 
     generator = Generator.load(run, device=device, precision=precision)
     found = generator.generate(temperature=0.0 if greedy else temperature, **sampling)
@@ -185,8 +186,8 @@ def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, d
     There is a column for each target and, unless the model gives points, for each of its quantiles. No row before the
     last hole in time is read.
     """
+    from s2s.files import json_text
     from s2s.forecast.forecaster import forecast_rows
-    from s2s.run import json_text
 
     rows, draw = forecast_rows(run, source, device)
     if as_json:
@@ -226,7 +227,7 @@ def bench(
 
     loaded = load_recipe(recipe, overrides)  # its errors come before the import of torch
     from s2s.benchmark.report import benchmark, benchmark_text
-    from s2s.run import json_text
+    from s2s.files import json_text
 
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
     found = benchmark(loaded, run or Path("runs") / name, asked=run is not None, minutes=minutes, **options)

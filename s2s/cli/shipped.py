@@ -9,7 +9,7 @@ from s2s.cli.terminal import FOLDER, corpora_option
 from s2s.errors import S2SError
 
 if TYPE_CHECKING:
-    from s2s.corpus.cache import Entry
+    from s2s.cache import Entry
 
 
 @click.group(invoke_without_command=True)
@@ -119,8 +119,7 @@ def where(name: str, corpora: Path | None) -> None:
 def cache(context: click.Context) -> None:
     """List what lies in the cache, with size and days since its last use; remove some of it."""
     if context.invoked_subcommand is None:
-        from s2s.corpus.cache import entries
-        from s2s.corpus.find import cache_root
+        from s2s.cache import cache_root, entries
 
         found = list(entries(cache_root()))
         for entry in found:
@@ -133,8 +132,8 @@ def cache(context: click.Context) -> None:
 @click.option("--all", "everything", is_flag=True, help="Downloaded corpora too.")
 def prune(days: float | None, everything: bool) -> None:
     """Remove encoded texts and splits that were not used for some time; never what a running process uses."""
-    from s2s.corpus.cache import prune as prune_cache
-    from s2s.corpus.find import cache_root
+    from s2s.cache import cache_root
+    from s2s.cache import prune as prune_cache
 
     days = (0 if everything else 30) if days is None else days
     removed = []

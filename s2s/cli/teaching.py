@@ -143,9 +143,10 @@ def distil(
     if recipe.task != "translation" or recipe.trainings:
         raise S2SError(f"{name}: is no recipe of one translator, which can be distilled; choose another")
     from s2s.device import settle_process
+    from s2s.files import recorded
     from s2s.jobs.teach import distil as teach
     from s2s.recipe.load import differences
-    from s2s.run import RunFolder, recorded
+    from s2s.run import RunFolder
     from s2s.translation.translator import Translator
 
     settle_process()

@@ -172,7 +172,7 @@ def train_and_show(recipe: "Recipe", place: Path, *, again: str = "with --resume
     """Train a recipe, or each of its variants, and print the scores; `again` says how one that is stopped goes on."""
     from s2s.jobs.train import train
     from s2s.tasks import scores_of
-    from s2s.training.checkpoint import Interrupted
+    from s2s.training.stopping import Interrupted
 
     try:
         if recipe.trainings:

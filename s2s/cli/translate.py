@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,22 +95,9 @@ def translate(
     translated without harm stays, and is listed.
     """
     kind = document_kind(document, source)
-    for_lines = {"--nbest": nbest > 1, "--format jsonl": form == "jsonl", "--attention": attention, "--prefix": prefix}
-    for_lines |= {"--workers": (workers or 1) > 1, "--resume": resume}
-    for option in (name for name, given in for_lines.items() if kind and given):
-        raise click.UsageError(f"{option} is for lines, and the input is a document ({kind}); leave it out")
-    if overwrite and not kind:
-        raise click.UsageError("--overwrite is for documents, and the input is lines; leave it out, or give --document")
-    if tokens and form != "jsonl":
-        raise click.UsageError("--tokens needs --format jsonl")
-    for other in (name for name, given in (("--split", split), ("--protect", protect)) if prefix and given):
-        raise click.UsageError(f"--prefix begins one translation a line, and {other} makes several; give one of them")
-    if source and output and source.is_file() and output.is_file() and source.samefile(output):
-        raise click.UsageError(f"--output {output}: is the --input file, which would be lost; name another file")
+    _refuse_contradictions(kind, click.get_current_context().params)
     if source is None and sys.stdin is None:
         raise S2SError("the standard input is closed; give --input FILE, or lines")
-    if resume and not (source and source.is_file() and output):
-        raise click.UsageError("--resume needs --input and --output, which are files; give them, or leave --resume out")
     from s2s.cli.blocks import Making, begin_workers, job_of, write_lines
     from s2s.translation.bundle import is_bundle
     from s2s.translation.translator import Translator
@@ -158,6 +146,31 @@ def translate(
             " %s (%g), or train on if they go round in circles",
             f"{cut_off:,}", f"{outputs:,}", 100 * cut_off / outputs, settings, translator.decoding.longest_ratio,
         )  # fmt: skip
+
+
+def _refuse_contradictions(kind: str | None, given: Mapping[str, Any]) -> None:
+    """UsageError for given options of which one has no place beside another, or in a document of a kind."""
+    source, output, prefix = given["source"], given["output"], given["prefix"]
+    for_lines = {
+        "--nbest": given["nbest"] > 1,
+        "--format jsonl": given["form"] == "jsonl",
+        "--attention": given["attention"],
+        "--prefix": prefix,
+        "--workers": (given["workers"] or 1) > 1,
+        "--resume": given["resume"],
+    }
+    for option in (name for name, asked in for_lines.items() if kind and asked):
+        raise click.UsageError(f"{option} is for lines, and the input is a document ({kind}); leave it out")
+    if given["overwrite"] and not kind:
+        raise click.UsageError("--overwrite is for documents, and the input is lines; leave it out, or give --document")
+    if given["tokens"] and given["form"] != "jsonl":
+        raise click.UsageError("--tokens needs --format jsonl")
+    for other in (name for name in ("split", "protect") if prefix and given[name]):
+        raise click.UsageError(f"--prefix begins one translation a line, and --{other} makes several; give one of them")
+    if source and output and source.is_file() and output.is_file() and source.samefile(output):
+        raise click.UsageError(f"--output {output}: is the --input file, which would be lost; name another file")
+    if given["resume"] and not (source and source.is_file() and output):
+        raise click.UsageError("--resume needs --input and --output, which are files; give them, or leave --resume out")
 
 
 def _warn_of_unlike(flags: Counter[str], things: str) -> None:

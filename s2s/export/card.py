@@ -7,7 +7,8 @@ from typing import Any
 from s2s import __version__
 from s2s.corpus.find import load_manifest
 from s2s.errors import CorpusError
-from s2s.run import RunFolder, recorded
+from s2s.files import recorded
+from s2s.run import RunFolder
 from s2s.tasks import Recipe
 
 

@@ -9,7 +9,8 @@ from s2s.export.graph import Graph, array, over_rows
 from s2s.forecast.forecaster import saved_scaling
 from s2s.forecast.model import SMALLEST_FREEDOM, SMALLEST_SCALE, Forecaster
 from s2s.forecast.recipe import ForecastRecipe
-from s2s.run import RunFolder, load_model
+from s2s.nn.weights import load_model
+from s2s.run import RunFolder
 
 SCRIPTS = ()
 PARAMETERS = {"point": ["value"], "gaussian": ["mean", "scale"], "student_t": ["mean", "scale", "freedom"]}

@@ -11,8 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from s2s.export.export import Weights, task_of
 from s2s.export.js import WEB, bundle_of
-from s2s.files import writing
-from s2s.run import RunFolder, json_text
+from s2s.files import json_text, writing
+from s2s.run import RunFolder
 from s2s.tasks import Recipe
 
 TRANSLATOR = ("engine.js", "page.js", "alignment.js", "translate.js", "file.js")

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from s2s.errors import RunError
 from s2s.export.export import Weights, task_of
-from s2s.files import new_folder
-from s2s.run import RunFolder, json_text, weights_of
+from s2s.files import json_text, new_folder
+from s2s.nn.weights import weights_of
+from s2s.run import RunFolder
 from s2s.tasks import Recipe
 from s2s.text.tokenizer import load_tokenizers
 from s2s.text.wordlist import ListTokenizer, PunctuationTokenizer

@@ -8,7 +8,8 @@ from s2s.export.export import Opened, tokenizer_names
 from s2s.export.graph import INT32, Graph, array, over_rows, vectors
 from s2s.language.model import LanguageModel, build_language_model
 from s2s.language.recipe import LanguageRecipe
-from s2s.run import RunFolder, load_model
+from s2s.nn.weights import load_model
+from s2s.run import RunFolder
 from s2s.text.special import END, PAD, START, TOKENS, UNKNOWN
 from s2s.text.tokenizer import load_tokenizers
 from s2s.text.wordlist import CharacterTokenizer, ListTokenizer

@@ -7,8 +7,8 @@ from typing import Any
 from s2s.errors import RunError
 from s2s.export.export import task_of
 from s2s.export.graph import Graph, Shapes
-from s2s.files import new_folder
-from s2s.run import RunFolder, json_text
+from s2s.files import json_text, new_folder
+from s2s.run import RunFolder
 from s2s.tasks import Recipe
 from s2s.translation.bundle import FORMAT, NEXT
 

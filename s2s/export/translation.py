@@ -11,7 +11,8 @@ from s2s.export.html import TRANSLATOR
 from s2s.nn.attention import Attention
 from s2s.nn.decoder import Decoder
 from s2s.nn.recurrent import Recurrent
-from s2s.run import RunFolder, load_model
+from s2s.nn.weights import load_model
+from s2s.run import RunFolder
 from s2s.text.special import TOKENS
 from s2s.text.tokenizer import load_tokenizers
 from s2s.translation.bundle import NEXT

@@ -21,7 +21,8 @@ from s2s.forecast.recipe import ForecastRecipe, SeriesData
 from s2s.forecast.scaling import Scaler, require_scalable
 from s2s.forecast.table import SeriesTable, read_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups, values_of
-from s2s.run import RunFolder, frozen, load_model, read_run
+from s2s.nn.weights import frozen, load_model
+from s2s.run import RunFolder, read_run
 
 log = logging.getLogger("s2s")
 Floats = NDArray[np.float64]

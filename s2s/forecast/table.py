@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from s2s.corpus.find import Source, find_each, only_file
+from s2s.corpus.sources import Source, find_each, only_file
 from s2s.errors import DataError
 from s2s.forecast.conventions import (
     codes_for_missing,

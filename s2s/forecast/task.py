@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from s2s.corpus.find import Part, Source
+from s2s.corpus.sources import Part, Source
 from s2s.device import Compute, Precision
 from s2s.errors import DataError
+from s2s.files import recorded, write_json
 from s2s.forecast.baselines import baselines, naive_errors, persistence
 from s2s.forecast.forecaster import SavedScaling, SeriesForecaster, saved_scaling
 from s2s.forecast.model import Forecaster, forecast_loss
@@ -21,7 +22,7 @@ from s2s.forecast.scores import outputs_of, score_forecast
 from s2s.forecast.table import SeriesTable, find_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, Parts, Series, in_groups, prepare_series
 from s2s.nn.loss import Loss
-from s2s.run import RunFolder, recorded, write_json
+from s2s.run import RunFolder
 from s2s.training.forcing import forcing_rate
 from s2s.training.task import Task
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from s2s.errors import RunError
-from s2s.run import Metrics, RunFolder, recorded
+from s2s.files import recorded
+from s2s.run import Metrics, RunFolder
 from s2s.tasks import TREES, Recipe, recipe_of, scores_of
 
 LEFT_ALIGNED = ("run", "what it shows", "scored on", "BLEU (95 % interval)", "machine")

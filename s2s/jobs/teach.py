@@ -11,17 +11,17 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from s2s.corpus.find import Source
+from s2s.corpus.sources import Source
 from s2s.errors import DataError, RecipeError, RunError
-from s2s.files import locked_at_once
-from s2s.run import RunFolder, read_run, recorded, write_json
+from s2s.files import locked_at_once, recorded, write_json
+from s2s.run import RunFolder, read_run
 from s2s.text.encoded import identity_of
 from s2s.text.lines import read_lines
 from s2s.text.tokenizer import has_loop
+from s2s.translation.bleu import sentence_chrf
 from s2s.translation.data import Portion, TableSplit, portions
 from s2s.translation.outputs import Translation
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.scores import sentence_chrf
 from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")

@@ -17,13 +17,14 @@ from s2s.corpus.fetch import sha256_of
 from s2s.corpus.find import checksums
 from s2s.device import Compute, choose_compute, settle_process
 from s2s.errors import RecipeError, RunError, S2SError, TrainingError
-from s2s.files import write_text
+from s2s.files import recorded, rows_text, write_json, write_text
 from s2s.forecast.scores import SUSPICION
 from s2s.jobs.evaluate import evaluate, without_text
+from s2s.nn.weights import load_tensors, put_weights
 from s2s.plots import plot_curves
 from s2s.recipe.load import differences, going_on, recipe_toml
 from s2s.report.report import write_report
-from s2s.run import FORMAT, Metrics, RunFolder, load_tensors, put_weights, recorded, rows_text, write_json
+from s2s.run import FORMAT, Metrics, RunFolder
 from s2s.tasks import Recipe, Sources, recipe_of, require_recipe, task_of
 from s2s.training.checkpoint import require_unbegun
 from s2s.training.ranks import RESTARTS, Ranks, alone, joined, launcher, present

@@ -13,7 +13,8 @@ from s2s.device import Compute, Precision, choose_compute
 from s2s.errors import DataError
 from s2s.language.model import LanguageModel, build_language_model
 from s2s.language.recipe import LanguageRecipe
-from s2s.run import RunFolder, frozen, load_model, read_run
+from s2s.nn.weights import frozen, load_model
+from s2s.run import RunFolder, read_run
 from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.text.tokenizer import Tokenizer, load_tokenizers
 from s2s.text.wordlist import CharacterTokenizer, ListTokenizer

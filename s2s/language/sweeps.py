@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from s2s.errors import RunError
+from s2s.files import write_json
 from s2s.language.recipe import LanguageRecipe
-from s2s.run import Metrics, RunFolder, write_json
+from s2s.run import Metrics, RunFolder
 
 
 def write_sweep(

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from s2s.corpus.find import Part, cache_root, sizes, split_of
+from s2s.cache import cache_root
+from s2s.corpus.sources import Part, sizes, split_of
 from s2s.device import Compute, Precision
 from s2s.errors import DataError
 from s2s.language.generator import Generator

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from s2s.corpus.find import Source, find_each, only_file
+from s2s.corpus.sources import Source, find_each, only_file
 from s2s.errors import DataError
 from s2s.formats.read import kind_of
 from s2s.formats.tables import json_texts, parquet_texts

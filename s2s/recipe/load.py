@@ -1,12 +1,10 @@
-"""Recipes found, read, overridden, written and compared; the caller gives the trees of the tasks that may be read."""
+"""Recipes found, read, checked, written and compared; the caller gives the trees of the tasks that may be read."""
 
 import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,18 +14,11 @@ from pydantic import BaseModel, ValidationError
 from s2s.errors import RecipeError
 from s2s.files import shipped
 from s2s.recipe.arguments import list_of_texts, shortened
-from s2s.recipe.messages import (
-    broken_recipe,
-    choice_rule,
-    did_you_mean,
-    error_line,
-    shown,
-    toml_value,
-)
+from s2s.recipe.messages import broken_recipe, choice_rule, did_you_mean, error_line, shown
+from s2s.recipe.overrides import Table, overridden, override_value, settle_paths
 from s2s.recipe.sections import LIST, Section, Tree
 from s2s.recipe.start import Opened, take_over
 
-Table = dict[str, Any]
 AnyTree = TypeVar("AnyTree", bound=Tree)
 
 
@@ -75,8 +66,8 @@ def read_recipe(
     named = recipe + (f" with {' '.join(map(shortened, overrides))}" if overrides else "")
     table = parse_table(_read(path), named)
     tree = _tree_of(table, trees, named, overrides)
-    _settle_paths(table, path.parent, tree)
-    return _checked(_overridden(table, overrides, tree), tree, named, opened)
+    settle_paths(table, path.parent, tree)
+    return _checked(overridden(table, overrides, tree), tree, named, opened)
 
 
 def parse_recipe(
@@ -95,8 +86,8 @@ def check_table(
     directory.
     """
     tree = _tree_of(table, trees, origin, overrides)
-    _settle_paths(table, folder, tree)
-    return _checked(_overridden(table, overrides, tree), tree, origin)
+    settle_paths(table, folder, tree)
+    return _checked(overridden(table, overrides, tree), tree, origin)
 
 
 def usable_table(table: Table, trees: Mapping[str, type[AnyTree]], *, folder: Path) -> tuple[Table, list[str]]:
@@ -105,7 +96,7 @@ def usable_table(table: Table, trees: Mapping[str, type[AnyTree]], *, folder: Pa
     if not isinstance(task, str) or task not in trees:
         return table, left_out
     tree = trees[task]
-    _settle_paths(table, folder, tree)
+    settle_paths(table, folder, tree)
     try:
         tree.model_validate(table)
     except ValidationError as error:
@@ -137,7 +128,7 @@ def _checked(table: Table, tree: type[AnyTree], origin: str, opened: Opened | No
         raise broken_recipe(origin, list(dict.fromkeys(line for line in lines if line))) from None
     alone = {**table, "variants": {}}
     for name, overrides in recipe.compared().items():
-        recipe._trainings[name] = _checked(_overridden(alone, overrides, tree), tree, f"variant {name}", opened)
+        recipe._trainings[name] = _checked(overridden(alone, overrides, tree), tree, f"variant {name}", opened)
     return recipe
 
 
@@ -184,125 +175,13 @@ def _tree_of(table: Table, trees: Mapping[str, type[AnyTree]], origin: str, over
     """Tree of the task, which is known before anything else is read."""
     given = [override.partition("=") for override in overrides]
     tasks = [table["task"]] if "task" in table else []
-    tasks += [_override_value("task", text) for key, _, text in given if key == "task"]
+    tasks += [override_value("task", text) for key, _, text in given if key == "task"]
     if not tasks:
         raise broken_recipe(origin, [f"task: missing; must be one of {', '.join(trees)}"])
     task = tasks[-1]
     if not isinstance(task, str) or task not in trees:
         raise broken_recipe(origin, [f"task: {choice_rule(task, list(trees))}"])
     return trees[task]
-
-
-# Paths
-
-
-def _settle_paths(table: Table, folder: Path, tree: type[Tree]) -> None:
-    """Makes paths absolute, in place: in the splits of data, of training.start, and in the overrides of variants."""
-    data, training, variants = table.get("data"), table.get("training"), table.get("variants")
-    if isinstance(data, dict):
-        data.update({name: _settled_split(data[name], folder, tree) for name in tree.splits if name in data})
-        if isinstance(also := data.get("also_validate"), dict):
-            data["also_validate"] = {name: _settled_split(split, folder, tree) for name, split in also.items()}
-    if isinstance(training, dict) and "start" in training:
-        training["start"] = _absolute(training["start"], folder)
-    if isinstance(variants, dict):
-        for name, overrides in variants.items():
-            if isinstance(overrides, list):
-                variants[name] = [_settled_override(override, folder, tree) for override in overrides]
-
-
-def _settled_split(split: Any, folder: Path, tree: type[Tree]) -> Any:
-    """A split, or list of parts, with absolute paths; a bare path becomes a table with it."""
-    if isinstance(split, list) and tree.portion:
-        own = (part if isinstance(part, dict) and "from" in part else {} for part in split)
-        settled = [{"from": _settled_split(part["from"], folder, tree)} if part else {} for part in own]
-        return [{**part, **more} if more else part for part, more in zip(split, settled, strict=True)]
-    if isinstance(split, str) and tree.is_path(split):
-        split = {tree.paths[0]: split}
-    if not isinstance(split, dict):
-        return split
-    return {key: _absolute(value, folder) if key in tree.paths else value for key, value in split.items()}
-
-
-def _settled_override(override: Any, folder: Path, tree: type[Tree]) -> Any:
-    """An override with an absolute path; a malformed one is left for the variant's own errors."""
-    try:
-        keys, value = _assignment(override, folder, tree)
-    except (AttributeError, RecipeError):
-        return override
-    has_paths = _split_of(keys, tree) or keys[:2] in (["data", "also_validate"], ["training", "start"])
-    return f"{'.'.join(keys)}={toml_value(value)}" if has_paths and value is not None else override
-
-
-def _absolute(path: Any, folder: Path) -> Any:
-    if not isinstance(path, str) or not path:
-        return path
-    path = os.path.expanduser(path)
-    # The folder is resolved first, or a leading .. would not leave a linked folder the way the system does.
-    return path if os.path.isabs(path) else os.path.normpath(folder.resolve() / path)
-
-
-# Overriding
-
-
-def _overridden(table: Table, overrides: Sequence[str], tree: type[Tree]) -> Table:
-    """A copy of a table with each "KEY=VALUE" in place of its value; paths start from the working directory."""
-    table = deepcopy(table)
-    given: set[str | None] = set()
-    for override in overrides:
-        (*parents, last), value = _assignment(override, Path.cwd(), tree)
-        split = _split_of([*parents, last], tree)
-        place = table
-        for parent in parents:
-            if not isinstance(place.get(parent), dict):
-                place[parent] = {}
-            place = place[parent]
-        if split and len(parents) == 2 and split not in given:
-            form = next((form for form in tree.forms if last in form.model_fields), None)
-            if form and not form.model_fields.keys() & place.keys():
-                place.clear()  # all keys there are of another form
-        given.add(split)
-        place[last] = value
-    return table
-
-
-def _assignment(override: str, folder: Path, tree: type[Tree]) -> tuple[list[str], Any]:
-    """Keys and value of a "KEY=VALUE", with absolute paths."""
-    key, equals, text = (part.strip() for part in override.partition("="))
-    if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
-        raise RecipeError(f"{override!a}: an override has the form KEY=VALUE, for example model.hidden_size=256")
-    keys = key.split(".")
-    value: Any = _override_value(key, text)
-    for name in reversed(keys):
-        value = {name: value}
-    _settle_paths(value, folder, tree)
-    return keys, reduce(getitem, keys, value)
-
-
-def _split_of(keys: Sequence[str], tree: type[Tree]) -> str | None:
-    """Split that a dotted key names, or lies in."""
-    return keys[1] if keys[0] == "data" and keys[1:] and keys[1] in tree.splits else None
-
-
-def _override_value(key: str, text: str) -> object:
-    """Value of an override: TOML, else the text itself; nothing after the = is None, a value not set."""
-    if not text:
-        return None
-    try:
-        text.encode()
-        parsed = tomllib.loads(f"v = {text}")
-    except UnicodeEncodeError:
-        raise RecipeError(f"{key}={text!a}: an override must be UTF-8") from None
-    except (ValueError, RecursionError):
-        parsed = {}
-    if parsed.keys() == {"v"}:
-        return parsed["v"]
-    if text[0] in "{[\"'":
-        raise RecipeError(
-            f"{key}={text}: the value begins like a table, list or quoted text of TOML but is none;"
-            " is something left open, or were quotes lost to the shell?"
-        )
-    return text
 
 
 # Writing and comparing

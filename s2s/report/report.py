@@ -18,8 +18,8 @@ from s2s import __version__
 from s2s.corpus.find import load_manifest
 from s2s.errors import CorpusError, RunError
 from s2s.figures.curves import curves_of_runs, training
-from s2s.files import write_text
-from s2s.run import Metrics, RunFolder, number_text, recorded
+from s2s.files import recorded, write_text
+from s2s.run import Metrics, RunFolder, number_text
 from s2s.tasks import Recipe, recipe_of, report_of, scores_of
 
 WEB = Path(__file__).resolve().parents[1] / "web"

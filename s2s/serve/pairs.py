@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from s2s.errors import RunError
 from s2s.export.card import card_of
-from s2s.run import RunFolder, read_run, recorded
+from s2s.files import recorded
+from s2s.run import RunFolder, read_run
 from s2s.serve.limits import Limits, Refused
 from s2s.serve.queue import SearchQueue
 from s2s.text.codes import base, canonical, common_words, is_same, scripts_of

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from s2s.cache import hold, in_cache
 from s2s.errors import DataError
-from s2s.files import building, hold, in_cache
+from s2s.files import building
 from s2s.text.tokenizer import Tokenizer
 
 _FORMAT = 1

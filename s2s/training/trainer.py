@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Generic
 
 import torch
@@ -12,38 +12,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from s2s.device import Compute, release_free_memory
-from s2s.errors import RunError, TrainingError
+from s2s.errors import TrainingError
 from s2s.nn.loss import Loss
 from s2s.nn.rows import only_rows
+from s2s.nn.weights import save_tensors
 from s2s.recipe.sections import Optimization
-from s2s.run import Metrics, RunFolder, load_tensors, put_weights, save_tensors, weights_of
-from s2s.training.checkpoint import (
-    Checkpoint,
-    Interrupted,
-    Progress,
-    StopRequest,
-    average,
-    limit_reached,
-    load_checkpoint,
-    put_state,
-    remedy,
-    require_file,
-    save_checkpoint,
-    state_of,
-    under,
-    wrong_with,
-)
-from s2s.training.optimizer import (
-    build_optimizer,
-    clip_gradients,
-    curve_text,
-    learning_rate_factor,
-    restart_text,
-    share_of_new,
-    total_steps,
-)
+from s2s.run import Metrics, RunFolder
+from s2s.training.checkpoint import Progress
+from s2s.training.learner import Learner
+from s2s.training.optimizer import clip_gradients, curve_text, learning_rate_factor, restart_text, total_steps
 from s2s.training.ranks import present
+from s2s.training.stopping import Interrupted, StopRequest, limit_reached, remedy, wrong_with
 from s2s.training.task import BatchT, Task
+from s2s.training.validation import loss_in, scored, take_if_best, take_note, validation_text
 
 log = logging.getLogger("s2s")
 
@@ -57,14 +38,10 @@ class Trainer(Generic[BatchT]):
     def __init__(self, task: Task[BatchT], settings: Optimization, run: RunFolder, compute: Compute) -> None:
         self.task, self.settings, self.run, self.compute = task, settings, run, compute
         self.ranks = present()
-        self.progress = Progress()
         self.metrics = Metrics(run.metrics)
         self.model = task.model.to(compute.device)
-        self.optimizer = build_optimizer(self.model, settings, compute.dtype)
+        self.learner = Learner(self.model, settings, run, compute.dtype)
         self.total_steps = total_steps(settings, task.batches_in_epoch(0))
-        averages = settings.moving_average or settings.optimizer == "asgd"
-        self.moving = {name: weight.clone() for name, weight in weights_of(self.model).items()} if averages else None
-        self.averaged: list[str] = []
         self.stop = StopRequest()
         self._stops = False
         """whether one of the processes was asked to stop"""
@@ -72,12 +49,11 @@ class Trainer(Generic[BatchT]):
         self._nats = torch.zeros((), dtype=torch.float64, device=compute.device)
         # of all gradients since the last look; a GPU is not waited for at each step
         self._finite = torch.ones((), dtype=torch.bool, device=compute.device)
-        self.progress.restarts = settings.restarts
-        self._resumes = False
-        self._rows: int | None = None
-        """lines of metrics.jsonl that the checkpoint knows; None for one of an early version"""
-        self._restore()
-        self.was_complete = bool(self._limit()) and not self.averaged
+        carried = self.learner.take_up()
+        self._resumes, self.progress = carried is not None, self.learner.progress
+        if carried is not None:
+            task.put_carried(carried)
+        self.was_complete = bool(self._limit()) and not self.learner.averaged
         """whether there is nothing left to train"""
 
     def train(self) -> Progress:
@@ -98,7 +74,7 @@ class Trainer(Generic[BatchT]):
                     self._validate()
             while not self.progress.finished:
                 self._train_epoch(bar)
-        if self.averaged and self.settings.average_last:
+        if self.learner.averaged and self.settings.average_last:
             self._validate_average()
         self._save()
         self._agree()
@@ -141,7 +117,7 @@ class Trainer(Generic[BatchT]):
         """One update from the summed gradients of a group of batches."""
         progress, settings = self.progress, self.settings
         factor = learning_rate_factor(settings, *progress.curve(self.total_steps))
-        for parameters in self.optimizer.param_groups:
+        for parameters in self.learner.optimizer.param_groups:
             parameters["lr"] = settings.learning_rate * factor
         tokens = sum(self.task.tokens(batch) for batch in group)
         for batch in group:
@@ -155,16 +131,10 @@ class Trainer(Generic[BatchT]):
         if self.compute.device.type == "cpu":
             self._require_sound("its loss", 0.0, 0.0, "gradient", math.isfinite(float(norm)))
         self._finite &= norm.isfinite()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        progress.step += 1
+        self.learner.step()
         progress.batch += len(group)
         progress.target_tokens += tokens
         progress.logged_tokens += tokens
-        if self.moving is not None:
-            share = share_of_new(settings, progress.step, progress.averaged_from)
-            for name, weight in weights_of(self.model).items():
-                self.moving[name].lerp_(weight, share)
 
     def _loss(self, batch: BatchT) -> Loss:
         """The loss of this process's rows of a batch."""
@@ -215,7 +185,7 @@ class Trainer(Generic[BatchT]):
         speed = progress.target_tokens / max(progress.elapsed_seconds - progress.validation_seconds, 1e-9)
         self._record(
             {"step": progress.step, "epoch": round(self._epochs_done(), 4), "loss": loss}
-            | {"learning_rate": self.optimizer.param_groups[0]["lr"], **self.task.rates(progress.step)}
+            | {"learning_rate": self.learner.optimizer.param_groups[0]["lr"], **self.task.rates(progress.step)}
             | {"target_tokens_per_second": round(speed, 1), "elapsed_seconds": round(progress.elapsed_seconds, 3)}
         )
         release_free_memory()
@@ -246,19 +216,10 @@ class Trainer(Generic[BatchT]):
         """Score the weights that would be saved, keep them if they are the best, and save."""
         self._sound_loss()
         clock, progress, settings = time.perf_counter(), self.progress, self.settings
-        weights = weights_of(self.model) if self.moving is None else self.moving
-        scores, better = self._score(weights)
-        progress.validated_step = progress.step
-        progress.validations_without_better = 0 if better else progress.validations_without_better + 1
-        progress.since_halving = 0 if better else progress.since_halving + 1
-        if progress.since_halving >= settings.plateau_validations:
-            progress.halvings, progress.since_halving = progress.halvings + 1, 0
-        self._trigger_averaging(scores[settings.metric])
+        scores, better = self._score(self.learner.weights())
+        take_note(scores[settings.metric], better, progress, settings)
         if settings.average_last:
-            name = f"validated-{progress.step}.safetensors"
-            if self.ranks.first:
-                save_tensors(self.run.last / name, weights)
-            self.averaged = [*self.averaged, name][-settings.average_last :]
+            self.learner.keep_for_average(writes=self.ranks.first)
         seconds = time.perf_counter() - clock
         progress.elapsed_seconds += seconds
         progress.validation_seconds += seconds
@@ -268,107 +229,38 @@ class Trainer(Generic[BatchT]):
 
     def _validate_average(self) -> None:
         """Score the mean of the last validations' weights and keep it if it is the best."""
-        names, self.averaged = self.averaged, []
-        scores, better = self._score(average([load_tensors(self.run.last / name) for name in names]))
-        self._record_validation(scores, better, f"average of the last {len(names)} validations", averaged=len(names))
+        weights, count = self.learner.take_average()
+        scores, better = self._score(weights)
+        self._record_validation(scores, better, f"average of the last {count} validations", averaged=count)
 
     def _score(self, weights: dict[str, Tensor]) -> tuple[Mapping[str, Any], bool]:
         """The scores of other weights in the model's place, and whether they are the best, which are kept."""
         sound = all(bool(weight.isfinite().all()) for weight in weights.values())
         self._require_sound("its loss", 0.0, 0.0, "weight", sound)
-        own = {name: weight.clone() for name, weight in weights_of(self.model).items()}
-        put_weights(self.model, weights, origin="validation")
-        self.model.eval()
-        with torch.inference_mode():
-            scores = self.task.validate()
-        put_weights(self.model, own, origin="validation")
-        loss = _loss_in(scores)
+        scores = scored(self.task, weights)
         limit = 10 * self.task.diverged_loss()
-        self._require_sound("the validation loss", 0.0 if loss is None else loss, limit, "weight", sound)
-        better = self._is_best(scores)
-        if better:
-            self.progress.best, self.progress.best_step = scores[self.settings.metric], self.progress.step
-            self.progress.best_loss = _loss_in(scores)
-            if self.ranks.first:
-                save_tensors(self.run.best, self.task.kept(weights))
+        self._require_sound("the validation loss", loss_in(scores) or 0.0, limit, "weight", sound)
+        better = take_if_best(scores, self.progress, self.settings.metric)
+        if better and self.ranks.first:
+            save_tensors(self.run.best, self.task.kept(weights))
         return scores, better
-
-    def _is_best(self, scores: Mapping[str, Any]) -> bool:
-        """Whether the metric is better than the best so far, or the loss where it is equal or no finite number."""
-        value, loss, best = scores[self.settings.metric], _loss_in(scores), self.progress.best
-        tells = best is None or math.isfinite(value) or math.isfinite(best)
-        if loss is None or (tells and value != best):
-            return self._better(value, best)
-        return self.progress.best_loss is None or loss < self.progress.best_loss
-
-    def _better(self, value: float, than: float | None) -> bool:
-        if than is None or math.isnan(than):
-            return True
-        lower_is_better = self.settings.metric in ("nats_per_token", "mase", "loss")
-        return value < than if lower_is_better else value > than
-
-    def _trigger_averaging(self, value: float) -> None:
-        """NT-ASGD begins to average once a validation is worse than the best but the last few (Merity et al. 2018)."""
-        progress, few = self.progress, self.settings.averaging_validations
-        if self.settings.optimizer != "asgd" or progress.averaged_from is not None:
-            return
-        if any(self._better(old, value) for old in progress.validated[:-few]):
-            progress.averaged_from = progress.step
-            log.info("step %s: validation stalls, from here on the weights are averaged", f"{progress.step:,}")
-        progress.validated = [*progress.validated, value]
 
     def _record_validation(self, scores: Mapping[str, Any], better: bool, what: str, **more: int) -> None:
         self._record({"step": self.progress.step, "validation": dict(scores), "best": better, **more})
-        also = "".join(f"; {name}: {_said(each)}" for name, each in scores.get("also", {}).items())
-        log.info("%s: %s%s%s", what, _said(scores), " (best so far)" if better else "", also)
+        log.info("%s: %s", what, validation_text(scores, better))
 
     def _save(self) -> None:
         """Write `last/`; weights that are not finite are never written over good ones."""
         self._sound_loss()
         carried = self.task.carried()
         if self.ranks.first:
-            self._write(carried)
+            self.learner.save(carried)
         self.ranks.told(None)  # nobody reads before all is written
 
     def begin(self) -> None:
         """Write the checkpoint that the other processes begin with, unless there is one."""
         if not self._resumes:
-            self._write({})
-
-    def _write(self, carried: Mapping[str, Tensor]) -> None:
-        tensors = state_of(self.model, self.optimizer)
-        tensors.update({f"moving.{name}": weight for name, weight in (self.moving or {}).items()})
-        tensors.update({f"carried.{name}": tensor for name, tensor in carried.items()})
-        save_checkpoint(self.run.last, Checkpoint(tensors, asdict(self.progress), self.averaged))
-
-    def _restore(self) -> None:
-        """Take up the last checkpoint, if there is one."""
-        checkpoint = load_checkpoint(self.run.last)
-        if checkpoint is None:
-            return
-        self._resumes, self._rows = True, checkpoint.progress.get("metrics_rows")
-        origin = str(self.run.last)
-        try:
-            self.progress = Progress(**checkpoint.progress)
-        except TypeError:
-            raise RunError(f"{origin}: damaged, checkpoint.json does not say where the training stands") from None
-        put_state(self.model, self.optimizer, checkpoint.tensors, origin=origin)
-        if self.moving is not None:
-            # an average that begins now, begins from the weights of now
-            moving = under("moving.", checkpoint.tensors) or under("model.", checkpoint.tensors)
-            for name, weight in moving.items():
-                self.moving[name].copy_(weight)
-        self.task.put_carried(under("carried.", checkpoint.tensors))
-        if self.progress.best is not None:
-            load_tensors(self.run.require_best())  # damaged ones are to be known before hours of training
-        self.averaged = checkpoint.averaged
-        for name in self.averaged:
-            require_file(self.run.last / name)
-        if self.settings.restarts < self.progress.restarts:
-            raise RunError(
-                f"training.restarts: the run has had {self.progress.restarts} (given {self.settings.restarts});"
-                " give every KEY=VALUE that it went on with"
-            )
+            self.learner.save({})
 
     def _limit(self) -> str:
         """The limit that the training has reached with all of it validated; empty while something is left to do."""
@@ -384,12 +276,13 @@ class Trainer(Generic[BatchT]):
         if progress.metrics_rows and not self.run.metrics.exists():
             log.warning("%s: missing; the log and the curves begin anew", self.run.metrics)
         if self.ranks.first:
-            self.metrics.forget_after(progress.step, self._rows)
+            self.metrics.forget_after(progress.step, self.learner.known_rows)
         progress.metrics_rows = len(self.metrics.read())
         progress.finished = ""
         restarts = progress.restarts != self.settings.restarts
         if restarts:
-            self._restart()
+            self.learner.restart()
+            self._save()
         if not progress.step:
             return
         self._check_limits()
@@ -398,25 +291,3 @@ class Trainer(Generic[BatchT]):
             log.info("%s", curve_text(self.settings, *progress.curve(self.total_steps)))
             if not restarts:
                 log.info("%s", restart_text(self.settings))
-
-    def _restart(self) -> None:
-        best = load_tensors(self.run.require_best())
-        put_weights(self.model, best, origin=str(self.run.best))
-        for name, weight in (self.moving or {}).items():
-            weight.copy_(best[name])
-        self.optimizer = build_optimizer(self.model, self.settings, self.compute.dtype)
-        progress = self.progress
-        progress.restarts, progress.curve_start = self.settings.restarts, progress.step
-        progress.halvings = progress.since_halving = progress.validations_without_better = 0
-        progress.validated, progress.averaged_from = [], None
-        log.info("the weights of step %s, the best, go on with a new optimizer", f"{progress.best_step:,}")
-        self._save()
-
-
-def _said(scores: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {score:.4g}" for name, score in scores.items() if isinstance(score, int | float))
-
-
-def _loss_in(scores: Mapping[str, Any]) -> float | None:
-    """The loss of a token or value among some scores."""
-    return next((scores[name] for name in ("nats_per_token", "loss") if name in scores), None)

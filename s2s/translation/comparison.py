@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 
 from s2s.errors import DataError
-from s2s.translation.scores import MOST_SHORT
+from s2s.translation.bleu import MOST_SHORT
 
 log = logging.getLogger("s2s")
 RESAMPLES = 1000

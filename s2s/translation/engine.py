@@ -13,7 +13,9 @@ from torch.nn import functional
 
 from s2s.device import Compute, Precision, choose_compute
 from s2s.errors import RunError
-from s2s.run import RunFolder, frozen, load_model, read_run, recorded
+from s2s.files import recorded
+from s2s.nn.weights import frozen, load_model
+from s2s.run import RunFolder, read_run
 from s2s.text.batches import GPU_WIDTH, pad
 from s2s.text.special import PAD
 from s2s.text.tokenizer import Tokenizer, load_tokenizers

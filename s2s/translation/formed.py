@@ -14,7 +14,8 @@ from s2s.text.encoded import Joined
 from s2s.text.forms import formed_pairs
 from s2s.text.placeables import protection
 from s2s.text.special import MASKS
-from s2s.translation.pairs import EncodedPairs, Pairs
+from s2s.translation.encoded import EncodedPairs
+from s2s.translation.pairs import Pairs
 
 _Lines: TypeAlias = Iterator[tuple[str, str]]
 

@@ -2,11 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
-from s2s.corpus.find import sizes
+from s2s.corpus.sources import sizes
 from s2s.run import RunFolder
 from s2s.text.conventions import marks_of_others
 from s2s.text.normalization import changes_of, normalizer
@@ -21,8 +21,10 @@ from s2s.text.tokenizer import (
     train_tokenizers,
     warnings_of,
 )
+from s2s.translation.bleu import MOST_SHORT, bleu_tokenizer, short_share
+from s2s.translation.encoded import reason_to_drop
 from s2s.translation.formed import with_forms
-from s2s.translation.pairs import Pairs, has_words, reason_to_drop, warn_of_learned
+from s2s.translation.pairs import Pairs, has_words, warn_of_learned
 from s2s.translation.recipe import TranslationRecipe
 
 log = logging.getLogger("s2s")
@@ -30,6 +32,8 @@ MANY_DROPPED = 0.1
 """Share of the training pairs left out for one reason that is a warning."""
 REMEDIES = {"longer than": "raise data.max_tokens", "length ratio": "raise data.max_length_ratio"}
 """What keeps pairs that were left out, by the beginning of the reason."""
+FEW_PAIRS = 100
+"""Fewer validation pairs than these choose weights by luck."""
 INSPECTED_PAIRS = 10_000
 """Training pairs whose unknown rate and round trip are checked."""
 KEYS = ("tokenizer.source_normalization", "tokenizer.target_normalization")
@@ -107,3 +111,24 @@ def tokenizers_of(recipe: TranslationRecipe, train: Pairs, run: RunFolder) -> tu
         found = train_tokenizers(settings, settings.joint, text, settings.rules, symbols, other)
     save_tokenizers(*found, run.path)
     return found
+
+
+def with_metric_that_tells(recipe: TranslationRecipe, references: Sequence[str]) -> TranslationRecipe:
+    """The recipe, with chrF in the place of BLEU where most validation references are too short for it."""
+    if len(references) < FEW_PAIRS:
+        log.info(
+            "data.validation: only %d pairs; the best weights are chosen on them, by luck where scores are close",
+            len(references),
+        )
+    choice = bleu_tokenizer(recipe, references)
+    if choice.doubt:
+        log.warning("%s", choice.doubt)
+    short = short_share(references, choice.tokenizer)
+    if recipe.training.metric != "bleu" or short <= MOST_SHORT:
+        return recipe
+    log.warning(
+        "data.validation: %.0f%% of the references are shorter than four tokens, too short for BLEU; best"
+        " weights, patience and plateau follow chrf, and nats_per_token where that is equal",
+        100 * short,
+    )
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"metric": "chrf"})})

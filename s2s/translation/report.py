@@ -15,7 +15,7 @@ import torch
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from s2s.corpus.find import Part
+from s2s.corpus.sources import Part
 from s2s.errors import S2SError
 from s2s.figures.calibration import Calibration, calibration
 from s2s.figures.charts import bar_chart
@@ -23,11 +23,12 @@ from s2s.nn.recurrent import positions_valid
 from s2s.run import RunFolder, scored
 from s2s.text.batches import collate
 from s2s.translation.answers import answers
+from s2s.translation.bleu import bleu_tokenizer, bucket_of, sentence_chrf, short_share
 from s2s.translation.comparison import compare, comparison_text
 from s2s.translation.engine import TorchEngine
 from s2s.translation.outputs import Translation
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.scores import bleu_tokenizer, bucket_of, failures, remarks_on, sentence_chrf, short_share
+from s2s.translation.scores import failures, remarks_on
 from s2s.translation.task import part_of, score
 from s2s.translation.translator import Translator
 

@@ -13,7 +13,8 @@ from s2s.text.batches import Indices
 from s2s.text.encoded import Joined
 from s2s.text.special import tags_of
 from s2s.text.tokenizer import Tokenizer
-from s2s.translation.pairs import EncodedPairs, Pairs, encode_pairs
+from s2s.translation.encoded import EncodedPairs, encode_pairs
+from s2s.translation.pairs import Pairs
 
 log = logging.getLogger("s2s")
 MOST_TIMES = 1000

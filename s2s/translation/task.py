@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 
-from s2s.corpus.find import Part, cache_root, find_each, split_of
+from s2s.cache import cache_root
+from s2s.corpus.sources import Part, find_each, split_of
 from s2s.device import Compute, Precision, release_free_memory
 from s2s.errors import DataError, RecipeError, S2SError
+from s2s.files import recorded, write_json
 from s2s.nn.loss import Loss
-from s2s.run import RunFolder, recorded, write_json
+from s2s.run import RunFolder
 from s2s.text.batches import GPU_WIDTH, Batch, BatchSampler, Lengths, Row, collate
 from s2s.text.special import MASKS
 from s2s.text.tokenizer import Tokenizer
@@ -23,42 +25,24 @@ from s2s.training.graphs import ReplayedPass
 from s2s.training.ranks import present
 from s2s.training.task import Task
 from s2s.translation.answers import answers, exact_match
+from s2s.translation.bleu import bleu_tokenizer, quick_bleu, quick_chrf
 from s2s.translation.data import FileSplit, Mixture, TableSplit
+from s2s.translation.encoded import EncodedPairs, SampledSide
 from s2s.translation.engine import TorchEngine
 from s2s.translation.formed import augmented, masked, masked_share
 from s2s.translation.inspection import check as check
-from s2s.translation.inspection import report_dropped, tokenizers_of, warn_of_text
+from s2s.translation.inspection import report_dropped, tokenizers_of, warn_of_text, with_metric_that_tells
 from s2s.translation.inspection import unlike_start as unlike_start
 from s2s.translation.model import Seq2Seq, build_seq2seq
-from s2s.translation.pairs import (
-    EncodedPairs,
-    Held,
-    Pairs,
-    SampledSide,
-    has_words,
-    held_pairs,
-    open_pairs,
-    share_in,
-    warn_of_learned,
-)
+from s2s.translation.pairs import Held, Pairs, has_words, held_pairs, open_pairs, share_in, warn_of_learned
 from s2s.translation.plots import plot_attention
 from s2s.translation.reading import Reading
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.scores import (
-    MOST_SHORT,
-    bleu_tokenizer,
-    quick_bleu,
-    quick_chrf,
-    score_pairs,
-    shared_translations,
-    short_share,
-)
+from s2s.translation.scores import score_pairs, shared_translations
 from s2s.translation.shares import SharedPairs, encode_train
 from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")
-FEW_PAIRS = 100
-"""Fewer validation pairs than these choose weights by luck."""
 
 
 @dataclass(eq=False)
@@ -210,7 +194,6 @@ class TranslationTask(Task[Batch]):
 def find(recipe: TranslationRecipe, corpora: Path | None) -> dict[str, Pairs]:
     """All pairs that a recipe names, by key; an error says which key named what is not there."""
     data = recipe.data
-    data = recipe.data
     also = {f"also_validate.{name}": split for name, split in data.also_validate.items()}
     named = {"train": data.train, "validation": data.validation, "test": data.test, **also}
     return find_each(named, lambda split: open_pairs(split, source=data.source, target=data.target, corpora=corpora))
@@ -257,23 +240,13 @@ def prepare(
     recipe = recipe.model_copy(update={"decoding": recipe.decoding.settled(ratio)})
     if not run.checkpoint.exists():
         write_json(run.lengths, {"max_length_ratio": recipe.decoding.max_length_ratio})
-    held = held_pairs(validation)
-    if not held.pairs:
-        raise DataError(f"data.validation: {validation.description} has no pairs; the best weights are chosen on them")
-    also = {name: held_pairs(splits[f"also_validate.{name}"]) for name in data.also_validate}
-    for name, found in also.items():
-        if not found.pairs:
-            raise DataError(f"data.also_validate.{name}: there are no pairs to score; check the files")
-    if "test" in splits and not any(map(has_words, splits["test"].read())):
-        raise DataError(f"data.test: {splits['test'].description} has no pairs to score; check the files")
-    if held.blank:
-        log.warning("%s: %s pairs left out, empty side", validation.description, f"{held.blank:,}")
+    held, also = _held(recipe, splits)
     sizes = f"{len(pairs):,}", f"{len(held.pairs):,}"
     log.info("%s: %s pairs; %s: %s pairs", train.description, sizes[0], validation.description, sizes[1])
     if isinstance(pairs, SharedPairs):
         pairs.report()
     warn_of_learned(splits)
-    recipe = _with_metric_that_tells(recipe, [target for _, target in held.pairs])
+    recipe = with_metric_that_tells(recipe, [target for _, target in held.pairs])
     release_free_memory()  # what training the tokenizers took is more than a model takes
     torch.manual_seed(recipe.seed)
     source, target = (tokenizer.vocabulary_size for tokenizer in tokenizers)
@@ -281,25 +254,21 @@ def prepare(
     return TranslationTask(recipe, model, every, held, *tokenizers, compute, also)
 
 
-def _with_metric_that_tells(recipe: TranslationRecipe, references: Sequence[str]) -> TranslationRecipe:
-    """The recipe, with chrF in the place of BLEU where most validation references are too short for it."""
-    if len(references) < FEW_PAIRS:
-        log.info(
-            "data.validation: only %d pairs; the best weights are chosen on them, by luck where scores are close",
-            len(references),
-        )
-    choice = bleu_tokenizer(recipe, references)
-    if choice.doubt:
-        log.warning("%s", choice.doubt)
-    short = short_share(references, choice.tokenizer)
-    if recipe.training.metric != "bleu" or short <= MOST_SHORT:
-        return recipe
-    log.warning(
-        "data.validation: %.0f%% of the references are shorter than four tokens, too short for BLEU; best"
-        " weights, patience and plateau follow chrf, and nats_per_token where that is equal",
-        100 * short,
-    )
-    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"metric": "chrf"})})
+def _held(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> tuple[Held, dict[str, Held]]:
+    """Pairs to validate on, and those of data.also_validate; DataError where there are none to score, or to test on."""
+    validation = splits["validation"]
+    held = held_pairs(validation)
+    if not held.pairs:
+        raise DataError(f"data.validation: {validation.description} has no pairs; the best weights are chosen on them")
+    also = {name: held_pairs(splits[f"also_validate.{name}"]) for name in recipe.data.also_validate}
+    for name, found in also.items():
+        if not found.pairs:
+            raise DataError(f"data.also_validate.{name}: there are no pairs to score; check the files")
+    if "test" in splits and not any(map(has_words, splits["test"].read())):
+        raise DataError(f"data.test: {splits['test'].description} has no pairs to score; check the files")
+    if held.blank:
+        log.warning("%s: %s pairs left out, empty side", validation.description, f"{held.blank:,}")
+    return held, also
 
 
 def part_of(

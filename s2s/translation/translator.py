@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +19,7 @@ from s2s.text.tokenizer import Tokenizer, framed, has_loop
 from s2s.text.wordlist import ListTokenizer
 from s2s.translation.bundle import BundleDecoding, BundleEngine, is_bundle, open_bundle
 from s2s.translation.lengths import EXTRA_TOKENS
+from s2s.translation.nbest import different, with_masks
 from s2s.translation.outputs import BLANK, Alternative, Translation, united
 from s2s.translation.reading import Reading
 from s2s.translation.search.hypotheses import Hypothesis, SearchOptions
@@ -165,7 +167,7 @@ class Translator:
         with self.engine.entered(), _bar(len(lines) if self.has_bar else 1) as progress:
             for group in self.groups([len(tokens) for tokens in encoded]):
                 given = [(read[index] or Masked(""), encoded[index]) for index in group]
-                found = self._whole(given, max(width, nbest), nbest, attention)
+                found = self._best(given, max(width, nbest), nbest, attention)
                 for index, (masked, source), hypotheses in zip(group, given, found, strict=True):
                     if hypotheses:
                         results[index] = self._translation(lines[index], masked, source, hypotheses, attention)
@@ -237,50 +239,14 @@ class Translator:
         if group:
             yield group
 
-    def _whole(
+    def _best(
         self, given: Sequence[tuple[Masked, list[int]]], beam: int, nbest: int, attention: bool
     ) -> list[list[Hypothesis]]:
-        """The best hypotheses that have each mask of their source once; none where all in the beam lose or double one.
-
-        `given` are sources as they are read, and their tokens.
-        """
-        found = self._different([source for _, source in given], beam, nbest, attention)
-        if not self.reading.protect:
-            return found
-
-        def whole(masked: Masked, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
-            return [each for each in hypotheses if masked.keeps_all(self.target.decode(each.tokens))]
-
-        kept = [whole(masked, hypotheses) for (masked, _), hypotheses in zip(given, found, strict=True)]
-        lost = [place for place, hypotheses in enumerate(kept) if not hypotheses]
-        if lost:
-            wide = self._search([given[place][1] for place in lost], beam, beam, attention)
-            for place, hypotheses in zip(lost, wide, strict=True):
-                masked = given[place][0]
-                kept[place] = whole(masked, hypotheses)[:nbest] if masked.pieces else list(found[place])
-        return kept
-
-    def _different(
-        self, sources: Sequence[list[int]], beam: int, nbest: int, attention: bool, wider: int = 2
-    ) -> list[list[Hypothesis]]:
-        """The best hypotheses of each source, no two of one text, as two segmentations of a word are.
-
-        Where that leaves fewer than `nbest`, beams twice as wide are searched, `wider` times at most.
-        """
-        if nbest == 1:
-            return self._search(sources, beam, 1, attention)
-        found = []
-        for hypotheses in self._search(sources, beam, beam, attention):
-            texts: dict[str, Hypothesis] = {}
-            for each in hypotheses:
-                texts.setdefault(self.target.decode(each.tokens), each)
-            found.append([*texts.values()][:nbest])
-        few = [index for index, hypotheses in enumerate(found) if len(hypotheses) < nbest]
-        if few and wider:
-            again = self._different([sources[index] for index in few], 2 * beam, nbest, attention, wider - 1)
-            for index, hypotheses in zip(few, again, strict=True):
-                found[index] = hypotheses
-        return found
+        """The best hypotheses of sources as they are read, with their tokens; none where masks are lost in all."""
+        search = partial(self._search, attention=attention)
+        if self.reading.protect:
+            return with_masks(search, self.target.decode, given, beam, nbest)
+        return different(search, self.target.decode, [source for _, source in given], beam, nbest)
 
     def _search(self, sources: Sequence[list[int]], beam: int, nbest: int, attention: bool) -> list[list[Hypothesis]]:
         decoding = self.decoding

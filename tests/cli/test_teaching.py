@@ -11,12 +11,13 @@ from small_runs import TOKENIZERS, phrases, small_run
 
 from s2s import Generator, Translator
 from s2s.cli.commands import main
+from s2s.files import recorded
 from s2s.jobs import teach
 from s2s.language.given import LineScorer
 from s2s.recipe.load import read_recipe
-from s2s.run import RunFolder, recorded
+from s2s.run import RunFolder
 from s2s.tasks import TREES
-from s2s.training.checkpoint import Interrupted
+from s2s.training.stopping import Interrupted
 from s2s.training.trainer import Trainer
 from s2s.translation.given import score_given
 

@@ -10,8 +10,8 @@ import pytest
 
 import s2s.corpus.find as corpora
 from s2s.corpus.fetch import Download, sha256_of
-from s2s.corpus.find import Manifest, Source, load_manifest, sizes, split_files
-from s2s.errors import CorpusError, DataError
+from s2s.corpus.find import Manifest, load_manifest, split_files
+from s2s.errors import CorpusError
 
 HEAD = 'title = "A title"\nlanguages = ["en", "ko"]\nlicence = "CC0-1.0"\ncitation = "Nobody"\n'
 ALIGNED = '[splits.train]\nen = "train.en"\nko = "train.ko"\n'
@@ -313,11 +313,6 @@ def test_checksums_are_those_of_the_files_that_are_there(world: World) -> None:
     world.describe("own", HEAD + 'shipped = ["train.en"]\n')
     (world.manifests / "own" / "train.en").write_bytes(b"a\n")
     assert corpora.checksums("own") == {"train.en": sha256_of(world.manifests / "own" / "train.en")}
-
-
-def test_an_empty_source_has_no_size() -> None:
-    with pytest.raises(DataError, match=r"data\.test: nothing: there are no pairs; check the files"):
-        list(sizes({"test": Source(lambda: iter(()), "x", "nothing")}, "pairs", lambda pair: 1))
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(

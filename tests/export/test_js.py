@@ -25,8 +25,9 @@ from s2s.export.js import bundle_of, quantized
 from s2s.language.generator import Generator
 from s2s.language.model import build_language_model
 from s2s.language.recipe import LanguageRecipe
+from s2s.nn.weights import load_tensors, save_tensors, weights_of
 from s2s.recipe.load import check_table, recipe_toml
-from s2s.run import RunFolder, load_tensors, save_tensors, weights_of
+from s2s.run import RunFolder
 from s2s.tasks import TREES, load_recipe, recipe_of
 from s2s.text.normalization import RULES
 from s2s.text.tokenizer import listed, save_tokenizers, train_tokenizers

@@ -27,8 +27,9 @@ from s2s.forecast.task import ForecastTask
 from s2s.forecast.windows import prepare_series
 from s2s.jobs.evaluate import evaluate
 from s2s.jobs.train import train
+from s2s.nn.weights import load_tensors
 from s2s.recipe.load import parse_recipe
-from s2s.run import RunFolder, load_tensors
+from s2s.run import RunFolder
 from s2s.tasks import TREES
 
 RECIPE = """

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from s2s.corpus.find import split_of
+from s2s.corpus.sources import split_of
 from s2s.errors import DataError, RunError
 from s2s.jobs.evaluate import evaluate, without_text
 from s2s.recipe.load import parse_recipe

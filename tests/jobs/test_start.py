@@ -14,7 +14,8 @@ from s2s.cli.commands import main
 from s2s.errors import RecipeError, RunError
 from s2s.export.export import export
 from s2s.jobs.train import train
-from s2s.run import Metrics, RunFolder, load_tensors
+from s2s.nn.weights import load_tensors
+from s2s.run import Metrics, RunFolder
 from s2s.tasks import TREES, load_recipe, recipe_of
 from s2s.training.trainer import Trainer
 from s2s.translation.translator import Translator

@@ -13,13 +13,12 @@ from small_runs import TOKENIZERS, phrases, small_run
 
 import s2s
 from s2s import Translator
-from s2s.corpus.find import Source
+from s2s.corpus.sources import Source
 from s2s.errors import DataError, RecipeError, RunError
-from s2s.files import locked_at_once
+from s2s.files import locked_at_once, recorded
 from s2s.jobs import teach
 from s2s.jobs.teach import back_translate, distil, write_pairs
 from s2s.recipe.load import parse_recipe, recipe_toml
-from s2s.run import recorded
 from s2s.tasks import TREES
 from s2s.translation import given
 from s2s.translation.outputs import Alternative, Translation

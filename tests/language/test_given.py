@@ -14,8 +14,9 @@ from s2s.language.given import LineScorer
 from s2s.language.model import build_language_model
 from s2s.language.recipe import LanguageRecipe, TextFile
 from s2s.nn.loss import LineScore
+from s2s.nn.weights import save_tensors, weights_of
 from s2s.recipe.load import recipe_toml
-from s2s.run import RunFolder, save_tensors, weights_of
+from s2s.run import RunFolder
 from s2s.text.tokenizer import listed, save_tokenizers, train_tokenizer
 
 LINES = ["the cat sat", "a dog ran and ran", "", "the the the", "dog", "a cat and a dog sat", "a snake", "ran"]

@@ -19,8 +19,9 @@ from s2s.language.scores import row, score_text
 from s2s.language.sweeps import sweep_table
 from s2s.language.task import check, prepare
 from s2s.language.text import find
+from s2s.nn.weights import load_tensors
 from s2s.recipe.load import parse_recipe
-from s2s.run import Metrics, RunFolder, load_tensors
+from s2s.run import Metrics, RunFolder
 from s2s.tasks import TREES
 
 RECIPE = """

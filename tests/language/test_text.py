@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s.corpus.find import Source
+from s2s.corpus.sources import Source
 from s2s.errors import DataError
 from s2s.language.text import Chunks, EncodedText, SeparateLines, Stream, encode_text, whole_words
 from s2s.text.special import END, START

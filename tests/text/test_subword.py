@@ -9,7 +9,6 @@ import pytest
 import sentencepiece
 
 from s2s.errors import DataError, RecipeError
-from s2s.text import subword
 from s2s.text.special import UNKNOWN
 from s2s.text.subword import SubwordTokenizer
 
@@ -118,18 +117,6 @@ def test_lines_of_any_length_are_learnt_from() -> None:
     assert min(map(len, lines)) > 4192
     tokenizer = SubwordTokenizer.train(lines, model="bpe", vocabulary_size=600, byte_fallback=True)
     assert any(tokenizer.token(token) == "▁baker" for token in range(tokenizer.vocabulary_size))
-
-
-def test_of_a_long_text_both_sides_are_kept_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subword, "_TRAINING_CHARACTERS", 1000)
-    kept, complete = subword._training_text(f"{'st'[number % 2]}{number:05}" for number in range(20_000))
-    assert not complete
-    assert 500 / 6 * 0.8 < len(kept) <= 1000 / 6
-    sources = [line for line in kept if line[0] == "s"]
-    assert abs(len(sources) / len(kept) - 0.5) < 0.1
-    assert max(map(int, (line[1:] for line in kept))) > 19_000
-    monkeypatch.undo()
-    assert subword._training_text(LINES) == (LINES, True)
 
 
 def test_a_model_with_other_special_ids_is_refused() -> None:

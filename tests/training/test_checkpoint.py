@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from s2s.errors import RunError
+from s2s.nn.weights import save_tensors
 from s2s.recipe.sections import Optimization
-from s2s.run import save_tensors
 from s2s.training.checkpoint import Checkpoint, average, load_checkpoint, put_state, save_checkpoint, state_of, under
 from s2s.training.optimizer import build_optimizer
 

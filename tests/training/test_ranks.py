@@ -16,7 +16,8 @@ from torch import distributed as dist
 from s2s.device import choose_compute
 from s2s.errors import RunError, TrainingError
 from s2s.jobs.train import train
-from s2s.run import RunFolder, load_tensors
+from s2s.nn.weights import load_tensors
+from s2s.run import RunFolder
 from s2s.tasks import recipe_of, task_of
 from s2s.training.ranks import Ranks, joined
 from s2s.training.trainer import Trainer

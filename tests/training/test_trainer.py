@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from s2s.device import Compute
 from s2s.errors import RunError, TrainingError
 from s2s.nn.loss import Loss, linear_cross_entropy
-from s2s.run import Metrics, RunFolder, load_tensors, weights_of
-from s2s.training.checkpoint import Interrupted, Progress, load_checkpoint
+from s2s.nn.weights import load_tensors, weights_of
+from s2s.run import Metrics, RunFolder
+from s2s.training.checkpoint import Progress, load_checkpoint
+from s2s.training.stopping import Interrupted
 from s2s.training.trainer import Trainer
 from s2s.translation.recipe import Training
 
@@ -384,8 +386,8 @@ def test_a_moving_average_turned_on_later_begins_from_the_weights_of_then(tmp_pa
     train(tmp_path, {"steps": 4, "validate_every": 4, "schedule": "constant"})
     toy = Toy()
     trainer = Trainer(toy, settings(moving_average=0.9, schedule="constant"), RunFolder(tmp_path), COMPUTE)
-    assert trainer.moving is not None
-    assert all(torch.equal(trainer.moving[name], weight) for name, weight in weights_of(toy.model).items())
+    assert trainer.learner.moving is not None
+    assert all(torch.equal(trainer.learner.moving[name], weight) for name, weight in weights_of(toy.model).items())
 
 
 @pytest.mark.parametrize("at", [3, 7])
@@ -405,14 +407,14 @@ def test_a_training_that_diverged_ends_before_good_weights_are_overwritten(
 
     toy = Diverged()
     trainer = Trainer(toy, settings(validate_every=2, clip_norm=0.0), RunFolder(tmp_path), COMPUTE)
-    update = trainer.optimizer.step
+    update = trainer.learner.optimizer.step
 
     def step() -> None:
         update()
         if what == "weights" and toy.step >= at:
             toy.model[0].weight.data[0, 0] = math.inf
 
-    monkeypatch.setattr(trainer.optimizer, "step", step)
+    monkeypatch.setattr(trainer.learner.optimizer, "step", step)
     with pytest.raises(TrainingError) as caught:
         trainer.train()
     said = "the weight is not finite" if what == "weights" else "the training has diverged, "
@@ -547,7 +549,7 @@ def test_gradients_are_clipped_as_torch_clips_them(tmp_path: Path, limit: float)
         nn.utils.clip_grad_norm_(plain.model.parameters(), limit or math.inf)
         torch.manual_seed(3)
         trainer.step([batch])
-        rate = trainer.optimizer.param_groups[0]["lr"]
+        rate = trainer.learner.optimizer.param_groups[0]["lr"]
         with torch.no_grad():
             for weight, ours in zip(plain.model.parameters(), own.model.parameters(), strict=True):
                 weight.add_(weight.grad, alpha=-rate)

@@ -9,8 +9,8 @@ from sentences import references, worsened
 
 from s2s.errors import DataError
 from s2s.translation import comparison as module
+from s2s.translation.bleu import bleu
 from s2s.translation.comparison import compare, comparison_text, p_value, paired_bleu, paired_exact_match
-from s2s.translation.scores import bleu
 
 
 def result(run: str, hypotheses: list[str], references: list[str], short: float = 0.0) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from s2s.tasks import load_recipe
 from s2s.text.special import MASKS
 from s2s.text.wordlist import WordTokenizer
 from s2s.translation.data import PairSplit
+from s2s.translation.encoded import EncodedPairs, encode_pairs
 from s2s.translation.formed import augmented, masked, masked_share, with_forms
-from s2s.translation.pairs import EncodedPairs, encode_pairs, open_split
+from s2s.translation.pairs import open_split
 from s2s.translation.recipe import TranslationRecipe
 
 WRITTEN = [(f"word {number} is here .", f"Wort {number} ist da .") for number in range(40)]

@@ -10,8 +10,9 @@ import torch
 
 from s2s.device import choose_compute
 from s2s.errors import DataError, RunError
+from s2s.nn.weights import weights_of
 from s2s.recipe.load import parse_recipe
-from s2s.run import RunFolder, weights_of
+from s2s.run import RunFolder
 from s2s.tasks import TREES
 from s2s.text.subword import SubwordTokenizer
 from s2s.translation.recipe import TranslationRecipe

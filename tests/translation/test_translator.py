@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 
 from s2s.device import choose_compute
 from s2s.errors import DataError, RunError
+from s2s.nn.weights import save_tensors, weights_of
 from s2s.recipe.load import recipe_toml
-from s2s.run import save_tensors, weights_of
 from s2s.text.special import SPECIAL_LABELS
 from s2s.text.tokenizer import save_tokenizers
 from s2s.text.wordlist import CharacterTokenizer
 from s2s.translation.data import PairSplit, TranslationData
 from s2s.translation.engine import TorchEngine, engine_of
 from s2s.translation.model import Seq2Seq, build_seq2seq
+from s2s.translation.nbest import different
 from s2s.translation.outputs import Translation
 from s2s.translation.recipe import Decoding, Seq2SeqModel, Training, TranslationRecipe
 from s2s.translation.translator import Translator
@@ -209,9 +210,10 @@ def test_nbest_texts_differ_and_a_wider_beam_is_searched_for_them(monkeypatch: p
     merged = str.maketrans("bdfh", "aceg")
     monkeypatch.setattr(CharacterTokenizer, "decode", lambda self, tokens: decode(self, tokens).translate(merged))
     found = translator(beam=2).translate(lines(20), nbest=4)
-    once = translator(beam=2)
-    monkeypatch.setattr(once, "_different", partial(once._different, wider=0))
-    assert sum(len(each.nbest) for each in found) > sum(len(each.nbest) for each in once.translate(lines(20), nbest=4))
+    with monkeypatch.context() as patch:
+        patch.setattr("s2s.translation.translator.different", partial(different, wider=0))
+        once = translator(beam=2).translate(lines(20), nbest=4)
+    assert sum(len(each.nbest) for each in found) > sum(len(each.nbest) for each in once)
     for each in found:
         texts = [other.text for other in each.nbest]
         assert len(texts) == len(set(texts))

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 import s2s
+from s2s.cache import entries, hold, prune, remove_unused
 from s2s.cli.commands import main
-from s2s.corpus.cache import entries, prune
-from s2s.files import building, hold, remove_unused
+from s2s.files import building
 
 DAY = 86_400
 
@@ -76,7 +76,7 @@ def test_what_was_not_used_for_long_is_removed(root: Path, days: float, fetched:
 
 
 def test_what_is_in_use_stays(root: Path) -> None:
-    program = f"from pathlib import Path; from s2s.files import hold; hold(Path({str(root)!r}, 'splits/tanaka-1'))"
+    program = f"from pathlib import Path; from s2s.cache import hold; hold(Path({str(root)!r}, 'splits/tanaka-1'))"
     environment = {**os.environ, "PYTHONPATH": str(Path(s2s.__file__).parents[1])}
     command = [sys.executable, "-c", f"{program}; print(flush=True); input()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
