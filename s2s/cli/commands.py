@@ -6,7 +6,6 @@ compute, so that help and recipe errors come at once.
 
 import csv
 import logging
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import click
 
 from s2s import __version__
+from s2s.cli.generate import generate
 from s2s.cli.outside import export, report
 from s2s.cli.serve import serve
 from s2s.cli.shipped import cache, corpora, recipes
@@ -26,7 +26,6 @@ from s2s.cli.terminal import (
     device_option,
     messages,
     precision_option,
-    temperature,
     together,
     train_and_show,
     wait_passively,
@@ -141,35 +140,6 @@ def evaluate(
 
 @main.command()
 @click.argument("run", type=FOLDER)
-@click.option("--prompt", default="", help="Text to continue. Default: the start of a line.")
-@click.option("--length", type=click.IntRange(min=0), default=200, show_default=True, help="Tokens to generate.")
-@click.option(
-    "--temperature", type=temperature, default=1.0, show_default=True, help="0 is --greedy; else from 1e-6 to 1e6."
-)
-@click.option("--top-k", type=click.IntRange(min=0), default=0, help="Sample from the K most likely tokens; 0 is off.")
-@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Nucleus sampling; 1 is off.")
-@click.option("--greedy", is_flag=True, help="Always take the most likely token.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Random seed.")
-@click.option("--n", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Number of samples.")
-@click.option("--json", "as_json", is_flag=True, help="Print a list of objects: text, log_probability, tokens.")
-@precision_option
-@device_option
-def generate(
-    run: Path, temperature: float, greedy: bool, as_json: bool, precision: Any, device: str, **sampling: Any
-) -> None:
-    """Continue a text with the language model RUN."""
-    if not math.isfinite(sampling["top_p"]):
-        raise click.UsageError("--top-p must be a number")
-    from s2s.language.generator import Generator
-    from s2s.run import json_text
-
-    generator = Generator.load(run, device=device, precision=precision)
-    found = generator.generate(temperature=0.0 if greedy else temperature, **sampling)
-    click.echo(json_text([each._asdict() for each in found]) if as_json else "\n".join(each.text for each in found))
-
-
-@main.command()
-@click.argument("run", type=FOLDER)
 @click.option(
     "--input",
     "source",
@@ -234,6 +204,7 @@ def bench(
 
 
 main.add_command(translate)
+main.add_command(generate)
 main.add_command(score)
 main.add_command(distil)
 main.add_command(backtranslate)
