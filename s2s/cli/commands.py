@@ -6,6 +6,7 @@ compute, so that help and recipe errors come at once.
 
 import csv
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -96,12 +97,23 @@ def train(
 @click.option("--reference", type=FILE, help="Reference translations of the source lines.")
 @click.option("--tag", help="Tag of the sources that --on CORPUS/SPLIT or --source gives.")
 @click.option("--beam", type=click.IntRange(min=1), help="Beam size of a translator. Default: the recipe's.")
+@click.option("--dynamic", is_flag=True, help="Let a language model's weights follow the text (Krause et al. 2018).")
+@click.option("--rate", type=click.FloatRange(0, 1000), help="Learning rate of --dynamic. Default: 0.0005.")
+@click.option("--window", type=click.IntRange(min=1), help="Tokens scored and then learned at a time. Default: 20.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpora_option
 @precision_option
 @device_option
 def evaluate(
-    runs: tuple[Path, ...], on: str | None, source: Path | None, reference: Path | None, as_json: bool, **options: Any
+    runs: tuple[Path, ...],
+    on: str | None,
+    source: Path | None,
+    reference: Path | None,
+    dynamic: bool,
+    rate: float | None,
+    window: int | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Score each RUN: BLEU and chrF of a translator, nats per token of a language model, errors of a forecaster.
 
@@ -111,6 +123,15 @@ def evaluate(
         raise click.UsageError("--reference needs --source")
     if source is not None and on is not None:
         raise click.UsageError("--on and --source exclude each other")
+    followed: dict[str, Any] = {key: value for key, value in (("rate", rate), ("window", window)) if value is not None}
+    if followed and not dynamic:
+        raise click.UsageError("--rate and --window are of --dynamic; give it too, or leave them out")
+    if rate is not None and not math.isfinite(rate):
+        raise click.UsageError("--rate must be a number")
+    if dynamic:
+        from s2s.language.dynamic import Dynamic
+
+        options["dynamic"] = Dynamic(**followed)
     from s2s.device import settle_process
     from s2s.jobs.evaluate import evaluate as score_runs
     from s2s.jobs.evaluate import without_text
