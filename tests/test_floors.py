@@ -34,7 +34,17 @@ VERSION = "from s2s import __version__"
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "constants", "base", "builders", "registry"}
 MAY_PRINT = {
     f"cli/{name}"
-    for name in ("commands", "documents", "outside", "serve", "shipped", "teaching", "terminal", "translate")
+    for name in (
+        "commands",
+        "documents",
+        "generate",
+        "outside",
+        "serve",
+        "shipped",
+        "teaching",
+        "terminal",
+        "translate",
+    )
 }
 MODULES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from s2s import __version__
+from s2s.cli.generate import generate
 from s2s.cli.outside import export, report
 from s2s.cli.serve import serve
 from s2s.cli.shipped import cache, corpora, recipes
@@ -26,7 +27,6 @@ from s2s.cli.terminal import (
     device_option,
     messages,
     precision_option,
-    temperature,
     together,
     train_and_show,
     wait_passively,
@@ -97,12 +97,23 @@ def train(
 @click.option("--reference", type=FILE, help="Reference translations of the source lines.")
 @click.option("--tag", help="Tag of the sources that --on CORPUS/SPLIT or --source gives.")
 @click.option("--beam", type=click.IntRange(min=1), help="Beam size of a translator. Default: the recipe's.")
+@click.option("--dynamic", is_flag=True, help="Let a language model's weights follow the text (Krause et al. 2018).")
+@click.option("--rate", type=click.FloatRange(0, 1000), help="Learning rate of --dynamic. Default: 0.0005.")
+@click.option("--window", type=click.IntRange(min=1), help="Tokens scored and then learned at a time. Default: 20.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpora_option
 @precision_option
 @device_option
 def evaluate(
-    runs: tuple[Path, ...], on: str | None, source: Path | None, reference: Path | None, as_json: bool, **options: Any
+    runs: tuple[Path, ...],
+    on: str | None,
+    source: Path | None,
+    reference: Path | None,
+    dynamic: bool,
+    rate: float | None,
+    window: int | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Score each RUN: BLEU and chrF of a translator, nats per token of a language model, errors of a forecaster.
 
@@ -112,6 +123,15 @@ def evaluate(
         raise click.UsageError("--reference needs --source")
     if source is not None and on is not None:
         raise click.UsageError("--on and --source exclude each other")
+    followed: dict[str, Any] = {key: value for key, value in (("rate", rate), ("window", window)) if value is not None}
+    if followed and not dynamic:
+        raise click.UsageError("--rate and --window are of --dynamic; give it too, or leave them out")
+    if rate is not None and not math.isfinite(rate):
+        raise click.UsageError("--rate must be a number")
+    if dynamic:
+        from s2s.language.dynamic import Dynamic
+
+        options["dynamic"] = Dynamic(**followed)
     from s2s.device import settle_process
     from s2s.files import json_text
     from s2s.jobs.evaluate import evaluate as score_runs
@@ -138,35 +158,6 @@ def evaluate(
         return
     texts = [scores_of(result["task"]).score_text(result) for result in plain]
     click.echo("".join([*texts, *map(comparison_text, comparisons)]), nl=False)
-
-
-@main.command()
-@click.argument("run", type=FOLDER)
-@click.option("--prompt", default="", help="Text to continue. Default: the start of a line.")
-@click.option("--length", type=click.IntRange(min=0), default=200, show_default=True, help="Tokens to generate.")
-@click.option(
-    "--temperature", type=temperature, default=1.0, show_default=True, help="0 is --greedy; else from 1e-6 to 1e6."
-)
-@click.option("--top-k", type=click.IntRange(min=0), default=0, help="Sample from the K most likely tokens; 0 is off.")
-@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Nucleus sampling; 1 is off.")
-@click.option("--greedy", is_flag=True, help="Always take the most likely token.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Random seed.")
-@click.option("--n", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Number of samples.")
-@click.option("--json", "as_json", is_flag=True, help="Print a list of objects: text, log_probability, tokens.")
-@precision_option
-@device_option
-def generate(
-    run: Path, temperature: float, greedy: bool, as_json: bool, precision: Any, device: str, **sampling: Any
-) -> None:
-    """Continue a text with the language model RUN."""
-    if not math.isfinite(sampling["top_p"]):
-        raise click.UsageError("--top-p must be a number")
-    from s2s.files import json_text
-    from s2s.language.generator import Generator
-
-    generator = Generator.load(run, device=device, precision=precision)
-    found = generator.generate(temperature=0.0 if greedy else temperature, **sampling)
-    click.echo(json_text([each._asdict() for each in found]) if as_json else "\n".join(each.text for each in found))
 
 
 @main.command()
@@ -235,6 +226,7 @@ def bench(
 
 
 main.add_command(translate)
+main.add_command(generate)
 main.add_command(score)
 main.add_command(distil)
 main.add_command(backtranslate)

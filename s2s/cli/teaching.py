@@ -22,7 +22,12 @@ tag_option = click.option("--tag", help="Tag of all sources, one of those of the
 @click.option("--source", type=FILE, help="Text of a language model, or source lines with --target. Default: stdin.")
 @click.option("--target", type=FILE, help="Translations of the source lines. Default: stdin has SOURCE, tab, TARGET.")
 @click.option("--carried", is_flag=True, help="Carry a language model's state from line to line. Default: zeros.")
-@click.option("--json", "as_json", is_flag=True, help="Print an object a line, with nats_per_token too.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print an object a line: these, nats per token, and of a text bits per byte.",
+)
 @tag_option
 @precision_option
 @device_option
@@ -86,10 +91,9 @@ def score(
         blocks = files or (list(map(_pair, lines)) for lines in arriving(sys.stdin.buffer))
     for block in blocks:
         rows = []
-        for nats, tokens, unknown in scores(block):
-            each = nats / tokens if tokens else None
-            row = {"nats": nats, "tokens": tokens, "unknown_tokens": unknown, "nats_per_token": each}
-            rows.append(json.dumps(row) if as_json else f"{nats:.4f}\t{tokens}\t{unknown}")
+        for each in scores(block):
+            nats, tokens, unknown = each[:3]
+            rows.append(json.dumps(each.row()) if as_json else f"{nats:.4f}\t{tokens}\t{unknown}")
         click.echo("\n".join(rows))
 
 

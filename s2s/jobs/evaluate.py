@@ -10,6 +10,7 @@ from s2s.run import RunFolder
 from s2s.tasks import recipe_of, task_of
 
 if TYPE_CHECKING:
+    from s2s.language.dynamic import Dynamic
     from s2s.language.recipe import TextFile
     from s2s.translation.data import FileSplit, Portion, TableSplit
 
@@ -24,12 +25,14 @@ def evaluate(
     device: str = "auto",
     precision: Precision = "float32",
     beam: int | None = None,
+    dynamic: "Dynamic | None" = None,
 ) -> list[dict[str, Any]]:
     """Score a run, or each of several, on one split, by default its test, or else a language model's validation.
 
     The sources of files, or of a split of a corpus, may be given a `tag`; those of a recipe name their own.
     Each translator's result also has what `compare` needs: `hypotheses`, `references`, `right` and `tokenize`. It and
     a forecaster's have `outputs`, a row for each pair or window, which a run folder keeps as outputs.jsonl.
+    With `dynamic` the weights of language models follow the text, and the run folders stay as they are.
     Raises ValueError for no runs.
     """
     runs = [runs] if isinstance(runs, str | Path) else runs
@@ -40,10 +43,12 @@ def evaluate(
     parts = [
         task_of(recipe).part_of(run, recipe, on=on, files=split, beam=beam, corpora=corpora) for run, recipe in opened
     ]
-    return [
-        task_of(recipe).score(run, recipe, part, device=device, precision=precision, beam=beam)
-        for (run, recipe), part in zip(opened, parts, strict=True)
-    ]
+    ways: dict[str, Any] = {"device": device, "precision": precision, "beam": beam}
+    if dynamic is not None:
+        ways["dynamic"] = dynamic
+        if other := next((run for run, recipe in opened if recipe.task != "language"), None):
+            raise DataError(f"{other}: holds no language model, which --dynamic is for; leave it out")
+    return [task_of(recipe).score(run, recipe, part, **ways) for (run, recipe), part in zip(opened, parts, strict=True)]
 
 
 def _tagged(split: object, tag: str) -> "tuple[Portion, ...]":

@@ -1,9 +1,10 @@
 """Continuation of prompts by a language model and its tokenizer."""
 
+from collections.abc import Iterator, Sequence
 from functools import partial
-from numbers import Integral, Real
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -13,21 +14,35 @@ from s2s.device import Compute, Precision, choose_compute
 from s2s.errors import DataError
 from s2s.language.model import LanguageModel, build_language_model
 from s2s.language.recipe import LanguageRecipe
+from s2s.language.sampling import Sampling, require_whole
+from s2s.language.writing import Stops, Text, Writer
+from s2s.nn.recurrent import State
 from s2s.nn.weights import frozen, load_model
 from s2s.run import RunFolder, read_run
+from s2s.text.batches import pad
 from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.text.tokenizer import Tokenizer, load_tokenizers
 from s2s.text.wordlist import CharacterTokenizer, ListTokenizer
+
+ROWS = 128
+"""Texts that are written together, at most."""
+READ_TOKENS = 1 << 17
+"""Padded tokens of prompts that are read together, at most, but for a longer one alone."""
 
 
 class Continuation(NamedTuple):
     """A prompt with its continuation."""
 
     text: str
+    """without the text that stopped it"""
     log_probability: float
-    """of the continuation, with the end of the line that ended it, at temperature 1, in nats"""
+    """of the tokens, with the end of the line that ended them, at temperature 1, in nats"""
     tokens: tuple[str, ...]
-    """of the continuation"""
+    """of the continuation, those of the text that stopped it among them"""
+    prompt: str
+    seed: int
+    stopped: Literal["length", "end", "stop"]
+    """why it is no longer: all tokens are written, the line has ended, or the text of a stop was found"""
 
 
 class Generator:
@@ -52,66 +67,105 @@ class Generator:
 
     def generate(
         self,
+        prompt: str | Sequence[str] = "",
+        *,
+        length: int = 200,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        stop: Sequence[str] = (),
+        seed: int = 1,
+        samples: int = 1,
+    ) -> list[Continuation]:
+        """Continue a prompt, or each of several, by `length` tokens, as many times as `samples` says, all in batches.
+
+        The samples of each prompt have the seeds from `seed` on, and a text does not depend on those beside it. It ends
+        before the first text of `stop`, which may be spread over tokens but not begin in the prompt; lines that were
+        trained on one by one end early too. `min_p` leaves out what is less likely than that share of the most likely.
+        DataError for a prompt with characters or words that the vocabulary lacks, and for an empty one where the model
+        knows no beginning of a line; TypeError for a prompt that is no text, ValueError for a number out of its range.
+        """
+        require_whole("samples", samples, 1)
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        if not isinstance(prompts, list | tuple):
+            raise TypeError(f"prompt: a text is wanted, or a list of some (given {prompt!r})")
+        sampling = Sampling(length, temperature, top_k, top_p, min_p, stop, seed)
+        texts = self._texts(prompts, sampling, samples)
+        for group in _groups(texts):
+            bar = tqdm(total=length, desc="generate", unit=" tokens", disable=None, delay=2, leave=False)
+            with bar:
+                for _ in self._steps(group, sampling):
+                    bar.update()
+        return [self._continuation(text) for text in texts]
+
+    def stream(
+        self,
         prompt: str = "",
         *,
         length: int = 200,
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
+        min_p: float = 0.0,
+        stop: Sequence[str] = (),
         seed: int = 1,
-        samples: int = 1,
-    ) -> list[Continuation]:
-        """Continue a prompt by `length` tokens, as many times as `samples` says, all in one batch.
+    ) -> Iterator[str]:
+        """The text of `generate` as it is written: the prompt, then each piece once no later token can change it.
 
-        Lines that were trained on one by one end early. DataError for a prompt with characters or words that the
-        vocabulary lacks, and for an empty one where the model knows no beginning of a line; TypeError for a prompt that
-        is no text, ValueError for a number out of its range, as on the command line.
+        Errors are those of `generate`, raised before the first piece.
         """
-        if not isinstance(prompt, str):
-            raise TypeError(f"prompt: a text is wanted (given {prompt!r}); an empty one is the start of a line")
-        for name, value, least in (
-            ("length", length, 0),
-            ("top_k", top_k, 0),
-            ("seed", seed, 0),
-            ("samples", samples, 1),
-        ):
-            if not isinstance(value, Integral) or not least <= value < 2**63:
-                raise ValueError(f"{name}: must be a whole number of at least {least} (given {value!r})")
-        require_temperature(temperature)
-        if not (isinstance(top_p, Real) and 0 < top_p <= 1):
-            raise ValueError(f"top_p: must be above 0 and at most 1, where 1 is off (given {top_p!r})")
-        with self.compute.entered():
-            return self._generate(prompt, length, samples, seed, temperature=temperature, top_k=top_k, top_p=top_p)
+        sampling = Sampling(length, temperature, top_k, top_p, min_p, stop, seed)
+        (text,) = self._texts([prompt], sampling, 1)
+        steps = self._steps([text], sampling)
+        return (piece for _ in chain([None], steps, [None]) if (piece := text.taken()))
 
-    def _generate(self, prompt: str, length: int, samples: int, seed: int, **sampling: Any) -> list[Continuation]:
-        begin = self._begin(prompt)
-        generator = torch.Generator(device=self.compute.device).manual_seed(seed)
-        written: list[Tensor] = []
-        log_probabilities = torch.zeros(samples, device=self.compute.device)
-        finished = torch.zeros(samples, dtype=torch.bool, device=self.compute.device)
-        tokens = torch.tensor([begin] * samples, device=self.compute.device)
-        state = None
-        forbidden = self._forbidden().to(self.compute.device)
-        bar = tqdm(total=length, desc="generate", unit=" tokens", disable=None, delay=2, leave=False)
-        with torch.inference_mode(), self.compute.autocast(), bar:
-            for _ in range(length):
-                readout, _, state = self.model(tokens, state)
-                logits = self.model.logits(readout[:, -1]).float()
-                allowed = logits.masked_fill(forbidden, -torch.inf)
-                chosen = sample(allowed, generator, **sampling)
-                each = logits.log_softmax(dim=1).gather(1, chosen[:, None])[:, 0]
-                log_probabilities += each.where(~finished, 0.0)
-                written.append(chosen.where(~finished, PAD))
-                if self._ends():
-                    finished = finished | (chosen == END)
-                tokens = chosen[:, None]
-                bar.update()
-                if bool(finished.all()):
-                    break
-        rows = torch.stack(written, dim=1).tolist() if written else [[] for _ in range(samples)]
-        return [
-            self._continuation(prompt, row, float(value)) for row, value in zip(rows, log_probabilities, strict=True)
-        ]
+    def _texts(self, prompts: Sequence[str], sampling: Sampling, samples: int) -> list[Text]:
+        """Texts to be written; each knows its prompt."""
+        sampling.require()
+        texts = []
+        for prompt in prompts:
+            if not isinstance(prompt, str):
+                raise TypeError(f"prompt: a text is wanted (given {prompt!r}); an empty one is the start of a line")
+            begin = self._begin(prompt)
+            for number in range(samples):
+                writer = Writer(self.tokenizer)
+                given = "".join(map(writer.add, self._encode(prompt))) if writer.joined else prompt
+                texts.append(Text(prompt, begin, given, writer, Stops(sampling.stop), sampling.seed + number))
+        return texts
+
+    def _steps(self, texts: Sequence[Text], sampling: Sampling) -> Iterator[None]:
+        """Write a token of each text at each step, until all have ended."""
+        device, writing = self.compute.device, list(texts)
+        state: State | None = None
+        forbidden = self._forbidden().to(device)
+        lengths: Tensor | None = torch.tensor([len(text.begin) for text in writing])
+        tokens = pad([text.begin for text in writing]).to(device)
+        for _ in range(sampling.length):
+            with self.compute.entered(), torch.inference_mode(), self.compute.autocast():  # and not at the yield
+                readout, _, state = self.model(tokens, state, lengths)
+                last = readout[:, -1] if lengths is None else readout[torch.arange(len(writing)), lengths - 1]
+                logits = self.model.logits(last).float()
+                draws = torch.tensor([text.draw() for text in writing], dtype=torch.float64, device=device)
+                chosen = sampling.sample(logits.masked_fill(forbidden, -torch.inf), draws)
+                each = logits.log_softmax(dim=1).gather(1, chosen[:, None])[:, 0].tolist()
+                for text, token, value in zip(writing, chosen.tolist(), each, strict=True):
+                    text.add(token, value, ends=token == END and self._ends())
+                tokens, lengths = chosen[:, None], None
+                going = [row for row, text in enumerate(writing) if text.stopped is None]
+                if len(going) < len(writing):
+                    writing = [writing[row] for row in going]
+                    tokens, state = tokens[going], tuple(part[:, going] for part in state)
+            yield
+            if not writing:
+                return
+        for text in writing:
+            text.finish("length")
+
+    def _continuation(self, text: Text) -> Continuation:
+        assert text.stopped
+        tokens = tuple(map(self.tokenizer.token, text.tokens))
+        return Continuation(text.taken(), text.log_probability, tokens, text.prompt, text.seed, text.stopped)
 
     def _ends(self) -> bool:
         """Whether the model was trained on lines, so that a text ends with its line."""
@@ -158,46 +212,16 @@ class Generator:
             forbidden[END] = isinstance(self.tokenizer, CharacterTokenizer) and not self._ends()
         return forbidden
 
-    def _continuation(self, prompt: str, row: list[int], log_probability: float) -> Continuation:
-        if self._ends() and END in row:
-            row = row[: row.index(END)]
-        tokens = tuple(self.tokenizer.token(token) for token in row)
-        if isinstance(self.tokenizer, CharacterTokenizer):
-            return Continuation(prompt + self.tokenizer.decode(row), log_probability, tokens)
-        # words of prompt and continuation are joined together, with the spaces that the tokenizer sets
-        lines: list[list[int]] = [[]]
-        for token in self._encode(prompt) + row:
-            if token == END and not self.closed:
-                lines.append([])
-            else:
-                lines[-1].append(token)
-        return Continuation("\n".join(self.tokenizer.decode(line) for line in lines), log_probability, tokens)
 
-
-def require_temperature(temperature: float) -> None:
-    """ValueError for what is no temperature: below 1e-6, dividing by it would overflow."""
-    if not (isinstance(temperature, Real) and (temperature == 0 or 1e-6 <= temperature <= 1e6)):
-        raise ValueError(f"temperature: must be 0, which is greedy, or from 1e-6 to 1e6 (given {temperature!r})")
-
-
-def sample(
-    logits: Tensor, generator: torch.Generator, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
-) -> Tensor:
-    """(N, V) -> (N,), a token for each row, sampled from softmax(logits / temperature) without the unlikely tokens.
-
-    Temperature 0, or one that float32 takes for it, is the most likely token, of equal ones the lowest. `top_k` keeps
-    the k most likely tokens, 0 all (Fan et al. 2018); `top_p` the fewest whose probabilities reach p together
-    (Holtzman et al. 2020).
-    """
-    if temperature < torch.finfo(torch.float32).tiny:
-        return logits.argmax(dim=1)
-    # the largest is taken off first, or a low temperature would overflow
-    scaled = (logits - logits.max(dim=1, keepdim=True).values) / temperature
-    if 0 < top_k < scaled.shape[1]:
-        scaled = scaled.masked_fill(scaled < scaled.topk(top_k, dim=1).values[:, -1:], -torch.inf)
-    if top_p < 1.0:
-        ranked, order = scaled.sort(dim=1, descending=True, stable=True)
-        before = ranked.softmax(dim=1).cumsum(dim=1) - ranked.softmax(dim=1)
-        cut = torch.zeros_like(scaled, dtype=torch.bool).scatter(1, order, before >= top_p)
-        scaled = scaled.masked_fill(cut, -torch.inf)
-    return torch.multinomial(scaled.softmax(dim=1), 1, generator=generator)[:, 0]
+def _groups(texts: Sequence[Text]) -> Iterator[list[Text]]:
+    """Texts that are written together, in their order."""
+    group: list[Text] = []
+    longest = 0
+    for text in texts:
+        longest = max(longest, len(text.begin))
+        if group and (len(group) == ROWS or (len(group) + 1) * longest > READ_TOKENS):
+            yield group
+            group, longest = [], len(text.begin)
+        group.append(text)
+    if group:
+        yield group

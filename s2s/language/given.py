@@ -1,13 +1,16 @@
 """Nats of given lines under a language model."""
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
 from s2s.errors import DataError
 from s2s.language.generator import Generator
+from s2s.language.measured import Size, size_of
 from s2s.language.task import SCORED_WINDOW
-from s2s.nn.loss import LineScore, nats_of_each
+from s2s.nn.loss import nats_of_each
 from s2s.nn.recurrent import State, positions_valid
 from s2s.text.batches import collate_lines
 from s2s.text.special import END, START, UNKNOWN
@@ -15,6 +18,32 @@ from s2s.text.wordlist import CharacterTokenizer
 
 BATCH_TOKENS = 8192
 """Padded tokens of the lines that are read together, at most."""
+
+
+class ScoredLine(NamedTuple):
+    """How well a model predicts the tokens of a given line."""
+
+    nats: float
+    """negative log-likelihood of all of them"""
+    tokens: int
+    unknown_tokens: int
+    """of them; one is easier to predict than what stands in its place"""
+    unknown_nats: float
+    """of the nats"""
+    characters: int
+    """of what is predicted, with the line's end"""
+    bytes: int
+    """of UTF-8, likewise"""
+
+    def row(self) -> dict[str, float | None]:
+        """The counts with what they give for each token, character and byte; None of a line without any."""
+        bits = self.nats / math.log(2)
+        return {
+            **self._asdict(),
+            "nats_per_token": self.nats / self.tokens if self.tokens else None,
+            "bits_per_character": bits / self.characters if self.tokens and self.characters else None,
+            "bits_per_byte": bits / self.bytes if self.tokens and self.bytes else None,
+        }
 
 
 class LineScorer:
@@ -37,23 +66,33 @@ class LineScorer:
         """Last token before a line"""
         self.state: State | None = None
 
-    def __call__(self, lines: Sequence[str]) -> list[LineScore]:
+    def __call__(self, lines: Sequence[str]) -> list[ScoredLine]:
         """Scores of lines in their order; a state that is carried goes on from call to call."""
         rows = [[*self.generator.tokenizer.encode(line), *self.end] for line in lines]
-        results = [LineScore(0.0, 0, 0)] * len(rows)
+        results = [ScoredLine(0.0, 0, 0, 0.0, 0, 0)] * len(rows)
         order = range(len(rows)) if self.carried else sorted(range(len(rows)), key=lambda index: -len(rows[index]))
         begin = 0
         while begin < len(order):
             most = 1 if self.carried else max(BATCH_TOKENS // (len(rows[order[begin]]) + 1), 1)
             group = order[begin : begin + most]
             begin += most
-            for index, score in zip(group, self._read([[*self.before, *rows[index]] for index in group]), strict=True):
-                results[index] = score
+            sizes = [self._size(lines[index], rows[index]) for index in group]
+            scores = self._read([[*self.before, *rows[index]] for index in group])
+            for index, score, size in zip(group, scores, sizes, strict=True):
+                results[index] = ScoredLine(*score, size.characters, size.bytes)
         return results
 
+    def _size(self, line: str, row: list[int]) -> Size:
+        """Size of what is predicted of a line."""
+        text = f"{line}\n" if self.end else line
+        return size_of(self.generator.tokenizer, text, row, lines=False, begins=bool(row) and not self.before)
+
     @torch.inference_mode()
-    def _read(self, rows: Sequence[list[int]]) -> list[LineScore]:
-        """Scores of B rows, whose first token is given; what fills a row comes after all that it predicts."""
+    def _read(self, rows: Sequence[list[int]]) -> list[tuple[float, int, int, float]]:
+        """Nats, tokens, unknown tokens and their nats of B rows, whose first token is given.
+
+        What fills a row comes after all that it predicts.
+        """
         model, compute, state = self.generator.model, self.generator.compute, self.state
         inputs, targets, lengths = collate_lines(rows, framed=False)
         valid = positions_valid(lengths, inputs.shape[1], compute.device)
@@ -66,5 +105,6 @@ class LineScorer:
                 costs[part][at] = nats_of_each(readout[at], wanted[at], model.logits)
         if self.carried:
             self.state, self.before = state, rows[0][-1:]
-        unknown = [0 if self.generator.closed else row[1:].count(UNKNOWN) for row in rows]
-        return [*map(LineScore, costs.sum(1).tolist(), lengths.clamp(min=0).tolist(), unknown)]
+        unknown = (targets.to(compute.device) == UNKNOWN) & valid & (not self.generator.closed)
+        counts = lengths.clamp(min=0).tolist(), unknown.sum(1).tolist()
+        return list(zip(costs.sum(1).tolist(), *counts, (costs * unknown).sum(1).tolist(), strict=True))

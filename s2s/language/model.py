@@ -1,6 +1,6 @@
 """The language model: recurrent layers that predict the next token."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -188,14 +188,27 @@ def _block(name: str, weight: Tensor, model: LanguageModel, number: int) -> Tens
     return rows.view(*rows.shape[:2], model.members, -1)[:, :, number]
 
 
-@torch.inference_mode()
-def predict(model: LanguageModel, batches: Iterable[TextBatch], device: torch.device) -> Predicted:
-    """Run a model over batches in order; one that continues another starts from its last state."""
-    nats, right = torch.zeros(model.members, dtype=torch.float64), torch.zeros(model.members, dtype=torch.int64)
-    tokens = 0
+@torch.no_grad()
+def predict(
+    model: LanguageModel,
+    batches: Iterable[TextBatch],
+    device: torch.device,
+    *,
+    unknown: int | None = None,
+    learn: Callable[[TextBatch, State | None], None] | None = None,
+) -> Predicted:
+    """Run a model over batches in order; one that continues another starts from its last state.
+
+    `unknown` is the token of what the vocabulary lacks. `learn` is called with each batch, once it is scored, and with
+    the state before it.
+    """
+    nats, unknown_nats = (torch.zeros(model.members, dtype=torch.float64) for _ in range(2))
+    right = torch.zeros(model.members, dtype=torch.int64)
+    tokens = unknown_tokens = 0
     state: State | None = None
     for batch in batches:
-        readout, _, state = model(batch.inputs.to(device), state if batch.continues else None, batch.lengths)
+        before = state if batch.continues else None
+        readout, _, state = model(batch.inputs.to(device), before, batch.lengths)
         targets = batch.targets.to(device)
         if batch.lengths is not None:
             valid = positions_valid(batch.lengths, targets.shape[1], device)
@@ -206,7 +219,13 @@ def predict(model: LanguageModel, batches: Iterable[TextBatch], device: torch.de
             logits = model.logits(part).float().view(len(part), model.members, -1)
             each = wanted[:, None].expand(-1, model.members)
             costs = functional.cross_entropy(logits.flatten(0, 1), each.flatten(), reduction="none")
-            nats += costs.view(-1, model.members).double().sum(0).cpu()
+            costs = costs.view(-1, model.members).double()
+            nats += costs.sum(0).cpu()
             right += (logits.argmax(2) == each).sum(0).cpu()
+            if unknown is not None:
+                unknown_nats += costs[wanted == unknown].sum(0).cpu()
+                unknown_tokens += int((wanted == unknown).sum())
         tokens += batch.tokens
-    return Predicted(nats.tolist(), right.tolist(), tokens)
+        if learn:
+            learn(batch, before)
+    return Predicted(nats.tolist(), right.tolist(), tokens, unknown_nats.tolist(), unknown_tokens)

@@ -15,6 +15,7 @@ from s2s.figures.charts import WIDE, Chart, Line, Point, axis_of
 from s2s.figures.curves import thinned
 from s2s.language.generator import Generator
 from s2s.language.recipe import LanguageRecipe
+from s2s.language.scores import told_of_unknown
 from s2s.language.task import SCORED_WINDOW, encoded, part_of
 from s2s.language.text import EncodedText, Stream, cut
 from s2s.run import RunFolder, scored
@@ -29,7 +30,8 @@ SHADES = (1.0, 2.5, 5.0)
 """Nats from which a token is marked, more and more."""
 MOST_POSITIONS = 40
 """Positions of a line whose mean loss is shown."""
-FORMS = {"nats_per_token": ".4f", "perplexity": ".4g", "bits_per_character": ".4f", "accuracy": ".1%"}
+FORMS = {"perplexity": ".4g", "accuracy": ".1%"}
+"""Of scores that are not shown with four places."""
 READ_TOKENS = 4_000
 """Targets whose predictions are looked at one by one, of the beginning of a text or of some of its lines."""
 SAMPLED_TOKENS = 120
@@ -113,8 +115,9 @@ def read(generator: Generator, text: EncodedText, recipe: LanguageRecipe) -> lis
 
 def shown(found: Examined) -> dict[str, Any]:
     """What report-language.html shows of one run, besides what was found."""
+    told = told_of_unknown(found.scores) if found.scores.get("unknown_share") else []
     if not found.readings:
-        return {"forms": FORMS}
+        return {"forms": FORMS, "told": told}
     highest, likeliest, tokens, nats = (
         np.concatenate([getattr(each, name) for each in found.readings])
         for name in ("highest", "likeliest", "tokens", "nats")
@@ -124,7 +127,7 @@ def shown(found: Examined) -> dict[str, Any]:
         for token, loss in zip(tokens[:SHOWN_TOKENS].tolist(), nats[:SHOWN_TOKENS].tolist(), strict=True)
     ]
     measured = calibration(highest, likeliest == tokens)
-    return {"forms": FORMS, "calibration": measured, "along": _along(found), "shaded": shaded}
+    return {"forms": FORMS, "told": told, "calibration": measured, "along": _along(found), "shaded": shaded}
 
 
 def _along(found: Examined) -> Chart:
@@ -157,4 +160,7 @@ def _shown(found: Examined, token: int) -> str:
 
 def compared(named: Mapping[str, Examined]) -> list[str]:
     """What is to be known of a comparison."""
-    return ["Nats per token compare models of one tokenizer; bits per character all that read the same text."]
+    return [
+        "Nats per token compare models of one tokenizer; bits per character or byte all that read the same text, and"
+        " bits per byte spelled those too that do not know all of it."
+    ]

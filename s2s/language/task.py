@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from s2s.cache import cache_root
 from s2s.corpus.sources import Part, sizes, split_of
 from s2s.device import Compute, Precision
 from s2s.errors import DataError
+from s2s.language.dynamic import Dynamic, following
 from s2s.language.generator import Generator
 from s2s.language.model import LanguageModel, build_language_model, build_members, member_weights, predict
 from s2s.language.plots import episodes, plot_accuracies, plot_packing, plot_predictions, plot_states
@@ -28,7 +30,7 @@ from s2s.nn.recurrent import State
 from s2s.run import RunFolder
 from s2s.text.conventions import marks_of_others
 from s2s.text.normalization import Normalization, changes_of, normalizer
-from s2s.text.special import START
+from s2s.text.special import START, UNKNOWN
 from s2s.text.spelling import spelled_badly
 from s2s.text.tokenizer import Tokenizer, listed, load_tokenizers, save_tokenizers, train_tokenizer
 from s2s.text.wordlist import ListTokenizer
@@ -125,7 +127,7 @@ class LanguageTask(Task[TextBatch]):
         """Predictions for a text, and the scores of each member."""
         with self.compute.autocast():
             predicted = predict_text(self.model, text, self.recipe, self.compute)
-        return predicted, predicted.scores(text.characters, len(text.tokens))
+        return predicted, predicted.scores(text.size)
 
     def kept(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """All weights, or those of the member of a sweep that did best on the validation text."""
@@ -223,10 +225,19 @@ def encoded(source: Pieces, tokenizer: Tokenizer, data: LanguageData) -> Encoded
     return text
 
 
-def predict_text(model: LanguageModel, text: EncodedText, recipe: LanguageRecipe, compute: Compute) -> Predicted:
-    """Run a model over a whole text, in one stream or line by line."""
-    whole = cut(text, recipe) if recipe.data.cut == "lines" else Stream(text, rows=1, window=SCORED_WINDOW)
-    return predict(model, whole.batches(0, 0), compute.device)
+def predict_text(
+    model: LanguageModel, text: EncodedText, recipe: LanguageRecipe, compute: Compute, dynamic: Dynamic | None = None
+) -> Predicted:
+    """Run a model over a whole text, in one stream or line by line; with `dynamic` a frozen one follows the text."""
+    window = dynamic.window if dynamic else SCORED_WINDOW
+    whole = cut(text, recipe) if recipe.data.cut == "lines" else Stream(text, rows=1, window=window)
+    unknown = None if recipe.tokenizer.symbols else UNKNOWN
+    if dynamic is None or not dynamic.rate:
+        return predict(model, whole.batches(0, 0), compute.device, unknown=unknown)
+    total = whole.batches_in_epoch(0)
+    bar = tqdm(whole.batches(0, 0), "following", total, unit=" windows", disable=None, delay=2, leave=False)
+    with following(model, dynamic) as learn:
+        return predict(model, bar, compute.device, unknown=unknown, learn=learn)
 
 
 def part_of(
@@ -247,23 +258,45 @@ def part_of(
 
 
 def score(
-    run: RunFolder, recipe: LanguageRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
+    run: RunFolder,
+    recipe: LanguageRecipe,
+    part: Part,
+    *,
+    device: str,
+    precision: Precision,
+    beam: int | None,
+    dynamic: Dynamic | None = None,
 ) -> dict[str, Any]:
-    """Scores of a language model on a text."""
+    """Scores of a language model on a text; DataError where the weights are to follow lines that stand for themselves.
+
+    The numbers of `dynamic` are as on the command line, or ValueError.
+    """
+    if dynamic and recipe.data.cut == "lines":
+        raise DataError(
+            f"{run}: the model was trained line by line (data.cut is lines), each from a state of zeros and in no order"
+            " that weights could follow; leave out --dynamic"
+        )
+    if dynamic:
+        dynamic.require()
     generator = Generator.load(run.path, device=device, precision=precision)
     text = encoded(part.source, generator.tokenizer, recipe.data)
-    with generator.compute.autocast():
-        predicted = predict_text(generator.model, text, recipe, generator.compute)
-    (scores,) = predicted.scores(text.characters, len(text.tokens))
+    with generator.compute.entered(), generator.compute.autocast():
+        predicted = predict_text(generator.model, text, recipe, generator.compute, dynamic)
+    (scores,) = predicted.scores(text.size)
     return {
         "task": "language",
         "run": str(run),
         "split": part.name,
         "examples": predicted.tokens,
         "unit": "tokens",
+        "nats": predicted.nats[0],
+        "characters": text.size.characters,
+        "bytes": text.size.bytes,
         "unknown_tokens": text.unknown,
         "unknown_share": text.unknown_share,
+        **predicted.parts(),
         "state": "anew for each line" if recipe.data.cut == "lines" else "carried",
+        **({"dynamic": dynamic._asdict()} if dynamic else {}),
         "scores": {name: {"value": value} for name, value in scores.items()},
     }
 
@@ -292,7 +325,7 @@ def _finish_sweep(run: RunFolder, task: LanguageTask, fresh: Pieces | None) -> N
     scores = {}
     for name, text in texts.items():
         predicted = predict_text(model, text, recipe, task.compute)
-        scores[name] = predicted.scores(text.characters, len(text.tokens))
+        scores[name] = predicted.scores(text.size)
     rows = write_sweep(run, recipe, scores, task.batches_in_epoch(0) // recipe.training.accumulate)
     if task.tokenizer.vocabulary_size + recipe.model.hidden_size <= 2 * SHOWN_VOCABULARY:
         titles = [f"seed {row['seed']}{'' if row['learned_epoch'] is None else ', learned'}" for row in rows]

@@ -17,6 +17,7 @@ from s2s.corpus.sources import Source, find_each, only_file
 from s2s.errors import DataError
 from s2s.formats.read import kind_of
 from s2s.formats.tables import json_texts, parquet_texts
+from s2s.language.measured import Size, size_of
 from s2s.language.recipe import LanguageRecipe, Text, WrittenText
 from s2s.text.batches import BatchSampler, collate_lines
 from s2s.text.encoded import Sequences, SequenceWriter, encoded_folder, identity_of, token_type
@@ -124,8 +125,8 @@ class EncodedText:
         """line by line; for running text, piece by piece"""
         self.tokens = self.lines.tokens
         """(N,) all of them in order"""
-        self.characters: int = meta["characters"]
-        """of the text, with the line ends that are predicted"""
+        self.size = Size(*meta["size"])
+        """of what is predicted of it"""
         self.unknown: int = meta["unknown"]
         """number of unknown tokens"""
         self.unknown_share = self.unknown / len(self.tokens)
@@ -141,7 +142,7 @@ def encode_text(text: Pieces, tokenizer: Tokenizer, *, lines: bool, cache: Path)
     as_it_is = isinstance(tokenizer, CharacterTokenizer) and not lines
 
     def write(folder: Path) -> dict[str, Any]:
-        characters = unknown = count = 0
+        size, unknown, count = Size(), 0, 0
         with ExitStack() as stack:
             writer = SequenceWriter(folder, "text", token_type(tokenizer), stack)
             bar = tqdm(desc=text.description, unit=" characters", unit_scale=True, disable=None, leave=False)
@@ -151,17 +152,17 @@ def encode_text(text: Pieces, tokenizer: Tokenizer, *, lines: bool, cache: Path)
                 tokens = tokenizer.encode(piece if as_it_is else piece.removesuffix("\n"))
                 if ended and not (as_it_is or lines or closed):
                     tokens = [*tokens, END]
-                # the end of a line is predicted as a character or as END, but not with a closed list of symbols
-                characters += len(piece) - (lines and closed and ended)
+                size = size.plus(size_of(tokenizer, piece, tokens, lines=lines, begins=bool(tokens) and not count))
                 count += len(tokens)
                 unknown += 0 if closed else tokens.count(UNKNOWN)
                 writer.append(tokens)
                 bar.update(len(piece))
         if not count:
             raise DataError(f"{text.description}: the text is empty; check the file that the recipe names")
-        return {"type": token_type(tokenizer), "characters": characters, "unknown": unknown}
+        return {"type": token_type(tokenizer), "size": size, "unknown": unknown}
 
-    return EncodedText(*encoded_folder(cache, (text.identity, tokenizer.fingerprint, lines), write, text.description))
+    key = text.identity, tokenizer.fingerprint, lines, Size._fields
+    return EncodedText(*encoded_folder(cache, key, write, text.description))
 
 
 def whole_words(pieces: Iterator[str], longest: int | None = None, ends: str = " \t\n") -> Iterator[str]:

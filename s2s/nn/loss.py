@@ -36,6 +36,10 @@ class LineScore(NamedTuple):
     unknown_tokens: int
     """of them; one is easier to predict than what stands in its place"""
 
+    def row(self) -> dict[str, float | None]:
+        """The counts with the nats of each token, None of a line without any."""
+        return {**self._asdict(), "nats_per_token": self.nats / self.tokens if self.tokens else None}
+
 
 def nats_of_each(hidden: Tensor, targets: Tensor, logits: Callable[[Tensor], Tensor]) -> Tensor:
     """(N, E), (N,), a function from (n, E) to (n, V) -> negative log-likelihoods (N,) in float64, chunk by chunk."""

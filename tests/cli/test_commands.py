@@ -569,6 +569,50 @@ class TestLanguage:
         assert len(found[0]["tokens"]) == 200
         assert found[0]["log_probability"] <= 0
 
+    def test_generate_writes_a_stream_and_ends_before_a_stop(self, run: Path) -> None:
+        asked = "generate", str(run), "--prompt", "to ", "--length", "30"
+        (found,) = json.loads(call(*asked, "--json").stdout)
+        assert call(*asked).stdout == found["text"] + "\n"
+        stop = found["text"][5:7]
+        stopped = call(*asked, "--stop", stop, "--stop", "Ü", "--format", "jsonl").stdout
+        row = json.loads(stopped)
+        assert row["text"] == "to " + found["text"][3:].partition(stop)[0]
+        assert (row["prompt"], row["seed"], row["stopped"]) == ("to ", 1, "stop")
+
+    def test_generate_takes_a_prompt_a_line_each_as_if_alone(self, run: Path, tmp_path: Path) -> None:
+        (tmp_path / "prompts").write_text("to be\n\nnot\n")
+        asked = "generate", str(run), "--length", "9", "--samples", "2", "--seed", "4", "--format", "jsonl"
+        rows = [json.loads(line) for line in call(*asked, "--input", str(tmp_path / "prompts")).stdout.splitlines()]
+        alone = [call(*asked, "--prompt", prompt).stdout.splitlines() for prompt in ("to be", "", "not")]
+        assert [row["text"] for row in rows] == [json.loads(line)["text"] for lines in alone for line in lines]
+        assert [(row["prompt"], row["seed"]) for row in rows[:3]] == [("to be", 4), ("to be", 5), ("", 4)]
+        texts = call(*asked[:-2], "--input", str(tmp_path / "prompts")).stdout
+        assert texts == "".join(row["text"] + "\n" for row in rows)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ("generate r --prompt a --input b", "--prompt and --input exclude each other"),
+            ("generate r --json --format text", "--json and --format exclude each other"),
+            ("generate r --min-p nan", "--top-p and --min-p must be numbers"),
+            ("generate r --min-p 2", "2.0 is not in the range"),
+            ("evaluate r --rate 1", "--rate and --window are of --dynamic; give it too, or leave them out"),
+            ("evaluate r --dynamic --rate nan", "--rate must be a number"),
+        ],
+    )
+    def test_options_that_do_not_go_together_are_said(self, options: str, message: str) -> None:
+        assert message in call(*options.split(), code=2).stderr
+
+    def test_an_empty_stop_is_refused(self) -> None:
+        assert "--stop: the text is empty" in call("generate", "r", "--stop", "", code=2).stderr
+
+    def test_dynamic_evaluation_is_asked_for_and_said(self, run: Path) -> None:
+        asked = "evaluate", str(run), "--on", "validation"
+        assert "dynamic" not in call(*asked).stdout
+        assert "dynamic evaluation: " in call(*asked, "--dynamic", "--window", "7").stdout
+        found = json.loads(call(*asked, "--dynamic", "--rate", "0.01", "--json").stdout)
+        assert found["dynamic"]["rate"] == 0.01
+
     def test_an_unknown_character_is_one_clear_message(self, run: Path) -> None:
         result = call("generate", str(run), "--prompt", "Ü", code=1)
         assert result.stderr.strip().endswith(
@@ -579,7 +623,13 @@ class TestLanguage:
         (tmp_path / "other.txt").write_text("not to be\n")
         found = json.loads(call("evaluate", str(run), "--source", str(tmp_path / "other.txt"), "--json").stdout)
         assert found["task"] == "language"
-        assert set(found["scores"]) == {"nats_per_token", "perplexity", "bits_per_character", "accuracy"}
+        assert set(found["scores"]) == {
+            "nats_per_token",
+            "perplexity",
+            "bits_per_character",
+            "bits_per_byte",
+            "accuracy",
+        }
         assert found["examples"] == 9
         result = call("evaluate", str(run), "--source", "a", "--reference", "b", code=1)
         assert "a language model is scored on one text" in result.stderr

@@ -364,7 +364,7 @@ class TestGenerator:
         ):
             with pytest.raises(ValueError, match=said):
                 generator.generate("the", **wrong)  # type: ignore[arg-type]
-        for prompt in (None, b"the", ["the"]):
+        for prompt in (None, b"the", [b"the"]):
             with pytest.raises(TypeError, match="prompt: a text is wanted"):
                 generator.generate(prompt)  # type: ignore[arg-type]
 

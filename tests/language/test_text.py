@@ -31,13 +31,13 @@ def encode(pieces: list[str], tokenizer: Tokenizer, cache: Path, *, lines: bool 
 def test_running_characters_keep_their_line_ends(tmp_path: Path) -> None:
     text = encode(["ab\n", "c", "d\n"], LETTERS, tmp_path)
     assert LETTERS.decode(text.tokens.tolist()) == "ab\ncd\n"
-    assert (text.characters, text.unknown) == (6, 0)
+    assert (text.size, text.unknown) == ((5, 5, 0), 0)  # the first is given
 
 
 def test_running_words_close_each_line_with_end(tmp_path: Path) -> None:
     text = encode(["one two\n", "\n", "three four"], WORDS, tmp_path)
     assert text.tokens.tolist() == [4, 5, END, END, 6, 1]
-    assert (text.characters, text.unknown) == (19, 1)
+    assert (text.size, text.unknown) == ((16, 16, 5), 1)  # the first word is given
 
 
 def test_lines_are_sequences_without_their_ends(tmp_path: Path) -> None:
