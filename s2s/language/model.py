@@ -10,6 +10,7 @@ from torch.nn import functional
 from s2s.language.recipe import LanguageModel as Settings
 from s2s.language.scores import Predicted
 from s2s.language.text import TextBatch
+from s2s.nn.adaptive import AdaptiveVocabulary
 from s2s.nn.layers import Dropout, Embedding, dropout_mask
 from s2s.nn.loss import Loss, linear_cross_entropy
 from s2s.nn.recurrent import Cell, Recurrent, State, initialize, positions_valid
@@ -43,7 +44,8 @@ class LanguageModel(nn.Module):
         embedding_size: int | None,
         layers: int = 1,
         cell: Cell = "lstm",
-        output: Literal["linear", "tied", "state"] = "linear",
+        output: Literal["linear", "tied", "adaptive", "state"] = "linear",
+        cutoffs: Sequence[int] = (),
         dropout: Dropout = Dropout(),  # noqa: B008 - immutable
         vocabulary_dropout: float = 0.0,
         weight_drop: float = 0.0,
@@ -53,15 +55,18 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.vocabulary, self.members = vocabulary, members
         self.dropout, self.vocabulary_dropout = dropout, vocabulary_dropout
-        self.embedding = None if embedding_size is None else Embedding(vocabulary, embedding_size)
+        self.embedding: Embedding | AdaptiveVocabulary | None = None
+        if embedding_size is not None and output == "adaptive":
+            self.embedding = AdaptiveVocabulary(vocabulary, embedding_size, hidden_size, cutoffs)
+        elif embedding_size is not None:
+            self.embedding = Embedding(vocabulary, embedding_size)
         read, hidden = embedding_size or vocabulary, hidden_size * members
         self.recurrent = Recurrent(
             read, hidden, layers=layers, cell=cell, residual_from=layers, weight_drop=weight_drop
         )
-        self.output = None if output == "state" else nn.Linear(hidden, vocabulary * members)
-        if output == "tied":
-            assert self.embedding is not None
-            assert self.output is not None
+        self.output = None if output in ("state", "adaptive") else nn.Linear(hidden, vocabulary * members)
+        if self.output is not None and output == "tied":
+            assert isinstance(self.embedding, Embedding)
             self.output.weight = self.embedding.weight
 
     def forward(self, tokens: Tensor, state: State | None = None, lengths: Tensor | None = None) -> Prediction:
@@ -75,7 +80,9 @@ class LanguageModel(nn.Module):
         return Prediction(readout, hidden, last)
 
     def logits(self, readout: Tensor) -> Tensor:
-        """(..., H) -> (..., V), or (..., members, V) of several."""
+        """(..., H) -> (..., V), or (..., members, V) of several; adaptive ones are log-probabilities."""
+        if isinstance(self.embedding, AdaptiveVocabulary):
+            return self.embedding.log_probabilities(readout)
         logits: Tensor = readout if self.output is None else self.output(readout)
         return logits if self.members == 1 else logits.reshape(*logits.shape[:-1], self.members, self.vocabulary)
 
@@ -99,7 +106,9 @@ class LanguageModel(nn.Module):
         if lengths is not None:
             valid = positions_valid(lengths, tokens.shape[1], tokens.device)
             kept, wanted, change = kept[valid.flatten()], wanted[valid.flatten()], change[valid[:, 1:]]
-        if self.output is not None and self.members == 1:
+        if isinstance(self.embedding, AdaptiveVocabulary):
+            loss = self.embedding.loss(kept, wanted)
+        elif self.output is not None and self.members == 1:
             loss = linear_cross_entropy(kept, self.output.weight, self.output.bias, wanted)
         else:
             logits = self.logits(kept).flatten(0, -2)
@@ -113,6 +122,16 @@ class LanguageModel(nn.Module):
         if temporal_activation_penalty and change.numel():
             penalty = penalty + temporal_activation_penalty * change.square().mean()
         return loss._replace(smoothed=loss.smoothed + penalty * loss.tokens), last
+
+    def scored(self, readout: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, H), (N,) -> log p of the targets, and the tokens with the highest p, (N, members) each."""
+        if isinstance(self.embedding, AdaptiveVocabulary):
+            own, likeliest = self.embedding.scored(readout, targets)
+            return own[:, None], likeliest[:, None]
+        logits = self.logits(readout).float().view(len(readout), self.members, -1)
+        each = targets[:, None].expand(-1, self.members)
+        costs = functional.cross_entropy(logits.flatten(0, 1), each.flatten(), reduction="none")
+        return -costs.view(-1, self.members), logits.argmax(2)
 
     def _read(self, tokens: Tensor) -> Tensor:
         """(B, T) -> (B, T, E), or (B, T, V) one-hot."""
@@ -142,6 +161,7 @@ def build_language_model(settings: Settings, vocabulary: int, *, members: int = 
         layers=settings.layers,
         cell=settings.cell,
         output=settings.output,
+        cutoffs=settings.cutoffs,
         dropout=Dropout(dropout.embedding, dropout.layers, dropout.output, variational=dropout.variational),
         vocabulary_dropout=dropout.vocabulary,
         weight_drop=dropout.recurrent_weights,
@@ -203,10 +223,8 @@ def predict(model: LanguageModel, batches: Iterable[TextBatch], device: torch.de
         readout, targets = readout.reshape(-1, readout.shape[-1]), targets.flatten()
         rows = max(1, CHUNK_LOGITS // (model.vocabulary * model.members))
         for part, wanted in zip(torch.split(readout, rows), torch.split(targets, rows), strict=True):
-            logits = model.logits(part).float().view(len(part), model.members, -1)
-            each = wanted[:, None].expand(-1, model.members)
-            costs = functional.cross_entropy(logits.flatten(0, 1), each.flatten(), reduction="none")
-            nats += costs.view(-1, model.members).double().sum(0).cpu()
-            right += (logits.argmax(2) == each).sum(0).cpu()
+            own, likeliest = model.scored(part, wanted)
+            nats -= own.double().sum(0).cpu()
+            right += (likeliest == wanted[:, None]).sum(0).cpu()
         tokens += batch.tokens
     return Predicted(nats.tolist(), right.tolist(), tokens)

@@ -12,7 +12,7 @@ from s2s.nn.layers import once_differentiable, padded
 
 CHUNK_POSITIONS = {"cpu": 256, "cuda": 4096}
 """Positions whose logits exist at one time; on a CPU so few that they stay in its caches."""
-SMALLEST_CHUNK = 256
+SMALLEST_CHUNK = 64
 LARGEST_GRADIENT = 1 << 25
 """Numbers of the logits' gradient that are held for one product with the hidden states."""
 
@@ -135,7 +135,7 @@ class _Layer(NamedTuple):
 
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor, *, rows: int) -> "_Layer":
-        # a GPU's large chunk shrinks where the vocabulary is large
+        # a chunk shrinks where the vocabulary is large: a GPU's soon, a CPU's beyond 131,072
         chunk = min(CHUNK_POSITIONS[weight.device.type], max(LARGEST_GRADIENT // len(weight), SMALLEST_CHUNK))
         even = min(chunk, rows) // 2 * 2  # rows of a pair stay together
         logits = bias.new_empty(max(even, 1), len(weight))
