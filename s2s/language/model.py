@@ -16,7 +16,8 @@ from s2s.nn.loss import Loss, linear_cross_entropy
 from s2s.nn.recurrent import Cell, Recurrent, State, initialize, positions_valid
 
 CHUNK_LOGITS = 1 << 22
-"""Logits held at one time when a text is scored."""
+"""Logits held at one time when a text is scored, but of so many positions at least."""
+FEWEST_POSITIONS = 64
 
 
 class Prediction(NamedTuple):
@@ -221,7 +222,7 @@ def predict(model: LanguageModel, batches: Iterable[TextBatch], device: torch.de
             valid = positions_valid(batch.lengths, targets.shape[1], device)
             readout, targets = readout[valid], targets[valid]
         readout, targets = readout.reshape(-1, readout.shape[-1]), targets.flatten()
-        rows = max(1, CHUNK_LOGITS // (model.vocabulary * model.members))
+        rows = max(FEWEST_POSITIONS, CHUNK_LOGITS // (model.vocabulary * model.members))
         for part, wanted in zip(torch.split(readout, rows), torch.split(targets, rows), strict=True):
             own, likeliest = model.scored(part, wanted)
             nats -= own.double().sum(0).cpu()
