@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import s2s.translation.scores
     import s2s.translation.task
     from s2s.device import Compute, Precision
-    from s2s.figures.charts import Chart
     from s2s.forecast.recipe import ForecastRecipe
     from s2s.language.recipe import LanguageRecipe
     from s2s.translation.recipe import TranslationRecipe
@@ -145,11 +144,8 @@ class ReportModule(Protocol):
     def shown(self, found: Any, /) -> Mapping[str, Any]:
         """What report-TASK.html shows of one run, besides what was found."""
 
-    def compared(self, named: Any, /) -> list[str]:
-        """What is to be said of several runs, given by name."""
-
-    def charts(self, named: Any, /) -> "list[Chart]":
-        """What is drawn of several runs, besides their validations."""
+    def compared(self, named: Any, /) -> Sequence[Any]:
+        """What is to be said of several runs, given by name, and charts of it."""
 
 
 def task_of(recipe: Recipe) -> TaskModule:

@@ -167,8 +167,3 @@ def _residuals(found: Examined, place: int) -> dict[str, Any]:
 def compared(named: Mapping[str, Examined]) -> list[str]:
     """What is to be known of a comparison."""
     return ["Runs compare where they forecast the same column of one file, as many steps ahead."]
-
-
-def charts(named: Mapping[str, Examined]) -> list[Chart]:
-    """What is drawn of a comparison, besides the validations."""
-    return []

@@ -43,7 +43,7 @@ def gradient_norms(model: LanguageModel, tokens: Tensor, targets: Tensor, before
             state = tuple(part if part.requires_grad else part.detach().requires_grad_() for part in state)
             states.append(state)
         readout, _, state = model(tokens[:, at : at + 1], state)
-    nats = -model.scored(readout[:, -1], targets)[0].sum()
+    nats = -model.scored(readout[:, -1], targets).log_probability.sum()
     parts = torch.autograd.grad(nats, [part for each in states for part in each])
     squares = torch.stack([part.double().square().sum(dim=(0, 2)) for part in parts])
     norms = squares.view(len(states), -1, len(tokens)).sum(dim=1).sqrt().mean(dim=1)
@@ -76,7 +76,7 @@ def gradient_chart(named: Mapping[str, Sequence[float]]) -> Chart:
     ]
     least = min((power for line in lines for _, power in line.points if power is not None), default=0.0)
     low = math.floor(min(least, -1.0))
-    ticks = [(float(power), f"1e{power}" if power else "1") for power in range(low, 1, 1 - low // 6)]
+    ticks = [(float(power), f"1e{power}" if power else "1") for power in range(0, low - 1, low // 6)]
     x = axis_of("tokens between state and loss", (), low=1.0, high=max(2.0, *(len(line.points) for line in lines)))
     return Chart("Gradient by distance", x, Axis("norm, that at distance 1 is 1", low, 0.5, ticks), lines, width=WIDE)
 

@@ -12,7 +12,7 @@ from s2s.language.scores import Predicted
 from s2s.language.text import TextBatch
 from s2s.nn.adaptive import AdaptiveVocabulary
 from s2s.nn.layers import Dropout, Embedding, dropout_mask
-from s2s.nn.loss import Loss, linear_cross_entropy
+from s2s.nn.loss import Loss, Scored, linear_cross_entropy, scored
 from s2s.nn.recurrent import Cell, Recurrent, State, initialize, positions_valid
 
 CHUNK_LOGITS = 1 << 22
@@ -124,15 +124,16 @@ class LanguageModel(nn.Module):
             penalty = penalty + temporal_activation_penalty * change.square().mean()
         return loss._replace(smoothed=loss.smoothed + penalty * loss.tokens), last
 
-    def scored(self, readout: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, H), (N,) -> log p of the targets, and the tokens with the highest p, (N, members) each."""
+    def scored(self, readout: Tensor, targets: Tensor) -> Scored:
+        """(N, H), (N,) -> (N,) each, or (N, members) of several; of all positions no logits are kept."""
+        targets = targets if self.members == 1 else targets[:, None].expand(-1, self.members)
+        most = max(FEWEST_POSITIONS, CHUNK_LOGITS // (self.vocabulary * self.members))
+        pairs = zip(torch.split(readout, most), torch.split(targets, most), strict=True)
         if isinstance(self.embedding, AdaptiveVocabulary):
-            own, likeliest = self.embedding.scored(readout, targets)
-            return own[:, None], likeliest[:, None]
-        logits = self.logits(readout).float().view(len(readout), self.members, -1)
-        each = targets[:, None].expand(-1, self.members)
-        costs = functional.cross_entropy(logits.flatten(0, 1), each.flatten(), reduction="none")
-        return -costs.view(-1, self.members), logits.argmax(2)
+            parts = [self.embedding.scored(part, wanted) for part, wanted in pairs]
+        else:
+            parts = [scored(self.logits(part), wanted) for part, wanted in pairs]
+        return Scored(*map(torch.cat, zip(*parts, strict=True)))
 
     def _read(self, tokens: Tensor) -> Tensor:
         """(B, T) -> (B, T, E), or (B, T, V) one-hot."""
@@ -221,11 +222,9 @@ def predict(model: LanguageModel, batches: Iterable[TextBatch], device: torch.de
         if batch.lengths is not None:
             valid = positions_valid(batch.lengths, targets.shape[1], device)
             readout, targets = readout[valid], targets[valid]
-        readout, targets = readout.reshape(-1, readout.shape[-1]), targets.flatten()
-        rows = max(FEWEST_POSITIONS, CHUNK_LOGITS // (model.vocabulary * model.members))
-        for part, wanted in zip(torch.split(readout, rows), torch.split(targets, rows), strict=True):
-            own, likeliest = model.scored(part, wanted)
-            nats -= own.double().sum(0).cpu()
-            right += (likeliest == wanted[:, None]).sum(0).cpu()
+        wanted = targets.flatten()
+        found = model.scored(readout.reshape(-1, readout.shape[-1]), wanted)
+        nats -= found.log_probability.view(len(wanted), -1).double().sum(0).cpu()
+        right += (found.likeliest.view(len(wanted), -1) == wanted[:, None]).sum(0).cpu()
         tokens += batch.tokens
     return Predicted(nats.tolist(), right.tolist(), tokens)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from s2s.errors import DataError, S2SError
 from s2s.figures.calibration import calibration
@@ -16,7 +15,6 @@ from s2s.figures.charts import WIDE, Chart, Line, Point, axis_of
 from s2s.figures.curves import thinned
 from s2s.language.generator import Generator
 from s2s.language.gradients import gradient_chart, gradient_table, gradients_of
-from s2s.language.model import CHUNK_LOGITS
 from s2s.language.recipe import LanguageRecipe
 from s2s.language.task import SCORED_WINDOW, encoded, part_of
 from s2s.language.text import EncodedText, Stream, cut
@@ -107,30 +105,19 @@ def read(generator: Generator, text: EncodedText, recipe: LanguageRecipe) -> lis
     """Predictions of the first tokens of a text, read in one stream, or of lines from all over it."""
     lines, model, device = recipe.data.cut == "lines", generator.model, generator.compute.device
     batches = cut(text, recipe) if lines else Stream(text, rows=1, window=SCORED_WINDOW)
-    found, count, state, most = list[Reading](), 0, None, max(CHUNK_LOGITS // model.vocabulary, 1)
+    found, count, state = list[Reading](), 0, None
     with generator.compute.entered():
         for batch in batches.batches(0, 0):
             readout, _, state = model(batch.inputs.to(device), state if batch.continues else None, batch.lengths)
-            flat, wanted = readout.flatten(0, 1), batch.targets.to(device).flatten()
-            pairs = zip(torch.split(flat, most), torch.split(wanted, most), strict=True)
-            scores = [_scored(model.logits(some), targets) for some, targets in pairs]
-            nats, likeliest, highest = (
-                torch.cat(column).view(batch.targets.shape) for column in zip(*scores, strict=True)
-            )
-            parts = [part.cpu().numpy() for part in (batch.targets, nats, likeliest, highest)]
+            scores = model.scored(readout.flatten(0, 1), batch.targets.to(device).flatten())
+            nats, likeliest, highest = (each.view(batch.targets.shape) for each in scores)
+            parts = [part.cpu().numpy() for part in (batch.targets, -nats, likeliest, highest.exp())]
             lengths = [batch.targets.shape[1]] * len(nats) if batch.lengths is None else batch.lengths.tolist()
             found += [Reading(*(part[row, :length] for part in parts)) for row, length in enumerate(lengths)]
             count += batch.tokens
             if count >= READ_TOKENS:
                 break
     return found if lines else [Reading(*(np.concatenate(parts) for parts in zip(*found, strict=True)))]
-
-
-def _scored(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(N, V), (N,) -> nats of the targets, the likeliest tokens, and their probabilities."""
-    logged = logits.float().log_softmax(dim=-1)
-    highest = logged.max(dim=-1)
-    return -logged.gather(1, targets[:, None])[:, 0], highest.indices, highest.values.exp()
 
 
 def shown(found: Examined) -> dict[str, Any]:
@@ -146,7 +133,7 @@ def shown(found: Examined) -> dict[str, Any]:
         for token, loss in zip(tokens[:SHOWN_TOKENS].tolist(), nats[:SHOWN_TOKENS].tolist(), strict=True)
     ]
     measured = calibration(highest, likeliest == tokens)
-    of_run = {"": found.gradients} if found.gradients else {}
+    of_run = {"this model": found.gradients} if found.gradients else {}
     seen = {"chart": gradient_chart(of_run), "table": gradient_table(of_run)} if of_run else {}
     return {"forms": FORMS, "calibration": measured, "along": _along(found), "shaded": shaded,
             "gradients": seen, "rules": TRAITS.values()}  # fmt: skip
@@ -183,12 +170,8 @@ def _surface(generator: Generator, recipe: LanguageRecipe, token: int) -> str:
     return name + " " if recipe.tokenizer.kind == "words" else name.replace("▁", " ")
 
 
-def compared(named: Mapping[str, Examined]) -> list[str]:
-    """What is to be known of a comparison."""
-    return ["Nats per token compare models of one tokenizer; bits per character all that read the same text."]
-
-
-def charts(named: Mapping[str, Examined]) -> list[Chart]:
-    """What is drawn of a comparison, besides the validations."""
+def compared(named: Mapping[str, Examined]) -> list[str | Chart]:
+    """What is to be known of a comparison, and how far back the loss of each reaches."""
+    said = "Nats per token compare models of one tokenizer; bits per character all that read the same text."
     gradients = {name: found.gradients for name, found in named.items() if found.gradients}
-    return [gradient_chart(gradients)] if gradients else []
+    return [said, gradient_chart(gradients)] if gradients else [said]

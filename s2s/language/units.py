@@ -1,13 +1,12 @@
 """Which unit of a language model follows what in a text (Karpathy et al. 2015), by correlation on a held-out one.
 
-For each trait of a text the unit is chosen by the highest absolute correlation on one half of what is read, and the
-correlation that counts is that on the other half. Chance is the same with the trait moved along the text by a random
-number of tokens, SHIFTS times, which keeps its runs and breaks its tie to the units; a unit is found where its
-correlation is above the highest of SHIFTS - 1 in SHIFTS of these.
+The unit of a trait has the highest absolute correlation on one half of what is read; what counts is that on the other.
+Chance is the same with the trait moved along the text by a random number of tokens, SHIFTS times, which keeps its runs
+and breaks its tie to the units; it is above all but one of these.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -47,28 +46,19 @@ class Unit(NamedTuple):
     correlation: float
     """on the half of the text on which it was not chosen"""
     chance: float
-    """absolute correlation that a trait moved along the text has at most, but once in SHIFTS"""
+    """absolute correlation of a trait moved along the text, at most but once"""
     means: tuple[float, float]
     """of the unit where the trait holds, or is above its median, and elsewhere"""
+    found: bool
+    """whether the correlation is above chance"""
     bounds: Sequence[float]
     """(LEVELS + 1,) values between which the levels lie"""
     drawn: Sequence[tuple[int, str]]
-    """levels and texts of the tokens of a passage"""
-
-    @property
-    def found(self) -> bool:
-        """Whether the correlation is above chance."""
-        return abs(self.correlation) > self.chance
-
-    @property
-    def runs(self) -> list[tuple[int, str]]:
-        """The same with neighbours of one level together."""
-        groups = groupby(self.drawn, key=lambda token: token[0])
-        return [(level, "".join(text for _, text in group).replace("\n", "⏎\n")) for level, group in groups]
+    """a passage in parts of one level"""
 
 
 class Watched(NamedTuple):
-    """Some tokens of a text, those of one row after another, with the state after each."""
+    """Tokens of a text, row after row, with the state after each."""
 
     texts: Sequence[str]
     traits: NDArray[np.float32]
@@ -124,12 +114,8 @@ def watched(generator: Generator, text: EncodedText, recipe: LanguageRecipe, sur
 def _batches(text: EncodedText, recipe: LanguageRecipe) -> Iterator[tuple[TextBatch, int]]:
     """Batches of READ_TOKENS in all, and the tokens of each row that are not counted."""
     if recipe.data.cut == "lines":
-        count = 0
-        for batch in cut(text, recipe).batches(0, 0):
-            yield batch, 0
-            count += batch.tokens
-            if count >= READ_TOKENS:
-                return
+        rows = recipe.data.rows * recipe.data.window  # about the tokens of a batch
+        yield from ((batch, 0) for batch in islice(cut(text, recipe).batches(0, 0), -(-READ_TOKENS // rows)))
         return
     size = max(min(READ_TOKENS // ROWS + READ_BEFORE, (len(text.tokens) - 1) // 2), 1)
     rows = min(ROWS, (len(text.tokens) - 1) // size)
@@ -161,12 +147,15 @@ def units_of(seen: Watched, layers: int, kind: str) -> list[Unit]:
         )
         holds = seen.traits[:, trait] > np.median(seen.traits[half:, trait]) * (names[trait] == TRAITS["line"])
         bounds = np.linspace(*np.quantile(own, (0.01, 0.99)), LEVELS + 1)
-        begin = _liveliest(seen.traits[half:, trait]) + half
-        levels = np.clip(np.searchsorted(bounds, own[begin : begin + SHOWN_TOKENS]) - 1, 0, LEVELS - 1)
-        drawn = list(zip(levels.tolist(), seen.texts[begin : begin + SHOWN_TOKENS], strict=True))
-        chance = float(np.sort(np.abs(checked[1:]))[-2])
-        means = float(own[holds].mean()), float(own[~holds].mean())
-        found.append(Unit(*names[trait], name, float(checked[0]), chance, means, bounds.tolist(), drawn))
+        begins = range(half, max(tokens - SHOWN_TOKENS, half + 1), SHOWN_TOKENS // 4)
+        begin = max(begins, key=lambda at: float(seen.traits[at : at + SHOWN_TOKENS, trait].var()))
+        passage = slice(begin, begin + SHOWN_TOKENS)
+        levels = np.clip(np.searchsorted(bounds, own[passage]) - 1, 0, LEVELS - 1).tolist()
+        groups = groupby(zip(levels, seen.texts[passage], strict=True), key=lambda token: token[0])
+        drawn = [(level, "".join(text for _, text in group)) for level, group in groups]
+        correlation, chance = float(checked[0]), float(np.sort(np.abs(checked[1:]))[-2])
+        means, is_found = (float(own[holds].mean()), float(own[~holds].mean())), abs(correlation) > chance
+        found.append(Unit(*names[trait], name, correlation, chance, means, is_found, bounds.tolist(), drawn))
     return found
 
 
@@ -179,9 +168,3 @@ def _correlations(values: NDArray[np.float32], traits: NDArray[np.float32]) -> N
         norm = np.sqrt(np.square(centred).sum(axis=0))
         ready.append(centred / np.where(norm > 1e-6, norm, np.inf))
     return (ready[0].T @ ready[1]).reshape(-1, *traits.shape[1:])
-
-
-def _liveliest(trait: NDArray[np.float32]) -> int:
-    """Beginning of the passage in which a trait varies most."""
-    begins = range(0, max(len(trait) - SHOWN_TOKENS, 1), SHOWN_TOKENS // 4)
-    return max(begins, key=lambda begin: float(trait[begin : begin + SHOWN_TOKENS].var()))

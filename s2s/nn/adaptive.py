@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s.nn.layers import Embedding, linear
-from s2s.nn.loss import Loss, linear_cross_entropy
+from s2s.nn.loss import Loss, Scored, linear_cross_entropy
 
 SMALLER = 4
 """Units of a cluster's vectors compared with those of the next one (Grave et al. 2017, section 4.3)."""
@@ -81,28 +81,26 @@ class AdaptiveVocabulary(nn.Module):
             parts.append(head[..., first + cluster - 1, None] + self._log_softmax(cluster, readout))
         return torch.cat(parts, dim=-1)
 
-    def scored(self, readout: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, H), (N,) -> log p of the targets, and the token with the highest p.
+    def scored(self, readout: Tensor, targets: Tensor) -> Scored:
+        """(N, H), (N,) -> (N,) each, as of `log_probabilities`.
 
         A later cluster is looked into only for targets in it, and where it is more likely than any token of the head.
         """
         head, first = self._log_softmax(0, readout), self.bounds[1]
         own = head.gather(1, self._in_head(targets)[:, None])[:, 0]
-        highest, likeliest = head[:, :first].max(dim=1)
+        highest, likeliest = head[:, :first].detach().max(dim=1)
         for cluster, (low, high) in list(enumerate(pairwise(self.bounds)))[1:]:
             inside, of_cluster = (targets >= low) & (targets < high), head[:, first + cluster - 1]
             rows = (inside | (of_cluster > highest)).nonzero()[:, 0]
-            if not len(rows):
-                continue
             within = self._log_softmax(cluster, readout[rows])
             given = within.gather(1, (targets[rows] - low).clamp(0, high - low - 1)[:, None])[:, 0]
             own[rows] += given.where(inside[rows], 0.0)
             best, at = within.max(dim=1)
-            better = rows[best + of_cluster[rows] > highest[rows]]
-            found = torch.zeros_like(highest).index_copy(0, rows, best + of_cluster[rows])
-            highest[better] = found[better]
-            likeliest[better] = torch.zeros_like(likeliest).index_copy(0, rows, at + low)[better]
-        return own, likeliest
+            best = best + of_cluster[rows]
+            better = best > highest[rows]
+            likeliest[rows] = torch.where(better, at + low, likeliest[rows])
+            highest[rows] = torch.where(better, best, highest[rows])
+        return Scored(own, likeliest, highest)
 
     def _in_head(self, targets: Tensor) -> Tensor:
         """Row of the head for each target: its own, or that of its cluster."""

@@ -37,6 +37,24 @@ class LineScore(NamedTuple):
     """of them; one is easier to predict than what stands in its place"""
 
 
+class Scored(NamedTuple):
+    """What a distribution over tokens says of each target."""
+
+    log_probability: Tensor
+    """of the target, in nats"""
+    likeliest: Tensor
+    """the token with the highest log-probability"""
+    highest: Tensor
+    """that log-probability"""
+
+
+def scored(logits: Tensor, targets: Tensor) -> Scored:
+    """(..., V), (...) -> (...) each, in float32."""
+    logged = logits.float().log_softmax(dim=-1)
+    highest = logged.max(dim=-1)
+    return Scored(logged.gather(-1, targets[..., None])[..., 0], highest.indices, highest.values)
+
+
 def nats_of_each(hidden: Tensor, targets: Tensor, logits: Callable[[Tensor], Tensor]) -> Tensor:
     """(N, E), (N,), a function from (n, E) to (n, V) -> negative log-likelihoods (N,) in float64, chunk by chunk."""
     size = CHUNK_POSITIONS[hidden.device.type]

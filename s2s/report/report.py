@@ -56,10 +56,9 @@ def write_report(runs: Sequence[str | Path], out: Path, *, corpora: Path | None 
         for name, (_, recipe), found in zip(names, opened, examined, strict=True):
             row = scores_of(task).row(recipe, found.scores) if found.scores else ["–"] * (len(headings) - 1)
             cells.append([name, *(cell.replace("**", "") for cell in row)])
-        named = dict(zip(names, examined, strict=True))
-        compared, charts = module.compared(named), module.charts(named)
+        compared = module.compared(dict(zip(names, examined, strict=True)))
         curves = curves_of_runs(dict(zip(names, trainings, strict=True)), *module.CURVES[0])
-        side_by_side = {"headings": headings, "rows": cells, "compared": compared, "curves": curves, "charts": charts}
+        side_by_side = {"headings": headings, "rows": cells, "compared": compared, "curves": curves}
         chapters.append(_chapter(0, f"{len(runs)} runs", "compared", side_by_side))
     for number, ((run, recipe), found) in enumerate(zip(opened, examined, strict=True), start=1):
         own = {"found": found, "training": trainings[number - 1], "facts": facts(run, recipe), **module.shown(found)}

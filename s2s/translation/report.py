@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from s2s.corpus.find import Part
 from s2s.errors import S2SError
 from s2s.figures.calibration import Calibration, calibration
-from s2s.figures.charts import Chart, bar_chart
+from s2s.figures.charts import bar_chart
 from s2s.nn.recurrent import positions_valid
 from s2s.run import RunFolder, scored
 from s2s.text.batches import collate
@@ -296,8 +296,3 @@ def _comparable(name: str, found: Examined) -> dict[str, Any]:
         "tokenize": found.tokenize,
         "data": {"short_references": short_share(references, found.tokenize)},
     }
-
-
-def charts(named: Mapping[str, Examined]) -> list[Chart]:
-    """What is drawn of a comparison, besides the validations."""
-    return []

@@ -55,8 +55,9 @@ def test_scores_that_skip_clusters_are_those_of_the_whole_distribution(
     cutoffs: tuple[int, ...], readout: Tensor, targets: Tensor
 ) -> None:
     made = vocabulary(cutoffs)
-    own, likeliest = made.scored(readout, targets)
+    own, likeliest, highest = made.scored(readout, targets)
     logged = made.log_probabilities(readout)
+    torch.testing.assert_close(highest, logged.max(dim=1).values)
     torch.testing.assert_close(own, logged.gather(1, targets[:, None])[:, 0])
     assert torch.equal(likeliest, logged.argmax(dim=1))
     assert len({sum(token >= bound for bound in made.bounds) for token in likeliest.tolist()}) > 1  # not the head alone
