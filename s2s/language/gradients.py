@@ -94,8 +94,9 @@ def gradient_table(named: Mapping[str, Sequence[float]]) -> tuple[list[str], lis
 
 
 def powers(norms: Sequence[float]) -> list[float | None]:
-    """Powers of ten of norms compared with the first, none for those of zero."""
-    return [max(math.log10(norm / norms[0]), SMALLEST) if norm else None for norm in norms]
+    """Powers of ten of norms compared with the first, none for those below SMALLEST."""
+    found = (math.log10(norm / norms[0]) if norm else -math.inf for norm in norms)
+    return [power if power >= SMALLEST else None for power in found]
 
 
 def plot_gradients(norms: Sequence[float], path: Path, title: str) -> None:

@@ -105,7 +105,7 @@ class AdaptiveVocabulary(nn.Module):
     def _in_head(self, targets: Tensor) -> Tensor:
         """Row of the head for each target: its own, or that of its cluster."""
         starts = torch.tensor(self.bounds[1:-1], device=targets.device)
-        cluster = torch.bucketize(targets, starts, right=True)
+        cluster = torch.bucketize(targets.contiguous(), starts, right=True)
         return torch.where(cluster > 0, self.bounds[1] + cluster - 1, targets)
 
     def _weight(self, cluster: int) -> Tensor:

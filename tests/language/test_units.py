@@ -60,8 +60,8 @@ def test_the_unit_that_follows_a_trait_is_found_with_its_sign_and_means() -> Non
     inside = traits_of([text for _, text in unit.drawn])[:, 0] > 0
     levels = np.array([level for level, _ in unit.drawn])
     assert levels[inside].mean() < 2 < 4 < levels[~inside].mean()
-    assert "".join(text for _, text in unit.runs) == "".join(text for _, text in unit.drawn)
-    assert all(one[0] != other[0] for one, other in pairwise(unit.runs))
+    assert "".join(text for _, text in unit.drawn) in "".join(watched(True).texts)
+    assert all(one[0] != other[0] for one, other in pairwise(unit.drawn))
 
 
 def test_noise_is_at_the_level_of_chance() -> None:
