@@ -68,7 +68,7 @@ class Watched(NamedTuple):
 
 
 def traits_of(texts: Sequence[str]) -> NDArray[np.float32]:
-    """(tokens, traits) of a text that is read from its beginning, each at a token's last character."""
+    """(tokens, traits) of a text that is read from its beginning, each at a token's last character before a space."""
     closers = {"“": "”", "„": "“", "«": "»", '"': '"'}
     quoted, depth, column, rows = "", 0, 0, []
     capital = word = between = False
@@ -87,7 +87,8 @@ def traits_of(texts: Sequence[str]) -> NDArray[np.float32]:
         word = inside
         between = not inside and (between or letter in ".!?")
         rows.append((bool(quoted), depth > 0, column, capital, between))
-    ends = np.cumsum([len(each) for each in texts]) - 1
+    spaces = [len(each) - len(each.rstrip(" ")) if each.strip(" ") else 0 for each in texts]  # after a whole word
+    ends = np.cumsum([len(each) for each in texts]) - 1 - spaces
     return np.asarray(rows, np.float32).reshape(-1, len(TRAITS))[np.maximum(ends, 0)]
 
 

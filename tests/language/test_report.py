@@ -50,7 +50,7 @@ def test_units_and_gradients_of_every_kind_of_text(kind: str, tmp_path: Path, mo
     assert {"inside quotation marks", "inside a word with a capital"} <= {unit.trait for unit in found.units}
     assert all(unit.name.startswith("unit" if kind == "lines" else "cell") for unit in found.units)
     written = "".join(text for _, text in found.units[0].drawn)
-    assert 'The "cat" sat' in written or 'The "cat " sat' in written
+    assert 'The "big cat" sat' in written
     assert len(found.gradients) > 5
     write_report([run.path], tmp_path / "page.html", device="cpu")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -62,7 +62,7 @@ RECIPE = """
 task = "language"
 
 [data]
-train = {text = "The \\"cat\\" sat on the mat.\\nthe dog lay on a log\\n", repeat = 40}
+train = {text = "The \\"big cat\\" sat on the mat.\\nthe dog lay on a log\\n", repeat = 40}
 rows = 4
 window = 9
 

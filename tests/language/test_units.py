@@ -30,8 +30,10 @@ def test_traits_hold_where_their_rules_say() -> None:
 def test_a_token_has_the_traits_of_its_last_character() -> None:
     by_letter = traits_of(TEXT)
     tokens = [TEXT[at : at + 5] for at in range(0, len(TEXT), 5)]
-    ends = np.cumsum([len(token) for token in tokens]) - 1
+    ends = [at + len(token.rstrip(" ")) - 1 for at, token in zip(range(0, len(TEXT), 5), tokens, strict=True)]
     assert np.array_equal(traits_of(tokens), by_letter[ends])
+    words = ["The ", "cat ", " "]
+    assert traits_of(words)[:, list(TRAITS).index("capital")].tolist() == [True, False, False]
 
 
 def watched(follows: bool) -> Watched:
