@@ -10,6 +10,7 @@ from s2s.export.graph import INT32, Graph, array, over_rows, vectors
 from s2s.language.model import LanguageModel, build_language_model
 from s2s.language.recipe import LanguageRecipe
 from s2s.nn.adaptive import AdaptiveVocabulary
+from s2s.nn.layers import Embedding
 from s2s.run import RunFolder, load_model
 from s2s.text.special import END, PAD, START, TOKENS, UNKNOWN
 from s2s.text.tokenizer import load_tokenizers
@@ -51,7 +52,7 @@ def language_step(model: LanguageModel, *, int8: bool) -> Graph:
     graph = Graph(int8=int8)
     graph.inputs |= {"tokens": ("B", "T"), "lengths": ("B",)}
     graph.outputs["log_probabilities"] = "B", "T", model.vocabulary
-    if model.embedding is not None:
+    if isinstance(model.embedding, Embedding):
         read = graph.rows(vectors(model.embedding), "tokens")
     else:
         depth, values = graph.constant(model.vocabulary, np.int64), graph.constant([0.0, 1.0])

@@ -147,7 +147,7 @@ def units_of(seen: Watched, layers: int, kind: str) -> list[Unit]:
             f" of layer {unit // (size // layers) + 1}" if layers > 1 else ""
         )
         holds = seen.traits[:, trait] > np.median(seen.traits[half:, trait]) * (names[trait] == TRAITS["line"])
-        bounds = np.linspace(*np.quantile(own, (0.01, 0.99)), LEVELS + 1)
+        bounds = np.linspace(np.quantile(own, 0.01), np.quantile(own, 0.99), LEVELS + 1)
         begins = range(half, max(tokens - SHOWN_TOKENS, half + 1), SHOWN_TOKENS // 4)
         begin = max(begins, key=lambda at: float(seen.traits[at : at + SHOWN_TOKENS, trait].var()))
         passage = slice(begin, begin + SHOWN_TOKENS)
@@ -168,4 +168,5 @@ def _correlations(values: NDArray[np.float32], traits: NDArray[np.float32]) -> N
         centred = each - each.mean(axis=0)
         norm = np.sqrt(np.square(centred).sum(axis=0))
         ready.append(centred / np.where(norm > 1e-6, norm, np.inf))
-    return (ready[0].T @ ready[1]).reshape(-1, *traits.shape[1:])
+    found: NDArray[np.float32] = ready[0].T @ ready[1]
+    return found.reshape(-1, *traits.shape[1:])

@@ -109,7 +109,9 @@ class AdaptiveVocabulary(nn.Module):
         return torch.where(cluster > 0, self.bounds[1] + cluster - 1, targets)
 
     def _weight(self, cluster: int) -> Tensor:
-        weight: Tensor = self.tables[cluster].weight
+        table = self.tables[cluster]
+        assert isinstance(table, Embedding)
+        weight = table.weight
         return weight if cluster else torch.cat([weight, self.clusters.weight])
 
     def _log_softmax(self, cluster: int, readout: Tensor) -> Tensor:

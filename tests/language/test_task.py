@@ -10,6 +10,7 @@ from torch import nn
 
 from s2s.device import choose_compute
 from s2s.errors import DataError, RecipeError, RunError, TrainingError
+from s2s.export.export import export
 from s2s.jobs.evaluate import evaluate
 from s2s.jobs.train import train
 from s2s.jobs.variants import train_variants
@@ -116,6 +117,9 @@ def test_a_resumed_training_ends_in_the_same_bytes(cut: str, optimizer: str, tmp
 def test_the_scores_are_those_of_one_pass_over_the_whole_text(output: str, tmp_path: Path) -> None:
     run = train(recipe_with(f"model.output={output}"), tmp_path / "run", device="cpu")
     assert (run.plots / "gradients.png").exists()
+    if output == "adaptive":
+        with pytest.raises(RunError, match=r"model\.output is adaptive"):
+            export(run.path, tmp_path / "page.html")
     result = evaluate([run.path], device="cpu")[0]
     generator = Generator.load(run.path, device="cpu")
     text = "".join(find(generator.recipe, None)["validation"].read())

@@ -98,6 +98,6 @@ def test_no_logits_of_all_positions_exist(monkeypatch: pytest.MonkeyPatch) -> No
     made = AdaptiveVocabulary(3000, 16, 8)
     initialize(made, "orthogonal")
     readout, targets = torch.randn(2000, 8, requires_grad=True), torch.randint(3000, (2000,))
-    with Watched():
-        made.loss(readout, targets).smoothed.backward()
+    with Watched():  # type: ignore[no-untyped-call]
+        made.loss(readout, targets).smoothed.backward()  # type: ignore[no-untyped-call]
     assert largest < 2000 * 3000 / 20
