@@ -145,8 +145,8 @@ class ReportModule(Protocol):
     def shown(self, found: Any, /) -> Mapping[str, Any]:
         """What report-TASK.html shows of one run, besides what was found."""
 
-    def compared(self, named: Any, /) -> list[str]:
-        """What is to be said of several runs, given by name."""
+    def compared(self, named: Any, /) -> Sequence[Any]:
+        """What is to be said of several runs, given by name, and charts of it."""
 
 
 def task_of(recipe: Recipe) -> TaskModule:

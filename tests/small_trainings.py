@@ -117,6 +117,7 @@ RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "stream": (LANGUAGE, ("training.optimizer=asgd", "training.learning_rate=1.0", "model.layers=2")),
     "chunks": (LANGUAGE, ("data.cut=chunks",)),
     "lines": (LANGUAGE, ("data.cut=lines", "training.accumulate=2", "data.rows=12")),
+    "adaptive": (LANGUAGE, ("model.output=adaptive", "training.optimizer=muon", "training.moving_average=0.9")),
     "forecast": (FORECAST, ()),
     "forecast-rows": (FORECAST, ("model.trained_rows=each", "model.cell=lstm")),
 }

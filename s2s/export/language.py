@@ -4,10 +4,13 @@ from functools import partial
 
 import numpy as np
 
+from s2s.errors import RunError
 from s2s.export.export import Opened, tokenizer_names
 from s2s.export.graph import INT32, Graph, array, over_rows, vectors
 from s2s.language.model import LanguageModel, build_language_model
 from s2s.language.recipe import LanguageRecipe
+from s2s.nn.adaptive import AdaptiveVocabulary
+from s2s.nn.layers import Embedding
 from s2s.nn.weights import load_model
 from s2s.run import RunFolder
 from s2s.text.special import END, PAD, START, TOKENS, UNKNOWN
@@ -25,6 +28,8 @@ def opened(run: RunFolder, recipe: LanguageRecipe) -> Opened:
     tokenizer = load_tokenizers(run.path)[0]
     sizes = {"vocabulary": tokenizer.vocabulary_size}
     model = load_model(partial(build_language_model, recipe.model, **sizes), run.require_best())
+    if isinstance(model.embedding, AdaptiveVocabulary):
+        raise RunError(f"{run}: a vocabulary in clusters (model.output is adaptive) is not exported; train with linear")
     closed = isinstance(tokenizer, ListTokenizer) and tokenizer.closed
     ends, characters = recipe.data.cut == "lines" and not closed, isinstance(tokenizer, CharacterTokenizer)
     unwritten = [] if closed else [PAD, UNKNOWN, START, *([END] if characters and not ends else [])]
@@ -48,7 +53,7 @@ def language_step(model: LanguageModel, *, int8: bool) -> Graph:
     graph = Graph(int8=int8)
     graph.inputs |= {"tokens": ("B", "T"), "lengths": ("B",)}
     graph.outputs["log_probabilities"] = "B", "T", model.vocabulary
-    if model.embedding is not None:
+    if isinstance(model.embedding, Embedding):
         read = graph.rows(vectors(model.embedding), "tokens")
     else:
         depth, values = graph.constant(model.vocabulary, np.int64), graph.constant([0.0, 1.0])

@@ -45,7 +45,7 @@ def train_variants(
             runs.append(train(variant, out / name, resume=resume, corpora=corpora, device=device, command=command))
         swept = all(run.sweep.exists() for run in runs)
         table = sweep_table(runs) if swept else result_table([run.path for run in runs])
-        for name in ("sweep.png", "accuracies.png", "predictions.png"):
+        for name in ("sweep.png", "accuracies.png", "predictions.png", "gradients.png"):
             plots = [run.plots / name for run in runs if (run.plots / name).exists()]
             if plots and not _is_newer(out / name, plots):
                 join_plots(plots, out / name)

@@ -10,12 +10,14 @@ from torch.nn import functional
 from s2s.language.recipe import LanguageModel as Settings
 from s2s.language.scores import Predicted
 from s2s.language.text import TextBatch
+from s2s.nn.adaptive import AdaptiveVocabulary
 from s2s.nn.layers import Dropout, Embedding, dropout_mask
-from s2s.nn.loss import Loss, linear_cross_entropy
+from s2s.nn.loss import Loss, Scored, linear_cross_entropy, scored
 from s2s.nn.recurrent import Cell, Recurrent, State, initialize, positions_valid
 
 CHUNK_LOGITS = 1 << 22
-"""Logits held at one time when a text is scored."""
+"""Logits held at one time when a text is scored, but of so many positions at least."""
+FEWEST_POSITIONS = 64
 
 
 class Prediction(NamedTuple):
@@ -43,7 +45,8 @@ class LanguageModel(nn.Module):
         embedding_size: int | None,
         layers: int = 1,
         cell: Cell = "lstm",
-        output: Literal["linear", "tied", "state"] = "linear",
+        output: Literal["linear", "tied", "adaptive", "state"] = "linear",
+        cutoffs: Sequence[int] = (),
         dropout: Dropout = Dropout(),  # noqa: B008 - immutable
         vocabulary_dropout: float = 0.0,
         weight_drop: float = 0.0,
@@ -53,15 +56,18 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.vocabulary, self.members = vocabulary, members
         self.dropout, self.vocabulary_dropout = dropout, vocabulary_dropout
-        self.embedding = None if embedding_size is None else Embedding(vocabulary, embedding_size)
+        self.embedding: Embedding | AdaptiveVocabulary | None = None
+        if embedding_size is not None and output == "adaptive":
+            self.embedding = AdaptiveVocabulary(vocabulary, embedding_size, hidden_size, cutoffs)
+        elif embedding_size is not None:
+            self.embedding = Embedding(vocabulary, embedding_size)
         read, hidden = embedding_size or vocabulary, hidden_size * members
         self.recurrent = Recurrent(
             read, hidden, layers=layers, cell=cell, residual_from=layers, weight_drop=weight_drop
         )
-        self.output = None if output == "state" else nn.Linear(hidden, vocabulary * members)
-        if output == "tied":
-            assert self.embedding is not None
-            assert self.output is not None
+        self.output = None if output in ("state", "adaptive") else nn.Linear(hidden, vocabulary * members)
+        if self.output is not None and output == "tied":
+            assert isinstance(self.embedding, Embedding)
             self.output.weight = self.embedding.weight
 
     def forward(self, tokens: Tensor, state: State | None = None, lengths: Tensor | None = None) -> Prediction:
@@ -75,7 +81,9 @@ class LanguageModel(nn.Module):
         return Prediction(readout, hidden, last)
 
     def logits(self, readout: Tensor) -> Tensor:
-        """(..., H) -> (..., V), or (..., members, V) of several."""
+        """(..., H) -> (..., V), or (..., members, V) of several; adaptive ones are log-probabilities."""
+        if isinstance(self.embedding, AdaptiveVocabulary):
+            return self.embedding.log_probabilities(readout)
         logits: Tensor = readout if self.output is None else self.output(readout)
         return logits if self.members == 1 else logits.reshape(*logits.shape[:-1], self.members, self.vocabulary)
 
@@ -99,7 +107,9 @@ class LanguageModel(nn.Module):
         if lengths is not None:
             valid = positions_valid(lengths, tokens.shape[1], tokens.device)
             kept, wanted, change = kept[valid.flatten()], wanted[valid.flatten()], change[valid[:, 1:]]
-        if self.output is not None and self.members == 1:
+        if isinstance(self.embedding, AdaptiveVocabulary):
+            loss = self.embedding.loss(kept, wanted)
+        elif self.output is not None and self.members == 1:
             loss = linear_cross_entropy(kept, self.output.weight, self.output.bias, wanted)
         else:
             logits = self.logits(kept).flatten(0, -2)
@@ -113,6 +123,17 @@ class LanguageModel(nn.Module):
         if temporal_activation_penalty and change.numel():
             penalty = penalty + temporal_activation_penalty * change.square().mean()
         return loss._replace(smoothed=loss.smoothed + penalty * loss.tokens), last
+
+    def scored(self, readout: Tensor, targets: Tensor) -> Scored:
+        """(N, H), (N,) -> (N,) each, or (N, members) of several; of all positions no logits are kept."""
+        targets = targets if self.members == 1 else targets[:, None].expand(-1, self.members)
+        most = max(FEWEST_POSITIONS, CHUNK_LOGITS // (self.vocabulary * self.members))
+        pairs = zip(torch.split(readout, most), torch.split(targets, most), strict=True)
+        if isinstance(self.embedding, AdaptiveVocabulary):
+            parts = [self.embedding.scored(part, wanted) for part, wanted in pairs]
+        else:
+            parts = [scored(self.logits(part), wanted) for part, wanted in pairs]
+        return Scored(*map(torch.cat, zip(*parts, strict=True)))
 
     def _read(self, tokens: Tensor) -> Tensor:
         """(B, T) -> (B, T, E), or (B, T, V) one-hot."""
@@ -142,6 +163,7 @@ def build_language_model(settings: Settings, vocabulary: int, *, members: int = 
         layers=settings.layers,
         cell=settings.cell,
         output=settings.output,
+        cutoffs=settings.cutoffs,
         dropout=Dropout(dropout.embedding, dropout.layers, dropout.output, variational=dropout.variational),
         vocabulary_dropout=dropout.vocabulary,
         weight_drop=dropout.recurrent_weights,
@@ -213,18 +235,14 @@ def predict(
         if batch.lengths is not None:
             valid = positions_valid(batch.lengths, targets.shape[1], device)
             readout, targets = readout[valid], targets[valid]
-        readout, targets = readout.reshape(-1, readout.shape[-1]), targets.flatten()
-        rows = max(1, CHUNK_LOGITS // (model.vocabulary * model.members))
-        for part, wanted in zip(torch.split(readout, rows), torch.split(targets, rows), strict=True):
-            logits = model.logits(part).float().view(len(part), model.members, -1)
-            each = wanted[:, None].expand(-1, model.members)
-            costs = functional.cross_entropy(logits.flatten(0, 1), each.flatten(), reduction="none")
-            costs = costs.view(-1, model.members).double()
-            nats += costs.sum(0).cpu()
-            right += (logits.argmax(2) == each).sum(0).cpu()
-            if unknown is not None:
-                unknown_nats += costs[wanted == unknown].sum(0).cpu()
-                unknown_tokens += int((wanted == unknown).sum())
+        wanted = targets.flatten()
+        found = model.scored(readout.reshape(-1, readout.shape[-1]), wanted)
+        costs = -found.log_probability.view(len(wanted), -1).double()
+        nats += costs.sum(0).cpu()
+        right += (found.likeliest.view(len(wanted), -1) == wanted[:, None]).sum(0).cpu()
+        if unknown is not None:
+            unknown_nats += costs[wanted == unknown].sum(0).cpu()
+            unknown_tokens += int((wanted == unknown).sum())
         tokens += batch.tokens
         if learn:
             learn(batch, before)

@@ -120,16 +120,28 @@ class LanguageModel(Section):
     hidden_size: int = Field(default=256, ge=1, description="units of each layer's state")
     input: Literal["embedding", "one_hot"] = Field(default="embedding", description="what the first layer reads")
     embedding_size: int = Field(default=128, ge=1, description="units of a token's embedding")
-    output: Literal["linear", "tied", "state"] = Field(
-        default="linear", description="logits of an output layer, of one tied to the embedding, or the state itself"
+    output: Literal["linear", "tied", "adaptive", "state"] = Field(
+        default="linear",
+        description="logits of an output layer, of one tied to the embedding, or the state itself; adaptive: for large"
+        " vocabularies, tied, in clusters by frequency, of which the rarer have smaller vectors (adaptive softmax)",
+    )
+    cutoffs: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = Field(
+        default=(),
+        description="ids at which the later clusters of adaptive begin; default: V^(2/3) and V^(5/6) of V tokens",
     )
     initialization: Initialization = "orthogonal"
     dropout: LanguageDropout = LanguageDropout()
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
-        if self.output == "tied" and self.input == "one_hot":
-            raise ValueError('output: tied needs input = "embedding" to share its weights with (input is one_hot)')
+        if self.output in ("tied", "adaptive") and self.input == "one_hot":
+            raise ValueError(
+                f'output: {self.output} needs input = "embedding" to share its weights with (input is one_hot)'
+            )
+        if self.cutoffs and self.output != "adaptive":
+            raise ValueError(f'cutoffs: are those of output = "adaptive" (output is {self.output})')
+        if list(self.cutoffs) != sorted(set(self.cutoffs)):
+            raise ValueError(f"cutoffs: must rise (given {list(self.cutoffs)})")
         if self.output == "tied" and self.embedding_size != self.hidden_size:
             raise ValueError(
                 f"output: tied needs embedding_size equal to hidden_size (given {self.embedding_size} and"

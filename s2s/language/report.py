@@ -14,10 +14,12 @@ from s2s.figures.calibration import calibration
 from s2s.figures.charts import WIDE, Chart, Line, Point, axis_of
 from s2s.figures.curves import thinned
 from s2s.language.generator import Generator
+from s2s.language.gradients import gradient_chart, gradient_table, gradients_of
 from s2s.language.recipe import LanguageRecipe
 from s2s.language.scores import told_of_unknown
 from s2s.language.task import SCORED_WINDOW, encoded, part_of
 from s2s.language.text import EncodedText, Stream, cut
+from s2s.language.units import TRAITS, Unit, units_of, watched
 from s2s.run import RunFolder, scored
 from s2s.text.special import END, START
 
@@ -65,16 +67,24 @@ class Examined(NamedTuple):
     samples: Sequence[tuple[float, str]]
     """temperature and text"""
     remarks: Sequence[str]
+    units: Sequence[Unit]
+    """that follow what the text has"""
+    gradients: Sequence[float]
+    """norms of the loss's gradient by the state 1, 2, ... tokens before"""
 
 
 def examine(run: RunFolder, recipe: LanguageRecipe, corpora: Path | None, device: str) -> Examined:
     """What the model makes of the scored text, where that is at hand, and what it writes."""
     generator, remarks, readings, description = Generator.load(run.path, device=device), [], list[Reading](), ""
-    beginning = ""
+    beginning, units, gradients = "", list[Unit](), list[float]()
     try:
         part = part_of(run, recipe, on=None, files=None, beam=None, corpora=corpora)
         text, description = encoded(part.source, generator.tokenizer, recipe.data), part.source.description
         readings = read(generator, text, recipe)
+        with generator.compute.entered():
+            gradients = gradients_of(generator.model, text, recipe, generator.compute.device)
+            seen = watched(generator, text, recipe, lambda token: _surface(generator, recipe, token))
+        units = units_of(seen, recipe.model.layers, "cell" if recipe.model.cell == "lstm" else "unit")
         beginning = generator.tokenizer.decode([int(text.tokens[0])])
     except S2SError as problem:
         log.warning("%s", problem)  # it may name folders of this machine, which a page handed on should not
@@ -83,7 +93,7 @@ def examine(run: RunFolder, recipe: LanguageRecipe, corpora: Path | None, device
         samples = [(each, written(generator, "", each)) for each in TEMPERATURES]
     except DataError:  # the model knows no beginning
         samples = [(each, written(generator, beginning, each)) for each in TEMPERATURES] if beginning else []
-    return Examined(recipe, generator, scored(run)[0], description, readings, samples, remarks)
+    return Examined(recipe, generator, scored(run)[0], description, readings, samples, remarks, units, gradients)
 
 
 def written(generator: Generator, prompt: str, temperature: float) -> str:
@@ -101,10 +111,9 @@ def read(generator: Generator, text: EncodedText, recipe: LanguageRecipe) -> lis
     with generator.compute.entered():
         for batch in batches.batches(0, 0):
             readout, _, state = model(batch.inputs.to(device), state if batch.continues else None, batch.lengths)
-            logged = model.logits(readout).float().log_softmax(dim=-1)
-            nats = -logged.gather(2, batch.targets.to(device)[:, :, None])[:, :, 0]
-            highest = logged.max(dim=-1)
-            parts = [part.cpu().numpy() for part in (batch.targets, nats, highest.indices, highest.values.exp())]
+            scores = model.scored(readout.flatten(0, 1), batch.targets.to(device).flatten())
+            nats, likeliest, highest = (each.view(batch.targets.shape) for each in scores)
+            parts = [part.cpu().numpy() for part in (batch.targets, -nats, likeliest, highest.exp())]
             lengths = [batch.targets.shape[1]] * len(nats) if batch.lengths is None else batch.lengths.tolist()
             found += [Reading(*(part[row, :length] for part in parts)) for row, length in enumerate(lengths)]
             count += batch.tokens
@@ -127,7 +136,10 @@ def shown(found: Examined) -> dict[str, Any]:
         for token, loss in zip(tokens[:SHOWN_TOKENS].tolist(), nats[:SHOWN_TOKENS].tolist(), strict=True)
     ]
     measured = calibration(highest, likeliest == tokens)
-    return {"forms": FORMS, "told": told, "calibration": measured, "along": _along(found), "shaded": shaded}
+    of_run = {"this model": found.gradients} if found.gradients else {}
+    seen = {"chart": gradient_chart(of_run), "table": gradient_table(of_run)} if of_run else {}
+    return {"forms": FORMS, "told": told, "calibration": measured, "along": _along(found), "shaded": shaded,
+            "gradients": seen, "rules": TRAITS.values()}  # fmt: skip
 
 
 def _along(found: Examined) -> Chart:
@@ -149,18 +161,23 @@ def _along(found: Examined) -> Chart:
 
 
 def _shown(found: Examined, token: int) -> str:
+    """A token as text with marks for the ends of lines."""
+    return _surface(found.generator, found.recipe, token).replace("\n", "⏎\n")
+
+
+def _surface(generator: Generator, recipe: LanguageRecipe, token: int) -> str:
     """A token as text."""
-    if not found.generator.closed and token in (START, END):
-        return "⏎\n"
-    name = found.generator.tokenizer.token(token)
-    if found.recipe.tokenizer.kind == "words":
-        return name + " "
-    return name.replace("▁", " ").replace("\n", "⏎\n")
+    if not generator.closed and token in (START, END):
+        return "\n"
+    name = generator.tokenizer.token(token)
+    return name + " " if recipe.tokenizer.kind == "words" else name.replace("▁", " ")
 
 
-def compared(named: Mapping[str, Examined]) -> list[str]:
-    """What is to be known of a comparison."""
-    return [
+def compared(named: Mapping[str, Examined]) -> list[str | Chart]:
+    """What is to be known of a comparison, and how far back the loss of each reaches."""
+    said = (
         "Nats per token compare models of one tokenizer; bits per character or byte all that read the same text, and"
         " bits per byte spelled those too that do not know all of it."
-    ]
+    )
+    gradients = {name: found.gradients for name, found in named.items() if found.gradients}
+    return [said, gradient_chart(gradients)] if gradients else [said]

@@ -18,6 +18,7 @@ from s2s.device import Compute, Precision
 from s2s.errors import DataError
 from s2s.language.dynamic import Dynamic, following
 from s2s.language.generator import Generator
+from s2s.language.gradients import gradients_of, plot_gradients
 from s2s.language.model import LanguageModel, build_language_model, build_members, member_weights, predict
 from s2s.language.plots import episodes, plot_accuracies, plot_packing, plot_predictions, plot_states
 from s2s.language.recipe import LanguageData, LanguageRecipe, TextFile
@@ -309,6 +310,10 @@ def draw(run: RunFolder, task: LanguageTask, texts: Mapping[str, Pieces], device
         model = Generator.load(run.path, device=device).model
         shown = episodes(model, _shown_tokens(task), task.tokenizer, [run.path.name])
         plot_predictions(shown, run.plots / "predictions.png")
+    if task.recipe.sweep is None:
+        model = Generator.load(run.path, device=device).model
+        if norms := gradients_of(model, task.validation, task.recipe, task.compute.device):
+            plot_gradients(norms, run.plots / "gradients.png", run.path.name)
     batch = next(task.batches(0, 0))
     if batch.lengths is not None and batch.inputs.numel() <= SHOWN_POSITIONS:
         rows = [row[:length].tolist() for row, length in zip(batch.inputs, batch.lengths, strict=True)]

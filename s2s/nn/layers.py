@@ -40,8 +40,9 @@ class Embedding(nn.Embedding):
             super().reset_parameters()
 
 
-def linear(layer: nn.Linear, inputs: Tensor) -> Tensor:
+def linear(layer: nn.Module, inputs: Tensor) -> Tensor:
     """(..., I) -> (..., O), as the layer gives it."""
+    assert isinstance(layer, nn.Linear)
     step = inputs.shape[-2] == 1
     if step or inputs.device.type != "cpu" or product_type(layer.weight) != torch.bfloat16:
         return nn.functional.linear(inputs, layer.weight, layer.bias)

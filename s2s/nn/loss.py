@@ -12,7 +12,7 @@ from s2s.nn.layers import once_differentiable, padded
 
 CHUNK_POSITIONS = {"cpu": 256, "cuda": 4096}
 """Positions whose logits exist at one time; on a CPU so few that they stay in its caches."""
-SMALLEST_CHUNK = 256
+SMALLEST_CHUNK = 64
 LARGEST_GRADIENT = 1 << 25
 """Numbers of the logits' gradient that are held for one product with the hidden states."""
 
@@ -39,6 +39,24 @@ class LineScore(NamedTuple):
     def row(self) -> dict[str, float | None]:
         """The counts with the nats of each token, None of a line without any."""
         return {**self._asdict(), "nats_per_token": self.nats / self.tokens if self.tokens else None}
+
+
+class Scored(NamedTuple):
+    """What a distribution over tokens says of each target."""
+
+    log_probability: Tensor
+    """of the target, in nats"""
+    likeliest: Tensor
+    """the token with the highest log-probability"""
+    highest: Tensor
+    """that log-probability"""
+
+
+def scored(logits: Tensor, targets: Tensor) -> Scored:
+    """(..., V), (...) -> (...) each, in float32."""
+    logged = logits.float().log_softmax(dim=-1)
+    highest = logged.max(dim=-1)
+    return Scored(logged.gather(-1, targets[..., None])[..., 0], highest.indices, highest.values)
 
 
 def nats_of_each(hidden: Tensor, targets: Tensor, logits: Callable[[Tensor], Tensor]) -> Tensor:
@@ -139,7 +157,7 @@ class _Layer(NamedTuple):
 
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor, *, rows: int) -> "_Layer":
-        # a GPU's large chunk shrinks where the vocabulary is large
+        # a chunk shrinks where the vocabulary is large: a GPU's soon, a CPU's beyond 131,072
         chunk = min(CHUNK_POSITIONS[weight.device.type], max(LARGEST_GRADIENT // len(weight), SMALLEST_CHUNK))
         even = min(chunk, rows) // 2 * 2  # rows of a pair stay together
         logits = bias.new_empty(max(even, 1), len(weight))

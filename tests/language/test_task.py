@@ -10,6 +10,7 @@ from torch import nn
 
 from s2s.device import choose_compute
 from s2s.errors import DataError, RecipeError, RunError, TrainingError
+from s2s.export.export import export
 from s2s.jobs.evaluate import evaluate
 from s2s.jobs.train import train
 from s2s.jobs.variants import train_variants
@@ -113,8 +114,13 @@ def test_a_resumed_training_ends_in_the_same_bytes(cut: str, optimizer: str, tmp
     assert any(name.startswith("carried.") for name in one) == (cut == "stream")
 
 
-def test_the_scores_are_those_of_one_pass_over_the_whole_text(tmp_path: Path) -> None:
-    run = train(recipe_with(), tmp_path / "run", device="cpu")
+@pytest.mark.parametrize("output", ["linear", "adaptive"])
+def test_the_scores_are_those_of_one_pass_over_the_whole_text(output: str, tmp_path: Path) -> None:
+    run = train(recipe_with(f"model.output={output}"), tmp_path / "run", device="cpu")
+    assert (run.plots / "gradients.png").exists()
+    if output == "adaptive":
+        with pytest.raises(RunError, match=r"model\.output is adaptive"):
+            export(run.path, tmp_path / "page.html")
     result = evaluate([run.path], device="cpu")[0]
     generator = Generator.load(run.path, device="cpu")
     text = "".join(find(generator.recipe, None)["validation"].read())
@@ -229,6 +235,9 @@ def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("model.output=tied", r"model.output: tied needs embedding_size equal to hidden_size \(given 6 and 12\)"),
+        ("model.cutoffs=[3]", r'model.cutoffs: are those of output = "adaptive" \(output is linear\)'),
+        ("model={output='adaptive', cutoffs=[5, 5]}", r"model.cutoffs: must rise \(given \[5, 5\]\)"),
+        ("model={output='adaptive', input='one_hot'}", 'model.output: adaptive needs input = "embedding"'),
         ("model.output=state", r"hidden_size must be the number of tokenizer.symbols"),
         ("model.attention=dot", r"model.attention: unknown key"),
         ("sweep.seeds=3", r'needs model.input = "one_hot", no dropout'),
