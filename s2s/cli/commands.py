@@ -168,25 +168,32 @@ def evaluate(
     type=FILE,
     help="CSV file with the columns that the recipe names, its time column too. Default: continue the run's own file.",
 )
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Steps to forecast; any number for a model whose steps are fed back. Default: the recipe's data.horizon.",
+)
 @click.option("--plot", type=FILE, help="PNG file: plot the last rows and the forecast of the first target.")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects, one for each step.")
 @device_option
-def forecast(run: Path, source: Path | None, plot: Path | None, as_json: bool, device: str) -> None:
+def forecast(run: Path, source: Path | None, steps: int | None, plot: Path | None, as_json: bool, device: str) -> None:
     """Forecast the steps after the last row with the forecaster RUN; print CSV or JSON.
 
-    There is a column for each target and, unless the model gives points, for each of its quantiles. No row before the
-    last hole in time is read.
+    There is a column for each target and, unless the model gives points, for each of its quantiles; where the recipe
+    has data.series_id, there are rows for each series. No row before the last hole in time is read.
     """
     from s2s.files import json_text
     from s2s.forecast.forecaster import forecast_rows
 
-    rows, draw = forecast_rows(run, source, device)
+    rows, draw = forecast_rows(run, source, device, steps)
     if as_json:
         click.echo(json_text(rows))
     else:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(rows[0])
-        writer.writerows([f"{value:.10g}" for value in row.values()] for row in rows)
+        writer.writerows(
+            [value if isinstance(value, str) else f"{value:.10g}" for value in row.values()] for row in rows
+        )
     if plot is not None:
         draw(plot)
 

@@ -4,11 +4,12 @@ from functools import partial
 
 import numpy as np
 
+from s2s.errors import RunError
 from s2s.export.export import Opened
 from s2s.export.graph import Graph, array, over_rows
-from s2s.forecast.forecaster import saved_scaling
 from s2s.forecast.model import SMALLEST_FREEDOM, SMALLEST_SCALE, Forecaster
 from s2s.forecast.recipe import ForecastRecipe
+from s2s.forecast.saved import saved_scaling
 from s2s.nn.weights import load_model
 from s2s.run import RunFolder
 
@@ -19,7 +20,13 @@ PARAMETERS = {"point": ["value"], "gaussian": ["mean", "scale"], "student_t": ["
 
 def opened(run: RunFolder, recipe: ForecastRecipe) -> Opened:
     """The model, with its scaling and what a reader of its steps must know."""
-    data, scaling = recipe.data, saved_scaling(run).as_json()
+    data = recipe.data
+    for key in ("series_id", "known", "calendar"):
+        if getattr(data, key):
+            raise RunError(f"{run}: data.{key} is not in an export, which reads the rows of a window alone")
+    if data.missing_values == "mark":
+        raise RunError(f'{run}: data.missing_values = "mark" is not in an export, whose rows all have values')
+    scaling = saved_scaling(run, data).as_json()
     content = {
         "inputs": data.read, "targets": data.targets, "window": data.window, "horizon": data.horizon,
         "steps": recipe.model.steps, "output": recipe.model.output, "quantiles": recipe.model.quantiles,

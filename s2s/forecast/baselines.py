@@ -78,8 +78,12 @@ def choose_autoregression(train: Floats, before: Rows, *, largest: int = LARGEST
 
 
 def naive_errors(known: Floats, before: Rows) -> Floats:
-    """(N, K) -> mean absolute errors (K,) of persistence one step ahead, the unit of MASE."""
-    errors: Floats = np.abs(np.diff(known, axis=0))[before[1:] > 0].mean(axis=0)
+    """(N, K) -> mean absolute errors (K,) of persistence one step ahead, the unit of MASE; zero where there are none.
+
+    A step from or to a missing value, NaN, is none.
+    """
+    steps = np.abs(np.diff(known, axis=0))[before[1:] > 0]
+    errors: Floats = np.nansum(steps, axis=0) / np.maximum((~np.isnan(steps)).sum(axis=0), 1)
     return errors
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
-from s2s.forecast.rows import MISSING, Row, counted, number_of
+from s2s.forecast.rows import MISSING, Row, counted, is_missing, number_of
 from s2s.forecast.times import Times, read_times
 
 CODES = (-1.0, *(sign * (10.0**digits - 1) for sign in (-1, 1) for digits in range(2, 10)))
@@ -47,7 +47,8 @@ def require_one_series(rows: Sequence[Row], times: Times, header: Sequence[str],
                 raise DataError(f"{fault}; {_series_by(header, places, keys)}")
     raise DataError(
         f"{fault}; a series has one row for each time, so write times with the clock (and the UTC offset, where clocks"
-        " are set back), or a file for each series if they are of several"
+        " are set back); where the rows are of several series, name the column that tells them apart with"
+        " data.series_id"
     )
 
 
@@ -94,10 +95,12 @@ def _series_by(header: Sequence[str], places: Sequence[int], keys: Sequence[tupl
     name = " and ".join(header[place] for place in places)
     values = [" ".join(key) for key in dict.fromkeys(keys)]
     shown = ", ".join(values[:SHOWN]) + (f" and {len(values) - SHOWN:,} more" if len(values) > SHOWN else "")
+    remedy = f'set data.series_id="{name}" to train on all of them'
+    if len(places) > 1:
+        remedy = f"write {name} in one column, and name it with data.series_id to train on all of them"
     return (
-        f"the table seems to hold {len(values):,} series, told apart by column {name} ({shown}), and s2s reads one:"
-        f" write a file for each value of {name}; if {name} is a part of the time, write both in one column and name"
-        " it with data.time"
+        f"the table seems to hold {len(values):,} series, told apart by column {name} ({shown}): {remedy}; if"
+        f" {name} is a part of the time, write both in one column and name it with data.time"
     )
 
 
@@ -113,14 +116,19 @@ def _begins_anew(rows: Sequence[Row], place: int, name: str, starts: Sequence[in
     return bool((steps[at_start] < 0).all() and (steps[~at_start] > 0).all())
 
 
+def unknown_at_end(rows: Sequence[Row], targets: Sequence[int], codes: tuple[str, ...] = ()) -> int:
+    """Rows at the end without a value of any target; `codes` stand for missing values too."""
+    unknown, codes = 0, (*codes, *MISSING)
+    while unknown < len(rows) and all(is_missing(rows[-1 - unknown].cell(place), codes) for place in targets):
+        unknown += 1
+    return unknown
+
+
 def require_known_end(
     rows: Sequence[Row], header: Sequence[str], targets: Sequence[int], inputs: Sequence[int]
 ) -> None:
-    """DataError for rows at the end without any target: plans for the steps to forecast, which s2s does not read."""
-    unknown = 0
-    while unknown < len(rows) and all(rows[-1 - unknown].cell(place).lower() in MISSING for place in targets):
-        unknown += 1
-    if unknown in (0, len(rows)):
+    """DataError for rows at the end without any target: plans for the steps to forecast, of columns not known ahead."""
+    if (unknown := unknown_at_end(rows, targets)) in (0, len(rows)):
         return
     first, last = rows[-unknown], rows[-1]
     lines = f"line {first.line:,}" if unknown == 1 else f"lines {first.line:,} to {last.line:,}"
@@ -129,10 +137,11 @@ def require_known_end(
     fault = f"{first.path}, {lines}: the table ends in {counted(unknown, 'row')} without a value of {names}"
     if known:
         fault += (
-            f", but with {', '.join(known)}: inputs known of the time to forecast, such as a promotion or a holiday,"
-            " which s2s cannot use: a forecast is made from what was known at its last row"
+            f", but with {', '.join(known)}: if that is known ahead, as a promotion or a holiday is, name it with"
+            " data.known instead of data.inputs, and forecasts read it"
         )
-    raise DataError(f"{fault}; leave {'them' if unknown > 1 else 'it'} out: s2s forecast goes on after the last row")
+    remedy = f"{'or ' * bool(known)}leave {'them' if unknown > 1 else 'it'} out"
+    raise DataError(f"{fault}; {remedy}: s2s forecast goes on after the last row")
 
 
 def codes_for_missing(columns: Mapping[str, NDArray[np.float64]], lines: Sequence[int]) -> list[str]:
@@ -142,7 +151,7 @@ def codes_for_missing(columns: Mapping[str, NDArray[np.float64]], lines: Sequenc
     for name, values in columns.items():
         suspect = np.isin(values, CODES)
         for code in np.unique(values[suspect]).tolist():
-            others, at = values[~suspect], np.flatnonzero(values == code)
+            others, at = values[~suspect & ~np.isnan(values)], np.flatnonzero(values == code)
             if len(others) < 2:
                 continue
             with np.errstate(over="ignore", invalid="ignore"):

@@ -1,8 +1,7 @@
 """A trained forecaster: the next steps of a series, with intervals."""
 
-import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -10,17 +9,19 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from s2s.device import Compute, choose_compute
-from s2s.errors import DataError, RunError
-from s2s.forecast.holes import Rhythm
+from s2s.errors import DataError
+from s2s.forecast.calendar import calendar_features
 from s2s.forecast.model import Forecaster
-from s2s.forecast.plots import plot_next
+from s2s.forecast.plots import SHOWN_ROWS, plot_next
 from s2s.forecast.recipe import ForecastRecipe, SeriesData
-from s2s.forecast.scaling import Scaler, require_scalable
-from s2s.forecast.table import SeriesTable, read_series
-from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups, values_of
+from s2s.forecast.rows import counted
+from s2s.forecast.saved import Saved, SavedScaling, last_rows, saved_scaling
+from s2s.forecast.scaling import require_scalable
+from s2s.forecast.series import SHOWN, values_of
+from s2s.forecast.table import SeriesTable, read_tables
+from s2s.forecast.windows import WINDOWS_AT_ONCE, Panel, WindowBatch, in_groups
 from s2s.nn.weights import frozen, load_model
 from s2s.run import RunFolder, read_run
 
@@ -40,76 +41,9 @@ class Forecasts(NamedTuple):
     quantiles: Floats | None
     """(Q, O, H, K), rising; None for a model of points"""
 
-
-class SavedScaling(NamedTuple):
-    """Scaling of a run's series, and its last window."""
-
-    reader: Scaler
-    scaler: Scaler
-    read: Floats
-    """(W + 1, F) the last rows of the columns that the model reads, in the file's units; fewer after a late hole"""
-    targets: Floats
-    """(W + 1, K)"""
-    learned: Floats | None = None
-    """(2, F) lowest and highest scaled value of each column in the training part; None in an old run"""
-    rhythm: Rhythm | None = None
-    """of the training table; None in an old run, and without times"""
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain numbers."""
-        reader, scaler = (
-            {"shift": each.shift.tolist(), "factor": each.factor.tolist()} for each in (self.reader, self.scaler)
-        )
-        rows = {"read": self.read.tolist(), "targets": self.targets.tolist()}
-        learned = None if self.learned is None else self.learned.tolist()
-        rhythm = None if self.rhythm is None else self.rhythm._asdict()
-        scaling = {"kind": self.reader.kind, "reader": reader, "scaler": scaler}
-        return {**scaling, **rows, "learned": learned, "rhythm": rhythm}
-
-    @classmethod
-    def of_json(cls, saved: Mapping[str, Any]) -> Self:
-        """Inverse of `as_json`."""
-        reader, scaler = (
-            Scaler(saved["kind"], np.array(saved[name]["shift"]), np.array(saved[name]["factor"]))
-            for name in ("reader", "scaler")
-        )
-        learned, rhythm = saved.get("learned"), saved.get("rhythm")
-        return cls(
-            reader,
-            scaler,
-            np.array(saved["read"], float),
-            np.array(saved["targets"], float),
-            None if learned is None else np.array(learned, float),
-            None if rhythm is None else Rhythm(**{**rhythm, "resting": _tuple(rhythm["resting"])}),
-        )
-
-    def unlike(self, table: SeriesTable, read: Floats, targets: Floats, data: SeriesData) -> Iterator[str]:
-        """What tells rows (N, F) and (N, K) of another table from what the training saw, in sentences."""
-        if self.rhythm and table.rhythm and (fault := table.rhythm.differs(self.rhythm)):
-            yield f"{table.path}: {fault}, and a forecast goes on in the steps that were learned; give a table like it"
-        window = slice(-data.window, None)
-        if self.learned is not None:
-            scaled = self.reader.scale(read)[window]
-            width = self.learned[1] - self.learned[0]
-            far = (scaled < self.learned[0] - width).any(axis=0) | (scaled > self.learned[1] + width).any(axis=0)
-            own = self.reader.in_words(np.stack([scaled.min(axis=0), scaled.max(axis=0)]))
-            for place in np.flatnonzero(far)[:1].tolist():
-                yield (
-                    f"{table.path}: column {data.read[place]} has {own[place]} in the last {data.window} rows, but"
-                    f" {self.reader.in_words(self.learned)[place]} in training, so the forecast is a guess; check the"
-                    " unit and the column, or train again with these rows"
-                )
-        for name, values in zip(data.targets, targets.T, strict=True):
-            if data.window > 1 and (values[window] == values[-1]).all():
-                yield (
-                    f"{table.path}: column {name} is {values[-1]:g} in all of the last {data.window} rows; check that"
-                    " they were measured"
-                )
-                return
-
-
-def _tuple(days: list[int] | None) -> tuple[int, ...] | None:
-    return None if days is None else tuple(days)
+    def some(self, which: slice | NDArray[np.intp]) -> "Forecasts":
+        """Those after some of the windows."""
+        return Forecasts(self.points[which], None if self.quantiles is None else self.quantiles[:, which])
 
 
 class SeriesForecaster:
@@ -118,10 +52,10 @@ class SeriesForecaster:
     Many threads may use one.
     """
 
-    def __init__(self, model: Forecaster, recipe: ForecastRecipe, scaling: SavedScaling, compute: Compute) -> None:
+    def __init__(self, model: Forecaster, recipe: ForecastRecipe, saved: Saved, compute: Compute) -> None:
         self.model = frozen(model, compute.device)
         self.recipe = recipe
-        self.scaling = scaling
+        self.saved = saved
         self.compute = compute
 
     @classmethod
@@ -130,40 +64,89 @@ class SeriesForecaster:
         folder = RunFolder(Path(run))
         recipe = read_run(folder, {"forecast": ForecastRecipe})
         compute = choose_compute(device, "float32")
-        scaling = saved_scaling(folder)
-        model = load_model(partial(Forecaster, recipe.model, recipe.data), folder.require_best())
-        return cls(model, recipe, scaling, compute)
+        saved = saved_scaling(folder, recipe.data)
+        model = load_model(partial(Forecaster, recipe.model, recipe.data, saved.shared.embedded), folder.require_best())
+        return cls(model, recipe, saved, compute)
 
-    def next_steps(self, read: Floats | None = None, targets: Floats | None = None) -> Forecasts:
+    @property
+    def scaling(self) -> SavedScaling:
+        """Scaling of the run's series, the first of many."""
+        return self.saved.series[0]
+
+    def next_steps(
+        self, read: Floats | None = None, targets: Floats | None = None, *, steps: int | None = None
+    ) -> Forecasts:
         """Forecasts after rows (N, F) and (N, K) in the file's units, by default those of the training file.
 
-        DataError for fewer rows than a window.
+        Of many series that file has, O counts them. DataError for fewer rows than a window, for `steps` that the model
+        does not have, and where what is known ahead lacks for some of them.
         """
-        table = "the table"
         if read is None or targets is None:
-            table, read, targets = "after its last hole the training table", self.scaling.read, self.scaling.targets
-        needed = self.recipe.data.rows_before
-        if len(read) < needed:
-            raise DataError(f"{table} has {len(read)} rows, but the model reads {needed}; give a table with more")
-        return self.after(read, targets, np.array([len(read)]))
-
-    def after(self, read: Floats, targets: Floats, origins: NDArray[np.integer]) -> Forecasts:
-        """Forecasts from each of some rows (O,) on; DataError for a value that the scaling is not defined for."""
+            return self.after_last(self.saved.series, steps)
         data = self.recipe.data
+        if data.features_ahead:
+            raise DataError("rows alone have nothing that is known ahead; give a table to `s2s forecast`, or none")
         for values, names in ((read, data.read), (targets, data.targets)):
             require_scalable(data.scaling, values, names, lambda row: f"row {row + 1:,}")
-        scaled, last = (
-            torch.from_numpy(scaler.scale(values)).float()
-            for scaler, values in ((self.scaling.reader, read), (self.scaling.scaler, targets))
+        marks = np.isnan(read) if data.missing_values == "mark" else None
+        own = self.scaling._replace(read=np.nan_to_num(read), targets=np.nan_to_num(targets), marks=marks, number=0)
+        return self.after_last([own], steps, "the table")
+
+    def after_last(self, series: Sequence[SavedScaling], steps: int | None = None, name: str = "") -> Forecasts:
+        """Forecasts after the last row of each of some series, for data.horizon or another number of steps."""
+        data, count, at_once = self.recipe.data, self._steps(steps), self.steps_read(steps)
+        for each in series:
+            if len(each.read) < data.rows_before:
+                raise DataError(
+                    f"{name or 'after its last hole the training table'} has {len(each.read)} rows, but the model reads"
+                    f" {data.rows_before}; give a table with more"
+                )
+        panel = Panel([each._replace(ahead=self._ahead(each, at_once)) for each in series], data, steps_after=at_once)
+        found = self.after(panel, panel.starts[1:] - at_once, at_once)
+        quantiles = None if found.quantiles is None else found.quantiles[:, :, :count]
+        return Forecasts(found.points[:, :count], quantiles)
+
+    def steps_read(self, steps: int | None) -> int:
+        """Steps of which must be known what is known ahead, to forecast some."""
+        return self._steps(steps) if self.model.fed_back else self.recipe.data.horizon
+
+    def _steps(self, steps: int | None) -> int:
+        horizon = self.recipe.data.horizon
+        if steps is None or (self.model.fed_back and steps > 0) or 0 < steps <= horizon:
+            return steps or horizon
+        if steps < 1:
+            raise DataError(f"steps: must be at least 1 (given {steps})")
+        raise DataError(
+            f"the model forecasts {counted(horizon, 'step')} at once (data.horizon), and not {steps}; train with"
+            f' data.horizon={steps}, or with model.steps="fed_back", which goes on for any number of steps'
         )
-        device = self.compute.device
-        parts = []
+
+    def _ahead(self, series: SavedScaling, steps: int) -> Floats | None:
+        """(N + steps, C) what is known ahead, its calendar continued; DataError where columns known ahead lack."""
+        data, ahead, needed = self.recipe.data, series.ahead, len(series.read) + steps
+        if ahead is None or len(ahead) >= needed:
+            return ahead
+        lack = needed - len(ahead)
+        if data.known:
+            names, targets = ", ".join(data.known), ", ".join(data.targets)
+            raise DataError(
+                f"{names} must be known of {counted(steps, 'step')} to forecast (data.known), and {lack} of them are"
+                f" missing: after the last row with a value of {targets} the table has {counted(steps - lack, 'row')}"
+                " with them; add rows, without a target"
+            )
+        if series.rhythm is None or series.local is None:
+            raise DataError("a table of one row does not tell the times of the next ones (data.calendar); give more")
+        return np.vstack([ahead, calendar_features(series.rhythm.after(series.local, lack), data.calendar)])
+
+    def after(self, panel: Panel, origins: NDArray[np.intp], steps: int | None = None) -> Forecasts:
+        """Forecasts from each of some rows (O,) of series on."""
+        parts, device = list[Forecasts](), self.compute.device
+        windows = panel.windows(origins, steps)
         with self.compute.entered():
             generator = torch.Generator(device=device).manual_seed(self.recipe.seed)
-            for group in in_groups(origins, SAMPLED_AT_ONCE if self._samples else WINDOWS_AT_ONCE):
-                at = torch.from_numpy(group)
-                inputs = scaled[at[:, None] + torch.arange(-data.window, 0)]
-                parts.append(self._forecast(inputs.to(device), last[at - 1].to(device), targets[group - 1], generator))
+            for group in in_groups(np.arange(len(origins)), SAMPLED_AT_ONCE if self._samples else WINDOWS_AT_ONCE):
+                restore = partial(panel.in_units, origins[group])
+                parts.append(self._forecast(windows.batch(group), restore, generator, steps))
         quantiles = [part.quantiles for part in parts if part.quantiles is not None]
         points = np.concatenate([part.points for part in parts])
         return Forecasts(points, np.concatenate(quantiles, axis=1) if quantiles else None)
@@ -175,58 +158,99 @@ class SeriesForecaster:
         return output in ("gaussian", "student_t") or (output == "quantiles" and self.model.fed_back)
 
     @torch.inference_mode()
-    def _forecast(self, inputs: Tensor, last: Tensor, known: Floats, generator: torch.Generator) -> Forecasts:
-        """(B, W, F) and (B, K) scaled, (B, K) in the file's units -> forecasts after these windows."""
-        model, restore, levels = self.model, self.scaling.scaler.restore, self.recipe.model.quantiles
-        forecast = model(inputs, last)
-        points = restore(model.point(forecast).double().cpu().numpy(), known)
+    def _forecast(
+        self, batch: WindowBatch, restore: Callable[[Floats], Floats], generator: torch.Generator, steps: int | None
+    ) -> Forecasts:
+        """Windows, and what brings forecasts (..., B, H, K) to the file's units -> forecasts after them."""
+        model, levels, device = self.model, self.recipe.model.quantiles, self.compute.device
+        inputs, last, beside = batch.inputs.to(device), batch.known[:, -1].to(device), batch.beside.to(device)
+        forecast = model(inputs, last, beside=beside, steps=steps)
+        points = restore(model.point(forecast).double().cpu().numpy())
         if self._samples:
-            paths = model.sample(inputs, last, PATHS, generator).double().cpu().numpy()
-            return Forecasts(points, np.quantile(restore(paths, known), levels, axis=0))
+            paths = model.sample(inputs, last, PATHS, generator, beside, steps).double().cpu().numpy()
+            return Forecasts(points, np.quantile(restore(paths), levels, axis=0))
         if model.output == "point":
             return Forecasts(points, None)
         ordered = forecast.sort(dim=-1).values.double().cpu().numpy()
-        return Forecasts(points, np.stack([restore(ordered[..., level], known) for level in range(len(levels))]))
+        return Forecasts(points, np.stack([restore(ordered[..., level]) for level in range(len(levels))]))
 
 
-def saved_scaling(run: RunFolder) -> SavedScaling:
-    """Scaling of a run's series; RunError where it is missing or damaged."""
-    try:
-        return SavedScaling.of_json(json.loads(run.series.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise RunError(f"{run.series}: cannot be read ({problem}); train the run again") from None
+def forecast_rows(
+    run: Path, source: Path | None, device: str, steps: int | None = None
+) -> tuple[list[dict[str, Any]], Callable[[Path], None]]:
+    """Rows of the next steps after a table or the run's own, and a function that plots the first target to a path.
 
-
-def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dict[str, float]], Callable[[Path], None]]:
-    """Rows of the next steps after a table or the run's own, and a function that plots the first target to a path."""
+    Of many series each has its rows, which begin with its name; the first is plotted.
+    """
     forecaster = SeriesForecaster.load(run, device=device)
     data = forecaster.recipe.data
-    rows_known: tuple[Floats, Floats] | tuple[()] = ()
+    series: Sequence[SavedScaling] = forecaster.saved.series
     if source is not None:
-        table = read_series(data, source)
-        rows_known = _since_last_hole(data, table)
-        for remark in forecaster.scaling.unlike(table, *rows_known, data):
-            log.warning("%s", remark)
-    found = forecaster.next_steps(*rows_known)
-    known = rows_known[1] if rows_known else forecaster.scaling.targets
+        series = _last_of_each(forecaster.saved, data, source)
+    if data.series_id:
+        series = _those_with_enough(data, series, forecaster, steps)
+    found = forecaster.after_last(series, steps, "" if source is None else "the table")
     columns = [column for target in data.targets for column in forecaster.recipe.columns_of(target)]
-    values = [found.points, *(() if found.quantiles is None else found.quantiles)]
-    by_step = np.stack(values, axis=-1)[0].reshape(data.horizon, len(columns)).tolist()
-    rows = [{"step": step, **dict(zip(columns, each, strict=True))} for step, each in enumerate(by_step, start=1)]
+    values = np.stack([found.points, *(() if found.quantiles is None else found.quantiles)], axis=-1)
+    rows = [
+        {**({data.series_id: each.id} if data.series_id else {}), "step": step, **dict(zip(columns, row, strict=True))}
+        for each, own in zip(series, values.reshape(*values.shape[:2], len(columns)).tolist(), strict=True)
+        for step, row in enumerate(own, start=1)
+    ]
     interval = None if found.quantiles is None else found.quantiles[[0, -1], 0, :, 0]
-    title = f"{data.targets[0]}, the next {data.horizon}"
-    return rows, lambda path: plot_next(known[:, 0], found.points[0, :, 0], interval, path, title)
+    title = f"{series[0].id}{': ' * bool(data.series_id)}{data.targets[0]}, the next {found.points.shape[1]}"
+    return rows, lambda path: plot_next(series[0].targets[:, 0], found.points[0, :, 0], interval, path, title)
 
 
-def _since_last_hole(data: SeriesData, table: SeriesTable) -> tuple[Floats, Floats]:
-    """Columns read (N, F) and targets (N, K) of the rows after the last hole; DataError where they are too few."""
-    for remark in table.remarks:
+def _last_of_each(saved: Saved, data: SeriesData, source: Path) -> tuple[SavedScaling, ...]:
+    """The end of each series of a table, after what is to be said of it."""
+    learned, found, remarks = {each.id: each for each in saved.series}, list[SavedScaling](), list[str]()
+    for table in read_tables(data, source):
+        values, before = values_of(data, table), learned.get(table.id)
+        remarks += table.remarks
+        if not data.series_id:
+            _require_after_hole(data, table)
+        own = last_rows(data, table, values, saved.shared, before and before.learned, shown=SHOWN_ROWS)
+        if before and before.rhythm and table.rhythm and (fault := table.rhythm.differs(before.rhythm)):
+            remarks.append(
+                f"{table.name}: {fault}, and a forecast goes on in the steps that were learned; give a table like it"
+            )
+        remarks += own.unlike(table, data)
+        found.append(own)
+    for remark in remarks[: SHOWN if data.series_id else None]:
         log.warning("%s", remark)
+    if data.series_id and len(remarks) > SHOWN:
+        log.warning("%s: %s more on other series", source, counted(len(remarks) - SHOWN, "remark"))
+    return tuple(found)
+
+
+def _those_with_enough(
+    data: SeriesData, series: Sequence[SavedScaling], forecaster: SeriesForecaster, steps: int | None
+) -> list[SavedScaling]:
+    """Series that can be forecast, after a remark on the others; DataError where there are none."""
+    count, left, kept = forecaster.steps_read(steps), list[str](), list[SavedScaling]()
+    for each in series:
+        if len(each.read) < data.rows_before:
+            left.append(
+                f"{each.id} has {len(each.read)} rows after its last hole, but the model reads {data.rows_before}"
+            )
+        elif data.known and each.ahead is not None and (lack := count + len(each.read) - len(each.ahead)) > 0:
+            left.append(f"{each.id} lacks {', '.join(data.known)} (data.known) of {lack} of {counted(count, 'step')}")
+        else:
+            kept.append(each)
+    if left:
+        fault = f"{len(left):,} of {len(series):,} series cannot be forecast, the first: {left[0]}"
+        if not kept:
+            raise DataError(fault)
+        log.warning("%s", fault)
+    return kept
+
+
+def _require_after_hole(data: SeriesData, table: SeriesTable) -> None:
+    """DataError where too few rows follow the last hole."""
     count, needed = int(table.before[-1]) + 1, data.rows_before
     if count < min(needed, len(table)):
         raise DataError(
             f"{table.place(-count)}: only {count} rows follow the last hole, but the model reads {needed} and none from"
             f" before one; a hole is {table.hole}{'; data.longest_step sets it' * bool(data.time)}"
         )
-    read, targets = values_of(data, table)
-    return read[-count:], targets[-count:]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
+from s2s.forecast.calendar import months_later
 from s2s.forecast.recipe import DURATION
 from s2s.forecast.times import Times
 
@@ -30,6 +31,8 @@ DAYS_TO_TELL = 21
 LIKE = 1.25
 """Ratio of the usual steps of two tables from which they differ: a month has 28 to 31 days."""
 DAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+MONTH = 365.2425 / 12
+"""Days of a mean month."""
 ROUNDING = 1e-6
 UNITS = {"week": 7.0, "day": 1.0, "hour": 1 / 24, "minute": 1 / 1440, "second": 1 / 86400}
 """In days, the longest first."""
@@ -43,6 +46,18 @@ class Rhythm(NamedTuple):
     dated: bool
     resting: tuple[int, ...] | None
     """days of the week, from Monday, without rows; None of too few weeks to tell"""
+
+    def after(self, local: float, count: int) -> Floats:
+        """(count,) local days of the next rows after one, the resting days of the week left out; of dated rows."""
+        months = round(self.step / MONTH)
+        if months and abs(self.step - months * MONTH) <= NEAR * MONTH:
+            return np.array([months_later(local, months * step) for step in range(1, count + 1)])
+        found = list[float]()
+        while len(found) < count:
+            local += self.step
+            if int(local + ROUNDING) % 7 not in (self.resting or ()):
+                found.append(local)
+        return np.array(found)
 
     def differs(self, learned: "Rhythm") -> str:
         """How it differs from that of the training table, in words; nothing where it does not."""

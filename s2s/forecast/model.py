@@ -1,7 +1,7 @@
 """The forecaster: recurrent layers over a window, and a head that forecasts from their last state."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from s2s.forecast.recipe import ForecastModel, SeriesData
 from s2s.nn.layers import dropout_mask
-from s2s.nn.recurrent import Recurrent, initialize
+from s2s.nn.recurrent import Recurrent, State, initialize
 from s2s.nn.rows import for_rows
 
 SMALLEST_SCALE = 1e-4
@@ -18,83 +18,160 @@ SMALLEST_FREEDOM = 2.0
 """Degrees of freedom above which a Student t has a finite variance."""
 
 
+class Beside(NamedTuple):
+    """What a forecast reads besides the rows of its window."""
+
+    ahead: Tensor | None = None
+    """(B, W + H, C) what is known ahead of the rows of the window and of the steps forecast"""
+    series: Tensor | None = None
+    """(B,) numbers of the series; 0 for one that was never seen"""
+
+    def to(self, device: torch.device) -> "Beside":
+        """The same on a device."""
+        return Beside(*(None if each is None else each.to(device) for each in self))
+
+
+ALONE = Beside()
+
+
 class Forecaster(nn.Module):
     """A window in, the parameters of a forecast for each step and target out (B, H, K, P).
 
     P is 1 (a number), the quantiles, mean and scale, or mean, scale and degrees of freedom. Direct, the last state
-    forecasts all H steps; fed back, one step at a time, which is read as if it had happened.
+    forecasts all H steps; fed back, one step at a time, which is read as if it had happened. With each row is read
+    what is known ahead of the row after it, and the embedding of the series; a linear function of what is known of
+    the row before a forecast, and of its steps, is added to it.
     """
 
-    def __init__(self, settings: ForecastModel, data: SeriesData) -> None:
-        """Fresh weights from torch's global generator; those of the linear part are zero."""
+    def __init__(self, settings: ForecastModel, data: SeriesData, series: int = 0) -> None:
+        """Fresh weights from torch's global generator; those of linear parts are zero. `series` have embeddings."""
         super().__init__()
         self.targets, self.horizon = len(data.targets), data.horizon
         self.output, self.quantiles = settings.output, settings.quantiles
         self.fed_back, self.residual, self.dropout = settings.steps == "fed_back", settings.residual, settings.dropout
         each = {"point": 1, "gaussian": 2, "student_t": 3, "quantiles": len(settings.quantiles)}
         self.parameters_each = each[settings.output]
-        features, outputs = len(data.read), self.targets * (1 if self.fed_back else data.horizon)
+        self.steps_at_once, self.features = 1 if self.fed_back else data.horizon, data.features_read
+        outputs, ahead = self.targets * self.steps_at_once, data.features_ahead
+        size = settings.series_embedding_size if series else 0
+        features = data.features_read + ahead + size
         self.recurrent = Recurrent(features, settings.hidden_size, layers=settings.layers, cell=settings.cell)
-        self.linear = nn.Linear(features * data.window, outputs) if settings.autoregression else None
+        self.linear = nn.Linear(data.features_read * data.window, outputs) if settings.autoregression else None
+        self.ahead = nn.Linear(ahead * (1 + self.steps_at_once), outputs, bias=False) if ahead else None
+        self.series = nn.Embedding(series + 1, size) if size else None
         self.head = nn.Linear(settings.hidden_size, outputs * self.parameters_each)
         initialize(self, settings.initialization)
-        if self.linear is not None:
-            nn.init.zeros_(self.linear.weight)
-            nn.init.zeros_(self.linear.bias)
+        for part in (self.linear, self.ahead):
+            for weight in () if part is None else part.parameters():
+                nn.init.zeros_(weight)
 
-    def forward(self, inputs: Tensor, last: Tensor, gold: Tensor | None = None, rate: float = 0.0) -> Tensor:
+    def forward(
+        self,
+        inputs: Tensor,
+        last: Tensor,
+        gold: Tensor | None = None,
+        rate: float = 0.0,
+        beside: Beside = ALONE,
+        steps: int | None = None,
+    ) -> Tensor:
         """(B, W, F), the targets' last values (B, K) -> the forecast (B, H, K, P).
 
-        A fed-back model reads each value of `gold` (B, H, K) with probability `rate`, independently, else its own.
+        A fed-back model reads each value of `gold` (B, H, K) with probability `rate`, independently, else its own, and
+        goes on for any number of `steps` in place of H.
         """
-        return self._forecast(inputs, last, gold, rate)[1]
+        return self._forecast(inputs, last, gold, rate, beside, steps)[1]
 
-    def at_each_row(self, inputs: Tensor, known: Tensor, gold: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+    def at_each_row(
+        self, inputs: Tensor, known: Tensor, gold: Tensor, rate: float, beside: Beside = ALONE
+    ) -> tuple[Tensor, Tensor]:
         """(B, W, F), the targets in the window (B, W, K) -> forecasts from each row but the last, and `forward`.
 
         The first are (B, W - 1, H, K, P), with one step in place of H where the forecast is fed back. Only a model
         without a linear part, which reads whole windows, has them.
         """
-        hidden, after = self._forecast(inputs, known[:, -1], gold, rate)
-        rows = self._head(hidden[:, :-1].flatten(0, 1), known[:, :-1].flatten(0, 1), None)
-        return rows.view(len(inputs), -1, *rows.shape[1:]), after
+        hidden, after = self._forecast(inputs, known[:, -1], gold, rate, beside, None)
+        rows, ahead = inputs.shape[1] - 1, None
+        if beside.ahead is not None:
+            each = beside.ahead.unfold(1, 1 + self.steps_at_once, 1)[:, :rows]  # (B, W - 1, C, 1 + H)
+            ahead = each.transpose(2, 3).flatten(0, 1)
+        found = self._head(hidden[:, :-1].flatten(0, 1), known[:, :-1].flatten(0, 1), None, ahead)
+        return found.view(len(inputs), -1, *found.shape[1:]), after
 
-    def _forecast(self, inputs: Tensor, last: Tensor, gold: Tensor | None, rate: float) -> tuple[Tensor, Tensor]:
+    def _forecast(
+        self, inputs: Tensor, last: Tensor, gold: Tensor | None, rate: float, beside: Beside, steps: int | None
+    ) -> tuple[Tensor, Tensor]:
         """As `forward` -> the last layer's states in the window (B, W, H units), and the forecast (B, H, K, P)."""
         masks, device = self._masks(inputs), inputs.device
-        hidden, state = self.recurrent(inputs, masks=masks)
-        steps = [self._head(hidden[:, -1], last, inputs)]
-        for step in range(1, self.horizon if self.fed_back else 1):
-            fed = self.point(steps[-1])[:, 0]
+        hidden, state = self.recurrent(self._read(inputs, beside, 0), masks=masks)
+        found = [self._head(hidden[:, -1], last, inputs, self._ahead(beside, inputs, 0))]
+        window = None if self.linear is None else inputs
+        for step in range(1, steps or self.horizon if self.fed_back else 1):
+            fed = self.point(found[-1])[:, 0]
             if gold is not None and rate > 0.0:
                 forced = for_rows(lambda rows: torch.rand(rows, self.targets, device=device), len(fed)) < rate
                 fed = torch.where(forced, gold[:, step - 1], fed)
-            outputs, state = self.recurrent(fed[:, None], state, masks=masks)
-            inputs = torch.cat([inputs[:, 1:], fed[:, None]], dim=1)
-            steps.append(self._head(outputs[:, -1], fed, inputs))
-        return hidden, torch.cat(steps, dim=1)
+            outputs, state, window = self._next(fed, state, window, beside, inputs.shape[1] - 1 + step, masks)
+            found.append(self._head(outputs, fed, window, self._ahead(beside, inputs, step)))
+        return hidden, torch.cat(found, dim=1)
 
-    def sample(self, inputs: Tensor, last: Tensor, paths: int, generator: torch.Generator) -> Tensor:
+    def _next(
+        self,
+        fed: Tensor,
+        state: State,
+        window: Tensor | None,
+        beside: Beside,
+        place: int,
+        masks: list[Tensor] | None = None,
+    ) -> tuple[Tensor, State, Tensor | None]:
+        """Values (B, K) read as if they had happened -> the state's output (B, H units), the state, the window."""
+        row = functional.pad(fed, (0, self.features - self.targets))[:, None]  # of no missing value
+        outputs, state = self.recurrent(self._read(row, beside, place), state, masks=masks)
+        return outputs[:, -1], state, None if window is None else torch.cat([window[:, 1:], row], dim=1)
+
+    def _read(self, rows: Tensor, beside: Beside, first: int) -> Tensor:
+        """Rows (B, T, F), whose first is that of a place -> with what is known of the next ones, and their series."""
+        parts, count = [rows], rows.shape[1]
+        if beside.ahead is not None:
+            parts.append(beside.ahead[:, first + 1 : first + 1 + count])
+        if self.series is not None:
+            number = beside.series if beside.series is not None else torch.zeros_like(rows[:, 0, 0], dtype=torch.long)
+            parts.append(self.series(number)[:, None].expand(-1, count, -1))
+        return torch.cat(parts, dim=2) if len(parts) > 1 else rows
+
+    def _ahead(self, beside: Beside, inputs: Tensor, step: int) -> Tensor | None:
+        """What is known of the row before a step, and of the steps forecast at once from it on (B, 1 + steps, C)."""
+        place = inputs.shape[1] - 1 + step
+        return None if beside.ahead is None else beside.ahead[:, place : place + 1 + self.steps_at_once]
+
+    def sample(
+        self,
+        inputs: Tensor,
+        last: Tensor,
+        paths: int,
+        generator: torch.Generator,
+        beside: Beside = ALONE,
+        steps: int | None = None,
+    ) -> Tensor:
         """Paths (paths, B, H, K) sampled from the forecast, each step of a fed-back model from those before it.
 
         The window is read once, whatever the number of paths. Paths of fed-back quantiles are a little narrow: none
         leaves the outer quantiles of a step, since no forecast lies beyond them.
         """
-        hidden, state = self.recurrent(inputs)
-        first = self._head(hidden[:, -1], last, inputs)
+        hidden, state = self.recurrent(self._read(inputs, beside, 0))
+        first = self._head(hidden[:, -1], last, inputs, self._ahead(beside, inputs, 0))
         sampled = self._sample(first.expand(paths, *first.shape), generator)
         if not self.fed_back:
             return sampled
         state = tuple(part.repeat(1, paths, 1) for part in state)
         window = None if self.linear is None else inputs.repeat(paths, 1, 1)
-        steps = [sampled[:, :, 0].flatten(0, 1)]
-        for _ in range(1, self.horizon):
-            fed = steps[-1]
-            hidden, state = self.recurrent(fed[:, None], state)
-            if window is not None:
-                window = torch.cat([window[:, 1:], fed[:, None]], dim=1)
-            steps.append(self._sample(self._head(hidden[:, -1], fed, window), generator)[:, 0])
-        return torch.stack(steps, dim=1).view(paths, -1, self.horizon, self.targets)
+        each = Beside(*(None if part is None else part.repeat(paths, *[1] * (part.dim() - 1)) for part in beside))
+        found = [sampled[:, :, 0].flatten(0, 1)]
+        for step in range(1, steps or self.horizon):
+            fed = found[-1]
+            outputs, state, window = self._next(fed, state, window, each, inputs.shape[1] - 1 + step)
+            forecast = self._head(outputs, fed, window, self._ahead(each, inputs, step))
+            found.append(self._sample(forecast, generator)[:, 0])
+        return torch.stack(found, dim=1).view(paths, -1, len(found), self.targets)
 
     def point(self, forecast: Tensor) -> Tensor:
         """(..., P) -> point forecasts (...) in scaled units: a distribution's location, or the median of quantiles.
@@ -105,14 +182,16 @@ class Forecaster(nn.Module):
             return forecast.sort(dim=-1).values[..., self.quantiles.index(0.5)]
         return forecast[..., 0]
 
-    def _head(self, hidden: Tensor, last: Tensor, window: Tensor | None) -> Tensor:
-        """(B, H units), (B, K), (B, W, F) -> (B, steps, K, P)."""
+    def _head(self, hidden: Tensor, last: Tensor, window: Tensor | None, ahead: Tensor | None) -> Tensor:
+        """(B, H units), (B, K), (B, W, F), (B, 1 + steps, C) -> (B, steps, K, P)."""
         if self.training and self.dropout:
             hidden = hidden * dropout_mask(hidden, self.dropout, shape=tuple(hidden.shape))
         raw: Tensor = self.head(hidden).float().view(len(hidden), -1, self.targets, self.parameters_each)
         located = raw + last[:, None, :, None] if self.residual else raw
         if self.linear is not None and window is not None:
             located = located + self.linear(window.flatten(1)).float().view(*raw.shape[:3], 1)
+        if self.ahead is not None and ahead is not None:
+            located = located + self.ahead(ahead.flatten(1)).float().view(*raw.shape[:3], 1)
         if self.output in ("point", "quantiles"):
             return located
         scale = functional.softplus(raw[..., 1:2]) + SMALLEST_SCALE

@@ -28,7 +28,18 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _not_a_form(value: object) -> object:
+    """What lists cells; ValueError for a word, such as a value of data.missing_values."""
+    if isinstance(value, str):
+        raise ValueError(
+            f'must list cells, such as ["NA", -9999] (given "{value}"); what becomes of their rows is said by'
+            ' data.missing_values = "leave_out" or "mark"'
+        )
+    return value
+
+
 Cell = Annotated[str, BeforeValidator(_as_text)]
+Feature = Literal["minute", "hour", "weekday", "day_of_month", "day_of_year", "month"]
 
 
 class CsvFile(Section):
@@ -68,12 +79,31 @@ class SeriesData(Section):
         description='longest time between neighbouring rows, such as "3 days", or a number where times are numbers; a'
         " longer one is a hole, which no window and no baseline reaches across; default: found from the times",
     )
-    missing: Annotated[tuple[Cell, ...], Field(strict=False)] = Field(
-        default=(), description='cells without a value, such as -9999 or "NA"; their rows are left out, and are holes'
+    missing: Annotated[tuple[Cell, ...], Field(strict=False), BeforeValidator(_not_a_form)] = Field(
+        default=(), description='cells without a value, such as -9999 or "NA"'
+    )
+    missing_values: Literal["leave_out", "mark"] = Field(
+        default="leave_out",
+        description="leave_out: rows with a cell of data.missing are left out, and are holes; mark: they stay, and"
+        " those with empty cells too: the last known value is read, with a mark beside it, and is no target",
     )
     newest_first: bool = Field(default=False, description="without a time column: the file's last row is the oldest")
     targets: Names = Field(min_length=1, description="columns to forecast")
     inputs: Names = Field(default=(), description="columns that the model reads; default: the targets")
+    series_id: str | None = Field(
+        default=None,
+        min_length=1,
+        description="column that names the series of each row; every series is divided by its own rows, so that each is"
+        " trained, validated and tested on, whenever it begins and ends; default: the table is one series",
+    )
+    known: Names = Field(
+        default=(),
+        description="columns known ahead, such as a promotion, read at the step that is forecast; the last rows of the"
+        " file may have them without any target, and are the steps to forecast",
+    )
+    calendar: Annotated[tuple[Feature, ...], Field(strict=False)] = Field(
+        default=(), description="parts of the time of the step that is forecast, each read as a sine and a cosine"
+    )
     window: int = Field(default=12, ge=1, description="rows that the model reads for a forecast")
     horizon: int = Field(default=1, ge=1, description="rows that it forecasts")
     season: int | None = Field(default=None, ge=2, description="rows of a season, for the seasonal naive forecast")
@@ -93,12 +123,32 @@ class SeriesData(Section):
         """Rows that a forecast needs: the window, and for log returns the row before it."""
         return self.window + (self.scaling == "log_return")
 
+    @property
+    def features_read(self) -> int:
+        """Features of a row that the model reads: its columns, and a mark for each where missing values are marked."""
+        return len(self.read) * (1 + (self.missing_values == "mark"))
+
+    @property
+    def features_ahead(self) -> int:
+        """Features of a row that are known ahead."""
+        return len(self.known) + 2 * len(self.calendar)
+
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:
-        for name in ("targets", "inputs"):
+        for name in ("targets", "inputs", "known", "calendar"):
             columns = getattr(self, name)
             if len(set(columns)) != len(columns):
-                raise ValueError(f"{name}: names a column twice")
+                raise ValueError(f"{name}: names {'a column' if name != 'calendar' else 'a part'} twice")
+        for column in self.known:
+            if column in (*self.targets, *self.inputs, self.time):
+                others = "data.targets, data.inputs and data.time"
+                raise ValueError(f"known: {column} is read at the step that is forecast; leave it out of {others}")
+        if self.series_id and self.series_id in (*self.targets, *self.inputs, *self.known, self.time):
+            raise ValueError(f"series_id: {self.series_id} names the series; leave it out of all other columns")
+        if self.calendar and self.time is None:
+            raise ValueError("calendar: is read from the column of times; name it with data.time")
+        if self.missing_values == "mark" and self.scaling == "log_return":
+            raise ValueError("missing_values: a log return needs both its values; choose another data.scaling")
         if self.time is not None and self.newest_first:
             raise ValueError("newest_first: rows are sorted by data.time already; set one of them")
         for name in ("time_format", "time_zone", "longest_step"):
@@ -160,6 +210,15 @@ class ForecastModel(Section):
         " intervals are a little narrow",
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout rate between layers and on the last state")
+    series_embedding_size: int = Field(
+        default=8, ge=0, description="units of the learned embedding of each series of data.series_id; 0: none"
+    )
+    series_dropout: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of the windows trained without the name of their series, as one that was never seen is read",
+    )
     initialization: Initialization = "orthogonal"
 
     @model_validator(mode="after")
@@ -194,8 +253,11 @@ class ForecastRecipe(Tree):
     forms = (CsvFile,)
     paths = ("file",)
     path_endings = (".csv",)
-    taken_over = ("model", "data.targets", "data.inputs", "data.window", "data.horizon", "data.scaling")
-    may_differ = (*Tree.may_differ, "model.loss")
+    taken_over = (
+        "model", "data.targets", "data.inputs", "data.window", "data.horizon", "data.scaling", "data.series_id",
+        "data.known", "data.calendar", "data.missing_values",
+    )  # fmt: skip
+    may_differ = (*Tree.may_differ, "model.loss", "model.series_dropout")
     conversions: ClassVar = {
         ".tsv": "python3 -c 'import csv, sys; csv.writer(sys.stdout).writerows(csv.reader(sys.stdin,"
         ' delimiter="\\t"))\' < FILE > table.csv'
@@ -238,7 +300,7 @@ class ForecastRecipe(Tree):
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
-        taken = {"step"}
+        taken = {"step", self.data.series_id}
         for target in self.data.targets:
             for column in self.columns_of(target):
                 if column in taken:

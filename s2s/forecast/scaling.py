@@ -30,6 +30,10 @@ class Scaler(NamedTuple):
         """
         return (_changed(self.kind, values) - self.shift) / self.factor
 
+    def at(self, places: NDArray[np.integer] | list[int]) -> "Scaler":
+        """The scaler of some columns, or of some of several scalers below each other (S, F)."""
+        return Scaler(self.kind, self.shift[..., places], self.factor[..., places])
+
     def in_words(self, ranges: Floats) -> list[str]:
         """Ranges (2, F) of scaled values, in words and the file's units, or of log returns."""
         low, high = ranges * self.factor + self.shift
@@ -65,19 +69,23 @@ def require_scalable(kind: Kind, values: Floats, names: Sequence[str], place: Ca
 def fit_scaler(kind: Kind, values: Floats, before: NDArray[np.integer], names: Sequence[str]) -> Scaler:
     """Fit a scaler on the training part (N, F); DataError names a column that cannot be scaled.
 
-    A row without any `before` it (N,) since the last hole has no return, and none is fitted to it.
+    A row without any `before` it (N,) since the last hole has no return, and none is fitted to it, nor to a NaN.
     """
     if kind == "none":
         return Scaler(kind, np.zeros(values.shape[1]), np.ones(values.shape[1]))
     for name, column in zip(names, values.T, strict=True):
-        if (column == column[0]).all():
-            raise DataError(f"column {name}: is {column[0]:g} in all of the training part; leave it out")
+        own = column[~np.isnan(column)]
+        if not len(own):
+            raise DataError(f"column {name}: has no value in all of the training part; leave it out")
+        if (own == own[0]).all():
+            raise DataError(f"column {name}: is {own[0]:g} in all of the training part; leave it out")
     with np.errstate(over="ignore", invalid="ignore"):
         if kind == "minmax":
-            shift, factor = values.min(axis=0), np.ptp(values, axis=0)
+            shift = np.nanmin(values, axis=0)
+            factor = np.nanmax(values, axis=0) - shift
         else:
             moving = _changed(kind, values)[before > 0] if kind == "log_return" else _changed(kind, values)
-            shift, factor = moving.mean(axis=0), moving.std(axis=0)
+            shift, factor = np.nanmean(moving, axis=0), np.nanstd(moving, axis=0)
     for name, size, middle in zip(names, factor, shift, strict=True):
         deviates = 1.0 if kind == "log_return" else abs(middle)  # the logarithm is of a ratio near one
         if not ROUNDING * deviates < size < np.inf:
@@ -86,6 +94,16 @@ def fit_scaler(kind: Kind, values: Floats, before: NDArray[np.integer], names: S
                 " be finite and above what rounding makes; choose another data.scaling, or leave the column out"
             )
     return Scaler(kind, shift, factor)
+
+
+def guessed_scaler(kind: Kind, values: Floats, others: Sequence[Scaler]) -> Scaler:
+    """For values (N, K) that none can be fitted to, such as equal ones: their mean, and what others deviate by."""
+    shift, factor = (np.median([getattr(each, name) for each in others], axis=0) for name in ("shift", "factor"))
+    if kind == "none" or kind == "log_return":
+        return Scaler(kind, shift, factor)
+    with np.errstate(over="ignore"):
+        means = np.nanmean(_changed(kind, values), axis=0)
+    return Scaler(kind, np.where(np.isfinite(means), means, shift), factor)
 
 
 def _changed(kind: Kind, values: Floats) -> Floats:

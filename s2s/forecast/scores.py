@@ -31,6 +31,7 @@ def score_forecast(
     naive_error: float,
     quantiles: Floats | None,
     levels: tuple[float, ...],
+    knows_more: bool = False,
 ) -> dict[str, Any]:
     """Scores of forecasts of one target (O, H), with quantiles (Q, O, H): overall, by step, and against baselines."""
     others = {name: errors_of(truth, each, naive_error) for name, each in baselines.items()}
@@ -45,7 +46,12 @@ def score_forecast(
     by_step = np.abs(truth - np.stack([forecast, baselines["persistence"]])).mean(axis=1).T.tolist()
     steps = [{"step": step, "mae": mae, "persistence": naive} for step, (mae, naive) in enumerate(by_step, start=1)]
     errors = {name: each["mae"] for name, each in others.items()}
-    return {"scores": scores, "baselines": errors, "meaning": meaning(scores, errors), "by_step": steps}
+    return {
+        "scores": scores,
+        "baselines": errors,
+        "meaning": meaning(scores, errors, knows_more=knows_more),
+        "by_step": steps,
+    }
 
 
 def outputs_of(origins: Rows, times: Sequence[str], truth: Floats, found: "Forecasts") -> list[dict[str, Any]]:
@@ -79,8 +85,8 @@ def pinball_loss(truth: Floats, quantiles: Floats, levels: tuple[float, ...]) ->
     return float(np.maximum(shares * above, (shares - 1) * above).mean())
 
 
-def meaning(scores: Mapping[str, Any], baselines: Mapping[str, float]) -> str:
-    """Meaning of a mean absolute error, in a sentence."""
+def meaning(scores: Mapping[str, Any], baselines: Mapping[str, float], *, knows_more: bool = False) -> str:
+    """Meaning of a mean absolute error, in a sentence; one who `knows_more` than the baselines is not suspected."""
     mae, naive = scores["mae"]["value"], scores["mae"]["persistence"]
     name, best = min(baselines.items(), key=lambda item: item[1])
     if not naive:
@@ -90,7 +96,7 @@ def meaning(scores: Mapping[str, Any], baselines: Mapping[str, float]) -> str:
         return f"{better}, and as good as {name}: neither makes an error"
     if not best and mae < naive:
         return f"{better}, but {name} makes no error"
-    if best and mae / naive < TOO_GOOD and mae / best < TOO_GOOD:
+    if best and mae / naive < TOO_GOOD and mae / best < TOO_GOOD and not knows_more:
         return (
             f"{SUSPICION}: less than half the error of {name}; look for a leak, such as an input that holds what is"
             " to be forecast"
@@ -119,6 +125,10 @@ def _target_text(result: Mapping[str, Any], target: str, found: Mapping[str, Any
         remark = f"  (persistence {number_text(score['persistence'], '.4g')})" if "persistence" in score else ""
         remark = f"  (asked {score['asked']:.2f})" if "asked" in score else remark
         lines.append(f"  {name:10} {number_text(score['value'], '.4g'):>10}{remark}")
+    if "series" in result:
+        lines.append(
+            f"  {len(result['series']):,} series: mase is the mean over them, all else of all forecasts together"
+        )
     lines.append("  MAE of " + ", ".join(f"{name} {mae:.4g}" for name, mae in found["baselines"].items()))
     if ahead > 1:
         lines.append("  step        MAE   persistence")

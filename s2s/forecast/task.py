@@ -1,32 +1,39 @@
 """Forecasting: from a recipe to a series, model, loss and validation."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from s2s.corpus.sources import Part, Source
 from s2s.device import Compute, Precision
 from s2s.errors import DataError
 from s2s.files import recorded, write_json
 from s2s.forecast.baselines import baselines, naive_errors, persistence
-from s2s.forecast.forecaster import SavedScaling, SeriesForecaster, saved_scaling
-from s2s.forecast.model import Forecaster, forecast_loss
+from s2s.forecast.forecaster import Forecasts, SeriesForecaster
+from s2s.forecast.model import Beside, Forecaster, forecast_loss
 from s2s.forecast.plots import plot_forecast
-from s2s.forecast.recipe import ForecastRecipe
-from s2s.forecast.scores import outputs_of, score_forecast
-from s2s.forecast.table import SeriesTable, find_series
-from s2s.forecast.windows import WINDOWS_AT_ONCE, Parts, Series, in_groups, prepare_series
+from s2s.forecast.recipe import ForecastRecipe, SeriesData
+from s2s.forecast.saved import Saved, last_rows, saved_scaling
+from s2s.forecast.scores import KEPT_WINDOWS, outputs_of, score_forecast
+from s2s.forecast.series import PARTS, SHOWN, Prepared, Series, prepare_panel, values_of
+from s2s.forecast.table import Tables, find_series
+from s2s.forecast.windows import WINDOWS_AT_ONCE, Panel, in_groups
 from s2s.nn.loss import Loss
+from s2s.nn.rows import for_rows
 from s2s.run import RunFolder
 from s2s.training.forcing import forcing_rate
 from s2s.training.task import Task
 
 log = logging.getLogger("s2s")
+Floats = NDArray[np.float64]
+MEANS = {"mase": "the mean over the series", "msis": "the mean over the series"}
+"""How scores of series in their own units are put together; all others are of all forecasts together."""
 
 
 class ForecastTask(Task[NDArray[np.integer]]):
@@ -38,17 +45,17 @@ class ForecastTask(Task[NDArray[np.integer]]):
         self,
         recipe: ForecastRecipe,
         model: Forecaster,
-        series: Series,
+        series: Sequence[Series],
         compute: Compute,
-        also: Mapping[str, Series] = {},
+        also: Mapping[str, Sequence[Series]] = {},
     ) -> None:
         """`also` are the series of data.also_validate."""
         self.recipe, self.model, self.series, self.compute = recipe, model, series, compute
         self.also = {name: ForecastTask(recipe, model, each, compute) for name, each in also.items()}
-        parts = series.parts
-        self.naive_errors = naive_errors(series.targets[: parts.validation], series.table.before[: parts.validation])
-        self.train = series.windows(recipe.data, 0, parts.validation)
-        self.held = series.windows(recipe.data, parts.validation, parts.test)
+        self.panel = Panel(series, recipe.data)
+        self.train, self.held = (
+            self.panel.windows(_origins(self.panel, series, recipe.data, part)) for part in ("training", "validation")
+        )
 
     def batches_in_epoch(self, epoch: int) -> int:
         """The same in every epoch."""
@@ -64,9 +71,12 @@ class ForecastTask(Task[NDArray[np.integer]]):
     def tokens(self, batch: NDArray[np.integer]) -> int:
         """Values that are forecast in a batch: after its windows, and after their rows where each is trained."""
         data, model, steps = self.recipe.data, self.recipe.model, self.recipe.data.horizon
-        if model.trained_rows == "each":
-            steps += (data.window - 1) * (1 if model.steps == "fed_back" else data.horizon)
-        return len(batch) * steps * len(data.targets)
+        after_rows = (1 if model.steps == "fed_back" else data.horizon) if model.trained_rows == "each" else 0
+        if self.train.valid is None:
+            return len(batch) * (steps + (data.window - 1) * after_rows) * len(data.targets)
+        windows = self.train.batch(batch)
+        valid = [windows.valid_steps(), windows.valid_after_each_row(after_rows) if after_rows else None]
+        return sum(int(each.sum()) for each in valid if each is not None)
 
     def rows(self, batch: NDArray[np.integer]) -> int:
         """Windows of a batch."""
@@ -79,15 +89,31 @@ class ForecastTask(Task[NDArray[np.integer]]):
     def loss(self, batch: NDArray[np.integer], step: int) -> Loss:
         """The summed loss of some windows, with the forcing rate of the step."""
         windows, device = self.train.batch(batch), self.compute.device
-        inputs, known, truth = (part.to(device) for part in windows)
-        rate, kind = self.rates(step)["forcing_rate"], self.recipe.model.loss
+        inputs, known, truth = (part.to(device) for part in windows[:3])
+        beside = self._unnamed(windows.beside).to(device)
+        rate = self.rates(step)["forcing_rate"]
         if self.recipe.model.trained_rows == "last":
-            total = forecast_loss(self.model, self.model(inputs, known[:, -1], truth, rate), truth, kind)
-            return Loss(total, total.detach(), truth.numel())
-        rows, forecast = self.model.at_each_row(inputs, known, truth, rate)
-        rows_truth = windows.after_each_row(rows.shape[2]).to(device)
-        total = forecast_loss(self.model, forecast, truth, kind) + forecast_loss(self.model, rows, rows_truth, kind)
-        return Loss(total, total.detach(), truth.numel() + rows_truth.numel())
+            return self._loss(self.model(inputs, known[:, -1], truth, rate, beside), truth, windows.valid_steps())
+        rows, forecast = self.model.at_each_row(inputs, known, truth, rate, beside)
+        after = windows.after_each_row(rows.shape[2]).to(device), windows.valid_after_each_row(rows.shape[2])
+        parts = self._loss(forecast, truth, windows.valid_steps()), self._loss(rows, *after)
+        total = parts[0].smoothed + parts[1].smoothed
+        return Loss(total, total.detach(), parts[0].tokens + parts[1].tokens)
+
+    def _loss(self, forecast: Tensor, truth: Tensor, valid: Tensor | None) -> Loss:
+        """Of forecasts (..., P) of values (...), those left out that are not `valid`."""
+        if valid is not None:
+            forecast, truth = forecast[valid.to(forecast.device)], truth[valid.to(truth.device)]
+        total = forecast_loss(self.model, forecast, truth, self.recipe.model.loss)
+        return Loss(total, total.detach(), truth.numel())
+
+    def _unnamed(self, beside: Beside) -> Beside:
+        """Windows of which a share, model.series_dropout, is read as those of a series that was never seen."""
+        rate = self.recipe.model.series_dropout
+        if beside.series is None or not rate:
+            return beside
+        dropped = for_rows(torch.rand, len(beside.series)) < rate
+        return beside._replace(series=beside.series.masked_fill(dropped, 0))
 
     def rates(self, step: int) -> Mapping[str, float]:
         """The forcing rate at a step."""
@@ -96,25 +122,30 @@ class ForecastTask(Task[NDArray[np.integer]]):
         return {"forcing_rate": rate}
 
     def validate(self) -> Mapping[str, Any]:
-        """The loss of each value and the mean MASE on the validation part; of a single target, the MAE in its units."""
+        """The loss of each value and the mean MASE on the validation part; of a single target, the MAE in its units.
+
+        MASE is the mean over the series of each one's.
+        """
         total, scaled = 0.0, []
         for group in in_groups(np.arange(len(self.held)), WINDOWS_AT_ONCE):
             held = self.held.batch(group)
-            inputs, known, truth = (part.to(self.compute.device) for part in held)
-            forecast = self.model(inputs, known[:, -1])
-            total += float(forecast_loss(self.model, forecast, truth, self.recipe.model.loss))
+            inputs, known, truth = (part.to(self.compute.device) for part in held[:3])
+            forecast = self.model(inputs, known[:, -1], beside=held.beside.to(self.compute.device))
+            total += float(self._loss(forecast, truth, held.valid_steps()).nats)
             scaled.append(self.model.point(forecast).cpu().numpy())
-        points, truths = self.series.in_units(self.held, np.concatenate(scaled)), self.series.truth(self.held)
-        errors = np.abs(points - truths).mean(axis=(0, 1))
-        own: dict[str, Any] = {"mae": float(errors[0])} if len(errors) == 1 else {}
+        origins, truths = self.held.origins, self.panel.truth(self.held)
+        errors = np.abs(self.panel.in_units(origins, np.concatenate(scaled)) - truths)
+        mase = _means_of_each(errors, self.panel.series_of(origins), len(self.series))
+        mase /= np.stack([each.naive_errors for each in self.series])
+        own: dict[str, Any] = {"mae": float(np.nanmean(errors))} if errors.shape[2] == 1 else {}
         if self.also:
             own["also"] = {name: task.validate() for name, task in self.also.items()}
-        return {"loss": total / truths.size, "mase": float((errors / self.naive_errors).mean()), **own}
+        return {"loss": total / np.count_nonzero(~np.isnan(truths)), "mase": float(np.nanmean(mase)), **own}
 
     def diverged_loss(self) -> float:
         """A hundred times the mean square of what is forecast, scaled, and of a value of one."""
-        known = self.series.targets[: self.series.parts.validation]
-        return 100 * (1 + float(np.nanmean(np.square(self.series.scaler.scale(known)))))
+        known = [each.scaler.scale(each.targets[: each.parts.validation]) for each in self.series]
+        return 100 * (1 + float(np.nanmean(np.square(np.concatenate(known)))))
 
     def path(self) -> str:
         """Rows read, and steps forecast."""
@@ -123,16 +154,29 @@ class ForecastTask(Task[NDArray[np.integer]]):
         return f"windows of {data.window} rows, {steps}"
 
 
-def find(recipe: ForecastRecipe, corpora: Path | None) -> dict[str, Source[SeriesTable]]:
+def _origins(panel: Panel, series: Sequence[Series], data: SeriesData, part: str) -> NDArray[np.intp]:
+    """First rows of the forecasts in a part of each of some series, below each other."""
+    return np.concatenate([start + each.origins(data, part) for start, each in zip(panel.starts, series, strict=False)])
+
+
+def _means_of_each(errors: Floats, which: NDArray[np.intp], count: int) -> Floats:
+    """Errors (O, H, K), NaN where there is none, the series of each -> the mean of each series (S, K), or NaN."""
+    flat = np.nansum(errors, axis=1), (~np.isnan(errors)).sum(axis=1)
+    sums, counts = (np.stack([np.bincount(which, column, count) for column in each.T], axis=1) for each in flat)
+    means: Floats = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return means
+
+
+def find(recipe: ForecastRecipe, corpora: Path | None) -> dict[str, Source[Tables]]:
     """The table that a recipe names, by its key."""
     return find_series(recipe.data, corpora)
 
 
-def check(recipe: ForecastRecipe, sources: Mapping[str, Source[SeriesTable]]) -> Iterator[str]:
+def check(recipe: ForecastRecipe, sources: Mapping[str, Source[Tables]]) -> Iterator[str]:
     """How many rows each part of a series has."""
     for key, source in sources.items():
-        series = _told(prepare_series(recipe.data, source.read()))
-        yield f"data.{key}: {source.description}, {_rows_of(series.parts)}"
+        series = _told(prepare_panel(recipe.data, source.read())).series
+        yield f"data.{key}: {source.description}, {_rows_of(recipe.data, series)}"
 
 
 def scored_part(recipe: ForecastRecipe) -> str:
@@ -141,50 +185,56 @@ def scored_part(recipe: ForecastRecipe) -> str:
 
 
 def prepare(
-    recipe: ForecastRecipe, run: RunFolder, compute: Compute, sources: Mapping[str, Source[SeriesTable]]
+    recipe: ForecastRecipe, run: RunFolder, compute: Compute, sources: Mapping[str, Source[Tables]]
 ) -> ForecastTask:
     """All before the first step: read, divide and scale the series, keep its scaling, build the model."""
-    table, before = sources["series"].read(), run.begun_from(recipe.training.start)
-    scaling = saved_scaling(before)[:2] if recipe.training.start and before else None
-    series = _told(prepare_series(recipe.data, table, scaling))
-    tables = {name: sources[f"also_validate.{name}"].read() for name in recipe.data.also_validate}
-    also = {name: prepare_series(recipe.data, each, (series.reader, series.scaler)) for name, each in tables.items()}
-    log.info("%s: %s", table.path.name, _rows_of(series.parts))
+    data, before = recipe.data, run.begun_from(recipe.training.start)
+    learned = saved_scaling(before, data).shared if recipe.training.start and before else None
+    tables = sources["series"].read()
+    series, shared, left, _ = _told(prepare_panel(data, tables, learned))
+    also = {
+        name: prepare_panel(data, sources[f"also_validate.{name}"].read(), shared).series for name in data.also_validate
+    }
+    log.info("%s: %s", tables[0].path.name, _rows_of(data, series))
     torch.manual_seed(recipe.seed)
-    model = Forecaster(recipe.model, recipe.data)
-    kept = slice(-min(recipe.data.window, int(table.before[-1])) - 1, None)
-    saved = SavedScaling(
-        series.reader, series.scaler, series.read[kept], series.targets[kept], series.learned(), table.rhythm
-    )
+    model = Forecaster(recipe.model, data, shared.embedded)
+    saved = [last_rows(data, each.table, each.values, shared, each.learned()) for each in series]
+    saved += [last_rows(data, each, values_of(data, each), shared) for each in left]
     if not (run.checkpoint.exists() and run.series.exists()):  # that of a finished run stays as it is
-        write_json(run.series, saved.as_json())
+        write_json(run.series, Saved(shared, tuple(sorted(saved, key=lambda each: each.id))).as_json())
     return ForecastTask(recipe, model, series, compute, also)
 
 
 def unlike_start(
-    recipe: ForecastRecipe, sources: Mapping[str, Source[SeriesTable]], start: RunFolder, own: object
+    recipe: ForecastRecipe, sources: Mapping[str, Source[Tables]], start: RunFolder, own: object
 ) -> Iterator[str]:
     """Columns with values far from those that the run at the start of a training has learned, in sentences."""
-    saved, table = saved_scaling(start), sources["series"].read()
-    new = prepare_series(recipe.data, table, saved[:2]).learned()
-    old = new if saved.learned is None else saved.learned
-    far = np.maximum(old[0] - new[0], new[1] - old[1]) > (old[1] - old[0]) / 2
-    has, had = map(saved.reader.in_words, (new, old))
-    for place in np.flatnonzero(far):
-        name = recipe.data.read[place]
-        yield f"{table.path}: column {name} has {has[place]}, and {start}, whose scaling is kept, learned {had[place]}"
+    saved, tables = saved_scaling(start, recipe.data), sources["series"].read()
+    learned, said = {each.id: each for each in saved.series}, 0
+    for series in prepare_panel(recipe.data, tables, saved.shared).series:
+        before, new = learned.get(series.table.id), series.learned()
+        if before is None or before.learned is None or said == SHOWN:
+            continue
+        old = before.learned
+        far = np.maximum(old[0] - new[0], new[1] - old[1]) > (old[1] - old[0]) / 2
+        has, had = map(before.reader.in_words, (new, old))
+        said += bool(far.any())
+        for place in np.flatnonzero(far):
+            learned_there = f"{start}, whose scaling is kept, learned {had[place]}"
+            yield f"{series.table.name}: column {recipe.data.read[place]} has {has[place]}, and {learned_there}"
 
 
-def _told(series: Series) -> Series:
-    """The series, after its remarks were logged; scoring, which reads it again, does not repeat them."""
-    for remark in series.remarks:
+def _told(found: Prepared) -> Prepared:
+    """What was found, after its remarks were logged; scoring, which reads it again, does not repeat them."""
+    for remark in found.remarks:
         log.warning("%s", remark)
-    return series
+    return found
 
 
-def _rows_of(parts: Parts) -> str:
-    counts = parts.validation, parts.test - parts.validation, parts.end - parts.test
-    return "{:,} rows to train on, {:,} to validate, {:,} to test".format(*counts)
+def _rows_of(data: SeriesData, series: Sequence[Series]) -> str:
+    counts = [sum(end - first for first, end in (each.parts.of(name) for each in series)) for name in PARTS]
+    rows = "{:,} rows to train on, {:,} to validate, {:,} to test".format(*counts)
+    return f"{len(series):,} series, {rows}" if data.series_id else rows
 
 
 def part_of(
@@ -214,49 +264,107 @@ def part_of(
 def score(
     run: RunFolder, recipe: ForecastRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
 ) -> dict[str, Any]:
-    """Scores of the forecasts from every row of a part of the series, compared with the baselines."""
-    forecaster = SeriesForecaster.load(run.path, device=device)
-    data = recipe.data
-    series = prepare_series(data, part.source.read(), forecaster.scaling[:2])
-    parts = series.parts
-    first, end = (parts.test, parts.end) if part.name == "test" else (parts.validation, parts.test)
-    windows = series.windows(data, first, end)
-    found = forecaster.after(series.read, series.targets, windows.origins)
-    truth = series.truth(windows)
-    # baselines are fitted, and MASE is scaled, on the rows before the scored part
-    before = series.table.before
-    naive = naive_errors(series.targets[:first], before[:first])
-    targets = {}
-    for place, name in enumerate(data.targets):
-        own = series.targets[:, place]
-        targets[name] = score_forecast(
-            truth[..., place],
-            found.points[..., place],
-            baselines(own, before, windows.origins, data.horizon, train_end=first, season=data.season),
-            naive_error=float(naive[place]),
-            quantiles=None if found.quantiles is None else found.quantiles[..., place],
-            levels=recipe.model.quantiles,
-        )
+    """Scores of the forecasts from every row of a part of each series, compared with the baselines."""
+    forecaster, data = SeriesForecaster.load(run.path, device=device), recipe.data
+    series = prepare_panel(data, part.source.read(), forecaster.saved.shared).series
+    panel = Panel(series, data)
+    windows = panel.windows(_origins(panel, series, data, part.name))
+    found, truth = forecaster.after(panel, windows.origins), panel.truth(windows)
+    cuts = np.searchsorted(windows.origins, panel.starts).tolist()
+    of_each = [
+        _Forecast(each, part.name, windows.origins[own] - start, truth[own], found.some(own))
+        for each, start, own in zip(series, panel.starts, map(slice, cuts, cuts[1:]), strict=False)
+        if own.stop > own.start
+    ]
     scored = {"task": "forecast", "run": str(run), "split": part.name, "examples": len(windows)}
-    main = data.targets[0]
-    outputs = outputs_of(windows.origins, series.table.times, truth, found)
-    return {**scored, "horizon": data.horizon, "target": main, **targets[main], "targets": targets, "outputs": outputs}
+    targets = {name: _scored(recipe, place, of_each) for place, name in enumerate(data.targets)}
+    by_series = {name: each.pop("series") for name, each in targets.items()}
+    main, outputs = data.targets[0], list[dict[str, Any]]()
+    for each in of_each:
+        own = np.flatnonzero(~np.isnan(each.truth).any(axis=(1, 2)))
+        rows = outputs_of(each.origins[own], each.series.table.times, each.truth[own], each.found.some(own))
+        outputs += [{"series": each.series.table.id, **row} for row in rows] if data.series_id else rows
+        if len(outputs) >= KEPT_WINDOWS:
+            break
+    scored |= {"horizon": data.horizon, "target": main, **targets[main], "targets": targets}
+    if data.series_id:
+        scored |= {"series": by_series[main], "means": MEANS}
+        if len(by_series) > 1:
+            scored["series_by_target"] = by_series
+    return {**scored, "outputs": outputs[:KEPT_WINDOWS]}
 
 
-def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[SeriesTable]], device: str) -> None:
-    """Plot the test part of the first target: truth, forecast, interval and persistence."""
-    series, data = task.series, task.recipe.data
-    windows = series.windows(data, series.parts.test, series.parts.end)
-    found = SeriesForecaster.load(run.path, device=device).after(series.read, series.targets, windows.origins)
+class _Forecast(NamedTuple):
+    """Forecasts of one series in the scored part."""
+
+    series: Series
+    part: str
+    origins: NDArray[np.intp]
+    truth: Floats
+    """(O, H, K)"""
+    found: Forecasts
+
+
+def _scored(recipe: ForecastRecipe, place: int, of_each: Sequence[_Forecast]) -> dict[str, Any]:
+    """Scores of one target of each series, and of all together: MASE is the mean over them, others are pooled."""
+    data, each_scored, truths, points = recipe.data, list[dict[str, Any]](), list[Floats](), list[Floats]()
+    quantiles, others = list[Floats](), list[Mapping[str, Floats]]()
+    for each in of_each:
+        whole = np.flatnonzero(~np.isnan(each.truth[..., place]).any(axis=1))
+        if not len(whole):
+            continue
+        # baselines are fitted, and MASE is scaled, on the rows before the scored part
+        first, before = each.series.parts.of(each.part)[0], each.series.table.before
+        own = each.series.targets[:, place]
+        truths.append(each.truth[whole][..., place])
+        points.append(each.found.points[whole][..., place])
+        quantiles += [] if each.found.quantiles is None else [each.found.quantiles[:, whole][..., place]]
+        others.append(baselines(own, before, each.origins[whole], data.horizon, train_end=first, season=data.season))
+        scores = score_forecast(
+            truths[-1], points[-1], others[-1],
+            naive_error=float(naive_errors(each.series.values.gaps()[1][:first, place, None], before[:first])[0]),
+            quantiles=quantiles[-1] if quantiles else None, levels=recipe.model.quantiles,
+            knows_more=bool(data.known),
+        )  # fmt: skip
+        kept = {name: scores[name] for name in ("scores", "baselines")}
+        each_scored.append({"id": each.series.table.id, "examples": len(whole), **kept})
+    if not truths:
+        raise DataError(f"{data.targets[place]}: no window of the scored part has all its values; give more rows")
+    if not data.series_id:
+        return {**scores, "series": each_scored}
+    pooled = [{name.split("(")[0]: each for name, each in found.items()} for found in others]
+    names = [name for name in pooled[0] if all(name in found for found in pooled)]
+    together = score_forecast(
+        np.concatenate(truths), np.concatenate(points),
+        {name: np.concatenate([found[name] for found in pooled]) for name in names},
+        naive_error=float("nan"), quantiles=np.concatenate(quantiles, axis=1) if quantiles else None,
+        levels=recipe.model.quantiles, knows_more=bool(data.known),
+    )  # fmt: skip
+    for name in set(MEANS) & set(together["scores"]):
+        values = {
+            key: float(np.mean([scores["scores"][name][key] for scores in each_scored]))
+            for key in together["scores"][name]
+            if key != "ratio"
+        }
+        ratio = {"ratio": values["value"] / values["persistence"]} if values.get("persistence") else {}
+        together["scores"][name] = {**together["scores"][name], **values, **ratio}
+    return {**together, "series": each_scored}
+
+
+def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[Tables]], device: str) -> None:
+    """Plot the test part of the first target of the first series: truth, forecast, interval and persistence."""
+    series, data = task.series[0], task.recipe.data
+    panel = Panel([series], data)
+    windows = panel.windows(series.origins(data, "test"))
+    found = SeriesForecaster.load(run.path, device=device).after(panel, windows.origins)
     ahead = data.horizon - 1
     curves = {
         "persistence": persistence(series.targets[:, 0], windows.origins, data.horizon)[:, ahead],
-        "truth": series.truth(windows)[:, ahead, 0],
+        "truth": panel.truth(windows)[:, ahead, 0],
         f"forecast, {data.horizon} step{'s' * (ahead > 0)} ahead": found.points[:, ahead, 0],
     }
     interval = None if found.quantiles is None else found.quantiles[[0, -1], :, ahead, 0]
     times = [series.table.times[row + ahead] for row in windows.origins]
     holes = np.flatnonzero(np.diff(windows.origins) > 1) + 1
-    plot_forecast(
-        curves, interval, times, holes.tolist(), run.plots / "forecast.png", f"{run.path.name}: {data.targets[0]}"
-    )
+    title = f"{run.path.name}: {series.table.id}{', ' * bool(data.series_id)}{data.targets[0]}"
+    plot_forecast(curves, interval, times, holes.tolist(), run.plots / "forecast.png", title)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,7 @@ UNBROKEN = re.compile(r"((?:1[89]|2[01])\d\d)(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(\
 """From YYYYMM to YYYYMMDDhhmmss."""
 EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 """A Monday."""
+FIRST_DAY = np.datetime64("0001-01-01")
 
 
 class Times(NamedTuple):
@@ -70,6 +72,11 @@ def read_times(rows: Sequence[Row], place: int, name: str, form: str | None, zon
 
 
 def _of_dates(dates: Sequence[datetime], zone: str | None) -> Times:
+    if zone is None and all(date.tzinfo is None for date in dates):
+        plain = np.array(dates, "datetime64[us]")
+        days = plain.astype("datetime64[D]")
+        moments = (days - FIRST_DAY).astype(float) + (plain - days) / np.timedelta64(1, "D")
+        return Times(moments, moments)
     clocks, aware = ZoneInfo(zone) if zone else UTC, list[datetime]()
     for date in dates:
         date = date.replace(tzinfo=clocks) if date.tzinfo is None else date
@@ -105,6 +112,7 @@ def _day_first(rows: Sequence[Row], cells: Sequence[str], name: str) -> bool | N
     )
 
 
+@lru_cache(maxsize=1 << 16)  # many series have the same times
 def _date(cell: str, day_first: bool | None) -> datetime | None:
     """A date with or without a clock; None for any other text."""
     if not cell.isascii():

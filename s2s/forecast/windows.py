@@ -1,51 +1,26 @@
-"""A series with its parts in time order, and the windows that end in them."""
+"""Windows of rows and the steps after each, of one series or of many below each other."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2s.errors import DataError
-from s2s.forecast.baselines import naive_errors
+from s2s.forecast.model import ALONE, Beside
 from s2s.forecast.recipe import SeriesData
-from s2s.forecast.rows import counted
-from s2s.forecast.scaling import Scaler, fit_scaler, require_scalable
-from s2s.forecast.table import Rows, SeriesTable
+from s2s.forecast.scaling import Scaler
+
+if TYPE_CHECKING:
+    from s2s.forecast.saved import SavedScaling
+    from s2s.forecast.series import Series
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Rows = NDArray[np.intp]
 WINDOWS_AT_ONCE = 1024
 """Windows in one pass without training, so that memory does not grow with the series."""
-
-
-class Parts(NamedTuple):
-    """Where the training, validation and test parts of N rows begin and end."""
-
-    validation: int
-    """the first row of the validation part"""
-    test: int
-    """the first row of the test part"""
-    end: int
-    """N"""
-
-
-def divide(rows: int, data: SeriesData) -> Parts:
-    """Cut rows in time order; DataError where a part is too short for the rows before a forecast and those of it."""
-    test = int(rows * (1 - data.test_share) + 1e-9)
-    validation = int(rows * (1 - data.test_share - data.validation_share) + 1e-9)
-    before, horizon = data.rows_before, data.horizon
-    if validation <= before + horizon:
-        raise DataError(
-            f"the training part has {max(validation, 0)} of {rows} rows, but {before} to read and {horizon} to"
-            f" forecast need at least {before + horizon + 1}; give more rows or a shorter data.window"
-        )
-    if test - validation < horizon or rows - test < horizon:
-        raise DataError(
-            f"{rows} rows leave {test - validation} to validate and {rows - test} to test on, but {horizon} are"
-            " forecast at once; give more rows, or larger data.validation_share and data.test_share"
-        )
-    return Parts(validation, test, rows)
 
 
 class WindowBatch(NamedTuple):
@@ -57,21 +32,45 @@ class WindowBatch(NamedTuple):
     """(B, W, K) scaled: the targets in the windows"""
     targets: Tensor
     """(B, H, K) scaled: the K targets at the H steps after the window"""
+    beside: Beside = ALONE
+    valid: Tensor | None = None
+    """(B, W + H, K), False where a value is missing, and another stands for it; None where none is"""
 
     def after_each_row(self, steps: int) -> Tensor:
         """(B, W - 1, steps, K), the targets after each row of the window but its last."""
-        rows = torch.cat([self.known, self.targets], dim=1)[:, 1:]
-        return rows.unfold(1, steps, 1)[:, : self.known.shape[1] - 1].transpose(2, 3)
+        return self._after_each(torch.cat([self.known, self.targets], dim=1), steps)
+
+    def valid_steps(self) -> Tensor | None:
+        """(B, H, K), whether there is a value."""
+        return None if self.valid is None else self.valid[:, self.known.shape[1] :]
+
+    def valid_after_each_row(self, steps: int) -> Tensor | None:
+        """As `after_each_row`, whether there is a value."""
+        return None if self.valid is None else self._after_each(self.valid, steps)
+
+    def _after_each(self, rows: Tensor, steps: int) -> Tensor:
+        return rows[:, 1:].unfold(1, steps, 1)[:, : self.known.shape[1] - 1].transpose(2, 3)
 
 
 class Windows:
     """The windows before some rows."""
 
-    def __init__(self, inputs: Floats, targets: Floats, origins: Rows, *, window: int, horizon: int) -> None:
-        """(N, F) and (N, K) scaled rows; the first forecast row of each window (O,)."""
-        self.inputs, self.targets = torch.from_numpy(inputs).float(), torch.from_numpy(targets).float()
+    def __init__(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        origins: Rows,
+        *,
+        window: int,
+        horizon: int,
+        ahead: Tensor | None = None,
+        valid: Tensor | None = None,
+        numbers: Rows | None = None,
+    ) -> None:
+        """(N, F), (N, K), (N, C) scaled rows; the first forecast row of each window and its series' number (O,)."""
+        self.inputs, self.targets, self.ahead, self.valid = inputs, targets, ahead, valid
         self.window, self.horizon = window, horizon
-        self.origins = origins
+        self.origins, self.numbers = origins, numbers
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -80,8 +79,14 @@ class Windows:
         """Some of the windows, by number."""
         origins = torch.from_numpy(self.origins[which])
         back = origins[:, None] + torch.arange(-self.window, 0)
-        ahead = origins[:, None] + torch.arange(self.horizon)
-        return WindowBatch(self.inputs[back], self.targets[back], self.targets[ahead])
+        steps = origins[:, None] + torch.arange(self.horizon)
+        both = torch.cat([back, steps], dim=1)
+        beside = Beside(
+            None if self.ahead is None else self.ahead[both],
+            None if self.numbers is None else torch.from_numpy(self.numbers[which]),
+        )
+        valid = None if self.valid is None else self.valid[both]
+        return WindowBatch(self.inputs[back], self.targets[back], self.targets[steps], beside, valid)
 
 
 def origins_between(before: Rows, data: SeriesData, first: int, end: int) -> Rows:
@@ -98,103 +103,63 @@ def in_groups(numbers: NDArray[np.integer], size: int) -> list[NDArray[np.intege
     return np.split(numbers, range(size, len(numbers), size))
 
 
-class Series(NamedTuple):
-    """A table with its parts and its scaling."""
+class Panel:
+    """Series below each other, scaled: one batch has windows of many, none of which reaches from one into another."""
 
-    table: SeriesTable
-    read: Floats
-    """(N, F) columns that the model reads, in the file's units"""
-    targets: Floats
-    """(N, K)"""
-    parts: Parts
-    reader: Scaler
-    scaler: Scaler
-    """of the targets"""
-    remarks: tuple[str, ...]
-    """Remarks on the table and its holes, in sentences"""
+    def __init__(self, series: "Sequence[Series | SavedScaling]", data: SeriesData, *, steps_after: int = 0) -> None:
+        """Each is followed by empty rows for `steps_after` its last, of which it must have what is known ahead."""
+        self.data, after = data, steps_after
+        lengths = [len(each.targets) + after for each in series]
+        self.starts: Rows = np.cumsum([0, *lengths])
+        """(S + 1,) the first row of each series, and the end"""
+        self.numbers = np.array([each.number for each in series]) if data.series_id else None
+        shift, factor = (np.stack([getattr(each.scaler, name) for each in series]) for name in ("shift", "factor"))
+        self.scaler = Scaler(data.scaling, shift, factor)
+        self.values: Floats = _below([each.targets for each in series], after)
+        """(N, K) targets in the file's units"""
+        self.targets = torch.from_numpy(_below([each.scaler.scale(each.targets) for each in series], after, np.float32))
+        self.inputs = torch.from_numpy(_below([_inputs(each) for each in series], after, np.float32))
+        known = [each.ahead[:length] for each, length in zip(series, lengths, strict=True) if each.ahead is not None]
+        self.ahead = torch.from_numpy(np.concatenate(known).astype(np.float32)) if known else None
+        flags = [each.valid for each in series if each.valid is not None]
+        self.valid = torch.from_numpy(_below(flags, after, bool)) if flags else None
+
+    def windows(self, origins: Rows, steps: int | None = None) -> Windows:
+        """The windows before some rows, and the `steps` after each, by default data.horizon."""
+        return Windows(
+            self.inputs,
+            self.targets,
+            origins,
+            window=self.data.window,
+            horizon=steps or self.data.horizon,
+            ahead=self.ahead,
+            valid=self.valid,
+            numbers=None if self.numbers is None else self.numbers[self.series_of(origins)],
+        )
+
+    def series_of(self, origins: Rows) -> Rows:
+        """(O,) rows -> the place of the series of each."""
+        return np.searchsorted(self.starts, origins, side="right") - 1
 
     def truth(self, windows: Windows) -> Floats:
-        """Values (O, H, K) after each window, in the file's units."""
-        ahead: Floats = self.targets[windows.origins[:, None] + np.arange(windows.horizon)]
-        return ahead
+        """Values (O, H, K) after each window, in the file's units; NaN where one is missing."""
+        rows = windows.origins[:, None] + np.arange(windows.horizon)
+        ahead: Floats = self.values[rows]
+        return ahead if self.valid is None else np.where(self.valid.numpy()[rows], ahead, np.nan)
 
-    def in_units(self, windows: Windows, scaled: Floats) -> Floats:
-        """(..., O, H, K) forecasts after each window, from scaled to the file's units."""
-        return self.scaler.restore(scaled.astype(np.float64), self.targets[windows.origins - 1])
-
-    def learned(self) -> Floats:
-        """(2, F) lowest and highest scaled value of each column that the model reads, in the training part."""
-        read = self.reader.scale(self.read)[: self.parts.validation]
-        if self.reader.kind == "log_return":
-            read = read[self.table.before[: self.parts.validation] > 0]
-        return np.stack([read.min(axis=0), read.max(axis=0)])
-
-    def windows(self, data: SeriesData, first: int, end: int) -> Windows:
-        """The windows whose forecasts lie in a range of rows; no hole, and no row without a return, is in any."""
-        read, targets = self.reader.scale(self.read), self.scaler.scale(self.targets)
-        origins = origins_between(self.table.before, data, first, end)
-        return Windows(read, targets, origins, window=data.window, horizon=data.horizon)
+    def in_units(self, origins: Rows, scaled: Floats) -> Floats:
+        """(..., O, H, K) forecasts from some rows on, from scaled to the file's units."""
+        which = self.series_of(origins)
+        scaler = Scaler(self.scaler.kind, self.scaler.shift[which][:, None], self.scaler.factor[which][:, None])
+        return scaler.restore(scaled.astype(np.float64), self.values[origins - 1])
 
 
-def values_of(data: SeriesData, table: SeriesTable) -> tuple[Floats, Floats]:
-    """Columns read (N, F) and targets (N, K); DataError for a value that the scaling is not defined for."""
-    read, targets = (np.stack([table.columns[name] for name in names], axis=1) for names in (data.read, data.targets))
-    require_scalable(data.scaling, read, data.read, table.place)
-    require_scalable(data.scaling, targets, data.targets, table.place)
-    return read, targets
+def _inputs(series: "Series | SavedScaling") -> Floats:
+    scaled = series.reader.scale(series.read)
+    return scaled if series.marks is None else np.hstack([scaled, series.marks])
 
 
-def prepare_series(data: SeriesData, table: SeriesTable, scaling: tuple[Scaler, Scaler] | None = None) -> Series:
-    """Divide a series in time, and fit the scaling on its training part; DataError where either fails.
-
-    With a `scaling`, of the columns that are read and of the targets, none is fitted.
-    """
-    read, targets = values_of(data, table)
-    parts = divide(len(table), data)
-    said = _windows_left(data, table, parts)
-    known, before = targets[: parts.validation], table.before[: parts.validation]
-    try:
-        reader, scaler = scaling or (
-            fit_scaler(data.scaling, read[: parts.validation], before, data.read),
-            fit_scaler(data.scaling, known, before, data.targets),
-        )
-    except DataError as problem:
-        raise DataError(f"{table.path}: {problem}") from None
-    with np.errstate(over="ignore"):
-        errors = naive_errors(known, before)
-    for name, error in zip(data.targets, errors, strict=True):
-        if not 0 < error < np.inf:
-            fault = "never changes in the training part, so there is nothing to forecast"
-            raise DataError(
-                f"{table.path}: column {name}: {'has steps that are too large to be added up' if error else fault};"
-                " leave it out of data.targets"
-            )
-    return Series(table, read, targets, parts, reader, scaler, (*table.remarks, *said))
-
-
-def _windows_left(data: SeriesData, table: SeriesTable, parts: Parts) -> list[str]:
-    """A sentence on the holes and the windows that fell away, if any; DataError for a part that has no window left."""
-    if not len(table.starts):
-        return []
-    ranges = {"training": (0, parts.validation), "validation": (parts.validation, parts.test), "test": parts[1:]}
-    left = {name: origins_between(table.before, data, *rows) for name, rows in ranges.items()}
-    whole = sum(len(origins_between(np.arange(len(table)), data, *rows)) for rows in ranges.values())
-    row = int(table.starts[0]) - 1
-    said = (
-        f"{table.path}: {counted(len(table.starts), 'hole')} in the series, the first after {table.times[row]} (line"
-        f" {table.lines[row]:,}), where a hole is {table.hole}"
-    )
-    remedy = "; data.longest_step sets how long neighbouring rows may lie apart" if data.time else ""
-    for name, origins in left.items():
-        if not len(origins):
-            raise DataError(
-                f"{said}; none of the windows of the {name} part, {data.rows_before} rows to read and {data.horizon} to"
-                f" forecast, lies between two holes; give a shorter data.window, or more rows{remedy}"
-            )
-    fell = whole - sum(map(len, left.values()))
-    said += f"; {fell:,} of {whole:,} windows would reach across one and are left out"
-    if data.season is not None and data.season > (known := int(table.before[left["test"]].min())):
-        said += (
-            f", and so is the seasonal naive forecast, since one has only {known:,} rows since a hole to look back on"
-        )
-    return [said + remedy]
+def _below(parts: Sequence[NDArray[np.generic]], after: int, kind: type = np.float64) -> NDArray[Any]:
+    """Arrays (N, X) below each other, each followed by rows of zeros."""
+    empty: NDArray[Any] = np.zeros((after, parts[0].shape[1]), kind)
+    return np.concatenate([each.astype(kind) for part in parts for each in ((part, empty) if after else (part,))])

@@ -32,8 +32,8 @@ BY_YEAR = "store,year,sold\n" + "".join(f"{store},{year},{sold + year}\n" for ye
 @pytest.mark.parametrize("text", [BY_STORE, BY_YEAR])
 def test_several_series_in_one_table_are_named_by_their_column(text: str, tmp_path: Path) -> None:
     said = refused(tmp_path, text, time="year")
-    assert "seems to hold 3 series, told apart by column store (north, south, east), and s2s reads one" in said
-    assert "write a file for each value of store" in said
+    assert "seems to hold 3 series, told apart by column store (north, south, east): set data.series_id" in said
+    assert 'set data.series_id="store" to train on all of them; if store is a part of the time' in said
     assert ": have one time, but other values; " in said
 
 
@@ -134,11 +134,11 @@ def test_days_without_a_value_are_a_hole_in_a_working_week_too(tmp_path: Path) -
 PROMOTED = "day,promotion,sold\n" + "".join(f"2024-01-{day:02},{day % 3},{day}\n" for day in range(1, 11))
 
 
-def test_inputs_known_of_the_future_are_said_to_be_of_no_use(tmp_path: Path) -> None:
+def test_inputs_that_the_last_rows_alone_have_are_said_to_be_known_ahead(tmp_path: Path) -> None:
     future = PROMOTED + "2024-01-11,1,\n2024-01-12,0,NA\n"
     said = refused(tmp_path, future, time="day", inputs=("sold", "promotion"))
-    assert "x.csv, lines 12 to 13: the table ends in 2 rows without a value of sold, but with promotion: inputs" in said
-    assert "which s2s cannot use: a forecast is made from what was known at its last row; leave them out" in said
+    assert "x.csv, lines 12 to 13: the table ends in 2 rows without a value of sold, but with promotion: if" in said
+    assert "name it with data.known instead of data.inputs, and forecasts read it; or leave them out: s2s" in said
     assert "fill" not in said
     assert len(table(tmp_path, future, time="day", inputs=("sold", "promotion"), missing=("", "NA"))) == 10
 

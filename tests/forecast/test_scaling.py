@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from s2s.errors import DataError
 from s2s.forecast.recipe import SeriesData
 from s2s.forecast.scaling import Kind, Scaler, fit_scaler, require_scalable
-from s2s.forecast.windows import Windows, divide, origins_between
+from s2s.forecast.series import divide
+from s2s.forecast.windows import Windows, origins_between
 
 KINDS: tuple[Kind, ...] = ("minmax", "standard", "square_root", "log_return", "none")
 
@@ -86,7 +87,7 @@ def test_a_value_that_a_scaling_is_not_defined_for_is_said_with_its_row(kind: Ki
 
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(30, 60))
 def test_a_window_ends_before_what_it_forecasts_and_parts_do_not_overlap(window: int, horizon: int, rows: int) -> None:
-    series = np.arange(rows, dtype=float)[:, None]
+    series = torch.arange(float(rows))[:, None]
     form = data(validation_share=0.2, test_share=0.2, window=window, horizon=horizon)
     parts = divide(rows, form)
     seen: list[int] = []
@@ -105,7 +106,7 @@ def test_a_window_ends_before_what_it_forecasts_and_parts_do_not_overlap(window:
 
 
 def test_what_comes_after_each_row_of_a_window_is_what_the_series_says() -> None:
-    series = np.stack([np.arange(30.0), 100 + np.arange(30.0)], axis=1)
+    series = torch.stack([torch.arange(30.0), 100 + torch.arange(30.0)], dim=1)
     batch = Windows(series, series, np.arange(5, 28), window=5, horizon=3).batch(np.arange(4))
     for steps in (1, 3):
         after = batch.after_each_row(steps)

@@ -31,7 +31,7 @@ def test_the_last_comment_names_the_columns_where_no_header_does(tmp_path: Path)
 def test_below_the_header_what_may_be_a_row_is_none_the_less_for_its_sharp(tmp_path: Path) -> None:
     read = table(tmp_path, 'id,b\n#1,1\n"#2",2\n# a remark\n# its "quotes, too", and more\n#3,3\n')
     assert read.columns["b"].tolist() == [1, 2, 3]
-    assert read.lines == (2, 3, 6)
+    assert read.lines.tolist() == [2, 3, 6]
     assert table(tmp_path, '"#id",b\n#1,1\n').columns["b"].tolist() == [1]
 
 

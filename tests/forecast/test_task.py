@@ -18,13 +18,14 @@ import s2s.forecast.task
 from s2s.cli.commands import main
 from s2s.device import choose_compute
 from s2s.errors import DataError, RecipeError, RunError
-from s2s.forecast.forecaster import SavedScaling, SeriesForecaster
+from s2s.forecast.forecaster import SeriesForecaster
 from s2s.forecast.model import Forecaster
 from s2s.forecast.recipe import ForecastRecipe
+from s2s.forecast.saved import Saved, SavedScaling
 from s2s.forecast.scores import score_text
-from s2s.forecast.table import read_series
+from s2s.forecast.series import Shared, prepare_panel
+from s2s.forecast.table import read_tables
 from s2s.forecast.task import ForecastTask
-from s2s.forecast.windows import prepare_series
 from s2s.jobs.evaluate import evaluate
 from s2s.jobs.train import train
 from s2s.nn.weights import load_tensors
@@ -83,9 +84,9 @@ def recipe_with(folder: Path, *overrides: str) -> ForecastRecipe:
 def prepare(folder: Path, *overrides: str) -> ForecastTask:
     """The task of a recipe, before its first step."""
     recipe = recipe_with(folder, *overrides)
-    series = prepare_series(recipe.data, read_series(recipe.data, folder / "x.csv"))
+    series = prepare_panel(recipe.data, read_tables(recipe.data, folder / "x.csv")).series
     torch.manual_seed(recipe.seed)
-    model = Forecaster(recipe.model, recipe.data)
+    model = Forecaster(recipe.model, recipe.data, len(series) if recipe.data.series_id else 0)
     return ForecastTask(recipe, model, series, choose_compute("cpu", "float32"))
 
 
@@ -269,10 +270,10 @@ def test_no_window_reads_the_return_of_the_first_row(folder: Path) -> None:
     assert series.train.origins[0] == 7
     assert prepare(folder).train.origins[0] == 6
     inputs = series.train.batch(np.arange(1)).inputs
-    values = series.series.read[:7]
+    values = series.series[0].read[:7]
     np.testing.assert_allclose(
         inputs[0],
-        (np.log(values[1:] / values[:-1]) - series.series.reader.shift) / series.series.reader.factor,
+        (np.log(values[1:] / values[:-1]) - series.series[0].reader.shift) / series.series[0].reader.factor,
         rtol=1e-5,
     )
 
@@ -283,16 +284,17 @@ def test_a_long_series_is_forecast_in_groups_of_windows(
     output: str, steps: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = prepare(folder, f"model.output={output}", f"model.steps={steps}", "data.horizon=2", "model.dropout=0")
-    series = task.series
+    (series,) = task.series
     scaling = SavedScaling(series.reader, series.scaler, series.read, series.targets)
-    forecaster = SeriesForecaster(task.model, task.recipe, scaling, task.compute)
-    whole, scores = forecaster.after(series.read, series.targets, np.arange(10, 90)), validated(task)
+    saved = Saved(Shared(series.scaler, series.scaler), (scaling,))
+    forecaster, panel = SeriesForecaster(task.model, task.recipe, saved, task.compute), task.panel
+    whole, scores = forecaster.after(panel, np.arange(10, 88)), validated(task)
     largest: list[int] = []
     task.model.recurrent.register_forward_pre_hook(lambda _, given: largest.append(len(given[0])))
     for module in (s2s.forecast.forecaster, s2s.forecast.task):
         monkeypatch.setattr(module, "WINDOWS_AT_ONCE", 7)
     monkeypatch.setattr(s2s.forecast.forecaster, "SAMPLED_AT_ONCE", 7)
-    parts, again = (forecaster.after(series.read, series.targets, np.arange(10, 90)) for _ in range(2))
+    parts, again = (forecaster.after(panel, np.arange(10, 88)) for _ in range(2))
     assert validated(task) == pytest.approx(scores)
     assert max(largest) <= 7 * (s2s.forecast.forecaster.PATHS if steps == "fed_back" else 1)
     np.testing.assert_allclose(parts.points, whole.points, rtol=1e-5)
@@ -441,8 +443,7 @@ def test_every_form_trains_forecasts_and_is_scored(output: str, steps: str, fold
     run = train(recipe_with(folder, *form), folder / "run", device="cpu")
     forecaster = SeriesForecaster.load(run.path, device="cpu")
     found = forecaster.next_steps()
-    rows = forecaster.scaling.read, forecaster.scaling.targets
-    again = forecaster.after(*rows, np.array([len(rows[0])]))
+    again = forecaster.next_steps(forecaster.scaling.read, forecaster.scaling.targets)
     assert found.points.shape == (1, 3, 2)
     assert np.isfinite(found.points).all()
     assert np.array_equal(found.points, again.points)
@@ -497,7 +498,9 @@ def test_a_table_unlike_the_training_is_told_and_one_like_it_not(folder: Path) -
 
 @pytest.mark.parametrize("scaling", ["minmax", "standard", "square_root", "log_return", "none"])
 def test_the_learned_range_is_said_in_the_units_of_the_file(scaling: str, folder: Path) -> None:
-    series = prepare(folder, f"data.scaling={scaling}", f"model.residual={str(scaling != 'log_return').lower()}").series
+    series = prepare(
+        folder, f"data.scaling={scaling}", f"model.residual={str(scaling != 'log_return').lower()}"
+    ).series[0]
     known = series.read[: series.parts.validation, 0]
     values = np.diff(np.log(known)) if scaling == "log_return" else known
     what = "log returns" if scaling == "log_return" else "values"

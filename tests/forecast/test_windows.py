@@ -21,8 +21,9 @@ from s2s.forecast.baselines import (
 )
 from s2s.forecast.recipe import SeriesData
 from s2s.forecast.scaling import fit_scaler
+from s2s.forecast.series import PARTS, prepare_series
 from s2s.forecast.table import read_series
-from s2s.forecast.windows import origins_between, prepare_series
+from s2s.forecast.windows import origins_between
 
 Floats = NDArray[np.float64]
 
@@ -137,10 +138,10 @@ def test_a_hole_costs_the_windows_that_reach_across_it_and_is_said_once(
     series = prepare_series(form, read_series(form, path))
     parts = series.parts
     ranges = (0, parts.validation), (parts.validation, parts.test), (parts.test, parts.end)
-    windows = [series.windows(form, *bounds) for bounds in ranges]
+    origins = [series.origins(form, part) for part in PARTS]
     whole = [row for first, end in ranges for row in range(max(first, window), end - horizon + 1)]
     kept = [row for row in whole if not row - window < at < row + horizon]
-    assert np.concatenate([each.origins for each in windows]).tolist() == kept
+    assert np.concatenate(origins).tolist() == kept
     (said,) = series.remarks
     assert "1 hole in the series, the first after " in said
     assert "where a hole is more than 1.5 steps of 1 day; " in said
