@@ -97,6 +97,11 @@ def train(
 @click.option("--reference", type=FILE, help="Reference translations of the source lines.")
 @click.option("--tag", help="Tag of the sources that --on CORPUS/SPLIT or --source gives.")
 @click.option("--beam", type=click.IntRange(min=1), help="Beam size of a translator. Default: the recipe's.")
+@click.option(
+    "--origins",
+    type=click.IntRange(min=1),
+    help="Backtest of a forecaster: from so many origins, spread evenly over the split. Default: from every row.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpora_option
 @precision_option

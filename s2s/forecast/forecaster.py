@@ -53,6 +53,8 @@ class SavedScaling(NamedTuple):
     """(2, F) lowest and highest scaled value of each column in the training part; None in an old run"""
     rhythm: Rhythm | None = None
     """of the training table; None in an old run, and without times"""
+    reach: Floats | None = None
+    """(2, K) lowest and highest value of each target in the table; None in an old run"""
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -63,7 +65,8 @@ class SavedScaling(NamedTuple):
         learned = None if self.learned is None else self.learned.tolist()
         rhythm = None if self.rhythm is None else self.rhythm._asdict()
         scaling = {"kind": self.reader.kind, "reader": reader, "scaler": scaler}
-        return {**scaling, **rows, "learned": learned, "rhythm": rhythm}
+        reach = None if self.reach is None else self.reach.tolist()
+        return {**scaling, **rows, "learned": learned, "rhythm": rhythm, "reach": reach, "floor": self.scaler.floor}
 
     @classmethod
     def of_json(cls, saved: Mapping[str, Any]) -> Self:
@@ -72,15 +75,30 @@ class SavedScaling(NamedTuple):
             Scaler(saved["kind"], np.array(saved[name]["shift"]), np.array(saved[name]["factor"]))
             for name in ("reader", "scaler")
         )
-        learned, rhythm = saved.get("learned"), saved.get("rhythm")
+        learned, rhythm, reach = saved.get("learned"), saved.get("rhythm"), saved.get("reach")
         return cls(
             reader,
-            scaler,
+            scaler._replace(floor=saved.get("floor")),
             np.array(saved["read"], float),
             np.array(saved["targets"], float),
             None if learned is None else np.array(learned, float),
             None if rhythm is None else Rhythm(**{**rhythm, "resting": _tuple(rhythm["resting"])}),
+            None if reach is None else np.array(reach, float),
         )
+
+    def beyond(self, found: Forecasts, recipe: ForecastRecipe) -> Iterator[str]:
+        """The lowest and highest forecast of each target, if outside all values that the data had, in sentences."""
+        if self.reach is None:
+            return
+        values = np.stack([found.points, *(() if found.quantiles is None else found.quantiles)])
+        for place, target in enumerate(recipe.data.targets):
+            own, columns, (least, most) = values[..., place], recipe.columns_of(target), self.reach[:, place]
+            for side, furthest, limit in (("lowest", own.argmin(), least), ("highest", own.argmax(), most)):
+                value, low = own.flat[furthest], side == "lowest"
+                if value < least if low else value > most:
+                    column, beside = columns[furthest // own[0].size], "below" if low else "above"
+                    said = f"{column} is {value:.4g} at the furthest, {beside} the {side} value that the data had"
+                    yield f"{said}, {limit:g}{'; data.floor sets a lowest' * low}"
 
     def unlike(self, table: SeriesTable, read: Floats, targets: Floats, data: SeriesData) -> Iterator[str]:
         """What tells rows (N, F) and (N, K) of another table from what the training saw, in sentences."""
@@ -171,7 +189,7 @@ class SeriesForecaster:
     def _samples(self) -> bool:
         """Whether quantiles are those of sampled paths, not the model's outputs."""
         output = self.model.output
-        return output in ("gaussian", "student_t") or (output == "quantiles" and self.model.fed_back)
+        return output != "point" and (output != "quantiles" or self.model.fed_back)
 
     @torch.inference_mode()
     def _forecast(self, inputs: Tensor, last: Tensor, known: Floats, generator: torch.Generator) -> Forecasts:
@@ -180,8 +198,11 @@ class SeriesForecaster:
         forecast = model(inputs, last)
         points = restore(model.point(forecast).double().cpu().numpy(), known)
         if self._samples:
-            paths = model.sample(inputs, last, PATHS, generator).double().cpu().numpy()
-            return Forecasts(points, np.quantile(restore(paths, known), levels, axis=0))
+            unit = torch.from_numpy(self.scaling.scaler.factor).to(inputs)
+            paths = restore(model.sample(inputs, last, PATHS, generator, unit).double().cpu().numpy(), known)
+            if model.counts:
+                return Forecasts(points, np.quantile(np.rint(paths), levels, axis=0, method="inverted_cdf"))
+            return Forecasts(points, np.quantile(paths, levels, axis=0))
         if model.output == "point":
             return Forecasts(points, None)
         ordered = forecast.sort(dim=-1).values.double().cpu().numpy()
@@ -207,6 +228,8 @@ def forecast_rows(run: Path, source: Path | None, device: str) -> tuple[list[dic
         for remark in forecaster.scaling.unlike(table, *rows_known, data):
             log.warning("%s", remark)
     found = forecaster.next_steps(*rows_known)
+    for remark in forecaster.scaling.beyond(found, forecaster.recipe):
+        log.info("%s", remark)
     known = rows_known[1] if rows_known else forecaster.scaling.targets
     columns = [column for target in data.targets for column in forecaster.recipe.columns_of(target)]
     values = [found.points, *(() if found.quantiles is None else found.quantiles)]

@@ -21,8 +21,10 @@ SMALLEST_FREEDOM = 2.0
 class Forecaster(nn.Module):
     """A window in, the parameters of a forecast for each step and target out (B, H, K, P).
 
-    P is 1 (a number), the quantiles, mean and scale, or mean, scale and degrees of freedom. Direct, the last state
-    forecasts all H steps; fed back, one step at a time, which is read as if it had happened.
+    P is 1 (a number), the quantiles, mean and scale, or mean, scale and degrees of freedom; of counts the mean, and
+    the dispersion of a negative binomial distribution, whose variance is mean + dispersion * mean² (Salinas et al.
+    2020, section 3.1). Direct, the last state forecasts all H steps; fed back, one step at a time, which is read as if
+    it had happened.
     """
 
     def __init__(self, settings: ForecastModel, data: SeriesData) -> None:
@@ -31,8 +33,9 @@ class Forecaster(nn.Module):
         self.targets, self.horizon = len(data.targets), data.horizon
         self.output, self.quantiles = settings.output, settings.quantiles
         self.fed_back, self.residual, self.dropout = settings.steps == "fed_back", settings.residual, settings.dropout
-        each = {"point": 1, "gaussian": 2, "student_t": 3, "quantiles": len(settings.quantiles)}
-        self.parameters_each = each[settings.output]
+        self.counts = settings.counts
+        each = {"point": 1, "poisson": 1, "student_t": 3, "quantiles": len(settings.quantiles)}
+        self.parameters_each = each.get(settings.output, 2)
         features, outputs = len(data.read), self.targets * (1 if self.fed_back else data.horizon)
         self.recurrent = Recurrent(features, settings.hidden_size, layers=settings.layers, cell=settings.cell)
         self.linear = nn.Linear(features * data.window, outputs) if settings.autoregression else None
@@ -74,15 +77,18 @@ class Forecaster(nn.Module):
             steps.append(self._head(outputs[:, -1], fed, inputs))
         return hidden, torch.cat(steps, dim=1)
 
-    def sample(self, inputs: Tensor, last: Tensor, paths: int, generator: torch.Generator) -> Tensor:
+    def sample(
+        self, inputs: Tensor, last: Tensor, paths: int, generator: torch.Generator, unit: Tensor | float = 1.0
+    ) -> Tensor:
         """Paths (paths, B, H, K) sampled from the forecast, each step of a fed-back model from those before it.
 
+        Counts are sampled in the units of the file, a scaled value of one being a `unit`, and scaled again.
         The window is read once, whatever the number of paths. Paths of fed-back quantiles are a little narrow: none
         leaves the outer quantiles of a step, since no forecast lies beyond them.
         """
         hidden, state = self.recurrent(inputs)
         first = self._head(hidden[:, -1], last, inputs)
-        sampled = self._sample(first.expand(paths, *first.shape), generator)
+        sampled = self._sample(first.expand(paths, *first.shape), generator, unit)
         if not self.fed_back:
             return sampled
         state = tuple(part.repeat(1, paths, 1) for part in state)
@@ -93,7 +99,7 @@ class Forecaster(nn.Module):
             hidden, state = self.recurrent(fed[:, None], state)
             if window is not None:
                 window = torch.cat([window[:, 1:], fed[:, None]], dim=1)
-            steps.append(self._sample(self._head(hidden[:, -1], fed, window), generator)[:, 0])
+            steps.append(self._sample(self._head(hidden[:, -1], fed, window), generator, unit)[:, 0])
         return torch.stack(steps, dim=1).view(paths, -1, self.horizon, self.targets)
 
     def point(self, forecast: Tensor) -> Tensor:
@@ -115,8 +121,8 @@ class Forecaster(nn.Module):
             located = located + self.linear(window.flatten(1)).float().view(*raw.shape[:3], 1)
         if self.output in ("point", "quantiles"):
             return located
-        scale = functional.softplus(raw[..., 1:2]) + SMALLEST_SCALE
-        parts = [located[..., :1], scale]
+        mean = functional.softplus(located[..., :1]) + SMALLEST_SCALE if self.counts else located[..., :1]
+        parts = [mean, functional.softplus(raw[..., 1:2]) + SMALLEST_SCALE][: self.parameters_each]
         if self.output == "student_t":
             parts.append(functional.softplus(raw[..., 2:]) + SMALLEST_FREEDOM)
         return torch.cat(parts, dim=-1)
@@ -127,7 +133,7 @@ class Forecaster(nn.Module):
         shape = (len(inputs), 1, self.recurrent.output_size)
         return [dropout_mask(inputs, self.dropout, shape=shape) for _ in self.recurrent.layers[1:]]
 
-    def _sample(self, forecast: Tensor, generator: torch.Generator) -> Tensor:
+    def _sample(self, forecast: Tensor, generator: torch.Generator, unit: Tensor | float) -> Tensor:
         """(..., P) -> (...), a sample of each distribution."""
         if self.output == "point":
             return forecast[..., 0]
@@ -135,6 +141,11 @@ class Forecaster(nn.Module):
             levels = torch.tensor(self.quantiles, device=forecast.device)
             at = torch.rand(forecast.shape[:-1], generator=generator, device=forecast.device)
             return _interpolated(forecast.sort(dim=-1).values, levels, at)
+        if self.counts:
+            mean = forecast[..., 0] * unit
+            if self.output == "negative_binomial":  # of a Poisson rate that is gamma distributed
+                mean = mean * torch._standard_gamma(1 / forecast[..., 1], generator) * forecast[..., 1]
+            return torch.poisson(mean, generator) / unit
         noise = torch.randn(forecast.shape[:-1], generator=generator, device=forecast.device)
         if self.output == "student_t":
             freedom = forecast[..., 2]
@@ -150,8 +161,25 @@ def _interpolated(values: Tensor, levels: Tensor, at: Tensor) -> Tensor:
     return torch.lerp(values.gather(-1, above - 1), values.gather(-1, above), share[..., None])[..., 0]
 
 
-def forecast_loss(model: Forecaster, forecast: Tensor, truth: Tensor, kind: Literal["mse", "mae", "huber"]) -> Tensor:
-    """(B, H, K, P), (B, H, K) -> the summed loss: of points, pinball (Koenker & Bassett 1978), or a likelihood."""
+def forecast_loss(
+    model: Forecaster,
+    forecast: Tensor,
+    truth: Tensor,
+    kind: Literal["mse", "mae", "huber"],
+    unit: Tensor | float = 1.0,
+) -> Tensor:
+    """(B, H, K, P), (B, H, K) -> the summed loss: of points, pinball (Koenker & Bassett 1978), or a likelihood.
+
+    That of counts is of truth times `unit`, what one is in the units of the file, and computed in double precision.
+    """
+    if model.counts:
+        count, parameters = (truth * unit).double().round(), forecast.double()
+        mean = parameters[..., 0] * unit
+        if model.output == "poisson":
+            return (mean - count * mean.log() + torch.lgamma(count + 1)).sum()
+        shape = 1 / parameters[..., 1]
+        counts = torch.distributions.NegativeBinomial(shape, logits=(mean / shape).log(), validate_args=False)
+        return -counts.log_prob(count).sum()  # type: ignore[no-untyped-call]
     truth = truth.to(forecast.dtype)
     if model.output == "quantiles":
         levels = torch.tensor(model.quantiles, device=forecast.device)

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from s2s.corpus.find import Part, Source
 from s2s.device import Compute, Precision
 from s2s.errors import DataError
+from s2s.forecast.backtest import by_origin, overlapping, spread
 from s2s.forecast.baselines import baselines, naive_errors, persistence
 from s2s.forecast.forecaster import SavedScaling, SeriesForecaster, saved_scaling
 from s2s.forecast.model import Forecaster, forecast_loss
 from s2s.forecast.plots import plot_forecast
 from s2s.forecast.recipe import ForecastRecipe
+from s2s.forecast.scaling import require_all
 from s2s.forecast.scores import outputs_of, score_forecast
 from s2s.forecast.table import SeriesTable, find_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, Parts, Series, in_groups, prepare_series
@@ -44,6 +46,7 @@ class ForecastTask(Task[NDArray[np.integer]]):
         """`also` are the series of data.also_validate."""
         self.recipe, self.model, self.series, self.compute = recipe, model, series, compute
         self.also = {name: ForecastTask(recipe, model, each, compute) for name, each in also.items()}
+        self.unit = torch.from_numpy(series.scaler.factor).float().to(compute.device)
         parts = series.parts
         self.naive_errors = naive_errors(series.targets[: parts.validation], series.table.before[: parts.validation])
         self.train = series.windows(recipe.data, 0, parts.validation)
@@ -81,11 +84,12 @@ class ForecastTask(Task[NDArray[np.integer]]):
         inputs, known, truth = (part.to(device) for part in windows)
         rate, kind = self.rates(step)["forcing_rate"], self.recipe.model.loss
         if self.recipe.model.trained_rows == "last":
-            total = forecast_loss(self.model, self.model(inputs, known[:, -1], truth, rate), truth, kind)
+            total = forecast_loss(self.model, self.model(inputs, known[:, -1], truth, rate), truth, kind, self.unit)
             return Loss(total, total.detach(), truth.numel())
         rows, forecast = self.model.at_each_row(inputs, known, truth, rate)
         rows_truth = windows.after_each_row(rows.shape[2]).to(device)
-        total = forecast_loss(self.model, forecast, truth, kind) + forecast_loss(self.model, rows, rows_truth, kind)
+        total = forecast_loss(self.model, forecast, truth, kind, self.unit)
+        total = total + forecast_loss(self.model, rows, rows_truth, kind, self.unit)
         return Loss(total, total.detach(), truth.numel() + rows_truth.numel())
 
     def rates(self, step: int) -> Mapping[str, float]:
@@ -101,7 +105,7 @@ class ForecastTask(Task[NDArray[np.integer]]):
             held = self.held.batch(group)
             inputs, known, truth = (part.to(self.compute.device) for part in held)
             forecast = self.model(inputs, known[:, -1])
-            total += float(forecast_loss(self.model, forecast, truth, self.recipe.model.loss))
+            total += float(forecast_loss(self.model, forecast, truth, self.recipe.model.loss, self.unit))
             scaled.append(self.model.point(forecast).cpu().numpy())
         points, truths = self.series.in_units(self.held, np.concatenate(scaled)), self.series.truth(self.held)
         errors = np.abs(points - truths).mean(axis=(0, 1))
@@ -130,7 +134,7 @@ def find(recipe: ForecastRecipe, corpora: Path | None) -> dict[str, Source[Serie
 def check(recipe: ForecastRecipe, sources: Mapping[str, Source[SeriesTable]]) -> Iterator[str]:
     """How many rows each part of a series has."""
     for key, source in sources.items():
-        series = _told(prepare_series(recipe.data, source.read()))
+        series = _counted(recipe, _told(prepare_series(recipe.data, source.read())))
         yield f"data.{key}: {source.description}, {_rows_of(series.parts)}"
 
 
@@ -145,16 +149,20 @@ def prepare(
     """All before the first step: read, divide and scale the series, keep its scaling, build the model."""
     table, before = sources["series"].read(), run.begun_from(recipe.training.start)
     scaling = saved_scaling(before)[:2] if recipe.training.start and before else None
-    series = _told(prepare_series(recipe.data, table, scaling))
+    series = _counted(recipe, _told(prepare_series(recipe.data, table, scaling)))
     tables = {name: sources[f"also_validate.{name}"].read() for name in recipe.data.also_validate}
-    also = {name: prepare_series(recipe.data, each, (series.reader, series.scaler)) for name, each in tables.items()}
+    also = {
+        name: _counted(recipe, prepare_series(recipe.data, each, (series.reader, series.scaler)))
+        for name, each in tables.items()
+    }
     log.info("%s: %s", table.path.name, _rows_of(series.parts))
     torch.manual_seed(recipe.seed)
     model = Forecaster(recipe.model, recipe.data)
     kept = slice(-min(recipe.data.window, int(table.before[-1])) - 1, None)
     saved = SavedScaling(
-        series.reader, series.scaler, series.read[kept], series.targets[kept], series.learned(), table.rhythm
-    )
+        series.reader, series.scaler, series.read[kept], series.targets[kept], series.learned(), table.rhythm,
+        np.stack([series.targets.min(axis=0), series.targets.max(axis=0)]),
+    )  # fmt: skip
     if not (run.checkpoint.exists() and run.series.exists()):  # that of a finished run stays as it is
         write_json(run.series, saved.as_json())
     return ForecastTask(recipe, model, series, compute, also)
@@ -178,6 +186,15 @@ def _told(series: Series) -> Series:
     """The series, after its remarks were logged; scoring, which reads it again, does not repeat them."""
     for remark in series.remarks:
         log.warning("%s", remark)
+    return series
+
+
+def _counted(recipe: ForecastRecipe, series: Series) -> Series:
+    """The series, whose targets are whole numbers if the model forecasts such; DataError names the row if not."""
+    if recipe.model.counts:
+        own, names = series.targets, recipe.data.targets
+        rule, remedy = "a count is a whole number of at least zero", "train with another model.output"
+        require_all((own >= 0) & (own == np.rint(own)), own, names, series.table.place, rule=rule, remedy=remedy)
     return series
 
 
@@ -220,6 +237,7 @@ def score(
     parts = series.parts
     first, end = (parts.test, parts.end) if part.name == "test" else (parts.validation, parts.test)
     windows = series.windows(data, first, end)
+    windows.origins = spread(windows.origins, part.origins)
     found = forecaster.after(series.read, series.targets, windows.origins)
     truth = series.truth(windows)
     # baselines are fitted, and MASE is scaled, on the rows before the scored part
@@ -227,15 +245,29 @@ def score(
     naive = naive_errors(series.targets[:first], before[:first])
     targets = {}
     for place, name in enumerate(data.targets):
-        own = series.targets[:, place]
-        targets[name] = score_forecast(
-            truth[..., place],
-            found.points[..., place],
-            baselines(own, before, windows.origins, data.horizon, train_end=first, season=data.season),
-            naive_error=float(naive[place]),
-            quantiles=None if found.quantiles is None else found.quantiles[..., place],
-            levels=recipe.model.quantiles,
+        own, values, points = series.targets[:, place], truth[..., place], found.points[..., place]
+        quantiles = None if found.quantiles is None else found.quantiles[..., place]
+        rows = own, before, windows.origins, data.horizon
+        others, remarks = baselines(
+            *rows, train_end=first, season=data.season, statistical_names=recipe.evaluation.baselines
         )
+        for remark in remarks:
+            log.warning("%s: %s", name, remark)
+        targets[name] = score_forecast(
+            values,
+            points,
+            others,
+            naive_error=float(naive[place]),
+            quantiles=quantiles,
+            levels=recipe.model.quantiles,
+            lags=overlapping(windows.origins, data.horizon),
+        )
+        targets[name]["remarks"] = remarks
+        if part.origins is not None:
+            times = series.table.times
+            targets[name]["by_origin"] = by_origin(
+                windows.origins, times, values, points, others["persistence"], quantiles
+            )
     scored = {"task": "forecast", "run": str(run), "split": part.name, "examples": len(windows)}
     main = data.targets[0]
     outputs = outputs_of(windows.origins, series.table.times, truth, found)

@@ -11,7 +11,7 @@ from s2s.errors import DataError
 from s2s.forecast.baselines import naive_errors
 from s2s.forecast.recipe import SeriesData
 from s2s.forecast.rows import counted
-from s2s.forecast.scaling import Scaler, fit_scaler, require_scalable
+from s2s.forecast.scaling import Scaler, fit_scaler, require_all, require_scalable
 from s2s.forecast.table import Rows, SeriesTable
 
 Floats = NDArray[np.float64]
@@ -141,6 +141,9 @@ def values_of(data: SeriesData, table: SeriesTable) -> tuple[Floats, Floats]:
     read, targets = (np.stack([table.columns[name] for name in names], axis=1) for names in (data.read, data.targets))
     require_scalable(data.scaling, read, data.read, table.place)
     require_scalable(data.scaling, targets, data.targets, table.place)
+    if data.floor is not None:
+        rule = f"data.floor is {data.floor:g}"
+        require_all(targets >= data.floor, targets, data.targets, table.place, rule=rule, remedy="lower the floor")
     return read, targets
 
 
@@ -156,7 +159,7 @@ def prepare_series(data: SeriesData, table: SeriesTable, scaling: tuple[Scaler, 
     try:
         reader, scaler = scaling or (
             fit_scaler(data.scaling, read[: parts.validation], before, data.read),
-            fit_scaler(data.scaling, known, before, data.targets),
+            fit_scaler(data.scaling, known, before, data.targets)._replace(floor=data.floor),
         )
     except DataError as problem:
         raise DataError(f"{table.path}: {problem}") from None

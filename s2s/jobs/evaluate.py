@@ -24,10 +24,12 @@ def evaluate(
     device: str = "auto",
     precision: Precision = "float32",
     beam: int | None = None,
+    origins: int | None = None,
 ) -> list[dict[str, Any]]:
     """Score a run, or each of several, on one split, by default its test, or else a language model's validation.
 
     The sources of files, or of a split of a corpus, may be given a `tag`; those of a recipe name their own.
+    A forecaster is scored from every row, or from a number of `origins` spread evenly over the split.
     Each translator's result also has what `compare` needs: `hypotheses`, `references`, `right` and `tokenize`. It and
     a forecaster's have `outputs`, a row for each pair or window, which a run folder keeps as outputs.jsonl.
     Raises ValueError for no runs.
@@ -40,6 +42,10 @@ def evaluate(
     parts = [
         task_of(recipe).part_of(run, recipe, on=on, files=split, beam=beam, corpora=corpora) for run, recipe in opened
     ]
+    for run, recipe in opened if origins is not None else ():
+        if recipe.task != "forecast":
+            raise DataError(f"{run}: only a forecaster is scored from origins; leave out --origins")
+    parts = [part if origins is None else part._replace(origins=origins) for part in parts]
     return [
         task_of(recipe).score(run, recipe, part, device=device, precision=precision, beam=beam)
         for (run, recipe), part in zip(opened, parts, strict=True)

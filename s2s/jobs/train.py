@@ -33,8 +33,8 @@ log = logging.getLogger("s2s")
 FIXED = (
     "task", "seed", "training.start", "tokenizer.", "model.", "sweep",
     "data.source", "data.target", "data.time", "data.longest_step", "data.missing", "data.newest_first", "data.inputs",
-    "data.horizon", "data.test_share", "data.scaling", "data.validation_share", "data.max_", "data.cut", "data.window",
-    "data.rows", "training.batch_", "training.optimizer", "training.moving_average", "training.metric",
+    "data.horizon", "data.test_share", "data.scaling", "data.floor", "data.validation_share", "data.max_", "data.cut",
+    "data.window", "data.rows", "training.batch_", "training.optimizer", "training.moving_average", "training.metric",
     "evaluation.bleu_tokenizer",
 )  # fmt: skip
 """What a resumed training cannot change: its weights, its best score or its place in the data would no longer fit.
