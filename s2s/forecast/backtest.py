@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Rows = NDArray[np.integer]
+Rows = NDArray[np.intp]
 ROUNDING = 1e-12
 """Differences of losses that vary by a smaller share of them vary by rounding alone."""
 STUDENT_POINTS = 2001

@@ -53,8 +53,8 @@ class SavedScaling(NamedTuple):
     """(2, F) lowest and highest scaled value of each column in the training part; None in an old run"""
     rhythm: Rhythm | None = None
     """of the training table; None in an old run, and without times"""
-    reach: Floats | None = None
-    """(2, K) lowest and highest value of each target in the table; None in an old run"""
+    lowest: Floats | None = None
+    """(K,) lowest value of each target in the table; None in an old run"""
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -65,8 +65,8 @@ class SavedScaling(NamedTuple):
         learned = None if self.learned is None else self.learned.tolist()
         rhythm = None if self.rhythm is None else self.rhythm._asdict()
         scaling = {"kind": self.reader.kind, "reader": reader, "scaler": scaler}
-        reach = None if self.reach is None else self.reach.tolist()
-        return {**scaling, **rows, "learned": learned, "rhythm": rhythm, "reach": reach, "floor": self.scaler.floor}
+        lowest = None if self.lowest is None else self.lowest.tolist()
+        return {**scaling, **rows, "learned": learned, "rhythm": rhythm, "lowest": lowest, "floor": self.scaler.floor}
 
     @classmethod
     def of_json(cls, saved: Mapping[str, Any]) -> Self:
@@ -75,7 +75,7 @@ class SavedScaling(NamedTuple):
             Scaler(saved["kind"], np.array(saved[name]["shift"]), np.array(saved[name]["factor"]))
             for name in ("reader", "scaler")
         )
-        learned, rhythm, reach = saved.get("learned"), saved.get("rhythm"), saved.get("reach")
+        learned, rhythm, lowest = saved.get("learned"), saved.get("rhythm"), saved.get("lowest")
         return cls(
             reader,
             scaler._replace(floor=saved.get("floor")),
@@ -83,22 +83,20 @@ class SavedScaling(NamedTuple):
             np.array(saved["targets"], float),
             None if learned is None else np.array(learned, float),
             None if rhythm is None else Rhythm(**{**rhythm, "resting": _tuple(rhythm["resting"])}),
-            None if reach is None else np.array(reach, float),
+            None if lowest is None else np.array(lowest, float),
         )
 
     def beyond(self, found: Forecasts, recipe: ForecastRecipe) -> Iterator[str]:
-        """The lowest and highest forecast of each target, if outside all values that the data had, in sentences."""
-        if self.reach is None:
+        """The lowest forecast of each target, if it is below all values that the data had, in sentences."""
+        if self.lowest is None:
             return
         values = np.stack([found.points, *(() if found.quantiles is None else found.quantiles)])
         for place, target in enumerate(recipe.data.targets):
-            own, columns, (least, most) = values[..., place], recipe.columns_of(target), self.reach[:, place]
-            for side, furthest, limit in (("lowest", own.argmin(), least), ("highest", own.argmax(), most)):
-                value, low = own.flat[furthest], side == "lowest"
-                if value < least if low else value > most:
-                    column, beside = columns[furthest // own[0].size], "below" if low else "above"
-                    said = f"{column} is {value:.4g} at the furthest, {beside} the {side} value that the data had"
-                    yield f"{said}, {limit:g}{'; data.floor sets a lowest' * low}"
+            own, least = values[..., place], self.lowest[place]
+            if own.min() < least:
+                column = recipe.columns_of(target)[int(own.argmin()) // own[0].size]
+                said = f"{column} is as low as {own.min():.4g}, and the data never below {least:g}"
+                yield f"{said}; data.floor sets a lowest"
 
     def unlike(self, table: SeriesTable, read: Floats, targets: Floats, data: SeriesData) -> Iterator[str]:
         """What tells rows (N, F) and (N, K) of another table from what the training saw, in sentences."""

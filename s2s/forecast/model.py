@@ -179,7 +179,8 @@ def forecast_loss(
             return (mean - count * mean.log() + torch.lgamma(count + 1)).sum()
         shape = 1 / parameters[..., 1]
         counts = torch.distributions.NegativeBinomial(shape, logits=(mean / shape).log(), validate_args=False)
-        return -counts.log_prob(count).sum()  # type: ignore[no-untyped-call]
+        likely: Tensor = counts.log_prob(count)  # type: ignore[no-untyped-call]
+        return -likely.sum()
     truth = truth.to(forecast.dtype)
     if model.output == "quantiles":
         levels = torch.tensor(model.quantiles, device=forecast.device)

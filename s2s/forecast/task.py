@@ -161,7 +161,7 @@ def prepare(
     kept = slice(-min(recipe.data.window, int(table.before[-1])) - 1, None)
     saved = SavedScaling(
         series.reader, series.scaler, series.read[kept], series.targets[kept], series.learned(), table.rhythm,
-        np.stack([series.targets.min(axis=0), series.targets.max(axis=0)]),
+        series.targets.min(axis=0),
     )  # fmt: skip
     if not (run.checkpoint.exists() and run.series.exists()):  # that of a finished run stays as it is
         write_json(run.series, saved.as_json())

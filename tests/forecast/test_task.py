@@ -549,7 +549,7 @@ def test_what_is_no_count_is_refused_with_its_row(value: str, folder: Path) -> N
 
 
 @pytest.mark.parametrize("output", ["quantiles", "student_t"])
-def test_no_forecast_lies_below_the_floor_and_one_beyond_the_data_is_told(output: str, folder: Path) -> None:
+def test_no_forecast_lies_below_the_floor_and_one_below_the_data_is_told(output: str, folder: Path) -> None:
     values = np.random.default_rng(2).exponential(size=120) * (np.arange(120) % 4 == 0)
     (folder / "x.csv").write_text("b\n" + "".join(f"{value:.6f}\n" for value in values))
     form = [f"model.output={output}", "training.steps=5", "training.validate_every=5", "data.horizon=4"]
@@ -559,8 +559,12 @@ def test_no_forecast_lies_below_the_floor_and_one_beyond_the_data_is_told(output
     kept = {run.path.name: run.outputs.read_text().splitlines() for run in (free, held)}
     lowest = {name: np.array([json.loads(row)["quantiles"] for row in rows]).min() for name, rows in kept.items()}
     assert lowest["free"] < 0 <= lowest["held"]
-    assert "below the lowest" not in call("forecast", str(held.path)).stderr
+    assert "as low as" not in call("forecast", str(held.path)).stderr
     said = call("forecast", str(free.path)).stderr
-    assert re.search(r"^b_0.1 is -0.\d+ at the furthest, below the lowest value that the data had, 0; data.floor", said)
-    with pytest.raises(DataError, match=r"line 3: column b has 0, and data.floor is 0.5; mend the value, or lower"):
+    assert re.search(
+        r"^b_0.1 is as low as -\d\.\d+, and the data never below 0; data.floor sets a lowest$", said, re.MULTILINE
+    )
+    with pytest.raises(
+        DataError, match=r"line 2: column b has 0.129861, and data.floor is 0.5; mend the value, or lower"
+    ):
         train(recipe_with(folder, *form, "data.floor=0.5"), folder / "run", device="cpu")
