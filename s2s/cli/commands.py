@@ -100,6 +100,11 @@ def train(
 @click.option("--dynamic", is_flag=True, help="Let a language model's weights follow the text (Krause et al. 2018).")
 @click.option("--rate", type=click.FloatRange(0, 1000), help="Learning rate of --dynamic. Default: 0.0005.")
 @click.option("--window", type=click.IntRange(min=1), help="Tokens scored and then learned at a time. Default: 20.")
+@click.option(
+    "--origins",
+    type=click.IntRange(min=1),
+    help="Backtest of a forecaster: from so many origins, spread evenly over the split. Default: from every row.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpora_option
 @precision_option

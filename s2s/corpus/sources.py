@@ -67,6 +67,8 @@ class Part(NamedTuple):
     source: Source[Any]
     training: Source[Any] | None = None
     """what a translator was trained on, where that is another part, and still there"""
+    origins: int | None = None
+    """how many forecasts a forecaster is scored on, spread evenly over the part; all without it"""
 
 
 def split_of(data: Any, on: str, instead: str) -> Any:

@@ -14,7 +14,8 @@ from s2s.nn.weights import load_model
 from s2s.run import RunFolder
 
 SCRIPTS = ()
-PARAMETERS = {"point": ["value"], "gaussian": ["mean", "scale"], "student_t": ["mean", "scale", "freedom"]}
+PARAMETERS = {"point": ["value"], "gaussian": ["mean", "scale"], "student_t": ["mean", "scale", "freedom"],
+              "poisson": ["mean"], "negative_binomial": ["mean", "dispersion"]}  # fmt: skip
 """What the last dimension of a forecast holds; of quantiles, the levels."""
 
 
@@ -66,7 +67,12 @@ def forecaster_step(model: Forecaster, features: int, window: int, *, int8: bool
     if model.output in ("point", "quantiles"):
         node("Identity", located, output="forecast")
     else:
-        mean, spread = graph.split(located, [1, parts - 1])[0], graph.split(raw, [1, parts - 1])[1]
-        least = graph.constant([SMALLEST_SCALE, SMALLEST_FREEDOM][: parts - 1])
-        node("Concat", mean, node("Add", node("Softplus", spread), least), axis=-1, output="forecast")
+        mean, *_ = graph.split(located, [1, parts - 1] if parts > 1 else [1])
+        if model.counts:
+            mean = node("Add", node("Softplus", mean), graph.constant([SMALLEST_SCALE]))
+        shapes = []
+        if parts > 1:
+            least = graph.constant([SMALLEST_SCALE, SMALLEST_FREEDOM][: parts - 1])
+            shapes = [node("Add", node("Softplus", graph.split(raw, [1, parts - 1])[1]), least)]
+        node("Concat", mean, *shapes, axis=-1, output="forecast")
     return graph

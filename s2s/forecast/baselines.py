@@ -3,11 +3,13 @@
 `before` (N,) are the rows that come before each row since the last hole: no baseline reads any further back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from s2s.forecast.statistical import statistical
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.integer]
@@ -105,13 +107,30 @@ def _mean_ratio(above: Floats, below: Floats) -> float:
 
 
 def baselines(
-    series: Floats, before: Rows, origins: Rows, horizon: int, *, train_end: int, season: int | None
-) -> Mapping[str, Floats]:
-    """Forecasts (O, H) by name, of every baseline for which the rows before all of them suffice."""
+    series: Floats,
+    before: Rows,
+    origins: Rows,
+    horizon: int,
+    *,
+    train_end: int,
+    season: int | None,
+    statistical_names: Sequence[str] = (),
+) -> tuple[Mapping[str, Floats], list[str]]:
+    """Forecasts (O, H) by name, of every baseline for which the rows before all of them suffice, and remarks on them.
+
+    Those of statsmodels are fitted once, on the rows before `train_end`.
+    """
     known = int(before[origins - 1].min()) + 1
     found = {"persistence": persistence(series, origins, horizon), "drift": drift(series, before, origins, horizon)}
     if season is not None and season <= known:
         found["seasonal_naive"] = seasonal_naive(series, origins, horizon, season)
     autoregression = choose_autoregression(series[:train_end], before[:train_end], largest=known)
     found[f"ar({len(autoregression.coefficients)})"] = autoregression.forecast(series, origins, horizon)
-    return found
+    remarks = []
+    for name in statistical_names:
+        fitted = statistical(name, series, before, origins, horizon, train_end=train_end, season=season)
+        if fitted.forecasts is not None:
+            found[name] = fitted.forecasts
+        if fitted.remark is not None:
+            remarks.append(fitted.remark)
+    return found, remarks

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from s2s.device import Compute, choose_compute
 from s2s.errors import DataError
@@ -145,8 +146,8 @@ class SeriesForecaster:
         with self.compute.entered():
             generator = torch.Generator(device=device).manual_seed(self.recipe.seed)
             for group in in_groups(np.arange(len(origins)), SAMPLED_AT_ONCE if self._samples else WINDOWS_AT_ONCE):
-                restore = partial(panel.in_units, origins[group])
-                parts.append(self._forecast(windows.batch(group), restore, generator, steps))
+                restore, unit = partial(panel.in_units, origins[group]), panel.unit(origins[group])
+                parts.append(self._forecast(windows.batch(group), restore, unit, generator, steps))
         quantiles = [part.quantiles for part in parts if part.quantiles is not None]
         points = np.concatenate([part.points for part in parts])
         return Forecasts(points, np.concatenate(quantiles, axis=1) if quantiles else None)
@@ -155,20 +156,28 @@ class SeriesForecaster:
     def _samples(self) -> bool:
         """Whether quantiles are those of sampled paths, not the model's outputs."""
         output = self.model.output
-        return output in ("gaussian", "student_t") or (output == "quantiles" and self.model.fed_back)
+        return output != "point" and (output != "quantiles" or self.model.fed_back)
 
     @torch.inference_mode()
     def _forecast(
-        self, batch: WindowBatch, restore: Callable[[Floats], Floats], generator: torch.Generator, steps: int | None
+        self,
+        batch: WindowBatch,
+        restore: Callable[[Floats], Floats],
+        unit: Tensor,
+        generator: torch.Generator,
+        steps: int | None,
     ) -> Forecasts:
-        """Windows, and what brings forecasts (..., B, H, K) to the file's units -> forecasts after them."""
+        """Windows, what brings forecasts (..., B, H, K) to the file's units, and a scaled one in them -> forecasts."""
         model, levels, device = self.model, self.recipe.model.quantiles, self.compute.device
         inputs, last, beside = batch.inputs.to(device), batch.known[:, -1].to(device), batch.beside.to(device)
         forecast = model(inputs, last, beside=beside, steps=steps)
         points = restore(model.point(forecast).double().cpu().numpy())
         if self._samples:
-            paths = model.sample(inputs, last, PATHS, generator, beside, steps).double().cpu().numpy()
-            return Forecasts(points, np.quantile(restore(paths), levels, axis=0))
+            sampled = model.sample(inputs, last, PATHS, generator, beside, steps, unit.to(device))
+            paths = restore(sampled.double().cpu().numpy())
+            if model.counts:
+                return Forecasts(points, np.quantile(np.rint(paths), levels, axis=0, method="inverted_cdf"))
+            return Forecasts(points, np.quantile(paths, levels, axis=0))
         if model.output == "point":
             return Forecasts(points, None)
         ordered = forecast.sort(dim=-1).values.double().cpu().numpy()
@@ -192,6 +201,9 @@ def forecast_rows(
     found = forecaster.after_last(series, steps, "" if source is None else "the table")
     columns = [column for target in data.targets for column in forecaster.recipe.columns_of(target)]
     values = np.stack([found.points, *(() if found.quantiles is None else found.quantiles)], axis=-1)
+    beyond = [remark for each, own in zip(series, values, strict=True) for remark in each.beyond(columns, own)]
+    for remark in beyond[:SHOWN]:
+        log.info("%s", remark)
     rows = [
         {**({data.series_id: each.id} if data.series_id else {}), "step": step, **dict(zip(columns, row, strict=True))}
         for each, own in zip(series, values.reshape(*values.shape[:2], len(columns)).tolist(), strict=True)
@@ -211,6 +223,8 @@ def _last_of_each(saved: Saved, data: SeriesData, source: Path) -> tuple[SavedSc
         if not data.series_id:
             _require_after_hole(data, table)
         own = last_rows(data, table, values, saved.shared, before and before.learned, shown=SHOWN_ROWS)
+        if before and before.lowest is not None and own.lowest is not None:
+            own = own._replace(lowest=np.fmin(own.lowest, before.lowest))
         if before and before.rhythm and table.rhythm and (fault := table.rhythm.differs(before.rhythm)):
             remarks.append(
                 f"{table.name}: {fault}, and a forecast goes on in the steps that were learned; give a table like it"

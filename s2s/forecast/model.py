@@ -37,10 +37,11 @@ ALONE = Beside()
 class Forecaster(nn.Module):
     """A window in, the parameters of a forecast for each step and target out (B, H, K, P).
 
-    P is 1 (a number), the quantiles, mean and scale, or mean, scale and degrees of freedom. Direct, the last state
-    forecasts all H steps; fed back, one step at a time, which is read as if it had happened. With each row is read
-    what is known ahead of the row after it, and the embedding of the series; a linear function of what is known of
-    the row before a forecast, and of its steps, is added to it.
+    P is 1 (a number), the quantiles, mean and scale, or mean, scale and degrees of freedom; of counts the mean, and
+    the dispersion of a negative binomial distribution, whose variance is mean + dispersion * mean² (Salinas et al.
+    2020, section 3.1). Direct, the last state forecasts all H steps; fed back, one step at a time, which is read as if
+    it had happened. With each row is read what is known ahead of the row after it, and the embedding of the series; a
+    linear function of what is known of the row before a forecast, and of its steps, is added to it.
     """
 
     def __init__(self, settings: ForecastModel, data: SeriesData, series: int = 0) -> None:
@@ -49,8 +50,9 @@ class Forecaster(nn.Module):
         self.targets, self.horizon = len(data.targets), data.horizon
         self.output, self.quantiles = settings.output, settings.quantiles
         self.fed_back, self.residual, self.dropout = settings.steps == "fed_back", settings.residual, settings.dropout
-        each = {"point": 1, "gaussian": 2, "student_t": 3, "quantiles": len(settings.quantiles)}
-        self.parameters_each = each[settings.output]
+        self.counts = settings.counts
+        each = {"point": 1, "poisson": 1, "student_t": 3, "quantiles": len(settings.quantiles)}
+        self.parameters_each = each.get(settings.output, 2)
         self.steps_at_once, self.features = 1 if self.fed_back else data.horizon, data.features_read
         outputs, ahead = self.targets * self.steps_at_once, data.features_ahead
         size = settings.series_embedding_size if series else 0
@@ -151,26 +153,29 @@ class Forecaster(nn.Module):
         generator: torch.Generator,
         beside: Beside = ALONE,
         steps: int | None = None,
+        unit: Tensor | float = 1.0,
     ) -> Tensor:
         """Paths (paths, B, H, K) sampled from the forecast, each step of a fed-back model from those before it.
 
+        Counts are sampled in the units of the file, a scaled value of one being a `unit` (B, 1, K), and scaled again.
         The window is read once, whatever the number of paths. Paths of fed-back quantiles are a little narrow: none
         leaves the outer quantiles of a step, since no forecast lies beyond them.
         """
         hidden, state = self.recurrent(self._read(inputs, beside, 0))
         first = self._head(hidden[:, -1], last, inputs, self._ahead(beside, inputs, 0))
-        sampled = self._sample(first.expand(paths, *first.shape), generator)
+        sampled = self._sample(first.expand(paths, *first.shape), generator, unit)
         if not self.fed_back:
             return sampled
         state = tuple(part.repeat(1, paths, 1) for part in state)
         window = None if self.linear is None else inputs.repeat(paths, 1, 1)
         each = Beside(*(None if part is None else part.repeat(paths, *[1] * (part.dim() - 1)) for part in beside))
+        unit = unit.repeat(paths, 1, 1) if isinstance(unit, Tensor) else unit
         found = [sampled[:, :, 0].flatten(0, 1)]
         for step in range(1, steps or self.horizon):
             fed = found[-1]
             outputs, state, window = self._next(fed, state, window, each, inputs.shape[1] - 1 + step)
             forecast = self._head(outputs, fed, window, self._ahead(each, inputs, step))
-            found.append(self._sample(forecast, generator)[:, 0])
+            found.append(self._sample(forecast, generator, unit)[:, 0])
         return torch.stack(found, dim=1).view(paths, -1, len(found), self.targets)
 
     def point(self, forecast: Tensor) -> Tensor:
@@ -194,8 +199,8 @@ class Forecaster(nn.Module):
             located = located + self.ahead(ahead.flatten(1)).float().view(*raw.shape[:3], 1)
         if self.output in ("point", "quantiles"):
             return located
-        scale = functional.softplus(raw[..., 1:2]) + SMALLEST_SCALE
-        parts = [located[..., :1], scale]
+        mean = functional.softplus(located[..., :1]) + SMALLEST_SCALE if self.counts else located[..., :1]
+        parts = [mean, functional.softplus(raw[..., 1:2]) + SMALLEST_SCALE][: self.parameters_each]
         if self.output == "student_t":
             parts.append(functional.softplus(raw[..., 2:]) + SMALLEST_FREEDOM)
         return torch.cat(parts, dim=-1)
@@ -206,7 +211,7 @@ class Forecaster(nn.Module):
         shape = (len(inputs), 1, self.recurrent.output_size)
         return [dropout_mask(inputs, self.dropout, shape=shape) for _ in self.recurrent.layers[1:]]
 
-    def _sample(self, forecast: Tensor, generator: torch.Generator) -> Tensor:
+    def _sample(self, forecast: Tensor, generator: torch.Generator, unit: Tensor | float) -> Tensor:
         """(..., P) -> (...), a sample of each distribution."""
         if self.output == "point":
             return forecast[..., 0]
@@ -214,6 +219,11 @@ class Forecaster(nn.Module):
             levels = torch.tensor(self.quantiles, device=forecast.device)
             at = torch.rand(forecast.shape[:-1], generator=generator, device=forecast.device)
             return _interpolated(forecast.sort(dim=-1).values, levels, at)
+        if self.counts:
+            mean = forecast[..., 0] * unit
+            if self.output == "negative_binomial":  # of a Poisson rate that is gamma distributed
+                mean = mean * torch._standard_gamma(1 / forecast[..., 1], generator) * forecast[..., 1]
+            return torch.poisson(mean, generator) / unit
         noise = torch.randn(forecast.shape[:-1], generator=generator, device=forecast.device)
         if self.output == "student_t":
             freedom = forecast[..., 2]
@@ -229,8 +239,26 @@ def _interpolated(values: Tensor, levels: Tensor, at: Tensor) -> Tensor:
     return torch.lerp(values.gather(-1, above - 1), values.gather(-1, above), share[..., None])[..., 0]
 
 
-def forecast_loss(model: Forecaster, forecast: Tensor, truth: Tensor, kind: Literal["mse", "mae", "huber"]) -> Tensor:
-    """(B, H, K, P), (B, H, K) -> the summed loss: of points, pinball (Koenker & Bassett 1978), or a likelihood."""
+def forecast_loss(
+    model: Forecaster,
+    forecast: Tensor,
+    truth: Tensor,
+    kind: Literal["mse", "mae", "huber"],
+    unit: Tensor | float = 1.0,
+) -> Tensor:
+    """(B, H, K, P), (B, H, K) -> the summed loss: of points, pinball (Koenker & Bassett 1978), or a likelihood.
+
+    That of counts is of truth times `unit`, what one is in the units of the file, and computed in double precision.
+    """
+    if model.counts:
+        count, parameters = (truth * unit).double().round(), forecast.double()
+        mean = parameters[..., 0] * unit
+        if model.output == "poisson":
+            return (mean - count * mean.log() + torch.lgamma(count + 1)).sum()
+        shape = 1 / parameters[..., 1]
+        counts = torch.distributions.NegativeBinomial(shape, logits=(mean / shape).log(), validate_args=False)
+        likely: Tensor = counts.log_prob(count)  # type: ignore[no-untyped-call]
+        return -likely.sum()
     truth = truth.to(forecast.dtype)
     if model.output == "quantiles":
         levels = torch.tensor(model.quantiles, device=forecast.device)

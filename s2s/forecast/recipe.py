@@ -20,6 +20,8 @@ from s2s.recipe.sections import (
 )
 
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
+BASELINE = re.compile(r"(log )?(theta|ets\((N|Ad?)(,A)?\)|sarimax\(\d+,\d,\d+\)(\(\d,\d,\d\))?)", re.ASCII)
+SEASONAL = re.compile(r",A\)|\)\(")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(?: (second|minute|hour|day|week)s?)?", re.ASCII)
 
 
@@ -109,8 +111,13 @@ class SeriesData(Section):
     season: int | None = Field(default=None, ge=2, description="rows of a season, for the seasonal naive forecast")
     validation_share: float = Field(default=0.1, gt=0, lt=1, description="share of the rows, before the test part")
     test_share: float = Field(default=0.2, gt=0, lt=1, description="share of the rows, at the end")
-    scaling: Literal["minmax", "standard", "square_root", "log_return", "none"] = Field(
-        default="standard", description="fitted on each column's training part; square_root, standardised, for counts"
+    scaling: Literal["minmax", "standard", "square_root", "log_return", "mean", "none"] = Field(
+        default="standard",
+        description="fitted on each column's training part; mean, a division by it, for distributions of counts;"
+        " square_root, standardised, for counts otherwise",
+    )
+    floor: float | None = Field(
+        default=None, description="lowest value that a target can have, such as 0; no forecast lies below it"
     )
 
     @property
@@ -199,8 +206,10 @@ class ForecastModel(Section):
     autoregression: bool = Field(
         default=False, description="add a linear function of the window to the forecast (Lai et al. 2018, section 3.6)"
     )
-    output: Literal["point", "quantiles", "gaussian", "student_t"] = Field(
-        default="point", description="a number, quantiles, or the parameters of a distribution (Salinas et al. 2020)"
+    output: Literal["point", "quantiles", "gaussian", "student_t", "poisson", "negative_binomial"] = Field(
+        default="point",
+        description="a number, quantiles, or the parameters of a distribution (Salinas et al. 2020); poisson and"
+        " negative_binomial are of counts, and their quantiles whole numbers",
     )
     loss: Literal["mse", "mae", "huber"] = Field(default="mse", description="loss of a point forecast")
     quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False)] = Field(
@@ -221,6 +230,11 @@ class ForecastModel(Section):
     )
     initialization: Initialization = "orthogonal"
 
+    @property
+    def counts(self) -> bool:
+        """Whether the forecast is a distribution of whole numbers from zero on."""
+        return self.output in ("poisson", "negative_binomial")
+
     @model_validator(mode="after")
     def _forms_fit(self) -> Self:
         if self.autoregression and self.trained_rows == "each":
@@ -231,6 +245,25 @@ class ForecastModel(Section):
             raise ValueError("quantiles: must rise")
         if 0.5 not in self.quantiles:
             raise ValueError("quantiles: must hold 0.5, which is the point forecast")
+        return self
+
+
+class ForecastEvaluation(Section):
+    """What the forecaster is compared with, besides the baselines that need no other library."""
+
+    baselines: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(),
+        description='statistical models, fitted on the rows before the scored part by the extra baselines: "theta";'
+        ' "ets(TREND)" with N, A or Ad, all additive; "sarimax(p,d,q)"; with data.season "ets(TREND,A)" and'
+        ' "sarimax(p,d,q)(P,D,Q)"; "log " before each, of logarithms',
+    )
+
+    @model_validator(mode="after")
+    def _are_known(self) -> Self:
+        for name in self.baselines:
+            if not BASELINE.fullmatch(name):
+                forms = '"theta", "ets(Ad)", "ets(Ad,A)", "sarimax(1,0,0)" or "sarimax(1,0,0)(0,1,1)"'
+                raise ValueError(f'baselines: must be like {forms}, each also with "log " before it (given "{name}")')
         return self
 
 
@@ -267,6 +300,7 @@ class ForecastRecipe(Tree):
     data: SeriesData
     model: ForecastModel = ForecastModel()
     training: ForecastTraining
+    evaluation: ForecastEvaluation = ForecastEvaluation()
     variants: Variants = Field(default={})
 
     def columns_of(self, target: str) -> tuple[str, ...]:
@@ -279,6 +313,12 @@ class ForecastRecipe(Tree):
         data, model = self.data, self.model
         if model.residual and data.scaling == "log_return":
             raise ValueError("model.residual: a log return is the change already; set it to false")
+        if model.counts and data.scaling not in ("mean", "none"):
+            raise ValueError(f'model.output: {model.output} is of counts; set data.scaling = "mean" (or "none")')
+        if model.counts and data.floor is not None:
+            raise ValueError(f"data.floor: {model.output} has a floor of 0 already; leave it out")
+        if data.season is None and (wants := [each for each in self.evaluation.baselines if SEASONAL.search(each)]):
+            raise ValueError(f"evaluation.baselines: {wants[0]} needs data.season, the rows of a season")
         if model.steps == "fed_back" and data.read != data.targets:
             raise ValueError(
                 "model.steps: fed_back reads its own forecasts, so data.inputs must be data.targets, in the same order;"

@@ -25,7 +25,7 @@ SHOWN_TARGETS = 4
 BINS = 20
 """Of the histogram of residuals."""
 FORMS = {"mape": ".1f", "smape": ".1f", "coverage": ".1%"}
-TITLES = {"smape": "sMAPE", "pinball": "pinball loss"}
+TITLES = {"smape": "sMAPE", "pinball": "pinball loss", "msis": "scaled interval score"}
 
 
 class Examined(NamedTuple):
@@ -95,7 +95,11 @@ def _tables(scores: Mapping[str, Any]) -> dict[str, Any]:
     own = scores["scores"]["mae"]["value"]
     others = sorted([("this forecaster", own), *scores["baselines"].items()], key=lambda each: each[1])
     baselines = [(name.replace("_", " "), f"{mae:.4g}", f"{own / mae:.3f}" if mae else "–") for name, mae in others]
-    return {"scores": rows, "baselines": baselines}
+    steps = [(str(row["step"]), f"{row['coverage']:.1%}") for row in scores["by_step"] if "coverage" in row]
+    return {
+        "scores": rows, "baselines": baselines, "test": scores.get("diebold_mariano"),
+        "remarks": scores.get("remarks", ()), "steps": steps if len(steps) > 1 else (),
+    }  # fmt: skip
 
 
 def _over_time(found: Examined, title: str, unit: str, series: Sequence[tuple[Line, Sequence[Floats]]]) -> Chart:

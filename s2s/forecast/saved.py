@@ -1,7 +1,7 @@
 """What a run keeps of its series: their scaling, and their last rows, after which it forecasts."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -40,6 +40,8 @@ class SavedScaling(NamedTuple):
     """days by the local clock, of the last row that is known ahead"""
     id: str = ""
     number: int = 0
+    lowest: Floats | None = None
+    """(K,) lowest value of each target in the table; None in an old run"""
 
     @property
     def valid(self) -> None:
@@ -60,27 +62,46 @@ class SavedScaling(NamedTuple):
         return [("reader", self.reader), ("scaler", self.scaler)]
 
     def _arrays(self) -> dict[str, NDArray[Any] | None]:
-        return {name: getattr(self, name) for name in ("read", "targets", "learned", "marks", "ahead")}
+        return {name: getattr(self, name) for name in ("read", "targets", "learned", "marks", "ahead", "lowest")}
 
     @classmethod
     def of_json(cls, saved: Mapping[str, Any]) -> Self:
         """Inverse of `as_json`."""
         reader, scaler = (_scaler(saved["kind"], saved[name]) for name in ("reader", "scaler"))
-        floats = [None if saved.get(name) is None else np.array(saved[name], float) for name in ("learned", "ahead")]
+        learned, ahead, lowest = (
+            None if saved.get(name) is None else np.array(saved[name], float) for name in ("learned", "ahead", "lowest")
+        )
         rhythm, marks = saved.get("rhythm"), saved.get("marks")
         return cls(
             reader,
             scaler,
             np.array(saved["read"], float),
             np.array(saved["targets"], float),
-            floats[0],
+            learned,
             None if rhythm is None else Rhythm(**{**rhythm, "resting": _tuple(rhythm["resting"])}),
             None if marks is None else np.array(marks, bool),
-            floats[1],
+            ahead,
             saved.get("local"),
             saved.get("id", ""),
             saved.get("number", 0),
+            lowest,
         )
+
+    def beyond(self, columns: Sequence[str], values: Floats) -> Iterator[str]:
+        """The lowest forecast (H, K, Q) of each target, if it is below all values that the data had, in sentences.
+
+        `columns` are the names of all K targets' Q values.
+        """
+        if self.lowest is None:
+            return
+        for place, (own, least) in enumerate(zip(values.swapaxes(0, 1), self.lowest, strict=True)):
+            if own.min() < least:
+                column = columns[place * own.shape[1] + int(own.argmin()) % own.shape[1]]
+                which = f"{self.id}: " if self.id else ""
+                yield (
+                    f"{which}{column} is as low as {own.min():.4g}, and the data never below {least:g}; data.floor sets"
+                    " a lowest"
+                )
 
     def unlike(self, table: SeriesTable, data: SeriesData) -> Iterator[str]:
         """What tells the end of another table, which is here, from what the training saw, in sentences."""
@@ -126,6 +147,7 @@ def last_rows(
         shared.reader(data, scaler), scaler, values.read[kept], values.targets[kept], learned, table.rhythm,
         None if values.marks is None else values.marks[kept], ahead,
         None if table.local is None else float(table.local[-1]), table.id, shared.numbers.get(table.id, 0),
+        np.nanmin(values.gaps()[1], axis=0),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from s2s.errors import DataError
 
 Floats = NDArray[np.float64]
-Kind = Literal["minmax", "standard", "square_root", "log_return", "none"]
+Kind = Literal["minmax", "standard", "square_root", "log_return", "mean", "none"]
 ROUNDING = 1e-14
 """Deviations that are a smaller share of the values come from rounding alone."""
 
@@ -22,6 +22,8 @@ class Scaler(NamedTuple):
     """(F,)"""
     factor: Floats
     """(F,)"""
+    floor: float | None = None
+    """lowest value in the file's units"""
 
     def scale(self, values: Floats) -> Floats:
         """(N, F) in the file's units -> (N, F); with log_return the first row has no return and is zero.
@@ -47,23 +49,35 @@ class Scaler(NamedTuple):
         values = scaled * self.factor + self.shift
         if self.kind == "square_root":
             values = np.maximum(values, 0.0) ** 2
-        return last[..., None, :] * np.exp(values.cumsum(axis=-2)) if self.kind == "log_return" else values
+        values = last[..., None, :] * np.exp(values.cumsum(axis=-2)) if self.kind == "log_return" else values
+        return values if self.floor is None else np.maximum(values, self.floor)
+
+
+def require_all(
+    within: NDArray[np.bool_],
+    values: Floats,
+    names: Sequence[str],
+    place: Callable[[int], str],
+    *,
+    rule: str,
+    remedy: str,
+) -> None:
+    """DataError for the first of all values (N, F) that breaks a rule; `place` names its row."""
+    if not within.all():
+        row, column = map(int, np.argwhere(~within)[0])
+        raise DataError(
+            f"{place(row)}: column {names[column]} has {values[row, column]:g}, and {rule}; mend the value, or {remedy}"
+        )
 
 
 def require_scalable(kind: Kind, values: Floats, names: Sequence[str], place: Callable[[int], str]) -> None:
     """DataError for the first of all values (N, F) that a scaling is not defined for; `place` names its row."""
+    remedy = "train with another data.scaling"
     if kind == "log_return":
-        outside, rule = values <= 0, "a log return needs values above zero"
-    elif kind == "square_root":
-        outside, rule = values < 0, "a square root needs values of at least zero"
-    else:
-        return
-    if outside.any():
-        row, column = map(int, np.argwhere(outside)[0])
-        raise DataError(
-            f"{place(row)}: column {names[column]} has {values[row, column]:g}, and {rule}; mend the value, or train"
-            " with another data.scaling"
-        )
+        require_all(~(values <= 0), values, names, place, rule="a log return needs values above zero", remedy=remedy)
+    if kind == "square_root":
+        rule = "a square root needs values of at least zero"
+        require_all(~(values < 0), values, names, place, rule=rule, remedy=remedy)
 
 
 def fit_scaler(kind: Kind, values: Floats, before: NDArray[np.integer], names: Sequence[str]) -> Scaler:
@@ -83,6 +97,8 @@ def fit_scaler(kind: Kind, values: Floats, before: NDArray[np.integer], names: S
         if kind == "minmax":
             shift = np.nanmin(values, axis=0)
             factor = np.nanmax(values, axis=0) - shift
+        elif kind == "mean":
+            shift, factor = np.zeros(values.shape[1]), np.nanmean(np.abs(values), axis=0)
         else:
             moving = _changed(kind, values)[before > 0] if kind == "log_return" else _changed(kind, values)
             shift, factor = np.nanmean(moving, axis=0), np.nanstd(moving, axis=0)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from s2s.forecast.backtest import diebold_mariano
 from s2s.forecast.baselines import errors_of
 from s2s.run import number_text
 
@@ -19,6 +20,8 @@ HEADINGS = ("forecasts", "MAE", "of persistence", "ratio", "best baseline", "cov
 TOO_GOOD = 0.5
 """A ratio to the best baseline below this is suspected to come from a leak."""
 SUSPICION = "too good"
+SIGNIFICANT = 0.05
+"""p-value above which a difference is no more than chance gives."""
 KEPT_WINDOWS = 2000
 """Windows whose forecasts a run keeps, the last of more."""
 
@@ -32,25 +35,41 @@ def score_forecast(
     quantiles: Floats | None,
     levels: tuple[float, ...],
     knows_more: bool = False,
+    lags: int | None = 0,
 ) -> dict[str, Any]:
-    """Scores of forecasts of one target (O, H), with quantiles (Q, O, H): overall, by step, and against baselines."""
+    """Scores of forecasts of one target (O, H), with quantiles (Q, O, H): overall, by step, and against baselines.
+
+    The forecasts of an origin overlap with those of `lags` origins after it; with None they are not tested for whether
+    they differ from the best baseline.
+    """
     others = {name: errors_of(truth, each, naive_error) for name, each in baselines.items()}
     scores: dict[str, dict[str, float]] = {}
     for name, value in errors_of(truth, forecast, naive_error).items():
         naive = others["persistence"][name]
         scores[name] = {"value": value, "persistence": naive, "ratio": value / naive if naive else float("nan")}
+    absolute = {name: np.abs(truth - each) for name, each in {"own": forecast, **baselines}.items()}
+    columns = {"mae": absolute["own"].mean(axis=0), "persistence": absolute["persistence"].mean(axis=0)}
     if quantiles is not None:
         inside = (truth >= quantiles[0]) & (truth <= quantiles[-1])
         scores["coverage"] = {"value": float(inside.mean()), "asked": levels[-1] - levels[0]}
         scores["pinball"] = {"value": pinball_loss(truth, quantiles, levels)}
-    by_step = np.abs(truth - np.stack([forecast, baselines["persistence"]])).mean(axis=1).T.tolist()
-    steps = [{"step": step, "mae": mae, "persistence": naive} for step, (mae, naive) in enumerate(by_step, start=1)]
+        scores["crps"] = {"value": 2 * scores["pinball"]["value"]}
+        width = interval_score(truth, quantiles[0], quantiles[-1], levels[0], levels[-1])
+        scores["msis"] = {"value": width / naive_error if naive_error else float("nan")}
+        columns["coverage"] = inside.mean(axis=0)
+    rows = zip(*(each.tolist() for each in columns.values()), strict=True)
+    steps = [{"step": step, **dict(zip(columns, row, strict=True))} for step, row in enumerate(rows, start=1)]
     errors = {name: each["mae"] for name, each in others.items()}
+    best = min(errors, key=lambda name: errors[name])
+    test = None
+    if lags is not None:
+        test = diebold_mariano(absolute["own"].mean(axis=1), absolute[best].mean(axis=1), lags)
     return {
         "scores": scores,
         "baselines": errors,
         "meaning": meaning(scores, errors, knows_more=knows_more),
         "by_step": steps,
+        "diebold_mariano": test and {"baseline": best, **test._asdict()},
     }
 
 
@@ -83,6 +102,15 @@ def pinball_loss(truth: Floats, quantiles: Floats, levels: tuple[float, ...]) ->
     shares = np.array(levels)[:, None, None]
     above = truth - quantiles
     return float(np.maximum(shares * above, (shares - 1) * above).mean())
+
+
+def interval_score(truth: Floats, low: Floats, high: Floats, below: float, above: float) -> float:
+    """Mean score (Gneiting & Raftery 2007, section 6.2) of intervals between the quantiles of two levels.
+
+    It is the width, and what a truth lies outside by as often as one should: 1 / 0.1 times below a quantile of 0.1.
+    """
+    outside = np.maximum(low - truth, 0) / below + np.maximum(truth - high, 0) / (1 - above)
+    return float((high - low + outside).mean())
 
 
 def meaning(scores: Mapping[str, Any], baselines: Mapping[str, float], *, knows_more: bool = False) -> str:
@@ -130,10 +158,27 @@ def _target_text(result: Mapping[str, Any], target: str, found: Mapping[str, Any
             f"  {len(result['series']):,} series: mase is the mean over them, all else of all forecasts together"
         )
     lines.append("  MAE of " + ", ".join(f"{name} {mae:.4g}" for name, mae in found["baselines"].items()))
+    if test := found.get("diebold_mariano"):
+        lines.append(
+            f"  Diebold-Mariano against {test['baseline']}: {number_text(test['statistic'], '.2f')}, p {test['p']:.2g}"
+            + ", which is no more than chance gives" * (test["p"] > SIGNIFICANT)
+        )
+    lines += [f"  {remark}" for remark in found.get("remarks", ())]
     if ahead > 1:
-        lines.append("  step        MAE   persistence")
-        lines += [f"  {row['step']:4} {row['mae']:10.4g} {row['persistence']:13.4g}" for row in found["by_step"]]
+        lines += _table_of(found["by_step"], "step")
+    if "by_origin" in found:
+        lines += _table_of(found["by_origin"], "time")
     return "\n".join(lines) + "\n"
+
+
+def _table_of(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    """Lines of a table of errors, by step or by origin."""
+    wide, covered = max(4, *(len(str(row[key])) for row in rows)), "coverage" in rows[0]
+    return [f"  {key:>{wide}}        MAE   persistence{'   coverage' * covered}"] + [
+        f"  {row[key]:>{wide}} {row['mae']:10.4g} {row['persistence']:13.4g}"
+        + (f" {row['coverage']:10.2f}" if covered else "")
+        for row in rows
+    ]
 
 
 def row(recipe: "ForecastRecipe", result: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from s2s.forecast.baselines import naive_errors
 from s2s.forecast.calendar import calendar_features
 from s2s.forecast.recipe import SeriesData
 from s2s.forecast.rows import counted
-from s2s.forecast.scaling import Kind, Scaler, fit_scaler, guessed_scaler, require_scalable
+from s2s.forecast.scaling import Kind, Scaler, fit_scaler, guessed_scaler, require_all, require_scalable
 from s2s.forecast.table import Rows, SeriesTable
 from s2s.forecast.windows import origins_between
 
@@ -147,8 +147,10 @@ class Shared(NamedTuple):
     def reader(self, data: SeriesData, scaler: Scaler) -> Scaler:
         """The scaler of the columns read of a series: its targets' own, and of other inputs that of all series."""
         places = {name: place for place, name in enumerate((*data.targets, *_other_inputs(data)))}
-        both = [np.concatenate([getattr(each, name) for each in (scaler, self.inputs)]) for name in ("shift", "factor")]
-        return Scaler(data.scaling, *both).at([places[name] for name in data.read])
+        shift, factor = (
+            np.concatenate([getattr(each, name) for each in (scaler, self.inputs)]) for name in ("shift", "factor")
+        )
+        return Scaler(data.scaling, shift, factor).at([places[name] for name in data.read])
 
     def scaler(self, data: SeriesData, table: SeriesTable, values: Values) -> Scaler:
         """What was learned of a series, or for one that was never seen fitted to all its rows."""
@@ -173,6 +175,9 @@ def values_of(data: SeriesData, table: SeriesTable, train_end: int | None = None
     read, targets = (np.stack([table.columns[name] for name in names], axis=1) for names in (data.read, data.targets))
     require_scalable(data.scaling, read, data.read, table.place)
     require_scalable(data.scaling, targets, data.targets, table.place)
+    if data.floor is not None:
+        rule = f"data.floor is {data.floor:g}"
+        require_all(~(targets < data.floor), targets, data.targets, table.place, rule=rule, remedy="lower the floor")
     read = targets if data.read == data.targets else read  # one array, not two
     if data.missing_values != "mark":
         return Values(read, targets)

@@ -1,6 +1,7 @@
 """Forecasting: from a recipe to a series, model, loss and validation."""
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +15,14 @@ from s2s.corpus.sources import Part, Source
 from s2s.device import Compute, Precision
 from s2s.errors import DataError
 from s2s.files import recorded, write_json
+from s2s.forecast.backtest import by_origin, overlapping, spread
 from s2s.forecast.baselines import baselines, naive_errors, persistence
 from s2s.forecast.forecaster import Forecasts, SeriesForecaster
 from s2s.forecast.model import Beside, Forecaster, forecast_loss
 from s2s.forecast.plots import plot_forecast
 from s2s.forecast.recipe import ForecastRecipe, SeriesData
 from s2s.forecast.saved import Saved, last_rows, saved_scaling
+from s2s.forecast.scaling import require_all
 from s2s.forecast.scores import KEPT_WINDOWS, outputs_of, score_forecast
 from s2s.forecast.series import PARTS, SHOWN, Prepared, Series, prepare_panel, values_of
 from s2s.forecast.table import Tables, find_series
@@ -31,6 +34,8 @@ from s2s.training.forcing import forcing_rate
 from s2s.training.task import Task
 
 log = logging.getLogger("s2s")
+AUTOREGRESSION = re.compile(r"^ar\(\d+\)$", re.ASCII)
+"""Name of a baseline whose order is that of its series."""
 Floats = NDArray[np.float64]
 MEANS = {"mase": "the mean over the series", "msis": "the mean over the series"}
 """How scores of series in their own units are put together; all others are of all forecasts together."""
@@ -92,19 +97,21 @@ class ForecastTask(Task[NDArray[np.integer]]):
         inputs, known, truth = (part.to(device) for part in windows[:3])
         beside = self._unnamed(windows.beside).to(device)
         rate = self.rates(step)["forcing_rate"]
+        unit = self.panel.unit(self.train.origins[batch]).to(device)
         if self.recipe.model.trained_rows == "last":
-            return self._loss(self.model(inputs, known[:, -1], truth, rate, beside), truth, windows.valid_steps())
+            return self._loss(self.model(inputs, known[:, -1], truth, rate, beside), truth, windows.valid_steps(), unit)
         rows, forecast = self.model.at_each_row(inputs, known, truth, rate, beside)
         after = windows.after_each_row(rows.shape[2]).to(device), windows.valid_after_each_row(rows.shape[2])
-        parts = self._loss(forecast, truth, windows.valid_steps()), self._loss(rows, *after)
+        parts = self._loss(forecast, truth, windows.valid_steps(), unit), self._loss(rows, *after, unit[:, None])
         total = parts[0].smoothed + parts[1].smoothed
         return Loss(total, total.detach(), parts[0].tokens + parts[1].tokens)
 
-    def _loss(self, forecast: Tensor, truth: Tensor, valid: Tensor | None) -> Loss:
-        """Of forecasts (..., P) of values (...), those left out that are not `valid`."""
+    def _loss(self, forecast: Tensor, truth: Tensor, valid: Tensor | None, unit: Tensor) -> Loss:
+        """Of forecasts (..., P) of values (...), those left out that are not `valid`; a scaled one is a `unit`."""
         if valid is not None:
-            forecast, truth = forecast[valid.to(forecast.device)], truth[valid.to(truth.device)]
-        total = forecast_loss(self.model, forecast, truth, self.recipe.model.loss)
+            valid = valid.to(truth.device)
+            forecast, truth, unit = forecast[valid], truth[valid], unit.expand_as(truth)[valid]
+        total = forecast_loss(self.model, forecast, truth, self.recipe.model.loss, unit)
         return Loss(total, total.detach(), truth.numel())
 
     def _unnamed(self, beside: Beside) -> Beside:
@@ -131,7 +138,8 @@ class ForecastTask(Task[NDArray[np.integer]]):
             held = self.held.batch(group)
             inputs, known, truth = (part.to(self.compute.device) for part in held[:3])
             forecast = self.model(inputs, known[:, -1], beside=held.beside.to(self.compute.device))
-            total += float(self._loss(forecast, truth, held.valid_steps()).nats)
+            unit = self.panel.unit(self.held.origins[group]).to(self.compute.device)
+            total += float(self._loss(forecast, truth, held.valid_steps(), unit).nats)
             scaled.append(self.model.point(forecast).cpu().numpy())
         origins, truths = self.held.origins, self.panel.truth(self.held)
         errors = np.abs(self.panel.in_units(origins, np.concatenate(scaled)) - truths)
@@ -154,9 +162,12 @@ class ForecastTask(Task[NDArray[np.integer]]):
         return f"windows of {data.window} rows, {steps}"
 
 
-def _origins(panel: Panel, series: Sequence[Series], data: SeriesData, part: str) -> NDArray[np.intp]:
-    """First rows of the forecasts in a part of each of some series, below each other."""
-    return np.concatenate([start + each.origins(data, part) for start, each in zip(panel.starts, series, strict=False)])
+def _origins(
+    panel: Panel, series: Sequence[Series], data: SeriesData, part: str, count: int | None = None
+) -> NDArray[np.intp]:
+    """First rows of the forecasts in a part of each of some series, or of a count of them, below each other."""
+    each_origins = [spread(each.origins(data, part), count) for each in series]
+    return np.concatenate([start + each for start, each in zip(panel.starts, each_origins, strict=False)])
 
 
 def _means_of_each(errors: Floats, which: NDArray[np.intp], count: int) -> Floats:
@@ -175,7 +186,7 @@ def find(recipe: ForecastRecipe, corpora: Path | None) -> dict[str, Source[Table
 def check(recipe: ForecastRecipe, sources: Mapping[str, Source[Tables]]) -> Iterator[str]:
     """How many rows each part of a series has."""
     for key, source in sources.items():
-        series = _told(prepare_panel(recipe.data, source.read())).series
+        series = _counted(recipe, _told(prepare_panel(recipe.data, source.read()))).series
         yield f"data.{key}: {source.description}, {_rows_of(recipe.data, series)}"
 
 
@@ -191,9 +202,10 @@ def prepare(
     data, before = recipe.data, run.begun_from(recipe.training.start)
     learned = saved_scaling(before, data).shared if recipe.training.start and before else None
     tables = sources["series"].read()
-    series, shared, left, _ = _told(prepare_panel(data, tables, learned))
+    series, shared, left, _ = _counted(recipe, _told(prepare_panel(data, tables, learned)))
     also = {
-        name: prepare_panel(data, sources[f"also_validate.{name}"].read(), shared).series for name in data.also_validate
+        name: _counted(recipe, prepare_panel(data, sources[f"also_validate.{name}"].read(), shared)).series
+        for name in data.also_validate
     }
     log.info("%s: %s", tables[0].path.name, _rows_of(data, series))
     torch.manual_seed(recipe.seed)
@@ -228,6 +240,16 @@ def _told(found: Prepared) -> Prepared:
     """What was found, after its remarks were logged; scoring, which reads it again, does not repeat them."""
     for remark in found.remarks:
         log.warning("%s", remark)
+    return found
+
+
+def _counted(recipe: ForecastRecipe, found: Prepared) -> Prepared:
+    """What was found, whose targets are whole numbers if the model forecasts such; DataError names the row if not."""
+    for series in found.series if recipe.model.counts else ():
+        own, names = series.values.gaps()[1], recipe.data.targets
+        rule, remedy = "a count is a whole number of at least zero", "train with another model.output"
+        within = np.isnan(own) | ((own >= 0) & (own == np.rint(own)))
+        require_all(within, own, names, series.table.place, rule=rule, remedy=remedy)
     return found
 
 
@@ -268,7 +290,7 @@ def score(
     forecaster, data = SeriesForecaster.load(run.path, device=device), recipe.data
     series = prepare_panel(data, part.source.read(), forecaster.saved.shared).series
     panel = Panel(series, data)
-    windows = panel.windows(_origins(panel, series, data, part.name))
+    windows = panel.windows(_origins(panel, series, data, part.name, part.origins))
     found, truth = forecaster.after(panel, windows.origins), panel.truth(windows)
     cuts = np.searchsorted(windows.origins, panel.starts).tolist()
     of_each = [
@@ -277,7 +299,8 @@ def score(
         if own.stop > own.start
     ]
     scored = {"task": "forecast", "run": str(run), "split": part.name, "examples": len(windows)}
-    targets = {name: _scored(recipe, place, of_each) for place, name in enumerate(data.targets)}
+    backtest = part.origins is not None
+    targets = {name: _scored(recipe, place, of_each, backtest) for place, name in enumerate(data.targets)}
     by_series = {name: each.pop("series") for name, each in targets.items()}
     main, outputs = data.targets[0], list[dict[str, Any]]()
     for each in of_each:
@@ -305,10 +328,13 @@ class _Forecast(NamedTuple):
     found: Forecasts
 
 
-def _scored(recipe: ForecastRecipe, place: int, of_each: Sequence[_Forecast]) -> dict[str, Any]:
-    """Scores of one target of each series, and of all together: MASE is the mean over them, others are pooled."""
+def _scored(recipe: ForecastRecipe, place: int, of_each: Sequence[_Forecast], backtest: bool) -> dict[str, Any]:
+    """Scores of one target of each series, and of all together: MASE is the mean over them, others are pooled.
+
+    Of a single series also whether it differs from the best baseline, and in a `backtest` those at each origin.
+    """
     data, each_scored, truths, points = recipe.data, list[dict[str, Any]](), list[Floats](), list[Floats]()
-    quantiles, others = list[Floats](), list[Mapping[str, Floats]]()
+    quantiles, others, remarks = list[Floats](), list[Mapping[str, Floats]](), list[str]()
     for each in of_each:
         whole = np.flatnonzero(~np.isnan(each.truth[..., place]).any(axis=1))
         if not len(whole):
@@ -319,26 +345,40 @@ def _scored(recipe: ForecastRecipe, place: int, of_each: Sequence[_Forecast]) ->
         truths.append(each.truth[whole][..., place])
         points.append(each.found.points[whole][..., place])
         quantiles += [] if each.found.quantiles is None else [each.found.quantiles[:, whole][..., place]]
-        others.append(baselines(own, before, each.origins[whole], data.horizon, train_end=first, season=data.season))
+        origins = each.origins[whole]
+        compared, told = baselines(
+            own, before, origins, data.horizon, train_end=first, season=data.season,
+            statistical_names=recipe.evaluation.baselines,
+        )  # fmt: skip
+        others.append(compared)
+        remarks += [f"{each.series.table.id}: {remark}" if data.series_id else remark for remark in told]
         scores = score_forecast(
             truths[-1], points[-1], others[-1],
             naive_error=float(naive_errors(each.series.values.gaps()[1][:first, place, None], before[:first])[0]),
             quantiles=quantiles[-1] if quantiles else None, levels=recipe.model.quantiles,
-            knows_more=bool(data.known),
+            knows_more=bool(data.known), lags=overlapping(origins, data.horizon),
         )  # fmt: skip
         kept = {name: scores[name] for name in ("scores", "baselines")}
         each_scored.append({"id": each.series.table.id, "examples": len(whole), **kept})
     if not truths:
         raise DataError(f"{data.targets[place]}: no window of the scored part has all its values; give more rows")
+    for remark in remarks[:SHOWN]:
+        log.warning("%s: %s", data.targets[place], remark)
+    scores["remarks"] = remarks
     if not data.series_id:
+        if backtest:
+            scores["by_origin"] = by_origin(
+                origins, each.series.table.times, truths[0], points[0], compared["persistence"],
+                quantiles[0] if quantiles else None,
+            )  # fmt: skip
         return {**scores, "series": each_scored}
-    pooled = [{name.split("(")[0]: each for name, each in found.items()} for found in others]
+    pooled = [{AUTOREGRESSION.sub("ar", name): each for name, each in found.items()} for found in others]
     names = [name for name in pooled[0] if all(name in found for found in pooled)]
     together = score_forecast(
         np.concatenate(truths), np.concatenate(points),
         {name: np.concatenate([found[name] for found in pooled]) for name in names},
         naive_error=float("nan"), quantiles=np.concatenate(quantiles, axis=1) if quantiles else None,
-        levels=recipe.model.quantiles, knows_more=bool(data.known),
+        levels=recipe.model.quantiles, knows_more=bool(data.known), lags=None,
     )  # fmt: skip
     for name in set(MEANS) & set(together["scores"]):
         values = {
@@ -348,7 +388,7 @@ def _scored(recipe: ForecastRecipe, place: int, of_each: Sequence[_Forecast]) ->
         }
         ratio = {"ratio": values["value"] / values["persistence"]} if values.get("persistence") else {}
         together["scores"][name] = {**together["scores"][name], **values, **ratio}
-    return {**together, "series": each_scored}
+    return {**together, "remarks": remarks, "series": each_scored}
 
 
 def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[Tables]], device: str) -> None:

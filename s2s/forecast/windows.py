@@ -141,6 +141,10 @@ class Panel:
         """(O,) rows -> the place of the series of each."""
         return np.searchsorted(self.starts, origins, side="right") - 1
 
+    def unit(self, origins: Rows) -> Tensor:
+        """(O,) rows -> what a scaled value of one is in the file's units (O, 1, K)."""
+        return torch.from_numpy(self.scaler.factor[self.series_of(origins)]).float()[:, None]
+
     def truth(self, windows: Windows) -> Floats:
         """Values (O, H, K) after each window, in the file's units; NaN where one is missing."""
         rows = windows.origins[:, None] + np.arange(windows.horizon)
@@ -150,7 +154,8 @@ class Panel:
     def in_units(self, origins: Rows, scaled: Floats) -> Floats:
         """(..., O, H, K) forecasts from some rows on, from scaled to the file's units."""
         which = self.series_of(origins)
-        scaler = Scaler(self.scaler.kind, self.scaler.shift[which][:, None], self.scaler.factor[which][:, None])
+        shift, factor = (part[which][:, None] for part in (self.scaler.shift, self.scaler.factor))
+        scaler = Scaler(self.scaler.kind, shift, factor, self.data.floor)
         return scaler.restore(scaled.astype(np.float64), self.values[origins - 1])
 
 

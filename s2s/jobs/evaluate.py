@@ -26,10 +26,12 @@ def evaluate(
     precision: Precision = "float32",
     beam: int | None = None,
     dynamic: "Dynamic | None" = None,
+    origins: int | None = None,
 ) -> list[dict[str, Any]]:
     """Score a run, or each of several, on one split, by default its test, or else a language model's validation.
 
     The sources of files, or of a split of a corpus, may be given a `tag`; those of a recipe name their own.
+    A forecaster is scored from every row, or from a number of `origins` spread evenly over the split.
     Each translator's result also has what `compare` needs: `hypotheses`, `references`, `right` and `tokenize`. It and
     a forecaster's have `outputs`, a row for each pair or window, which a run folder keeps as outputs.jsonl.
     With `dynamic` the weights of language models follow the text, and the run folders stay as they are.
@@ -46,8 +48,13 @@ def evaluate(
     ways: dict[str, Any] = {"device": device, "precision": precision, "beam": beam}
     if dynamic is not None:
         ways["dynamic"] = dynamic
-        if other := next((run for run, recipe in opened if recipe.task != "language"), None):
-            raise DataError(f"{other}: holds no language model, which --dynamic is for; leave it out")
+    for given, task, wrong in (
+        (dynamic, "language", "holds no language model, which --dynamic is for; leave it out"),
+        (origins, "forecast", "only a forecaster is scored from origins; leave out --origins"),
+    ):
+        if given is not None and (other := next((run for run, recipe in opened if recipe.task != task), None)):
+            raise DataError(f"{other}: {wrong}")
+    parts = [part if origins is None else part._replace(origins=origins) for part in parts]
     return [task_of(recipe).score(run, recipe, part, **ways) for (run, recipe), part in zip(opened, parts, strict=True)]
 
 

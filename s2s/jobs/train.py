@@ -34,7 +34,7 @@ log = logging.getLogger("s2s")
 FIXED = (
     "task", "seed", "training.start", "tokenizer.", "model.", "sweep",
     "data.source", "data.target", "data.time", "data.longest_step", "data.missing", "data.newest_first", "data.inputs",
-    "data.series_id", "data.known", "data.calendar", "data.horizon", "data.test_share", "data.scaling",
+    "data.series_id", "data.known", "data.calendar", "data.horizon", "data.test_share", "data.scaling", "data.floor",
     "data.validation_share", "data.max_", "data.cut", "data.window", "data.rows",
     "training.batch_", "training.optimizer", "training.moving_average", "training.metric",
     "evaluation.bleu_tokenizer",

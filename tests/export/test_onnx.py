@@ -152,7 +152,7 @@ def test_a_language_model_goes_on_from_its_state(cell: Any, values: Any) -> None
 
 @pytest.mark.parametrize(("cell", "more"), [("elman", False), ("gru", True), ("lstm", True)])
 @pytest.mark.parametrize("steps", ["direct", "fed_back"])
-@pytest.mark.parametrize("output", ["point", "quantiles", "gaussian", "student_t"])
+@pytest.mark.parametrize("output", ["point", "quantiles", "gaussian", "student_t", "poisson", "negative_binomial"])
 def test_a_forecaster_forecasts_as_its_model_does(cell: Any, steps: Any, output: Any, more: bool) -> None:
     """With three layers, a linear part and a residual, or without."""
     data = SeriesData(series=CsvFile(file="a.csv"), targets=("x", "y"), window=5, horizon=3)

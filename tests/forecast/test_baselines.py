@@ -81,7 +81,11 @@ def test_scores_hold_persistence_ratio_coverage_and_each_step() -> None:
     assert found["scores"]["pinball"] == {"value": pinball_loss(truth, quantiles, levels)}
     assert found["baselines"] == pytest.approx({"persistence": 2.0, "ar(1)": 1.0})
     assert [row["step"] for row in found["by_step"]] == [1, 2]
-    assert found["by_step"][1] == pytest.approx({"step": 2, "mae": 0.9, "persistence": 2.0})
+    assert found["by_step"][0] == pytest.approx({"step": 1, "mae": 0.9, "persistence": 2.0, "coverage": 1.0})
+    assert found["by_step"][1] == pytest.approx({"step": 2, "mae": 0.9, "persistence": 2.0, "coverage": 0.5})
+    assert found["scores"]["crps"]["value"] == 2 * found["scores"]["pinball"]["value"]
+    assert found["scores"]["msis"]["value"] == pytest.approx((3 + 1 + 10 + 3 + 3) / 4)  # one lies 1 below, at 0.1
+    assert found["diebold_mariano"] is None  # the losses differ by one number throughout
     assert found["meaning"].startswith("better than persistence by 55.0%, and than ar(1)")
 
 
@@ -118,8 +122,8 @@ def test_a_sentence_says_what_an_error_means_against_none(mae: float, naive: flo
 
 def test_all_baselines_have_names() -> None:
     series = np.sin(np.arange(60.0)) + np.arange(60.0) / 10
-    found = baselines(series, WHOLE[:60], np.arange(40, 58), 2, train_end=36, season=6)
+    found, _ = baselines(series, WHOLE[:60], np.arange(40, 58), 2, train_end=36, season=6)
     assert list(found)[:3] == ["persistence", "drift", "seasonal_naive"]
     assert all(forecast.shape == (18, 2) for forecast in found.values())
-    assert "seasonal_naive" in baselines(series, WHOLE[:60], np.arange(40, 58), 2, train_end=36, season=40)
-    assert "seasonal_naive" not in baselines(series, WHOLE[:60], np.arange(40, 58), 2, train_end=36, season=41)
+    assert "seasonal_naive" in baselines(series, WHOLE[:60], np.arange(40, 58), 2, train_end=36, season=40)[0]
+    assert "seasonal_naive" not in baselines(series, WHOLE[:60], np.arange(40, 58), 2, train_end=36, season=41)[0]

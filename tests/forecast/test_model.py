@@ -7,16 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from s2s.forecast.model import Forecaster, forecast_loss
+from s2s.forecast.model import SMALLEST_SCALE, Forecaster, forecast_loss
 from s2s.forecast.recipe import ForecastModel, SeriesData
 
-OUTPUTS = ("point", "quantiles", "gaussian", "student_t")
+OUTPUTS = ("point", "quantiles", "gaussian", "student_t", "poisson", "negative_binomial")
 
 
 def build(horizon: int = 3, **values: Any) -> Forecaster:
     torch.manual_seed(4)
     settings = ForecastModel.model_validate({"hidden_size": 6, **values})
-    return Forecaster(settings, SeriesData(series="x/all", targets=("a", "b"), window=8, horizon=horizon)).eval()
+    data = SeriesData(series="x/all", targets=("a", "b"), window=8, horizon=horizon)
+    return Forecaster(settings, data).eval()
 
 
 def window() -> tuple[Tensor, Tensor]:
@@ -32,6 +33,7 @@ def test_every_form_forecasts_all_steps_and_learns(cell: str, output: str, steps
     model = build(cell=cell, output=output, steps=steps, layers=2 if output == "quantiles" else 1, dropout=0.2)
     inputs, last = window()
     truth = last[:, None, :] + torch.tensor([0.1, 0.2, 0.3])[None, :, None]
+    truth = truth.clamp(min=0).round() if model.counts else truth
     forecast = model(inputs, last)
     assert forecast.shape == (5, 3, 2, model.parameters_each)
     assert model.point(forecast).shape == truth.shape
@@ -50,7 +52,10 @@ def test_a_residual_model_of_zeros_says_that_nothing_changes(output: str) -> Non
     torch.nn.init.zeros_(model.head.weight)
     torch.nn.init.zeros_(model.head.bias)
     inputs, last = window()
-    assert torch.equal(model.point(model(inputs, last)), last[:, None].expand(-1, 3, -1))
+    expected = last[:, None].expand(-1, 3, -1)
+    if model.counts:  # which have means above zero
+        expected = torch.nn.functional.softplus(expected) + SMALLEST_SCALE
+    assert torch.equal(model.point(model(inputs, last)), expected)
 
 
 @pytest.mark.parametrize("steps", ["direct", "fed_back"])
@@ -140,6 +145,14 @@ def test_sampled_paths_lie_where_the_forecast_says(output: str, steps: str) -> N
         assert float(inside) > 0.99
         return
     middle = paths[:, :, 0].median(dim=0).values
+    if model.counts:
+        mean, variance = first[..., 0], first[..., 0]
+        if output == "negative_binomial":
+            variance = mean + first[..., 1] * mean.square()
+        assert torch.equal(paths, paths.round())
+        assert bool(((paths[:, :, 0].mean(dim=0) - mean).abs() < 4 * (variance / 4000).sqrt()).all())
+        torch.testing.assert_close(paths[:, :, 0].var(dim=0), variance, rtol=0.25, atol=0.05)
+        return
     assert bool(((middle - first[..., 0]).abs() < 0.12 * first[..., 1]).all())
 
 
@@ -154,3 +167,23 @@ def test_paths_without_chance_are_the_forecast_and_read_the_window_once(steps: s
     paths = model.sample(inputs, last, 7, torch.Generator().manual_seed(1))
     assert rows == [5 * 8] + ([7 * 5] * 2 if steps == "fed_back" else [])
     torch.testing.assert_close(paths, model(inputs, last)[..., 0].expand(7, -1, -1, -1))
+
+
+def test_losses_of_counts_are_their_likelihoods_in_the_units_of_the_file() -> None:
+    inputs, last = window()
+    unit, counts = torch.tensor([2.5, 40.0]), torch.tensor([[0.0, 3.0], [7.0, 41.0], [1.0, 0.0]]).expand(5, 3, 2)
+    poisson, binomial = build(output="poisson"), build(output="negative_binomial")
+    forecast = poisson(inputs, last)
+    expected = -torch.distributions.Poisson(forecast[..., 0] * unit).log_prob(counts).sum()
+    found = forecast_loss(poisson, forecast, counts / unit, "mse", unit)
+    torch.testing.assert_close(found.float(), expected)
+    forecast = binomial(inputs, last)
+    mean, shape = (forecast[..., 0] * unit).double(), 1 / forecast[..., 1].double()
+    expected = -(
+        torch.lgamma(counts + shape) - torch.lgamma(shape) - torch.lgamma(counts + 1.0)
+        + shape * (shape / (shape + mean)).log() + counts * (mean / (shape + mean)).log()
+    ).sum()  # fmt: skip
+    torch.testing.assert_close(forecast_loss(binomial, forecast, counts / unit, "mse", unit), expected)
+    nearly = torch.stack([forecast[..., 0], torch.full_like(mean, 1e-4)], dim=-1)  # without dispersion it is Poisson's
+    close = forecast_loss(binomial, nearly, counts / unit, "mse", unit)
+    torch.testing.assert_close(close, forecast_loss(poisson, nearly, counts / unit, "mse", unit), rtol=1e-2, atol=0)

@@ -214,6 +214,11 @@ def test_log_returns_of_several_steps_have_forms_whose_intervals_are_right(form:
         (["data.time=a", "data.time_format=%H:%M"], "time_format: must be a form of strptime with the year"),
         (["data.time=a", "data.time_format=%Y-%Q"], "time_format: must be a form of strptime with the year"),
         (["data.missing=-9999"], r"data.missing: must be a list \(given -9999\)"),
+        (["model.output=poisson"], 'model.output: poisson is of counts; set data.scaling = "mean"'),
+        (["model.output=poisson", "data.scaling=mean", "data.floor=0"], "data.floor: poisson has a floor of 0 already"),
+        (['evaluation.baselines=["ets(M)"]'], r"evaluation.baselines: must be like .* \(given \"ets\(M\)\"\)"),
+        (['evaluation.baselines=["log ets(N,A)"]'], r"evaluation.baselines: log ets\(N,A\) needs data.season"),
+        (['evaluation.baselines=["sarimax(0,1,1)(0,1,1)"]'], r"sarimax\(0,1,1\)\(0,1,1\) needs data.season"),
     ],
 )
 def test_a_broken_recipe_says_the_rule(overrides: list[str], message: str, folder: Path) -> None:
@@ -505,3 +510,65 @@ def test_the_learned_range_is_said_in_the_units_of_the_file(scaling: str, folder
     values = np.diff(np.log(known)) if scaling == "log_return" else known
     what = "log returns" if scaling == "log_return" else "values"
     assert series.reader.in_words(series.learned()) == [f"{what} from {values.min():.4g} to {values.max():.4g}"]
+
+
+COUNTS = ['data.targets=["n"]', "data.scaling=mean", "data.season=7", "data.horizon=2"]
+
+
+@pytest.mark.parametrize("output", ["poisson", "negative_binomial"])
+def test_counts_are_forecast_with_whole_numbers_and_backtested(output: str, folder: Path) -> None:
+    sold = np.random.default_rng(1).poisson(2 + 6 * (np.arange(200) % 7 == 5))
+    (folder / "x.csv").write_text("day,n\n" + "\n".join(f"{day},{count}" for day, count in enumerate(sold)) + "\n")
+    form = [*COUNTS, f"model.output={output}", "data.window=7", "data.time=day"]
+    form += ['evaluation.baselines=["ets(N,A)", "sarimax(0,0,0)(0,1,1)"]', "training.steps=40"]
+    run = train(
+        recipe_with(folder, *form, "training.validate_every=40", "training.learning_rate=0.03"),
+        folder / "run",
+        device="cpu",
+    )
+    forecaster = SeriesForecaster.load(run.path, device="cpu")
+    found = forecaster.next_steps()
+    assert found.quantiles is not None
+    assert np.array_equal(found.quantiles, found.quantiles.round())
+    assert (found.quantiles >= 0).all()
+    assert (found.points > 0).all()
+    result = json.loads(call("evaluate", str(run.path), "--origins", "5", "--json").stdout)
+    assert (result["examples"], len(result["by_origin"])) == (5, 5)
+    assert [row["time"] for row in result["by_origin"]][::4] == ["160", "198"]
+    assert {"ets(N,A)", "sarimax(0,0,0)(0,1,1)"} <= result["baselines"].keys()
+    assert result["diebold_mariano"]["baseline"] == min(result["baselines"], key=lambda name: result["baselines"][name])
+    assert result["scores"]["mae"]["ratio"] < 1
+    said = call("evaluate", str(run.path), "--origins", "5").stdout
+    assert f"Diebold-Mariano against {result['diebold_mariano']['baseline']}: " in said
+    assert re.search(r"time        MAE   persistence   coverage\n +160 ", said)
+    refused = call("evaluate", "tests/runs/tiny-en-ko", "--origins", "5", code=1)
+    assert "only a forecaster is scored from origins; leave out --origins" in refused.stderr
+
+
+@pytest.mark.parametrize("value", ["2.5", "-1"])
+def test_what_is_no_count_is_refused_with_its_row(value: str, folder: Path) -> None:
+    (folder / "x.csv").write_text("n\n" + "".join(f"{row % 5}\n" for row in range(80)) + f"{value}\n")
+    with pytest.raises(DataError, match=rf"x.csv, line 82: column n has {value}, and a count is a whole number"):
+        train(recipe_with(folder, *COUNTS, "model.output=poisson", "data.window=7"), folder / "run", device="cpu")
+
+
+@pytest.mark.parametrize("output", ["quantiles", "student_t"])
+def test_no_forecast_lies_below_the_floor_and_one_below_the_data_is_told(output: str, folder: Path) -> None:
+    values = np.random.default_rng(2).exponential(size=120) * (np.arange(120) % 4 == 0)
+    (folder / "x.csv").write_text("b\n" + "".join(f"{value:.6f}\n" for value in values))
+    form = [f"model.output={output}", "training.steps=5", "training.validate_every=5", "data.horizon=4"]
+    free = train(recipe_with(folder, *form), folder / "free", device="cpu")
+    held = train(recipe_with(folder, *form, "data.floor=0"), folder / "held", device="cpu")
+    assert free.best.read_bytes() == held.best.read_bytes()
+    kept = {run.path.name: run.outputs.read_text().splitlines() for run in (free, held)}
+    lowest = {name: np.array([json.loads(row)["quantiles"] for row in rows]).min() for name, rows in kept.items()}
+    assert lowest["free"] < 0 <= lowest["held"]
+    assert "as low as" not in call("forecast", str(held.path)).stderr
+    said = call("forecast", str(free.path)).stderr
+    assert re.search(
+        r"^b_0.1 is as low as -\d\.\d+, and the data never below 0; data.floor sets a lowest$", said, re.MULTILINE
+    )
+    with pytest.raises(
+        DataError, match=r"line 2: column b has 0.129861, and data.floor is 0.5; mend the value, or lower"
+    ):
+        train(recipe_with(folder, *form, "data.floor=0.5"), folder / "run", device="cpu")
