@@ -138,4 +138,5 @@ def test_the_device_is_the_current_one_around_all_that_is_computed(
     model = loaded.load(RUNS / run, device="cpu")
     monkeypatch.setattr(Compute, "entered", entered)
     use(model, 0)
-    assert happened == ["in", "out"]
+    assert happened == ["in", "out"] * (len(happened) // 2)  # a text that streams enters it for each token
+    assert happened

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from s2s.errors import RunError
 from s2s.export.export import Weights, task_of
 from s2s.files import json_text, new_folder
-from s2s.nn.weights import weights_of
 from s2s.run import RunFolder
 from s2s.tasks import Recipe
 from s2s.text.tokenizer import load_tokenizers
@@ -80,6 +79,8 @@ def bundle_of(
         )
     if any(isinstance(each, PunctuationTokenizer) for each in tokenizers):
         bundle["word_characters"] = word_characters()
+    from s2s.nn.weights import weights_of  # which needs torch, and the page of a server that has bundles does not
+
     packed = pack({name: weight.numpy() for name, weight in weights_of(model).items()}, weights)
     bundle["model"] = recipe.model.model_dump(mode="json", exclude={"dropout", "initialization"}) | sizes
     bundle["weights"] = {"type": weights, "bytes": len(packed.content), "index": packed.places}

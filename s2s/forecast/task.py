@@ -148,7 +148,7 @@ class ForecastTask(Task[NDArray[np.integer]]):
         own: dict[str, Any] = {"mae": float(np.nanmean(errors))} if errors.shape[2] == 1 else {}
         if self.also:
             own["also"] = {name: task.validate() for name, task in self.also.items()}
-        return {"loss": total / np.count_nonzero(~np.isnan(truths)), "mase": float(np.nanmean(mase)), **own}
+        return {"loss": total / int(np.count_nonzero(~np.isnan(truths))), "mase": float(np.nanmean(mase)), **own}
 
     def diverged_loss(self) -> float:
         """A hundred times the mean square of what is forecast, scaled, and of a value of one."""

@@ -62,7 +62,7 @@ def test_pairs_are_scored_from_files_and_as_they_arrive() -> None:
 def test_lines_are_scored_by_a_language_model() -> None:
     run, lines = RUNS / "words-one-to-five", ["one , two", "", "three"]
     scores = LineScorer(Generator.load(run))(lines)
-    text = "".join(f"{nats:.4f}\t{tokens}\t{unknown}\n" for nats, tokens, unknown in scores)
+    text = "".join(f"{each.nats:.4f}\t{each.tokens}\t{each.unknown_tokens}\n" for each in scores)
     Path("text.txt").write_text("\n".join(lines))
     assert s2s("score", run, "--source", "text.txt").stdout == s2s("score", run, line="\n".join(lines)).stdout == text
     carried = s2s("score", run, "--carried", line="\n".join(lines)).stdout

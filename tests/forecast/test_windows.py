@@ -106,7 +106,7 @@ def test_what_lies_before_a_hole_changes_no_forecast_after_it(series: Pieces, fa
     other[:start] *= factor
     for season in (5, 7, 30):
         first, second = (
-            baselines(each, series.before, origins, 2, train_end=len(other), season=season)
+            baselines(each, series.before, origins, 2, train_end=len(other), season=season)[0]
             for each in (series.values, other)
         )
         assert ("seasonal_naive" in first) == (season <= 6 or (start == 0 and season <= 6))
