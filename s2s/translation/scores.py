@@ -29,7 +29,7 @@ log = logging.getLogger("s2s")
 UNTAGGED, MEAN = "(no tag)", "(mean)"
 """Names of rows of by_tag that are none of a tag."""
 
-HEADINGS = ("examples", "BLEU (95 % interval)", "chrF")
+HEADINGS = ("examples", "BLEU (95 % interval)", "chrF", "word error rate")
 
 
 def failures(
@@ -216,4 +216,5 @@ def row(recipe: TranslationRecipe, result: Mapping[str, Any]) -> list[str]:
     on = f"{result['split']} ({recipe.data.source} to {recipe.data.target}, beam {result['beam']})"
     told = bleu["value"] is not None
     cell = f"**{bleu['value']:.1f}** ({bleu['low']:.1f} to {bleu['high']:.1f})" if told else "-"
-    return [on, f"{result['examples']:,}", cell, f"{chrf['value']:.1f}"]
+    wrong = result["scores"].get("word_error_rate")
+    return [on, f"{result['examples']:,}", cell, f"{chrf['value']:.1f}", f"{wrong['value']:.1%}" if wrong else ""]

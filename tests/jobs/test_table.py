@@ -56,6 +56,7 @@ def test_a_row_holds_what_the_folder_says(tmp_path: Path) -> None:
         "examples": "1,000",
         "BLEU (95 % interval)": "**38.2** (37.2 to 39.0)",
         "chrF": "60.0",
+        "word error rate": "",
         "weights": "64,005",
         "minutes": "20.5",
         "seed": "7",
@@ -63,6 +64,12 @@ def test_a_row_holds_what_the_folder_says(tmp_path: Path) -> None:
     }
     assert set("".join(cells(rule))) == {"-", ":"}
     assert (blank, signatures) == ("", ["- BLEU: `tok:13a|version:2`", "- chrF: `nc:6|version:2`"])
+
+
+def test_symbols_have_a_word_error_rate(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "phones", scores={**RESULT["scores"], "word_error_rate": {"value": 0.1533}})
+    head, _, row, *_ = result_table([run]).splitlines()
+    assert dict(zip(cells(head), cells(row), strict=True))["word error rate"] == "15.3%"
 
 
 def test_rows_keep_their_order_and_signatures_stand_once(tmp_path: Path) -> None:
@@ -81,7 +88,7 @@ def test_minutes_come_from_the_log_when_the_checkpoint_is_gone(tmp_path: Path) -
     run = make_run(tmp_path / "run")
     (run / "last" / "checkpoint.json").unlink()
     (run / "metrics.jsonl").write_text('{"step": 1, "elapsed_seconds": 60.0}\n{"step": 2, "elapsed_seconds": 90.0}\n')
-    assert cells(result_table([run]).splitlines()[2])[7] == "1.5"
+    assert cells(result_table([run]).splitlines()[2])[8] == "1.5"
 
 
 @pytest.mark.parametrize(
