@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -214,7 +215,18 @@ def prepare(
     saved += [last_rows(data, each, values_of(data, each), shared) for each in left]
     if not (run.checkpoint.exists() and run.series.exists()):  # that of a finished run stays as it is
         write_json(run.series, Saved(shared, tuple(sorted(saved, key=lambda each: each.id))).as_json())
-    return ForecastTask(recipe, model, series, compute, also)
+    task = ForecastTask(recipe, model, series, compute, also)
+    _PREPARED[_key(run, recipe, sources["series"])] = task
+    return task
+
+
+_PREPARED: WeakValueDictionary[tuple[str, ...], ForecastTask] = WeakValueDictionary()
+"""Tasks that are still held, whose series scoring need not read, divide and scale again"""
+
+
+def _key(run: RunFolder, recipe: ForecastRecipe, source: Source[Tables]) -> tuple[str, ...]:
+    """What the series of a run come from."""
+    return str(run.path.resolve()), source.identity, recipe.data.model_dump_json(exclude={"series", "also_validate"})
 
 
 def unlike_start(
@@ -288,8 +300,11 @@ def score(
 ) -> dict[str, Any]:
     """Scores of the forecasts from every row of a part of each series, compared with the baselines."""
     forecaster, data = SeriesForecaster.load(run.path, device=device), recipe.data
-    series = prepare_panel(data, part.source.read(), forecaster.saved.shared).series
-    panel = Panel(series, data)
+    if (prepared := _PREPARED.get(_key(run, recipe, part.source))) is not None:
+        series, panel = prepared.series, prepared.panel
+    else:
+        series = prepare_panel(data, part.source.read(), forecaster.saved.shared).series
+        panel = Panel(series, data)
     windows = panel.windows(_origins(panel, series, data, part.name, part.origins))
     found, truth = forecaster.after(panel, windows.origins), panel.truth(windows)
     cuts = np.searchsorted(windows.origins, panel.starts).tolist()
