@@ -72,7 +72,7 @@ def choose_autoregression(train: Floats, before: Rows, *, largest: int = LARGEST
     rows = np.flatnonzero(before >= most)
     lags = train[rows[:, None] - np.arange(1, most + 1)]
     # of all orders at once: those of fewer lags are the upper left part of the triangle
-    triangle = np.linalg.qr(np.column_stack([np.ones(len(rows)), lags, train[rows]]), mode="r")
+    triangle = np.linalg.qr(np.column_stack([np.ones(len(rows)), lags, train[rows]])).R
 
     def criterion(order: int) -> float:
         found, *_ = np.linalg.lstsq(triangle[:, : order + 1], triangle[:, -1], rcond=None)
