@@ -57,9 +57,9 @@ class Autoregression(NamedTuple):
         return np.stack(steps, axis=1)
 
 
-def fit_autoregression(series: Floats, before: Rows, order: int, *, most: int | None = None) -> Autoregression:
-    """Least squares over the rows (N,) that have `order` rows before them, or `most`."""
-    rows = np.flatnonzero(before >= (order if most is None else most))
+def fit_autoregression(series: Floats, before: Rows, order: int) -> Autoregression:
+    """Least squares over the rows (N,) that have `order` rows before them."""
+    rows = np.flatnonzero(before >= order)
     lags = series[rows[:, None] - np.arange(1, order + 1)]
     found, *_ = np.linalg.lstsq(np.hstack([np.ones((len(rows), 1)), lags]), series[rows], rcond=None)
     return Autoregression(float(found[0]), found[1:])
@@ -70,11 +70,14 @@ def choose_autoregression(train: Floats, before: Rows, *, largest: int = LARGEST
     counts = [np.count_nonzero(before >= order) for order in range(1, min(largest, LARGEST_ORDER) + 1)]
     most = max([order for order, rows in enumerate(counts, start=1) if rows >= ROWS_FOR_EACH_LAG * order], default=1)
     rows = np.flatnonzero(before >= most)
+    lags = train[rows[:, None] - np.arange(1, most + 1)]
+    # of all orders at once: those of fewer lags are the upper left part of the triangle
+    triangle = np.linalg.qr(np.column_stack([np.ones(len(rows)), lags, train[rows]])).R
 
     def criterion(order: int) -> float:
-        fitted = fit_autoregression(train, before, order, most=most)
-        errors = train[rows] - fitted.forecast(train, rows, 1)[:, 0]
-        return float(len(rows) * np.log(max(float(np.mean(errors**2)), 1e-300)) + 2 * (order + 1))
+        found, *_ = np.linalg.lstsq(triangle[:, : order + 1], triangle[:, -1], rcond=None)
+        error = float(((triangle[:, -1] - triangle[:, : order + 1] @ found) ** 2).sum() / len(rows))
+        return float(len(rows) * np.log(max(error, 1e-300)) + 2 * (order + 1))
 
     return fit_autoregression(train, before, min(range(1, most + 1), key=criterion))
 

@@ -27,10 +27,13 @@ SHOWN = 3
 """Values of a column in a message."""
 
 
-def require_one_series(rows: Sequence[Row], times: Times, header: Sequence[str], others: Sequence[int]) -> None:
+def require_one_series(
+    rows: Sequence[Row], times: Times, header: Sequence[str], others: Sequence[int], name: str = ""
+) -> None:
     """DataError for the first of the rows in order of time that has the time of the one before it, but other cells.
 
-    `others` are the places of columns that are neither time nor value, one or two of which may tell series apart.
+    `others` are the places of columns that are neither time nor value, one or two of which may tell series apart;
+    `name` is that of a series that data.series_id has told apart.
     """
     same = np.flatnonzero(np.diff(times.moments) == 0)
     differ = [at for at in map(int, same) if rows[at].cells != rows[at + 1].cells]
@@ -45,10 +48,12 @@ def require_one_series(rows: Sequence[Row], times: Times, header: Sequence[str],
             keys = [tuple(row.cell(place) for place in places) for row in rows]
             if _tell_apart(keys, moments):
                 raise DataError(f"{fault}; {_series_by(header, places, keys)}")
+    remedy = f"leave out all but one row of series {name}"
+    if not name:
+        remedy = "where the rows are of several series, name the column that tells them apart with data.series_id"
     raise DataError(
-        f"{fault}; a series has one row for each time, so write times with the clock (and the UTC offset, where clocks"
-        " are set back); where the rows are of several series, name the column that tells them apart with"
-        " data.series_id"
+        f"{fault}; a series has one row for each time, so write times with the clock (and where clocks are set back the"
+        f" UTC offset, or name their zone with data.time_zone); {remedy}"
     )
 
 

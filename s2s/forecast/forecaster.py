@@ -20,7 +20,7 @@ from s2s.forecast.recipe import ForecastRecipe, SeriesData
 from s2s.forecast.rows import counted
 from s2s.forecast.saved import Saved, SavedScaling, last_rows, saved_scaling
 from s2s.forecast.scaling import require_scalable
-from s2s.forecast.series import SHOWN, values_of
+from s2s.forecast.series import first_few, values_of
 from s2s.forecast.table import SeriesTable, read_tables
 from s2s.forecast.windows import WINDOWS_AT_ONCE, Panel, WindowBatch, in_groups
 from s2s.nn.weights import frozen, load_model
@@ -202,7 +202,9 @@ def forecast_rows(
     columns = [column for target in data.targets for column in forecaster.recipe.columns_of(target)]
     values = np.stack([found.points, *(() if found.quantiles is None else found.quantiles)], axis=-1)
     beyond = [remark for each, own in zip(series, values, strict=True) for remark in each.beyond(columns, own)]
-    for remark in beyond[:SHOWN]:
+    if data.floor is None and not forecaster.model.counts:
+        beyond = [f"{remark}; data.floor sets a lowest" for remark in beyond]
+    for remark in first_few(data, beyond):
         log.info("%s", remark)
     rows = [
         {**({data.series_id: each.id} if data.series_id else {}), "step": step, **dict(zip(columns, row, strict=True))}
@@ -231,10 +233,8 @@ def _last_of_each(saved: Saved, data: SeriesData, source: Path) -> tuple[SavedSc
             )
         remarks += own.unlike(table, data)
         found.append(own)
-    for remark in remarks[: SHOWN if data.series_id else None]:
+    for remark in first_few(data, remarks):
         log.warning("%s", remark)
-    if data.series_id and len(remarks) > SHOWN:
-        log.warning("%s: %s more on other series", source, counted(len(remarks) - SHOWN, "remark"))
     return tuple(found)
 
 

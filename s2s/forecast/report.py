@@ -45,6 +45,12 @@ class Examined(NamedTuple):
     quantiles: Floats | None
     """(O, Q, H, K)"""
     remarks: Sequence[str]
+    series: Sequence[str]
+    """(O,) the series of each; empty texts of a single one"""
+
+    def drawn(self) -> NDArray[np.intp]:
+        """The last forecasts of the first series, at most SHOWN_ROWS."""
+        return np.flatnonzero(np.array(self.series) == self.series[0])[-SHOWN_ROWS:]
 
 
 def examine(run: RunFolder, recipe: ForecastRecipe, corpora: Path | None, device: str) -> Examined:
@@ -63,7 +69,8 @@ def examine(run: RunFolder, recipe: ForecastRecipe, corpora: Path | None, device
     if outputs and outputs[0]["quantiles"] is not None:
         quantiles = np.array([row["quantiles"] for row in outputs], float)
     rows, times = [row["row"] for row in outputs], [row["times"][0] for row in outputs]
-    return Examined(recipe, scores, rows, times, truth, points, quantiles, remarks)
+    series = [row.get("series", "") for row in outputs]
+    return Examined(recipe, scores, rows, times, truth, points, quantiles, remarks, series)
 
 
 def shown(found: Examined) -> dict[str, Any]:
@@ -77,7 +84,7 @@ def shown(found: Examined) -> dict[str, Any]:
             {"target": name, "forecasts": _forecasts(found, place, name), **_residuals(found, place)}
             for place, name in enumerate(targets)
         ],
-        "most": SHOWN_ROWS,
+        "drawn": len(found.drawn()) if targets else 0,
     }
 
 
@@ -103,9 +110,9 @@ def _tables(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _over_time(found: Examined, title: str, unit: str, series: Sequence[tuple[Line, Sequence[Floats]]]) -> Chart:
-    """Lines of the last SHOWN_ROWS of some values (O,), two for a band; broken before a row that follows no other."""
-    last = slice(max(0, len(found.rows) - SHOWN_ROWS), None)
-    rows = found.rows[last]
+    """Lines of those of some values (O,) that are drawn, two for a band; broken before a row that follows no other."""
+    last = found.drawn()
+    rows = [found.rows[at] for at in last]
 
     def points(values: Floats) -> list[Point]:
         drawn = list[Point]()
@@ -120,7 +127,9 @@ def _over_time(found: Examined, title: str, unit: str, series: Sequence[tuple[Li
         for line, values in series
     ]
     y = axis_of(unit, [value for line in lines for _, value in (*line.points, *line.upper)])
-    return Chart(title, row_axis(found.recipe.data.time or "row", found.times[last]), y, lines, width=WIDE)
+    return Chart(
+        title, row_axis(found.recipe.data.time or "row", [found.times[at] for at in last]), y, lines, width=WIDE
+    )
 
 
 def _forecasts(found: Examined, place: int, target: str) -> list[Chart]:

@@ -98,10 +98,7 @@ class SavedScaling(NamedTuple):
             if own.min() < least:
                 column = columns[place * own.shape[1] + int(own.argmin()) % own.shape[1]]
                 which = f"{self.id}: " if self.id else ""
-                yield (
-                    f"{which}{column} is as low as {own.min():.4g}, and the data never below {least:g}; data.floor sets"
-                    " a lowest"
-                )
+                yield f"{which}{column} is as low as {own.min():.4g}, and the data never below {least:g}"
 
     def unlike(self, table: SeriesTable, data: SeriesData) -> Iterator[str]:
         """What tells the end of another table, which is here, from what the training saw, in sentences."""

@@ -53,7 +53,7 @@ def score_forecast(
         inside = (truth >= quantiles[0]) & (truth <= quantiles[-1])
         scores["coverage"] = {"value": float(inside.mean()), "asked": levels[-1] - levels[0]}
         scores["pinball"] = {"value": pinball_loss(truth, quantiles, levels)}
-        scores["crps"] = {"value": 2 * scores["pinball"]["value"]}
+        scores["crps"] = {"value": 2 * scores["pinball"]["value"], "quantiles": len(levels)}
         width = interval_score(truth, quantiles[0], quantiles[-1], levels[0], levels[-1])
         scores["msis"] = {"value": width / naive_error if naive_error else float("nan")}
         columns["coverage"] = inside.mean(axis=0)
@@ -145,18 +145,19 @@ def score_text(result: Mapping[str, Any]) -> str:
 
 def _target_text(result: Mapping[str, Any], target: str, found: Mapping[str, Any]) -> str:
     """The scores of one target, first the ratio to persistence and its meaning."""
-    scores, ahead = found["scores"], result["horizon"]
+    scores, ahead, examples = found["scores"], result["horizon"], found.get("examples", result["examples"])
     steps = f"{ahead} steps ahead" if ahead > 1 else "one step ahead"
-    lines = [f"{result['run']}, {target} on {result['split']}, {result['examples']:,} forecasts, {steps}"]
+    lines = [f"{result['run']}, {target} on {result['split']}, {examples:,} forecasts, {steps}"]
     lines.append(f"  MAE / MAE of persistence  {number_text(scores['mae']['ratio'], '.3f')}: {found['meaning']}")
     for name, score in scores.items():
         remark = f"  (persistence {number_text(score['persistence'], '.4g')})" if "persistence" in score else ""
         remark = f"  (asked {score['asked']:.2f})" if "asked" in score else remark
+        remark = f"  (from {score['quantiles']} quantiles)" if "quantiles" in score else remark
         lines.append(f"  {name:10} {number_text(score['value'], '.4g'):>10}{remark}")
     if "series" in result:
-        lines.append(
-            f"  {len(result['series']):,} series: mase is the mean over them, all else of all forecasts together"
-        )
+        means = [name for name in scores if name in result["means"]]
+        said = f"{' and '.join(means)} {'are means' if len(means) > 1 else 'is the mean'}"
+        lines.append(f"  {len(result['series']):,} series: {said} over them, all else of all forecasts together")
     lines.append("  MAE of " + ", ".join(f"{name} {mae:.4g}" for name, mae in found["baselines"].items()))
     if test := found.get("diebold_mariano"):
         lines.append(

@@ -230,6 +230,14 @@ class _Divided(NamedTuple):
         return self.table.before[: self.parts.validation]
 
 
+def first_few(data: SeriesData, remarks: Sequence[str]) -> list[str]:
+    """Remarks, those on many series cut after the first with a count of the others."""
+    more = len(remarks) - SHOWN
+    if data.series_id is None or more <= 0:
+        return list(remarks)
+    return [*remarks[:SHOWN], f"{counted(more, 'remark')} more on other series"]
+
+
 def prepare_series(data: SeriesData, table: SeriesTable, shared: Shared | None = None) -> Series:
     """Divide the one series of a file in time, and fit the scaling on its training part; DataError if either fails."""
     return prepare_panel(data, [table], shared).series[0]
@@ -259,10 +267,7 @@ def prepare_panel(data: SeriesData, tables: Sequence[SeriesTable], shared: Share
         shared = shared._replace(numbers=numbers, embedded=len(numbers))
     series = [each._replace(number=shared.numbers.get(each.table.id, 0)) for each in series]
     shared = shared._replace(scalers={**shared.scalers, **{each.table.id: each.scaler for each in series}})
-    remarks = [remark for each in series for remark in each.remarks]
-    if data.series_id and len(remarks) > SHOWN:
-        more = counted(len(remarks) - SHOWN, "remark")
-        remarks[SHOWN:] = [f"{tables[0].path}: {more} more on other series"]
+    remarks = first_few(data, [remark for each in series for remark in each.remarks])
     if left:
         (table, problem), count = left[0], len(tables)
         remarks.append(f"{len(left):,} of {count:,} series are left out, the first of them {table.name}: {problem}")

@@ -143,7 +143,7 @@ def _each_series(data: SeriesData, path: Path) -> Iterator[SeriesTable]:
 def _table(data: SeriesData, path: Path, header: list[str], rows: list[Row], name: str) -> SeriesTable:
     places, is_marked = _places(data, path, header, of_one=bool(name)), data.missing_values == "mark"
     others = [place for place, column in enumerate(header) if column not in (*places, data.time)]
-    rows, cells, local, holes, remarks = _in_order(data, header, rows, [] if name else others)
+    rows, cells, local, holes, remarks = _in_order(data, header, rows, [] if name else others, name)
     targets, inputs, known = ([places[name] for name in names] for names in (data.targets, data.inputs, data.known))
     end = len(rows) - (unknown_at_end(rows, targets, data.missing) if known else 0)
     codes = (*data.missing, *MISSING) if is_marked else data.missing
@@ -203,7 +203,7 @@ def _places(data: SeriesData, path: Path, header: Sequence[str], *, of_one: bool
 
 
 def _in_order(
-    data: SeriesData, header: Sequence[str], rows: list[Row], others: Sequence[int]
+    data: SeriesData, header: Sequence[str], rows: list[Row], others: Sequence[int], name: str
 ) -> tuple[list[Row], list[str], Floats | None, Holes, list[str]]:
     """Rows in the order of time, each once, the cells of their times, local days, holes, and what to say of them."""
     if data.time is None:
@@ -221,7 +221,7 @@ def _in_order(
     rows, times = _taken(rows, times, np.argsort(times.moments, kind="stable"))
     once, remarks = same_rows(rows, times)
     rows, times = _taken(rows, times, np.array(once))
-    require_one_series(rows, times, header, others)
+    require_one_series(rows, times, header, others, name)
     cells = [intern(row.cell(place)) for row in rows]
     return rows, cells, times.local, find_holes(times, data.longest_step), remarks
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from s2s.forecast.recipe import ForecastRecipe, SeriesData
 from s2s.forecast.saved import Saved, last_rows, saved_scaling
 from s2s.forecast.scaling import require_all
 from s2s.forecast.scores import KEPT_WINDOWS, outputs_of, score_forecast
-from s2s.forecast.series import PARTS, SHOWN, Prepared, Series, prepare_panel, values_of
+from s2s.forecast.series import PARTS, SHOWN, Prepared, Series, first_few, prepare_panel, values_of
 from s2s.forecast.table import Tables, find_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, Panel, in_groups
 from s2s.nn.loss import Loss
@@ -214,7 +215,18 @@ def prepare(
     saved += [last_rows(data, each, values_of(data, each), shared) for each in left]
     if not (run.checkpoint.exists() and run.series.exists()):  # that of a finished run stays as it is
         write_json(run.series, Saved(shared, tuple(sorted(saved, key=lambda each: each.id))).as_json())
-    return ForecastTask(recipe, model, series, compute, also)
+    task = ForecastTask(recipe, model, series, compute, also)
+    _PREPARED[_key(run, recipe, sources["series"])] = task
+    return task
+
+
+_PREPARED: WeakValueDictionary[tuple[str, ...], ForecastTask] = WeakValueDictionary()
+"""Tasks that are still held, whose series scoring need not read, divide and scale again"""
+
+
+def _key(run: RunFolder, recipe: ForecastRecipe, source: Source[Tables]) -> tuple[str, ...]:
+    """What the series of a run come from."""
+    return str(run.path.resolve()), source.identity, recipe.data.model_dump_json(exclude={"series", "also_validate"})
 
 
 def unlike_start(
@@ -288,8 +300,11 @@ def score(
 ) -> dict[str, Any]:
     """Scores of the forecasts from every row of a part of each series, compared with the baselines."""
     forecaster, data = SeriesForecaster.load(run.path, device=device), recipe.data
-    series = prepare_panel(data, part.source.read(), forecaster.saved.shared).series
-    panel = Panel(series, data)
+    if (prepared := _PREPARED.get(_key(run, recipe, part.source))) is not None:
+        series, panel = prepared.series, prepared.panel
+    else:
+        series = prepare_panel(data, part.source.read(), forecaster.saved.shared).series
+        panel = Panel(series, data)
     windows = panel.windows(_origins(panel, series, data, part.name, part.origins))
     found, truth = forecaster.after(panel, windows.origins), panel.truth(windows)
     cuts = np.searchsorted(windows.origins, panel.starts).tolist()
@@ -298,7 +313,7 @@ def score(
         for each, start, own in zip(series, panel.starts, map(slice, cuts, cuts[1:]), strict=False)
         if own.stop > own.start
     ]
-    scored = {"task": "forecast", "run": str(run), "split": part.name, "examples": len(windows)}
+    scored: dict[str, Any] = {"task": "forecast", "run": str(run), "split": part.name}
     backtest = part.origins is not None
     targets = {name: _scored(recipe, place, of_each, backtest) for place, name in enumerate(data.targets)}
     by_series = {name: each.pop("series") for name, each in targets.items()}
@@ -346,12 +361,12 @@ def _scored(recipe: ForecastRecipe, place: int, of_each: Sequence[_Forecast], ba
         points.append(each.found.points[whole][..., place])
         quantiles += [] if each.found.quantiles is None else [each.found.quantiles[:, whole][..., place]]
         origins = each.origins[whole]
-        compared, told = baselines(
+        compared, said = baselines(
             own, before, origins, data.horizon, train_end=first, season=data.season,
             statistical_names=recipe.evaluation.baselines,
         )  # fmt: skip
         others.append(compared)
-        remarks += [f"{each.series.table.id}: {remark}" if data.series_id else remark for remark in told]
+        remarks += [f"{each.series.table.id}: {remark}" if data.series_id else remark for remark in said]
         scores = score_forecast(
             truths[-1], points[-1], others[-1],
             naive_error=float(naive_errors(each.series.values.gaps()[1][:first, place, None], before[:first])[0]),
@@ -362,16 +377,17 @@ def _scored(recipe: ForecastRecipe, place: int, of_each: Sequence[_Forecast], ba
         each_scored.append({"id": each.series.table.id, "examples": len(whole), **kept})
     if not truths:
         raise DataError(f"{data.targets[place]}: no window of the scored part has all its values; give more rows")
-    for remark in remarks[:SHOWN]:
+    remarks = first_few(data, remarks)
+    for remark in remarks:
         log.warning("%s: %s", data.targets[place], remark)
-    scores["remarks"] = remarks
+    told = {"remarks": remarks, "examples": sum(map(len, truths))}
     if not data.series_id:
         if backtest:
             scores["by_origin"] = by_origin(
                 origins, each.series.table.times, truths[0], points[0], compared["persistence"],
                 quantiles[0] if quantiles else None,
             )  # fmt: skip
-        return {**scores, "series": each_scored}
+        return {**scores, **told, "series": each_scored}
     pooled = [{AUTOREGRESSION.sub("ar", name): each for name, each in found.items()} for found in others]
     names = [name for name in pooled[0] if all(name in found for found in pooled)]
     together = score_forecast(
@@ -388,7 +404,7 @@ def _scored(recipe: ForecastRecipe, place: int, of_each: Sequence[_Forecast], ba
         }
         ratio = {"ratio": values["value"] / values["persistence"]} if values.get("persistence") else {}
         together["scores"][name] = {**together["scores"][name], **values, **ratio}
-    return {**together, "remarks": remarks, "series": each_scored}
+    return {**together, **told, "series": each_scored}
 
 
 def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[Tables]], device: str) -> None:

@@ -5,6 +5,9 @@ import pytest
 
 from s2s.corpus.find import split_files
 from s2s.forecast.baselines import (
+    Autoregression,
+    Floats,
+    Rows,
     baselines,
     choose_autoregression,
     drift,
@@ -59,6 +62,27 @@ def test_published_figures(name: str, column: str, time: str, naive: float, orde
     forecast = fit_autoregression(series[:test], before[:test], order).forecast(series, origins, 1)[:, 0]
     assert np.abs(series[origins] - forecast).mean() == pytest.approx(best, rel=2e-3)
     assert len(choose_autoregression(series[:test], before[:test]).coefficients) in range(9, 25)
+
+
+@pytest.mark.parametrize("kind", ["walk", "rare"])
+def test_the_order_chosen_has_the_least_criterion_of_all(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, before = np.random.default_rng(3), np.concatenate([np.arange(70), np.arange(50)])
+    for _ in range(5):
+        train = generator.standard_normal(120).cumsum() if kind == "walk" else generator.poisson(0.05, 120) * 1.0
+        rows, criteria = np.flatnonzero(before >= 24), list[float]()
+        for order in range(1, 25):
+            lags = np.column_stack([np.ones(len(rows)), train[rows[:, None] - np.arange(1, order + 1)]])
+            error = ((train[rows] - lags @ np.linalg.lstsq(lags, train[rows])[0]) ** 2).mean()
+            criteria.append(len(rows) * np.log(max(error, 1e-300)) + 2 * (order + 1))
+        fits = list[int]()
+
+        def once(series: Floats, own: Rows, order: int, fits: list[int] = fits) -> Autoregression:
+            fits.append(order)
+            return fit_autoregression(series, own, order)
+
+        monkeypatch.setattr("s2s.forecast.baselines.fit_autoregression", once)
+        assert len(choose_autoregression(train, before).coefficients) == 1 + int(np.argmin(criteria))
+        assert len(fits) == 1
 
 
 def test_errors_by_hand() -> None:

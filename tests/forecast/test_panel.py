@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from s2s.forecast.forecaster import SeriesForecaster, forecast_rows
 from s2s.forecast.holes import Rhythm
 from s2s.forecast.model import Forecaster
 from s2s.forecast.recipe import ForecastRecipe, SeriesData
-from s2s.forecast.series import PARTS, Series, prepare_panel
+from s2s.forecast.scores import score_text
+from s2s.forecast.series import PARTS, SHOWN, Series, first_few, prepare_panel
 from s2s.forecast.table import read_tables
 from s2s.forecast.task import ForecastTask, _origins
 from s2s.jobs.evaluate import evaluate
@@ -188,12 +190,14 @@ def test_scores_together_are_the_means_that_are_stated(folder: Path) -> None:
     assert [each["id"] for each in result["series"]] == ["a", "b", "c"]
     counts = np.array([each["examples"] for each in result["series"]])
     assert counts.sum() == result["examples"]
-    for name in ("mae", "mase", "coverage"):
+    for name in ("mae", "mase", "msis", "coverage"):
         own = np.array([each["scores"][name]["value"] for each in result["series"]])
-        expected = own.mean() if name == "mase" else (own * counts).sum() / counts.sum()
+        expected = own.mean() if name in ("mase", "msis") else (own * counts).sum() / counts.sum()
         assert result["scores"][name]["value"] == pytest.approx(expected), name
     assert result["means"]["mase"] == "the mean over the series"
-    assert "3 series: mase is the mean over them" in call("evaluate", str(run.path)).stdout
+    said = call("evaluate", str(run.path)).stdout
+    assert "3 series: mase and msis are means over them, all else of all forecasts together" in said
+    assert re.search(r"crps .*\(from 3 quantiles\)\n", said)
     rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     best = [row["validation"] for row in rows if row.get("best")][-1]
     validated = evaluate([run.path], on="validation", device="cpu")[0]["scores"]
@@ -262,6 +266,15 @@ def test_a_killed_training_of_many_series_resumes_to_the_same_bytes(folder: Path
     trained(folder, *form, "training.steps=4", name="parts")
     parts = train(recipe_with(folder, *form), folder / "parts", resume=True, device="cpu")
     assert whole.best.read_bytes() == parts.best.read_bytes()
+
+
+def test_two_rows_of_one_time_in_one_series_name_it(folder: Path) -> None:
+    write(folder / "x.csv", [*rows_of("a", 20), *rows_of("b", 20), f"b,{FIRST},0,99"])
+    with pytest.raises(DataError, match=r"lines 22 and 42: have one time, .*; leave out all but one row of series b$"):
+        read_tables(data_of(series_id="store"), folder / "x.csv")
+    (folder / "x.csv").write_text("day,sold\n2024-10-27 02:00,1\n2024-10-27 02:00,2\n2024-10-27 03:00,3\n")
+    with pytest.raises(DataError, match=r"UTC offset, or name their zone with data.time_zone\); where the rows are of"):
+        read_tables(data_of(), folder / "x.csv")
 
 
 FUTURE = [f"a,{FIRST + 45 + day},{day % 2}," for day in range(4)]
@@ -373,6 +386,32 @@ def test_a_row_with_a_missing_value_stays_and_is_marked_and_no_target(folder: Pa
     run = trained(folder, *form)
     assert evaluate([run.path], device="cpu")[0]["examples"] == 11
     assert np.isfinite(forecasts(run)[""][0])
+    result = evaluate([trained(folder, *form, "data.horizon=2", name="two").path], device="cpu")[0]
+    assert result["examples"] == result["targets"]["sold"]["examples"] == 9  # of 11, but 2 have no value in one step
+    assert ", 9 forecasts, 2 steps ahead" in score_text(result)
+
+
+def test_a_training_reads_and_divides_its_series_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counted(*given: Any) -> Any:
+        calls.append(given)
+        return prepare_panel(*given)
+
+    monkeypatch.setattr("s2s.forecast.task.prepare_panel", counted)
+    run = trained(folder, STORE, KNOWN)
+    assert len(calls) == 1
+    scores = json.loads(run.scores.read_text())
+    assert evaluate([run.path], device="cpu")[0]["scores"] == scores["scores"]
+    assert len(calls) == 2
+
+
+def test_remarks_on_many_series_are_cut_and_counted() -> None:
+    remarks = [f"{name}: so" for name in range(SHOWN + 2)]
+    assert first_few(data_of(), remarks) == remarks
+    assert first_few(data_of(series_id="store"), remarks[:SHOWN]) == remarks[:SHOWN]
+    cut = [*remarks[:SHOWN], "2 remarks more on other series"]
+    assert first_few(data_of(series_id="store"), remarks) == cut
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,15 @@ def test_the_forecasts_that_are_kept_have_the_scores_of_the_run() -> None:
     assert target["below"][-1][0] == "0.9"
 
 
+def test_lines_over_time_are_of_one_series() -> None:
+    found = examine(RUN, read_run(RUN, {"forecast": ForecastRecipe}), None, "cpu")
+    both = found._replace(series=["a"] * 10 + ["b"] * (len(found.rows) - 10))
+    page = shown(both)
+    assert page["drawn"] == 10
+    for chart in (*page["targets"][0]["forecasts"], page["targets"][0]["residuals"]):
+        assert {len(line.points) for line in chart.lines} == {10}
+
+
 def test_lines_over_time_are_broken_at_holes() -> None:
     found = examine(RUN, read_run(RUN, {"forecast": ForecastRecipe}), None, "cpu")
     holed = found._replace(rows=[row + 5 * (place >= 20) for place, row in enumerate(found.rows)])

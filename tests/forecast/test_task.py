@@ -564,6 +564,8 @@ def test_no_forecast_lies_below_the_floor_and_one_below_the_data_is_told(output:
     lowest = {name: np.array([json.loads(row)["quantiles"] for row in rows]).min() for name, rows in kept.items()}
     assert lowest["free"] < 0 <= lowest["held"]
     assert "as low as" not in call("forecast", str(held.path)).stderr
+    low = train(recipe_with(folder, *form, "data.floor=-100"), folder / "low", device="cpu")
+    assert re.search(r", and the data never below 0$", call("forecast", str(low.path)).stderr, re.MULTILINE)
     said = call("forecast", str(free.path)).stderr
     assert re.search(
         r"^b_0.1 is as low as -\d\.\d+, and the data never below 0; data.floor sets a lowest$", said, re.MULTILINE
