@@ -23,14 +23,23 @@ SPARE_BYTES = 1 << 16  # for the head of an archive and its other members
 _RETRY = "nothing was kept, so run the same command again, and if it stays so the origin has changed"
 
 
-class Download(BaseModel):
-    """One file: its origin, how it is unpacked, and its size and checksum."""
+class Kept(BaseModel):
+    """One file as it is kept: its size and checksum."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: str = Field(pattern=r"^https?://\S+$", description="Address of the download, pinned so that it never changes.")
     bytes: int = Field(ge=0, description="Size of the file as it is kept, in bytes.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file as it is kept, in hexadecimal.")
+
+    def is_verified(self, path: Path) -> bool:
+        """Whether the file at path is there with the right size and checksum."""
+        return path.is_file() and path.stat().st_size == self.bytes and sha256_of(path) == self.sha256
+
+
+class Download(Kept):
+    """One file to fetch: also its origin, and how it is unpacked."""
+
+    url: str = Field(pattern=r"^https?://\S+$", description="Address of the download, pinned so that it never changes.")
     unpack: str = Field(
         default="none", pattern=r"^(none|gzip|zip:.+)$", description="none, gzip, or zip:MEMBER of a zip archive."
     )
@@ -53,10 +62,6 @@ class Download(BaseModel):
             raise ValueError(
                 f"url: must begin with https:// (given {url}); for an origin without it: unencrypted = true"
             )
-
-    def is_verified(self, path: Path) -> bool:
-        """Whether the file at path is there with the right size and checksum."""
-        return path.is_file() and path.stat().st_size == self.bytes and sha256_of(path) == self.sha256
 
 
 def sha256_of(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from s2s.cache import cache_root, hold, in_cache
-from s2s.corpus.fetch import Download, download, sha256_of
+from s2s.corpus.fetch import Download, Kept, download, sha256_of
 from s2s.corpus.split import hold_out
 from s2s.errors import CorpusError
 from s2s.files import building, shipped
@@ -42,6 +43,8 @@ class Manifest(BaseModel):
     citation: str = Field(min_length=1, description="Whom to cite or attribute.")
     note: str = Field(default="", description="Anything else that a user of the corpus has to know.")
     files: dict[str, Download] = Field(default={}, description="The files to fetch, by the name each is kept under.")
+    made: dict[str, Kept] = Field(default={}, description="Files that make.py beside the manifest writes to a folder.")
+    made_of: str = Field(default="", description="Package that it makes them of, as pip takes it.")
     table: Table | None = Field(default=None, description="The form of the files that are tables.")
     splits: dict[str, str | dict[str, str]] = Field(
         default={}, description="Each split: its files by language, or the name of a table."
@@ -65,7 +68,7 @@ class Manifest(BaseModel):
                 raise ValueError(f"splits.{split}: has {', '.join(content)}, but languages are {languages}")
             files += [content] if isinstance(content, str) else content.values()
         for file in files:
-            if file not in self.files and file not in self.shipped:
+            if file not in {*self.files, *self.made, *self.shipped}:
                 raise ValueError(f"{file} belongs to a split, but is not among the files")
         if self.table and not set(self.languages) <= set(self.table.columns):
             raise ValueError(f"table.columns: {', '.join(self.table.columns)} must hold {languages}")
@@ -112,17 +115,23 @@ def folder(name: str, root: Path | None = None) -> Path:
 def where(name: str, root: Path | None = None) -> Path:
     """Folder of a corpus that is on this machine, whole; CorpusError, which says how to get it, for others."""
     manifest = load_manifest(name)
-    for file in manifest.files:
+    for file in (*manifest.files, *manifest.made):
         _present(name, manifest, file, root)
     return folder(name, root)
 
 
 def fetch(name: str, root: Path | None = None) -> Path:
-    """Downloads missing or wrong files of a corpus; returns its folder, verified. CorpusError as in download."""
-    place = folder(name, root)
-    for file, item in load_manifest(name).files.items():
+    """Downloads missing or wrong files of a corpus; returns its folder, verified. CorpusError as in download.
+
+    One that is made of a package is a CorpusError, which says how, until it is there.
+    """
+    place, manifest = folder(name, root), load_manifest(name)
+    for file, item in manifest.files.items():
         if not item.is_verified(place / file):
             download(item, place / file)
+    for file, kept in manifest.made.items():
+        if not kept.is_verified(place / file):
+            raise CorpusError(f"corpus {name} is not downloaded but made: {_how_to_get(name, manifest, root)}")
     return place
 
 
@@ -148,7 +157,7 @@ def split_files(name_and_split: str, root: Path | None = None) -> dict[str, Path
 def checksums(name: str, root: Path | None = None) -> dict[str, str]:
     """SHA-256 of each file of a corpus that is on this machine, by file name."""
     manifest, place = load_manifest(name), folder(name, root)
-    files = (*manifest.files, *manifest.shipped)
+    files = (*manifest.files, *manifest.made, *manifest.shipped)
     return {file: sha256_of(place / file) for file in files if (place / file).is_file()}
 
 
@@ -157,16 +166,24 @@ def _present(name: str, manifest: Manifest, file: str, root: Path | None) -> Pat
     path = folder(name, root) / file
     if file in manifest.shipped:
         return path
-    get_it = f"s2s corpora fetch {name}" + (f" --corpora {root}" if root else "")
+    get_it = _how_to_get(name, manifest, root)
     if not path.is_file():
         looked = f"looked in {path.parent} for {file}"
         raise CorpusError(f"corpus {name} is not on this machine ({looked}); get it with: {get_it}")
     if cache_root() in path.parents:
         hold(path.parent)
-    found, expected = path.stat().st_size, manifest.files[file].bytes
+    found, expected = path.stat().st_size, (manifest.files | manifest.made)[file].bytes
     if found != expected:
         raise CorpusError(f"{path}: has {found:,} bytes, but the corpus has {expected:,}; get it again with: {get_it}")
     return path
+
+
+def _how_to_get(name: str, manifest: Manifest, root: Path | None) -> str:
+    """Command that gets the files of a corpus."""
+    if manifest.made:
+        script, place = manifests_folder() / name / "make.py", folder(name, root)
+        return f"pip install {manifest.made_of} && python {shlex.quote(str(script))} {shlex.quote(str(place))}"
+    return f"s2s corpora fetch {name}" + (f" --corpora {root}" if root else "")
 
 
 def _laid_out(name: str, manifest: Manifest, split: str, root: Path | None) -> Path:

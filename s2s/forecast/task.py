@@ -377,6 +377,8 @@ def _scored(recipe: ForecastRecipe, place: int, of_each: Sequence[_Forecast], ba
         each_scored.append({"id": each.series.table.id, "examples": len(whole), **kept})
     if not truths:
         raise DataError(f"{data.targets[place]}: no window of the scored part has all its values; give more rows")
+    if data.series_id:
+        remarks = _dominant(each_scored) + remarks
     remarks = first_few(data, remarks)
     for remark in remarks:
         log.warning("%s: %s", data.targets[place], remark)
@@ -405,6 +407,20 @@ def _scored(recipe: ForecastRecipe, place: int, of_each: Sequence[_Forecast], ba
         ratio = {"ratio": values["value"] / values["persistence"]} if values.get("persistence") else {}
         together["scores"][name] = {**together["scores"][name], **values, **ratio}
     return {**together, **told, "series": each_scored}
+
+
+def _dominant(each_scored: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence on the series that makes more than half of the mean MASE of at least three, if there is one."""
+    mase = [each["scores"]["mase"]["value"] for each in each_scored]
+    most, total = int(np.argmax(mase)), sum(mase)
+    if len(mase) < 3 or not mase[most] > total / 2:
+        return []
+    name, error = each_scored[most]["id"], each_scored[most]["scores"]["mae"]["value"]
+    return [
+        f"{name} alone makes {mase[most] / total:.0%} of mase, the mean over {len(mase):,} series: its mean absolute"
+        f" error is {error:.2g}, and before it changed by {error / mase[most]:.2g} a row; take it out, or let"
+        ' it not choose the weights: training.metric = "loss"'
+    ]
 
 
 def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[Tables]], device: str) -> None:

@@ -15,6 +15,7 @@ from s2s.errors import CorpusError
 
 HEAD = 'title = "A title"\nlanguages = ["en", "ko"]\nlicence = "CC0-1.0"\ncitation = "Nobody"\n'
 ALIGNED = '[splits.train]\nen = "train.en"\nko = "train.ko"\n'
+ALIGNED_FILES = ("train.en", "train.ko")
 TABLE = '[table]\ncolumns = ["ko", "by", "en"]\n[splits]\ntrain = "train.tsv"\n'
 ONE_PIECE = (
     '[table]\ncolumns = ["en", "ko"]\nseparator = "  "\nfile = "all.txt"\nheld_out = { validation = 5, test = 7 }\n'
@@ -66,7 +67,10 @@ def built(world: World) -> list[str]:
 @pytest.mark.parametrize("name", corpora.names())
 def test_a_shipped_manifest_loads_and_its_files_on_this_machine_are_right(name: str) -> None:
     manifest = load_manifest(name)
-    assert bool(manifest.shipped) != bool(manifest.files)
+    assert [bool(manifest.shipped), bool(manifest.files), bool(manifest.made)].count(True) == 1
+    if manifest.made:
+        assert "==" in manifest.made_of
+        assert (corpora.manifests_folder() / name / "make.py").is_file()
     for file in manifest.shipped:
         assert (corpora.manifests_folder() / name / file).is_file()
     for file, item in manifest.files.items():
@@ -124,7 +128,7 @@ def test_a_fault_in_a_manifest_is_named(world: World, text: str, fault: str) -> 
 
 
 def test_every_field_is_described() -> None:
-    for model in (Manifest, corpora.Table, Download):
+    for model in (Manifest, corpora.Table, corpora.Kept, Download):
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name}"
 
@@ -304,6 +308,27 @@ def test_fetching_what_ships_with_s2s_says_where_it_lies(world: World) -> None:
     place = world.manifests / "own"
     assert corpora.fetch("own") == place
     assert split_files("own/train") == {"en": place / "train.en", "ko": place / "train.ko"}
+
+
+def test_what_is_made_of_a_package_says_how_until_it_is_there(world: World) -> None:
+    facts = {"bytes": 2, "sha256": "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7"}
+    made = "".join(
+        f'[made."{file}"]\nbytes = {facts["bytes"]}\nsha256 = "{facts["sha256"]}"\n' for file in ALIGNED_FILES
+    )
+    world.describe("made", HEAD + 'made_of = "package==1"\n' + ALIGNED + made)
+    place = world.files / "made"
+    how = f"pip install package==1 && python {world.manifests / 'made' / 'make.py'} {place}"
+    for action in (lambda: corpora.fetch("made"), lambda: corpora.where("made"), lambda: split_files("made/train")):
+        with pytest.raises(CorpusError, match=re.escape(how)):
+            action()
+    for file in ALIGNED_FILES:
+        (place / file).write_bytes(b"a\n")
+    assert corpora.fetch("made") == corpora.where("made") == place
+    assert split_files("made/train") == {"en": place / "train.en", "ko": place / "train.ko"}
+    assert list(corpora.checksums("made")) == list(ALIGNED_FILES)
+    (place / "train.en").write_bytes(b"abc\n")
+    with pytest.raises(CorpusError, match=r"has 4 bytes, but the corpus has 2; get it again with: pip install"):
+        split_files("made/train")
 
 
 def test_checksums_are_those_of_the_files_that_are_there(world: World) -> None:

@@ -25,7 +25,7 @@ from s2s.forecast.recipe import ForecastRecipe, SeriesData
 from s2s.forecast.scores import score_text
 from s2s.forecast.series import PARTS, SHOWN, Series, first_few, prepare_panel
 from s2s.forecast.table import read_tables
-from s2s.forecast.task import ForecastTask, _origins
+from s2s.forecast.task import ForecastTask, _dominant, _origins
 from s2s.jobs.evaluate import evaluate
 from s2s.jobs.train import train
 from s2s.recipe.load import parse_recipe
@@ -204,6 +204,22 @@ def test_scores_together_are_the_means_that_are_stated(folder: Path) -> None:
     assert {name: best[name] for name in ("mae", "mase")} == pytest.approx(
         {name: validated[name]["value"] for name in ("mae", "mase")}
     )
+
+
+def test_a_series_that_makes_most_of_the_mean_mase_is_told_of() -> None:
+    def told(*of_each: tuple[float, float]) -> list[str]:
+        scored = [
+            {"id": f"s{at}", "scores": {"mae": {"value": mae}, "mase": {"value": mase}}}
+            for at, (mae, mase) in enumerate(of_each)
+        ]
+        return _dominant(scored)
+
+    assert not told((2.0, 1.0), (0.4, 2.0), (3.0, 1.0))
+    assert not told((2.0, 1.0), (0.4, 100.0))
+    assert told((2.0, 1.0), (0.4, 8.0), (3.0, 1.0)) == [
+        "s1 alone makes 80% of mase, the mean over 3 series: its mean absolute error is 0.4, and before it changed by"
+        ' 0.05 a row; take it out, or let it not choose the weights: training.metric = "loss"'
+    ]
 
 
 def call(*arguments: str, code: int = 0) -> Any:
