@@ -351,7 +351,7 @@ class TestGenerator:
         assert len(generator.generate("", length=5)[0].text) == 5
 
     def test_an_unknown_character_is_named(self, generator: Generator) -> None:
-        with pytest.raises(DataError, match="the prompt has the character 'Ω', '!', which the training text lacks"):
+        with pytest.raises(DataError, match=r"^the prompt '.+' has the character 'Ω', '!', which the"):
             generator.generate("the Ω cat!Ω")
 
     def test_any_temperature_writes_known_characters(self, generator: Generator) -> None:
