@@ -78,8 +78,14 @@ def generate(
             click.echo(piece, nl=False)
         click.echo()
         return
+    seed = sampling.pop("seed")
     blocks = in_blocks(read_lines(source) if source else [prompt or ""], max(ROWS // samples, 1))
-    found = (each for block in blocks for each in generator.generate(block, samples=samples, **sampling))
+    found = (
+        each
+        for block in blocks
+        for done in range(0, samples, ROWS)
+        for each in generator.generate(block, samples=min(samples - done, ROWS), seed=seed + done, **sampling)
+    )
     if as_json:
         click.echo(json_text([each._asdict() for each in found]))
         return

@@ -12,12 +12,13 @@ from tqdm import tqdm
 
 from s2s.device import Compute, Precision, choose_compute
 from s2s.errors import DataError
-from s2s.language.model import LanguageModel, build_language_model
+from s2s.language.model import CHUNK_LOGITS, LanguageModel, build_language_model
 from s2s.language.recipe import LanguageRecipe
 from s2s.language.sampling import Sampling, require_whole
 from s2s.language.writing import Stops, Text, Writer
 from s2s.nn.recurrent import State
 from s2s.nn.weights import frozen, load_model
+from s2s.recipe.arguments import shortened
 from s2s.run import RunFolder, read_run
 from s2s.text.batches import pad
 from s2s.text.special import END, PAD, START, UNKNOWN
@@ -145,11 +146,9 @@ class Generator:
             with self.compute.entered(), torch.inference_mode(), self.compute.autocast():  # and not at the yield
                 readout, _, state = self.model(tokens, state, lengths)
                 last = readout[:, -1] if lengths is None else readout[torch.arange(len(writing)), lengths - 1]
-                logits = self.model.logits(last).float()
                 draws = torch.tensor([text.draw() for text in writing], dtype=torch.float64, device=device)
-                chosen = sampling.sample(logits.masked_fill(forbidden, -torch.inf), draws)
-                each = logits.log_softmax(dim=1).gather(1, chosen[:, None])[:, 0].tolist()
-                for text, token, value in zip(writing, chosen.tolist(), each, strict=True):
+                chosen, each = self._sample(last, draws, sampling, forbidden)
+                for text, token, value in zip(writing, chosen.tolist(), each.tolist(), strict=True):
                     text.add(token, value, ends=token == END and self._ends())
                 tokens, lengths = chosen[:, None], None
                 going = [row for row, text in enumerate(writing) if text.stopped is None]
@@ -161,6 +160,16 @@ class Generator:
                 return
         for text in writing:
             text.finish("length")
+
+    def _sample(self, readout: Tensor, draws: Tensor, sampling: Sampling, forbidden: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, H), (N,) -> tokens and their log-probabilities, (N,) each; of a large vocabulary a few rows at a time."""
+        rows = max(1, CHUNK_LOGITS // self.tokenizer.vocabulary_size)
+        tokens, values = [], []
+        for part, given in zip(readout.split(rows), draws.split(rows), strict=True):
+            logits = self.model.logits(part).float()
+            tokens.append(sampling.sample(logits.masked_fill(forbidden, -torch.inf), given))
+            values.append(logits.log_softmax(dim=1).gather(1, tokens[-1][:, None])[:, 0])
+        return torch.cat(tokens), torch.cat(values)
 
     def _continuation(self, text: Text) -> Continuation:
         assert text.stopped
@@ -194,6 +203,9 @@ class Generator:
         return tokens
 
     def _check(self, prompt: str) -> None:
+        given = shortened(repr(prompt))
+        if any("\ud800" <= letter <= "\udfff" for letter in prompt):  # so Python reads a wrong byte of an argument
+            raise DataError(f"the prompt {given} is not valid UTF-8; give it in UTF-8")
         if isinstance(self.tokenizer, ListTokenizer):
             what = "character" if isinstance(self.tokenizer, CharacterTokenizer) else "word"
             lacking = self.tokenizer.lacking(prompt)
@@ -202,7 +214,7 @@ class Generator:
             lacking = [word for word in dict.fromkeys(prompt.split()) if UNKNOWN in self.tokenizer.encode(word)]
         if lacking:
             shown = ", ".join(map(repr, lacking))
-            raise DataError(f"the prompt has the {what} {shown}, which the training text lacks; leave it out")
+            raise DataError(f"the prompt {given} has the {what} {shown}, which the training text lacks; leave it out")
 
     def _forbidden(self) -> Tensor:
         """(V,), True for tokens that are never written: special ids, but END where the model was trained on it."""

@@ -9,8 +9,8 @@ import torch
 from s2s.errors import DataError
 from s2s.language.generator import Generator
 from s2s.language.measured import Size, size_of
+from s2s.language.scores import SPELLED
 from s2s.language.task import SCORED_WINDOW
-from s2s.nn.loss import nats_of_each
 from s2s.nn.recurrent import State, positions_valid
 from s2s.text.batches import collate_lines
 from s2s.text.special import END, START, UNKNOWN
@@ -34,15 +34,19 @@ class ScoredLine(NamedTuple):
     """of what is predicted, with the line's end"""
     bytes: int
     """of UTF-8, likewise"""
+    spelled_bytes: int
+    """of what is unknown, with one byte more after each"""
 
     def row(self) -> dict[str, float | None]:
         """The counts with what they give for each token, character and byte; None of a line without any."""
-        bits = self.nats / math.log(2)
+        bits, read = self.nats / math.log(2), bool(self.tokens)
+        spelled = {SPELLED: (bits + 8 * self.spelled_bytes) / self.bytes} if self.unknown_tokens else {}
         return {
             **self._asdict(),
-            "nats_per_token": self.nats / self.tokens if self.tokens else None,
-            "bits_per_character": bits / self.characters if self.tokens and self.characters else None,
-            "bits_per_byte": bits / self.bytes if self.tokens and self.bytes else None,
+            "nats_per_token": self.nats / self.tokens if read else None,
+            "bits_per_character": bits / self.characters if read and self.characters else None,
+            "bits_per_byte": bits / self.bytes if read and self.bytes else None,
+            **spelled,
         }
 
 
@@ -69,7 +73,7 @@ class LineScorer:
     def __call__(self, lines: Sequence[str]) -> list[ScoredLine]:
         """Scores of lines in their order; a state that is carried goes on from call to call."""
         rows = [[*self.generator.tokenizer.encode(line), *self.end] for line in lines]
-        results = [ScoredLine(0.0, 0, 0, 0.0, 0, 0)] * len(rows)
+        results = [ScoredLine(0.0, 0, 0, 0.0, 0, 0, 0)] * len(rows)
         order = range(len(rows)) if self.carried else sorted(range(len(rows)), key=lambda index: -len(rows[index]))
         begin = 0
         while begin < len(order):
@@ -79,13 +83,14 @@ class LineScorer:
             sizes = [self._size(lines[index], rows[index]) for index in group]
             scores = self._read([[*self.before, *rows[index]] for index in group])
             for index, score, size in zip(group, scores, sizes, strict=True):
-                results[index] = ScoredLine(*score, size.characters, size.bytes)
+                results[index] = ScoredLine(*score, *size)
         return results
 
     def _size(self, line: str, row: list[int]) -> Size:
         """Size of what is predicted of a line."""
         text = f"{line}\n" if self.end else line
-        return size_of(self.generator.tokenizer, text, row, lines=False, begins=bool(row) and not self.before)
+        by_line = self.generator.recipe.data.cut == "lines"
+        return size_of(self.generator.tokenizer, text, row, lines=by_line, begins=bool(row) and not self.before)
 
     @torch.inference_mode()
     def _read(self, rows: Sequence[list[int]]) -> list[tuple[float, int, int, float]]:
@@ -102,7 +107,7 @@ class LineScorer:
                 part = (slice(None), slice(begin, begin + SCORED_WINDOW))
                 at, wanted = valid[part], targets[part].to(compute.device)
                 readout, _, state = model(inputs[part].to(compute.device), state)
-                costs[part][at] = nats_of_each(readout[at], wanted[at], model.logits)
+                costs[part][at] = -model.scored(readout[at], wanted[at]).log_probability.double()
         if self.carried:
             self.state, self.before = state, rows[0][-1:]
         unknown = (targets.to(compute.device) == UNKNOWN) & valid & (not self.generator.closed)

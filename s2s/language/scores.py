@@ -27,6 +27,11 @@ class Predicted(NamedTuple):
     unknown_tokens: int
     """of the tokens"""
 
+    @property
+    def unknown_share(self) -> float:
+        """Share of the tokens that are unknown."""
+        return self.unknown_tokens / self.tokens
+
     def scores(self, size: Size) -> list[dict[str, float]]:
         """Scores of each member on a text of a size, the unknown tokens spelled where there are some."""
         return [

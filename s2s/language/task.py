@@ -115,8 +115,8 @@ class LanguageTask(Task[TextBatch]):
         ranks = [(-scores["accuracy"] if by_accuracy else 0.0, scores["nats_per_token"]) for scores in each]
         self._kept_member = ranks.index(min(ranks))
         best: dict[str, Any] = {**each[self._kept_member], "tokens": predicted.tokens}
-        if self.validation.unknown:
-            best["unknown_share"] = self.validation.unknown_share
+        if predicted.unknown_tokens:
+            best["unknown_share"] = predicted.unknown_share
         if self.also:
             best["also"] = {name: self._scores(text)[1][self._kept_member] for name, text in self.also.items()}
         if self.recipe.sweep is None:
@@ -293,8 +293,8 @@ def score(
         "nats": predicted.nats[0],
         "characters": text.size.characters,
         "bytes": text.size.bytes,
-        "unknown_tokens": text.unknown,
-        "unknown_share": text.unknown_share,
+        "unknown_tokens": predicted.unknown_tokens,
+        "unknown_share": predicted.unknown_share,
         **predicted.parts(),
         "state": "anew for each line" if recipe.data.cut == "lines" else "carried",
         **({"dynamic": dynamic._asdict()} if dynamic else {}),

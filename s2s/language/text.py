@@ -158,7 +158,7 @@ def encode_text(text: Pieces, tokenizer: Tokenizer, *, lines: bool, cache: Path)
                 writer.append(tokens)
                 bar.update(len(piece))
         if not count:
-            raise DataError(f"{text.description}: the text is empty; check the file that the recipe names")
+            raise DataError(f"{text.description}: the text is empty; check the file")
         return {"type": token_type(tokenizer), "size": size, "unknown": unknown}
 
     key = text.identity, tokenizer.fingerprint, lines, Size._fields

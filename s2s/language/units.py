@@ -22,12 +22,19 @@ ROWS = 16
 """Pieces of running text that are read side by side."""
 READ_BEFORE = 100
 """Tokens at the beginning of each that are not counted."""
+SEEN_BEFORE = 2_000
+"""Tokens before each that the model does not read, which say what it begins in: a quotation, a bracket, a line."""
+SEAM = " […]\n"
+"""What is drawn after the last token of each."""
 SHIFTS = 100
 SHOWN_TOKENS = 400
 LEVELS = 7
 """Steps of a unit's values that are told apart."""
 TRAITS = {
-    "quotation": ("inside quotation marks", "from “, «, „ or \" to the mark that closes it or the paragraph's end"),
+    "quotation": (
+        "inside quotation marks",
+        "from “, «, „, 「, 『, \", or » or ” before a letter, to the mark that closes it or the paragraph's end",
+    ),
     "bracket": ("inside brackets", "from (, [ or { to the one that closes it or the paragraph's end"),
     "line": ("place in the line", "characters since the beginning of the line"),
     "capital": ("inside a word with a capital", "from a capital letter that begins a word to the word's last letter"),
@@ -69,7 +76,7 @@ class Watched(NamedTuple):
 
 def traits_of(texts: Sequence[str]) -> NDArray[np.float32]:
     """(tokens, traits) of a text that is read from its beginning, each at a token's last character before a space."""
-    closers = {"“": "”", "„": "“", "«": "»", '"': '"'}
+    closers = {"“": "”", "„": "“”", "”": "”", "«": "»", "»": "«", "「": "」", "『": "』", '"': '"'}
     quoted, depth, column, rows = "", 0, 0, []
     capital = word = between = False
     text = "".join(texts)
@@ -77,9 +84,9 @@ def traits_of(texts: Sequence[str]) -> NDArray[np.float32]:
         column = 0 if letter == "\n" else column + 1
         if letter == "\n" and text[at - 1 : at] == "\n":
             quoted, depth = "", 0
-        if quoted and letter == closers[quoted]:
+        if quoted and letter in closers[quoted]:
             quoted = ""
-        elif not quoted and letter in closers:
+        elif not quoted and letter in closers and (letter not in "”»" or text[at + 1 : at + 2].isalpha()):
             quoted = letter
         depth = max(depth + (letter in "([{") - (letter in ")]}"), 0)
         inside = letter.isalnum()
@@ -96,7 +103,7 @@ def traits_of(texts: Sequence[str]) -> NDArray[np.float32]:
 def watched(generator: Generator, text: EncodedText, recipe: LanguageRecipe, surface: Callable[[int], str]) -> Watched:
     """States after the tokens of a text, from all over it; `surface` is the text of a token."""
     texts, traits, values = list[str](), [], []
-    for batch, before in _batches(text, recipe):
+    for batch, before, starts in _batches(text, recipe):
         lengths = [batch.inputs.shape[1]] * len(batch.inputs) if batch.lengths is None else batch.lengths.tolist()
         state, states = None, []
         for at in range(batch.inputs.shape[1]):
@@ -104,23 +111,29 @@ def watched(generator: Generator, text: EncodedText, recipe: LanguageRecipe, sur
             part = state[-1].float() if len(state) == 1 else state[-1].float().tanh()
             states.append(part.transpose(0, 1).flatten(1).cpu())
         rows = torch.stack(states, dim=1).numpy()
-        for row, (tokens, length) in enumerate(zip(batch.inputs.tolist(), lengths, strict=True)):
-            shown = [surface(token) for token in tokens[:length]]
-            texts += shown[before:]
-            traits.append(traits_of(shown)[before:])
+        for row, (tokens, length, start) in enumerate(zip(batch.inputs.tolist(), lengths, starts, strict=True)):
+            seen = text.tokens[max(start - SEEN_BEFORE, 0) : start].tolist()
+            shown = [surface(token) for token in [*seen, *tokens[:length]]]
+            texts += shown[len(seen) + before :]
+            if batch.lengths is None:
+                texts[-1] += SEAM
+            traits.append(traits_of(shown)[len(seen) + before :])
             values.append(rows[row, before:length])
     return Watched(texts, np.concatenate(traits), np.concatenate(values))
 
 
-def _batches(text: EncodedText, recipe: LanguageRecipe) -> Iterator[tuple[TextBatch, int]]:
-    """Batches of READ_TOKENS in all, and the tokens of each row that are not counted."""
+def _batches(text: EncodedText, recipe: LanguageRecipe) -> Iterator[tuple[TextBatch, int, Sequence[int]]]:
+    """Batches of READ_TOKENS in all, the tokens of each row that are not counted, and where each row begins."""
     if recipe.data.cut == "lines":
         rows = recipe.data.rows * recipe.data.window  # about the tokens of a batch
-        yield from ((batch, 0) for batch in islice(cut(text, recipe).batches(0, 0), -(-READ_TOKENS // rows)))
+        batches = islice(cut(text, recipe).batches(0, 0), -(-READ_TOKENS // rows))
+        yield from ((batch, 0, [0] * len(batch.inputs)) for batch in batches)
         return
     size = max(min(READ_TOKENS // ROWS + READ_BEFORE, (len(text.tokens) - 1) // 2), 1)
     rows = min(ROWS, (len(text.tokens) - 1) // size)
-    yield next(Stream(text, rows=rows, window=size).batches(0, 0)), min(READ_BEFORE, size // 4)
+    stream = Stream(text, rows=rows, window=size)
+    starts = [row * stream.each for row in range(stream.rows)]
+    yield next(stream.batches(0, 0)), min(READ_BEFORE, size // 4), starts
 
 
 def units_of(seen: Watched, layers: int, kind: str) -> list[Unit]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s.nn.layers import Embedding, linear
-from s2s.nn.loss import Loss, Scored, linear_cross_entropy
+from s2s.nn.loss import Loss, Scored, linear_cross_entropy, log_probabilities
 
 SMALLER = 4
 """Units of a cluster's vectors compared with those of the next one (Grave et al. 2017, section 4.3)."""
@@ -117,4 +117,4 @@ class AdaptiveVocabulary(nn.Module):
     def _log_softmax(self, cluster: int, readout: Tensor) -> Tensor:
         """(..., H) -> log-probabilities of the rows of the head, or of the tokens in a later cluster."""
         logits = nn.functional.linear(self.asked[cluster](readout), self._weight(cluster), self.biases[cluster])
-        return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)
+        return log_probabilities(logits)

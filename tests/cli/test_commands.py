@@ -16,6 +16,8 @@ from click.testing import CliRunner, Result
 import s2s
 from s2s.cli.commands import main
 from s2s.cli.terminal import messages
+from s2s.language import generator
+from s2s.language.generator import Generator
 
 RECIPE = """
 task = "translation"
@@ -589,6 +591,17 @@ class TestLanguage:
         texts = call(*asked[:-2], "--input", str(tmp_path / "prompts")).stdout
         assert texts == "".join(row["text"] + "\n" for row in rows)
 
+    def test_generate_writes_many_samples_a_few_at_a_time(self, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So that the first of a million are there at once, and take no memory."""
+        asked = "generate", str(run), "--length", "3", "--n", "5", "--seed", "7", "--format", "jsonl"
+        whole, counts, write = call(*asked).stdout, list[int](), Generator.generate
+        monkeypatch.setattr(generator, "ROWS", 2)
+        monkeypatch.setattr(
+            Generator, "generate", lambda *given, **ways: counts.append(ways["samples"]) or write(*given, **ways)
+        )
+        assert call(*asked).stdout == whole
+        assert counts == [2, 2, 1]
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
@@ -616,7 +629,7 @@ class TestLanguage:
     def test_an_unknown_character_is_one_clear_message(self, run: Path) -> None:
         result = call("generate", str(run), "--prompt", "Ü", code=1)
         assert result.stderr.strip().endswith(
-            "the prompt has the character 'Ü', which the training text lacks; leave it out"
+            "the prompt 'Ü' has the character 'Ü', which the training text lacks; leave it out"
         )
 
     def test_evaluate_takes_a_text_and_says_the_contract(self, run: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from s2s import Generator
+from s2s.errors import DataError
 from s2s.language import generator as module
 from tests.small_language_runs import KINDS, small_language_run
 
@@ -45,6 +46,20 @@ def test_texts_together_are_those_written_one_by_one(generator: Generator, monke
     assert [each.text for each in generator.generate(prompts, samples=2, seed=5, **ways)] == [
         each.text for each in together
     ]
+
+
+def test_texts_are_sampled_a_few_at_a_time_where_the_vocabulary_is_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 300,000 words a number for each and each of 128 texts takes 300 MB in the float64 of a cumulative sum."""
+    generator = Generator.load(small_language_run(tmp_path / "run", "words"), device="cpu")
+    together = generator.generate("a", samples=5, length=6)
+    logits, held = generator.model.logits, list[int]()
+    monkeypatch.setattr(generator.model, "logits", lambda readout: held.append(len(readout)) or logits(readout))
+    monkeypatch.setattr(module, "CHUNK_LOGITS", 2 * generator.tokenizer.vocabulary_size)
+    apart = generator.generate("a", samples=5, length=6)
+    assert max(held) == 2
+    assert [each.text for each in apart] == [each.text for each in together]
 
 
 def test_a_stream_is_the_text_in_pieces_with_and_without_stops(generator: Generator) -> None:
@@ -105,3 +120,15 @@ def test_what_is_wrong_is_said_before_a_piece_is_written(tmp_path: Path) -> None
     with pytest.raises(TypeError, match="prompt: a text is wanted"):
         generator.generate(["the", None])  # type: ignore[list-item]
     assert generator.generate([]) == []
+
+
+@pytest.mark.parametrize("kind", ["characters", "words", "bytes"])
+def test_a_prompt_that_cannot_be_read_is_quoted(kind: str, tmp_path: Path) -> None:
+    generator = Generator.load(small_language_run(tmp_path / "run", kind), device="cpu")
+    with pytest.raises(DataError, match=r"^the prompt 'a \\udcff' is not valid UTF-8; give it in UTF-8$"):
+        generator.generate(["the cat", "a \udcff"])
+    if kind != "bytes":
+        with pytest.raises(
+            DataError, match=r"^the prompt 'a Qat' has the (character 'Q'|word 'Qat'), which the training"
+        ):
+            generator.generate(["the cat", "a Qat"])

@@ -8,9 +8,10 @@ import pytest
 from s2s import Generator
 from s2s.errors import DataError
 from s2s.jobs.evaluate import evaluate
-from s2s.language import given
+from s2s.language import given, model
 from s2s.language.given import LineScorer, ScoredLine
 from s2s.language.recipe import TextFile
+from s2s.language.scores import SPELLED
 from tests.small_language_runs import LINES, small_language_run
 
 KINDS = ["characters", "words", "bytes", "lines", "characters of lines", "closed", "closed stream"]
@@ -39,6 +40,17 @@ def test_a_line_has_the_same_score_in_any_order_and_batch(
     monkeypatch.setattr(given, "SCORED_WINDOW", 2)
     monkeypatch.setattr(given, "BATCH_TOKENS", 7)
     assert [each.nats for each in score(lines)] == nats(together)
+
+
+def test_no_more_logits_are_held_than_of_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a vocabulary of 300,000 those of 256 positions would take 300 MB, and several times."""
+    generator = Generator.load(small_language_run(tmp_path / "run", "words"))
+    logits, held = generator.model.logits, list[int]()
+    monkeypatch.setattr(generator.model, "logits", lambda readout: held.append(len(readout)) or logits(readout))
+    monkeypatch.setattr(model, "FEWEST_POSITIONS", 3)
+    monkeypatch.setattr(model, "CHUNK_LOGITS", 1)
+    LineScorer(generator)(LINES)
+    assert max(held) == 3
 
 
 @pytest.mark.parametrize("kind", ["lines", "characters of lines", "closed"])
@@ -83,7 +95,8 @@ def require_same(whole: ScoredLine, result: dict[str, Any]) -> None:
     counts = result["examples"], result["unknown"]["tokens"], result["characters"], result["bytes"]
     assert counts == (whole.tokens, whole.unknown_tokens, whole.characters, whole.bytes)
     row = whole.row()
-    for name in ("nats_per_token", "bits_per_character", "bits_per_byte"):
+    assert (SPELLED in row) == (SPELLED in result["scores"]) == bool(whole.unknown_tokens)
+    for name in result["scores"].keys() - {"perplexity", "accuracy"}:
         assert row[name] == pytest.approx(result["scores"][name]["value"], rel=1e-5)
 
 

@@ -1,11 +1,19 @@
 """Units that follow a trait are found where there is one, and not where there is none."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from s2s import Generator
+from s2s.corpus.sources import Source
+from s2s.language import units
+from s2s.language.model import build_language_model
+from s2s.language.text import encode_text
 from s2s.language.units import LEVELS, TRAITS, Unit, Watched, traits_of, units_of
+from s2s.text.wordlist import CharacterTokenizer
+from tests.small_language_runs import LINES, small_language_run
 
 TEXT = 'He said "no (not now)."\nOh.\n\n"Never closed.\n\nAlice [sic!] and “Bob”.\n'
 
@@ -25,6 +33,33 @@ def test_traits_hold_where_their_rules_say() -> None:
     column = traits_of(TEXT)[:, list(TRAITS).index("line")]
     assert column[:3].tolist() == [1, 2, 3]
     assert column[TEXT.index("\n") :][:2].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("quoted", ["„Wer?“", "„Kto?”", "»Wer?«", "«Qui ?»", "”Vem?”", "「誰?」", "“谁?”", '"Who?"'])
+def test_quotation_marks_of_every_language(quoted: str) -> None:
+    text = f"a {quoted} b\n« c\n\nd », e ” f"
+    held = traits_of(text)[:, list(TRAITS).index("quotation")]
+    assert "".join(letter for letter, holds in zip(text, held, strict=True) if holds) == quoted[:-1] + "« c\n"
+
+
+def test_what_a_row_begins_in_is_known_from_the_text_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every row but the first, in a text whose quotations are longer than what is read before tokens count."""
+    monkeypatch.setattr(units, "ROWS", 4)
+    monkeypatch.setattr(units, "READ_BEFORE", 50)
+    monkeypatch.setattr(units, "READ_TOKENS", 4 * 150)
+    generator = Generator.load(small_language_run(tmp_path / "run", "characters"), device="cpu")
+    plain = 'a cat "' + "the dog " * 40 + '" sat "' + "ran and a dog " * 40 + '" and sat\n'
+    known = set("".join(LINES)) | {"\n"}
+    generator.tokenizer = CharacterTokenizer([*sorted(known), '"'])
+    text = encode_text(Source(lambda: iter([plain]), "1", "text"), generator.tokenizer, lines=False, cache=tmp_path)
+    generator.model = build_language_model(generator.recipe.model, generator.tokenizer.vocabulary_size).eval()
+    seen = units.watched(generator, text, generator.recipe, generator.tokenizer.token)
+    column = list(TRAITS).index("quotation")
+    size, whole = 150, traits_of(plain)
+    begins = [row * ((len(plain) - 1) // 4) + 50 for row in range(4)]
+    assert "".join(seen.texts) == "".join(plain[begin : begin + size] + units.SEAM for begin in begins)
+    assert np.array_equal(seen.traits, np.concatenate([whole[begin : begin + size] for begin in begins]))
+    assert 0 < seen.traits[:, column].mean() < 1
 
 
 def test_a_token_has_the_traits_of_its_last_character() -> None:

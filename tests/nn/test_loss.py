@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from s2s.nn import layers
 from s2s.nn import loss as loss_module
-from s2s.nn.loss import CHUNK_POSITIONS, Loss, linear_cross_entropy
+from s2s.nn.loss import CHUNK_POSITIONS, Loss, linear_cross_entropy, scored
 
 UNITS, VOCABULARY = 5, 11
 CHUNK = CHUNK_POSITIONS["cpu"]
@@ -178,3 +178,11 @@ def test_a_second_derivative_is_refused(of: Callable[[Tensor], Tensor]) -> None:
         RuntimeError, match=r"linear_cross_entropy has no second derivative .* use torch.nn.functional.cross"
     ):
         torch.autograd.grad(loss, given.hidden, create_graph=True)
+
+
+def test_scores_are_exact_for_a_million_tokens_too() -> None:
+    logits = 4 * torch.randn(1, 1_000_000, generator=torch.Generator().manual_seed(1))
+    found = scored(logits, torch.tensor([3]))
+    exact = logits.double().log_softmax(1)
+    assert float(found.log_probability) == pytest.approx(float(exact[0, 3]), abs=5e-6)
+    assert float(found.highest) == pytest.approx(float(exact.max()), abs=5e-6)
