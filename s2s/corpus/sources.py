@@ -69,6 +69,8 @@ class Part(NamedTuple):
     """what a translator was trained on, where that is another part, and still there"""
     origins: int | None = None
     """how many forecasts a forecaster is scored on, spread evenly over the part; all without it"""
+    task: Any = None
+    """of the training that has just ended, whose series need not be read again"""
 
 
 def split_of(data: Any, on: str, instead: str) -> Any:

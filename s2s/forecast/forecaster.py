@@ -15,6 +15,7 @@ from s2s.device import Compute, choose_compute
 from s2s.errors import DataError
 from s2s.forecast.calendar import calendar_features
 from s2s.forecast.model import Forecaster
+from s2s.forecast.panel import Panel
 from s2s.forecast.plots import SHOWN_ROWS, plot_next
 from s2s.forecast.recipe import ForecastRecipe, SeriesData
 from s2s.forecast.rows import counted
@@ -22,7 +23,7 @@ from s2s.forecast.saved import Saved, SavedScaling, last_rows, saved_scaling
 from s2s.forecast.scaling import require_scalable
 from s2s.forecast.series import first_few, values_of
 from s2s.forecast.table import SeriesTable, read_tables
-from s2s.forecast.windows import WINDOWS_AT_ONCE, Panel, WindowBatch, in_groups
+from s2s.forecast.windows import WINDOWS_AT_ONCE, WindowBatch, in_groups
 from s2s.nn.weights import frozen, load_model
 from s2s.run import RunFolder, read_run
 

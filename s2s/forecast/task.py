@@ -1,11 +1,9 @@
 """Forecasting: from a recipe to a series, model, loss and validation."""
 
 import logging
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,18 +14,20 @@ from s2s.corpus.sources import Part, Source
 from s2s.device import Compute, Precision
 from s2s.errors import DataError
 from s2s.files import recorded, write_json
-from s2s.forecast.backtest import by_origin, overlapping, spread
-from s2s.forecast.baselines import baselines, naive_errors, persistence
-from s2s.forecast.forecaster import Forecasts, SeriesForecaster
+from s2s.forecast.backtest import spread
+from s2s.forecast.baselines import persistence
+from s2s.forecast.forecaster import SeriesForecaster
 from s2s.forecast.model import Beside, Forecaster, forecast_loss
+from s2s.forecast.panel import Panel
+from s2s.forecast.panel_scores import MEANS, SeriesForecasts, target_scores
 from s2s.forecast.plots import plot_forecast
 from s2s.forecast.recipe import ForecastRecipe, SeriesData
 from s2s.forecast.saved import Saved, last_rows, saved_scaling
 from s2s.forecast.scaling import require_all
-from s2s.forecast.scores import KEPT_WINDOWS, outputs_of, score_forecast
-from s2s.forecast.series import PARTS, SHOWN, Prepared, Series, first_few, prepare_panel, values_of
+from s2s.forecast.scores import KEPT_WINDOWS, outputs_of
+from s2s.forecast.series import PARTS, SHOWN, Prepared, Series, prepare_panel, values_of
 from s2s.forecast.table import Tables, find_series
-from s2s.forecast.windows import WINDOWS_AT_ONCE, Panel, in_groups
+from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups
 from s2s.nn.loss import Loss
 from s2s.nn.rows import for_rows
 from s2s.run import RunFolder
@@ -35,11 +35,7 @@ from s2s.training.forcing import forcing_rate
 from s2s.training.task import Task
 
 log = logging.getLogger("s2s")
-AUTOREGRESSION = re.compile(r"^ar\(\d+\)$", re.ASCII)
-"""Name of a baseline whose order is that of its series."""
 Floats = NDArray[np.float64]
-MEANS = {"mase": "the mean over the series", "msis": "the mean over the series"}
-"""How scores of series in their own units are put together; all others are of all forecasts together."""
 
 
 class ForecastTask(Task[NDArray[np.integer]]):
@@ -215,18 +211,7 @@ def prepare(
     saved += [last_rows(data, each, values_of(data, each), shared) for each in left]
     if not (run.checkpoint.exists() and run.series.exists()):  # that of a finished run stays as it is
         write_json(run.series, Saved(shared, tuple(sorted(saved, key=lambda each: each.id))).as_json())
-    task = ForecastTask(recipe, model, series, compute, also)
-    _PREPARED[_key(run, recipe, sources["series"])] = task
-    return task
-
-
-_PREPARED: WeakValueDictionary[tuple[str, ...], ForecastTask] = WeakValueDictionary()
-"""Tasks that are still held, whose series scoring need not read, divide and scale again"""
-
-
-def _key(run: RunFolder, recipe: ForecastRecipe, source: Source[Tables]) -> tuple[str, ...]:
-    """What the series of a run come from."""
-    return str(run.path.resolve()), source.identity, recipe.data.model_dump_json(exclude={"series", "also_validate"})
+    return ForecastTask(recipe, model, series, compute, also)
 
 
 def unlike_start(
@@ -300,8 +285,8 @@ def score(
 ) -> dict[str, Any]:
     """Scores of the forecasts from every row of a part of each series, compared with the baselines."""
     forecaster, data = SeriesForecaster.load(run.path, device=device), recipe.data
-    if (prepared := _PREPARED.get(_key(run, recipe, part.source))) is not None:
-        series, panel = prepared.series, prepared.panel
+    if isinstance(part.task, ForecastTask):
+        series, panel = part.task.series, part.task.panel
     else:
         series = prepare_panel(data, part.source.read(), forecaster.saved.shared).series
         panel = Panel(series, data)
@@ -309,13 +294,13 @@ def score(
     found, truth = forecaster.after(panel, windows.origins), panel.truth(windows)
     cuts = np.searchsorted(windows.origins, panel.starts).tolist()
     of_each = [
-        _Forecast(each, part.name, windows.origins[own] - start, truth[own], found.some(own))
+        SeriesForecasts(each, part.name, windows.origins[own] - start, truth[own], found.some(own))
         for each, start, own in zip(series, panel.starts, map(slice, cuts, cuts[1:]), strict=False)
         if own.stop > own.start
     ]
     scored: dict[str, Any] = {"task": "forecast", "run": str(run), "split": part.name}
     backtest = part.origins is not None
-    targets = {name: _scored(recipe, place, of_each, backtest) for place, name in enumerate(data.targets)}
+    targets = {name: target_scores(recipe, place, of_each, backtest) for place, name in enumerate(data.targets)}
     by_series = {name: each.pop("series") for name, each in targets.items()}
     main, outputs = data.targets[0], list[dict[str, Any]]()
     for each in of_each:
@@ -330,97 +315,6 @@ def score(
         if len(by_series) > 1:
             scored["series_by_target"] = by_series
     return {**scored, "outputs": outputs[:KEPT_WINDOWS]}
-
-
-class _Forecast(NamedTuple):
-    """Forecasts of one series in the scored part."""
-
-    series: Series
-    part: str
-    origins: NDArray[np.intp]
-    truth: Floats
-    """(O, H, K)"""
-    found: Forecasts
-
-
-def _scored(recipe: ForecastRecipe, place: int, of_each: Sequence[_Forecast], backtest: bool) -> dict[str, Any]:
-    """Scores of one target of each series, and of all together: MASE is the mean over them, others are pooled.
-
-    Of a single series also whether it differs from the best baseline, and in a `backtest` those at each origin.
-    """
-    data, each_scored, truths, points = recipe.data, list[dict[str, Any]](), list[Floats](), list[Floats]()
-    quantiles, others, remarks = list[Floats](), list[Mapping[str, Floats]](), list[str]()
-    for each in of_each:
-        whole = np.flatnonzero(~np.isnan(each.truth[..., place]).any(axis=1))
-        if not len(whole):
-            continue
-        # baselines are fitted, and MASE is scaled, on the rows before the scored part
-        first, before = each.series.parts.of(each.part)[0], each.series.table.before
-        own = each.series.targets[:, place]
-        truths.append(each.truth[whole][..., place])
-        points.append(each.found.points[whole][..., place])
-        quantiles += [] if each.found.quantiles is None else [each.found.quantiles[:, whole][..., place]]
-        origins = each.origins[whole]
-        compared, said = baselines(
-            own, before, origins, data.horizon, train_end=first, season=data.season,
-            statistical_names=recipe.evaluation.baselines,
-        )  # fmt: skip
-        others.append(compared)
-        remarks += [f"{each.series.table.id}: {remark}" if data.series_id else remark for remark in said]
-        scores = score_forecast(
-            truths[-1], points[-1], others[-1],
-            naive_error=float(naive_errors(each.series.values.gaps()[1][:first, place, None], before[:first])[0]),
-            quantiles=quantiles[-1] if quantiles else None, levels=recipe.model.quantiles,
-            knows_more=bool(data.known), lags=overlapping(origins, data.horizon),
-        )  # fmt: skip
-        kept = {name: scores[name] for name in ("scores", "baselines")}
-        each_scored.append({"id": each.series.table.id, "examples": len(whole), **kept})
-    if not truths:
-        raise DataError(f"{data.targets[place]}: no window of the scored part has all its values; give more rows")
-    if data.series_id:
-        remarks = _dominant(each_scored) + remarks
-    remarks = first_few(data, remarks)
-    for remark in remarks:
-        log.warning("%s: %s", data.targets[place], remark)
-    told = {"remarks": remarks, "examples": sum(map(len, truths))}
-    if not data.series_id:
-        if backtest:
-            scores["by_origin"] = by_origin(
-                origins, each.series.table.times, truths[0], points[0], compared["persistence"],
-                quantiles[0] if quantiles else None,
-            )  # fmt: skip
-        return {**scores, **told, "series": each_scored}
-    pooled = [{AUTOREGRESSION.sub("ar", name): each for name, each in found.items()} for found in others]
-    names = [name for name in pooled[0] if all(name in found for found in pooled)]
-    together = score_forecast(
-        np.concatenate(truths), np.concatenate(points),
-        {name: np.concatenate([found[name] for found in pooled]) for name in names},
-        naive_error=float("nan"), quantiles=np.concatenate(quantiles, axis=1) if quantiles else None,
-        levels=recipe.model.quantiles, knows_more=bool(data.known), lags=None,
-    )  # fmt: skip
-    for name in set(MEANS) & set(together["scores"]):
-        values = {
-            key: float(np.mean([scores["scores"][name][key] for scores in each_scored]))
-            for key in together["scores"][name]
-            if key != "ratio"
-        }
-        ratio = {"ratio": values["value"] / values["persistence"]} if values.get("persistence") else {}
-        together["scores"][name] = {**together["scores"][name], **values, **ratio}
-    return {**together, **told, "series": each_scored}
-
-
-def _dominant(each_scored: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A sentence on the series that makes more than half of the mean MASE of at least three, if there is one."""
-    mase = [each["scores"]["mase"]["value"] for each in each_scored]
-    most, total = int(np.argmax(mase)), sum(mase)
-    if len(mase) < 3 or not mase[most] > total / 2:
-        return []
-    name, error = each_scored[most]["id"], each_scored[most]["scores"]["mae"]["value"]
-    return [
-        f"{name} alone makes {mase[most] / total:.0%} of mase, the mean over {len(mase):,} series: its mean absolute"
-        f" error is {error:.2g}, and before it changed by {error / mase[most]:.2g} a row; take it out, or let"
-        ' it not choose the weights: training.metric = "loss"'
-    ]
 
 
 def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[Tables]], device: str) -> None:

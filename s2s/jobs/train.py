@@ -19,7 +19,7 @@ from s2s.device import Compute, choose_compute, settle_process
 from s2s.errors import RecipeError, RunError, S2SError, TrainingError
 from s2s.files import recorded, rows_text, write_json, write_text
 from s2s.forecast.scores import SUSPICION
-from s2s.jobs.evaluate import evaluate, without_text
+from s2s.jobs.evaluate import without_text
 from s2s.nn.weights import load_tensors, put_weights
 from s2s.plots import plot_curves
 from s2s.recipe.load import differences, going_on, recipe_toml
@@ -28,6 +28,7 @@ from s2s.run import FORMAT, Metrics, RunFolder
 from s2s.tasks import Recipe, Sources, recipe_of, require_recipe, task_of
 from s2s.training.checkpoint import require_unbegun
 from s2s.training.ranks import RESTARTS, Ranks, alone, joined, launcher, present
+from s2s.training.task import Task
 from s2s.training.trainer import Trainer
 
 log = logging.getLogger("s2s")
@@ -76,7 +77,7 @@ def train(
             progress = trainer.train()
         log.info("training ended: %s; best weights are those of step %s", progress.finished, f"{progress.best_step:,}")
         if not present().told(trainer.was_complete and _has_results(run, recipe, progress.best_step)):
-            _score(run, recipe, progress.best_step, corpora, device)
+            _score(run, recipe, trainer.task, progress.best_step, corpora, device)
             if present().first:
                 with alone():
                     run.plots.mkdir(exist_ok=True)
@@ -174,11 +175,13 @@ def _has_results(run: RunFolder, recipe: Recipe, best_step: int) -> bool:
     return scored and all((run.path / name).exists() for name in recipe.results())
 
 
-def _score(run: RunFolder, recipe: Recipe, best_step: int, corpora: Path | None, device: str) -> None:
+def _score(run: RunFolder, recipe: Recipe, task: Task[Any], best_step: int, corpora: Path | None, device: str) -> None:
     """Write scores.json and outputs.jsonl, where the recipe names something to score the run on."""
-    if task_of(recipe).scored_part(recipe) is None:
+    own = task_of(recipe)
+    if own.scored_part(recipe) is None:
         return
-    result = evaluate([run.path], corpora=corpora, device=device)[0]
+    part = own.part_of(run, recipe, on=None, files=None, beam=None, corpora=corpora)._replace(task=task)
+    result = own.score(run, recipe, part, device=device, precision="float32", beam=None)
     if not present().first:
         return
     if "outputs" in result:

@@ -165,7 +165,7 @@ class Generator:
         """(N, H), (N,) -> tokens and their log-probabilities, (N,) each; of a large vocabulary a few rows at a time."""
         rows = max(1, CHUNK_LOGITS // self.tokenizer.vocabulary_size)
         tokens, values = [], []
-        for part, given in zip(readout.split(rows), draws.split(rows), strict=True):
+        for part, given in zip(torch.split(readout, rows), torch.split(draws, rows), strict=True):
             logits = self.model.logits(part).float()
             tokens.append(sampling.sample(logits.masked_fill(forbidden, -torch.inf), given))
             values.append(logits.log_softmax(dim=1).gather(1, tokens[-1][:, None])[:, 0])
