@@ -599,7 +599,10 @@ class TestLanguage:
         monkeypatch.setattr(
             Generator, "generate", lambda *given, **ways: counts.append(ways["samples"]) or write(*given, **ways)
         )
-        assert call(*asked).stdout == whole
+        found = [[json.loads(line) for line in text.splitlines()] for text in (call(*asked).stdout, whole)]
+        likely = [[each.pop("log_probability") for each in texts] for texts in found]
+        assert found[0] == found[1]
+        assert likely[0] == pytest.approx(likely[1], abs=1e-5)
         assert counts == [2, 2, 1]
 
     @pytest.mark.parametrize(

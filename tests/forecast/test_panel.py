@@ -21,11 +21,12 @@ from s2s.forecast.calendar import calendar_features
 from s2s.forecast.forecaster import SeriesForecaster, forecast_rows
 from s2s.forecast.holes import Rhythm
 from s2s.forecast.model import Forecaster
+from s2s.forecast.panel_scores import _dominant
 from s2s.forecast.recipe import ForecastRecipe, SeriesData
 from s2s.forecast.scores import score_text
 from s2s.forecast.series import PARTS, SHOWN, Series, first_few, prepare_panel
 from s2s.forecast.table import read_tables
-from s2s.forecast.task import ForecastTask, _dominant, _origins
+from s2s.forecast.task import ForecastTask, _origins
 from s2s.jobs.evaluate import evaluate
 from s2s.jobs.train import train
 from s2s.recipe.load import parse_recipe
