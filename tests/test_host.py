@@ -138,5 +138,6 @@ def test_the_device_is_the_current_one_around_all_that_is_computed(
     model = loaded.load(RUNS / run, device="cpu")
     monkeypatch.setattr(Compute, "entered", entered)
     use(model, 0)
-    assert happened == ["in", "out"] * (len(happened) // 2)  # a text that streams enters it for each token
-    assert happened
+    entered_times = happened.count("in")
+    assert happened == ["in", "out"] * entered_times
+    assert entered_times == 1 or (loaded is Generator and entered_times > 1)  # a text is written token by token
