@@ -104,8 +104,9 @@ def plot_gradients(norms: Sequence[float], path: Path, title: str) -> None:
     figure = Figure(figsize=(4.2, 3.2), dpi=130, layout="constrained")
     axes = figure.add_subplot()
     axes.semilogy(range(1, len(norms) + 1), [norm / norms[0] for norm in norms])
-    axes.set(xlabel="tokens between state and loss", ylabel="norm of the gradient, that at distance 1 is 1")
+    axes.set(xlabel="tokens between state and loss", ylabel="gradient, 1 at distance 1")
     axes.set(xlim=(0, DISTANCES), ylim=(10.0**SMALLEST, 3.0))
+    axes.yaxis.set_major_formatter("{x:.0e}")  # texts are drawn as they are, and the default has markup
     axes.set_title(title, loc="left")
     axes.grid(alpha=0.3)
     save(figure, path)

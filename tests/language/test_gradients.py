@@ -1,10 +1,14 @@
 """The gradient of a loss by earlier states: right values where they are known, else those of autograd itself."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 
 from s2s.figures.charts import Chart
+from s2s.language import gradients
 from s2s.language.gradients import gradient_chart, gradient_norms, gradient_table, powers
 from s2s.language.model import LanguageModel, build_language_model
 from s2s.language.recipe import LanguageModel as Settings
@@ -57,3 +61,15 @@ def test_what_has_vanished_is_not_drawn() -> None:
     headings, rows = gradient_table({"one": norms, "two": [1.0, 0.5]})
     assert headings == ["distance", "1", "2", "5", "below 10 % from", "below 1 % from"]
     assert rows == [["one", "1", "0.1", "0", "3", "3"], ["two", "1", "0.5", "–", "–", "–"]]
+
+
+def test_the_plot_fits_its_frame_and_its_labels_are_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(gradients, "save", lambda figure, path: figures.append(figure))
+    gradients.plot_gradients([0.5**k for k in range(100)], tmp_path / "a.png", "a")
+    (axes,) = figures[0].axes
+    figures[0].draw_without_rendering()
+    assert {"1e\N{MINUS SIGN}02", "1e+00"} <= {label.get_text() for label in axes.get_yticklabels()}
+    inner, outer = axes.yaxis.label.get_window_extent(), figures[0].bbox
+    assert outer.y0 <= inner.y0
+    assert inner.y1 <= outer.y1
