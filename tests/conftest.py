@@ -1,13 +1,14 @@
-"""What every test stands on: no setting, cache or font of the machine, and one thread a process.
+"""What every test stands on: no setting, cache or font of the machine, one thread a process, and plots that are blank.
 
 Set in the environment before torch and matplotlib are imported, so that the commands which tests run have it too.
 """
 
+import gc
 import os
 import shutil
 import site
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(folder.cleanup)
     for name in [name for name in os.environ if name.startswith("S2S_")]:
         del os.environ[name]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each command that a test starts would compile s2s anew
     home = Path(folder.name)
     os.environ |= {
         "PYTHONUSERBASE": site.getuserbase(),  # or what is installed there would go with the home
@@ -38,9 +40,38 @@ def pytest_configure(config: pytest.Config) -> None:
     }
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Libraries and tests are a million objects, which no collection of garbage need look through."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blank_plots() -> Iterator[Callable[..., None]]:
+    """Figures are composed and their files written, but not drawn, which takes longer than a small training."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    drawn = Figure.savefig
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda figure, path, format: Image.new("RGB", (8, 8)).save(path, format))
+        yield drawn
+
+
 @pytest.fixture
-def korean_font(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One font more than matplotlib's own: with Hangul, kana and Han."""
+def drawn_plots(blank_plots: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn after all."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", blank_plots)
+
+
+@pytest.fixture
+def korean_font(drawn_plots: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots with one font more than matplotlib's own: with Hangul, kana and Han."""
     from matplotlib.font_manager import fontManager
     from pylopdf_fonts_ko import sans_path
 

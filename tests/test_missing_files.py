@@ -61,7 +61,6 @@ def run_s2s(command: str, name: str, *options: str) -> Result:
     return CliRunner().invoke(main, [command, *arguments, "--device", "cpu"], catch_exceptions=False)
 
 
-@pytest.mark.usefixtures("korean_font")
 @pytest.mark.parametrize(("name", "file"), [(name, file) for name, files in FILES.items() for file in files])
 def test_a_missing_file_is_named_where_it_is_needed(runs: Path, name: str, file: str) -> None:
     remove(runs / name / file)

@@ -143,7 +143,6 @@ def test_resumed_when_it_is_finished_it_stays_as_it_is(runs: Path, name: str) ->
     assert learned(runs / name) == before
 
 
-@pytest.mark.usefixtures("korean_font")
 @pytest.mark.parametrize(
     ("name", "limit", "change", "goal"),
     [
@@ -166,7 +165,6 @@ def test_with_a_raised_limit_it_goes_on(runs: Path, name: str, limit: str, chang
     assert {path.name for path in (run / "plots").iterdir()} > {"curves.png"}
 
 
-@pytest.mark.usefixtures("korean_font")
 def test_what_was_interrupted_ends_as_if_it_had_not_been(runs: Path) -> None:
     begun, whole = runs / "tiny-en-ko-begun", runs / "tiny-en-ko"
     said = run_s2s("train", "tiny-en-ko", "--out", "runs/tiny-en-ko-begun", "--resume", "--device", "cpu").stderr

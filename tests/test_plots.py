@@ -13,6 +13,8 @@ from matplotlib.image import imread
 from s2s import plots
 from s2s.plots import plot_curves, save
 
+pytestmark = pytest.mark.usefixtures("drawn_plots")
+
 LOG = [
     {"step": step, "epoch": 0.1, "loss": 5 - step / 100, "learning_rate": 1e-3, "forcing_rate": 1.0}
     for step in (10, 20)

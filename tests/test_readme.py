@@ -106,7 +106,6 @@ def test_the_first_example_of_the_tour_learns_its_sentences_by_heart(
     assert (tmp_path / "alignment.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.usefixtures("korean_font")
 def test_the_example_in_python_prints_its_translations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

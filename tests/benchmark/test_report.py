@@ -105,7 +105,6 @@ def test_only_translators_are_measured() -> None:
     assert "bench measures translators, and this recipe is for the task forecast" in result.stderr
 
 
-@pytest.mark.usefixtures("korean_font")
 def test_a_run_of_another_recipe_or_none_is_refused_before_anything_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,7 +119,6 @@ def test_the_documented_pipe_keeps_the_pairs_that_both_directions_like() -> None
     assert Path("best.tsv").read_text() == "".join("\t".join(pair) + "\n" for _, pair in sorted(ranked)[:5])
 
 
-@pytest.mark.usefixtures("korean_font")
 def test_a_distilled_student_is_the_same_after_stops_in_translating_and_in_training(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-from statsmodels.tsa.forecasting.theta import ThetaModel
-from statsmodels.tsa.statespace.exponential_smoothing import ExponentialSmoothing
-from statsmodels.tsa.statespace.sarimax import SARIMAX
 
 from s2s.forecast.statistical import statistical
 
@@ -22,6 +19,9 @@ def forecasts(name: str, series: np.ndarray = SERIES, season: int | None = 4) ->
 
 @pytest.mark.parametrize("name", ["sarimax(1,0,1)(0,1,1)", "sarimax(2,0,0)", "sarimax(0,1,1)", "ets(Ad,A)", "ets(N)"])
 def test_each_forecast_is_the_fitted_models_after_all_rows_before_it(name: str) -> None:
+    from statsmodels.tsa.statespace.exponential_smoothing import ExponentialSmoothing
+    from statsmodels.tsa.statespace.sarimax import SARIMAX
+
     models = {
         "sarimax(1,0,1)(0,1,1)": SARIMAX(SERIES[:TRAIN], order=(1, 0, 1), seasonal_order=(0, 1, 1, 4)),
         "sarimax(2,0,0)": SARIMAX(SERIES[:TRAIN], order=(2, 0, 0), trend="c"),
@@ -37,6 +37,8 @@ def test_each_forecast_is_the_fitted_models_after_all_rows_before_it(name: str) 
 @pytest.mark.parametrize("season", [4, None])
 @pytest.mark.parametrize("rise", [0.0, -60.0])  # of all values above zero the seasons are factors
 def test_theta_is_that_of_statsmodels_at_the_first_origin_and_moves_on(season: int | None, rise: float) -> None:
+    from statsmodels.tsa.forecasting.theta import ThetaModel
+
     series = SERIES + rise
     found = forecasts("theta", series, season)
     model = ThetaModel(series[:TRAIN], period=season, deseasonalize=season is not None)

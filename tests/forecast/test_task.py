@@ -128,6 +128,7 @@ def test_the_test_part_changes_no_weight_and_no_scaling(folder: Path) -> None:
     assert scalings[0]["read"] != scalings[1]["read"]
 
 
+@pytest.mark.usefixtures("drawn_plots")
 def test_the_scores_are_in_the_units_of_the_file_and_compared_with_baselines(folder: Path) -> None:
     run = train(recipe_with(folder), folder / "run", device="cpu")
     result = evaluate([run.path], device="cpu")[0]
@@ -162,6 +163,7 @@ def call(*arguments: str, code: int = 0) -> Result:
     return result
 
 
+@pytest.mark.usefixtures("drawn_plots")
 def test_the_command_forecasts_the_next_steps(folder: Path) -> None:
     run = train(recipe_with(folder, "data.horizon=3"), folder / "run", device="cpu")
     lines = call("forecast", str(run.path)).stdout.splitlines()

@@ -16,6 +16,8 @@ from s2s.language.plots import (
     plot_states,
 )
 
+pytestmark = pytest.mark.usefixtures("drawn_plots")
+
 
 def episode(title: str = "seed 1, learned", units: int = 3) -> Episode:
     symbols, vocabulary = list("ab\n $_"), ["a", "b", "\n", " "]

@@ -114,6 +114,7 @@ def test_a_resumed_training_ends_in_the_same_bytes(cut: str, optimizer: str, tmp
     assert any(name.startswith("carried.") for name in one) == (cut == "stream")
 
 
+@pytest.mark.usefixtures("drawn_plots")
 @pytest.mark.parametrize("output", ["linear", "adaptive"])
 def test_the_scores_are_those_of_one_pass_over_the_whole_text(output: str, tmp_path: Path) -> None:
     run = train(recipe_with(f"model.output={output}"), tmp_path / "run", device="cpu")
@@ -314,6 +315,7 @@ def test_a_recipe_of_several_trainings_is_not_trained_as_one(tmp_path: Path) -> 
         train(recipe_with(*SWEEP, "sweep.hidden_sizes=[2, 3]"), tmp_path / "run")
 
 
+@pytest.mark.usefixtures("drawn_plots")
 def test_a_sweep_over_sizes_is_a_run_for_each(tmp_path: Path) -> None:
     recipe = recipe_with(*SWEEP, "sweep.hidden_sizes=[2, 3]")
     assert [variant.model.hidden_size for variant in recipe.trainings.values()] == [2, 3]

@@ -10,6 +10,8 @@ from matplotlib.image import imread
 from s2s.translation import plots
 from s2s.translation.plots import plot_attention
 
+pytestmark = pytest.mark.usefixtures("drawn_plots")
+
 
 def test_attention_rows_are_target_tokens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     figures: list[Figure] = []
