@@ -52,6 +52,14 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """Nothing waits until the disk has what is written: no test turns the power off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def blank_plots() -> Iterator[Callable[..., None]]:
     """Figures are composed and their files written, but not drawn, which takes longer than a small training."""
     from matplotlib.figure import Figure

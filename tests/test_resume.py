@@ -69,9 +69,12 @@ A line of plans in, a line of exit codes out.
 import gc, json, os, signal, sys, torch
 import s2s.jobs.train, s2s.translation.plots, s2s.translation.report, s2s.translation.task, sacrebleu, torch.profiler
 import torch._dynamo  # the first step of an optimizer would import it, for a second
+from matplotlib.figure import Figure
 from s2s.cli.commands import main
 
 torch.set_num_threads(1)
+Figure.savefig = lambda figure, path, format: path.touch()  # drawing takes longer than training
+os.fsync = lambda descriptor: None  # whoever kills a process leaves the system's memory of files as it is
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it
 
 def hit(place, call, number):

@@ -10,7 +10,6 @@ from s2s.jobs.train import train
 from s2s.language.recipe import LanguageRecipe
 from s2s.language.report import Examined, compared, examine, shown
 from s2s.recipe.load import parse_recipe
-from s2s.report.report import write_report
 from s2s.run import RunFolder, read_run
 from s2s.tasks import TREES
 
@@ -52,8 +51,7 @@ def test_units_and_gradients_of_every_kind_of_text(kind: str, tmp_path: Path, mo
     written = "".join(text for _, text in found.units[0].drawn)
     assert 'The "big cat" sat' in written
     assert len(found.gradients) > 5
-    write_report([run.path], tmp_path / "page.html", device="cpu")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = run.report.read_text(encoding="utf-8")
     assert "Gradient by distance" in page
     assert "inside quotation marks" in page
 
