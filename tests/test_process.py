@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import s2s
+from s2s.cli.commands import main
 
 PACKAGE = str(Path(s2s.__file__).parents[1])
 
@@ -77,12 +79,13 @@ def test_leaving_removes_what_is_unfinished_and_writes_what_was_printed(
         ({"WORLD_SIZE": "2"}, 0),
     ],
 )
-def test_one_of_several_processes_refuses_in_one_sentence(tmp_path: Path, ranks: dict[str, str], code: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "s2s", "train", "tiny-en-ko", "--dry-run"],
-        capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path, **ranks),
-    )  # fmt: skip
-    assert done.returncode == code, done.stderr
+def test_one_of_several_processes_refuses_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranks: dict[str, str], code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = {**ranks, "S2S_CACHE": str(tmp_path / "cache")}
+    done = CliRunner().invoke(main, ["train", "tiny-en-ko", "--dry-run"], env=own, catch_exceptions=False)
+    assert done.exit_code == code, done.stderr
     if code:
         assert done.stderr == (
             "s2s: this is one of 2 processes started together (WORLD_SIZE=2), and only s2s train of a recipe without"

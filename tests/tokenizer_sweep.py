@@ -4,6 +4,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -17,6 +18,7 @@ from s2s.recipe.sections import Tokenizer as Settings
 from s2s.text.normalization import RULES
 from s2s.text.tokenizer import Tokenizer, save_tokenizers, train_tokenizer
 
+_characters = cache(word_characters)
 _CODES = (*range(0x20), 0x85, 0xA0, 0xAD, 0x34F, 0x61C, 0x1680, 0x180E, *range(0x2000, 0x2070), 0x2581, 0x3000, 0xFE0F)
 _ODD = "".join(map(chr, _CODES)) + "\u3000\ufe0f\ufeff\ufffd\uffff\U0001f1e6\U0001f3fd\U000e0061\U0010ffff"
 """Spaces, controls, joiners, marks of direction and what else is not seen."""
@@ -62,7 +64,7 @@ def differing(tokenizer: Tokenizer, lines: Sequence[str], module: Module, seed: 
     with tempfile.TemporaryDirectory() as folder:
         save_tokenizers(tokenizer, tokenizer, Path(folder))
         (file,) = Path(folder).iterdir()
-        answer = module.ask("tokenizer", file=str(file), lines=lines, tokens=tokens, characters=word_characters())
+        answer = module.ask("tokenizer", file=str(file), lines=lines, tokens=tokens, characters=_characters())
     wrong = [
         f"{line!r}: {theirs}, not {own}"
         for line, theirs in zip(lines, answer["encoded"], strict=True)

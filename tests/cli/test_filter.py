@@ -231,7 +231,7 @@ def test_an_error_in_a_file_comes_after_the_block_before_it() -> None:
 
 
 def test_a_line_is_answered_before_the_next_comes_and_a_closed_pipe_is_silent(runs: Runs) -> None:
-    command = [sys.executable, "-m", "s2s", "translate", runs.first]
+    command = [sys.executable, "-m", "s2s", "translate", runs.bundle]
     with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=ENVIRONMENT) as process:
         assert process.stdin
         assert process.stdout
@@ -280,7 +280,7 @@ def test_a_closed_standard_output_is_not_asked_for_where_a_file_is_written(runs:
 
 
 def test_a_closed_input_is_one_message(runs: Runs) -> None:
-    program = f"import sys; sys.stdin = None; from s2s.cli.commands import main; main(['translate', {runs.first!r}])"
+    program = f"import sys; sys.stdin = None; from s2s.cli.commands import main; main(['translate', {runs.bundle!r}])"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, env=ENVIRONMENT, check=False)
     assert ended.returncode == 1
     assert ended.stderr.decode() == "s2s: the standard input is closed; give --input FILE, or lines\n"
