@@ -183,7 +183,7 @@ def test_killed_in_every_phase_it_ends_with_the_same_bytes(trainings: Trainings)
         Hit("s2s.training.trainer:_score", 1),
         Hit("s2s.training.trainer:_validate_average", 1),
         Hit("s2s.plots:save", 1),
-        Hit("s2s.translation.task:score", 1),
+        Hit("s2s.translation.evaluation:score", 1),
     ]
     codes = trainings.train("phases", [*hits, None])
     assert codes == [-signal.SIGKILL] * len(hits) + [0]

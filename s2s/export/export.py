@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
 from s2s.errors import RunError
 from s2s.export.card import card_of
+from s2s.export.packed import Weights
 from s2s.run import RunFolder
 from s2s.tasks import Recipe, recipe_of
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from s2s.export.graph import Graph
 
 Format = Literal["html", "js", "onnx"]
-Weights = Literal["int8", "float16", "float32"]
 
 
 class Opened(NamedTuple):

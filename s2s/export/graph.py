@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from s2s.export.js import quantized
+from s2s.export.packed import quantized
 from s2s.nn.layers import Embedding
 from s2s.nn.recurrent import Recurrent
 from s2s.translation.bundle import NEXT

@@ -9,8 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from s2s.export.export import Weights, task_of
+from s2s.export.export import task_of
 from s2s.export.js import WEB, bundle_of
+from s2s.export.packed import Weights
 from s2s.files import json_text, writing
 from s2s.run import RunFolder
 from s2s.tasks import Recipe

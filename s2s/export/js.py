@@ -1,20 +1,13 @@
-"""A run as files for JavaScript: its weights in one binary, all else that s2s.js reads, and s2s.js itself.
+"""A run as files for JavaScript: its weights in one binary, all else that s2s.js reads, and s2s.js itself."""
 
-Matrices are int8 with a scale for each row, float16 or float32; those that are shared stand once.
-"""
-
-import re
 import shutil
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from s2s.errors import RunError
-from s2s.export.export import Weights, task_of
+from s2s.export.export import task_of
+from s2s.export.packed import Weights, pack, word_characters
 from s2s.files import json_text, new_folder
 from s2s.run import RunFolder
 from s2s.tasks import Recipe
@@ -26,17 +19,6 @@ WEB = Path(__file__).resolve().parents[1] / "web"
 """Folder of the code, styles and templates of pages."""
 FORMAT = 2
 """Number of the layout of bundle.json; s2s.js refuses any but its own."""
-_ALIGNED = 4
-_CHARACTERS = 0x110000
-
-
-class Packed(NamedTuple):
-    """Weights of a model in one piece."""
-
-    content: bytes
-    """little-endian, each array from a multiple of 4 bytes on"""
-    places: dict[str, dict[str, Any]]
-    """of each weight `type`, `shape`, `offset` in bytes and, for int8, the offset of the `scales` of its rows"""
 
 
 def write(run: RunFolder, recipe: Recipe, card: Mapping[str, Any], place: Path, weights: Weights) -> None:
@@ -85,46 +67,3 @@ def bundle_of(
     bundle["model"] = recipe.model.model_dump(mode="json", exclude={"dropout", "initialization"}) | sizes
     bundle["weights"] = {"type": weights, "bytes": len(packed.content), "index": packed.places}
     return bundle, packed.content, {name: (run.path / name).read_bytes() for name in content["tokenizers"].values()}
-
-
-def pack(weights: Mapping[str, NDArray[np.float32]], kind: Weights) -> Packed:
-    """Pack weights by name; those that are no matrices stay in float32.
-
-    RunError for a number that float16 cannot hold.
-    """
-    content, places = bytearray(), dict[str, dict[str, Any]]()
-
-    def put(numbers: NDArray[Any]) -> int:
-        content.extend(bytes(-len(content) % _ALIGNED))
-        content.extend(numbers.astype(numbers.dtype.newbyteorder("<"), copy=False).tobytes())
-        return len(content) - numbers.nbytes
-
-    for name, weight in weights.items():
-        stored: Weights = kind if weight.ndim == 2 else "float32"
-        places[name] = {"type": stored, "shape": list(weight.shape)}
-        if stored == "int8":
-            rows, scales = quantized(weight)
-            places[name] |= {"scales": put(scales), "offset": put(rows)}
-        else:
-            if np.abs(weight).max(initial=0.0) > np.finfo(stored).max:
-                raise RunError(f"{name}: holds numbers that are too large for {stored}; choose --weights float32")
-            places[name]["offset"] = put(weight.astype(stored))
-    content.extend(bytes(-len(content) % _ALIGNED))
-    return Packed(bytes(content), places)
-
-
-def quantized(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """(..., C) -> int8 (..., C) and the scale of each row (...,), whose product is the weight but for half a scale."""
-    scales = np.abs(weight).max(axis=-1, initial=0.0) / np.float32(127)
-    divisors = np.where(scales > 0, scales, np.float32(1))
-    return np.rint(weight / divisors[..., None]).clip(-127, 127).astype(np.int8), scales
-
-
-def word_characters() -> list[int]:
-    r"""Lengths of the runs of characters that are not `\w` in Python, and that are, in turn, over all of Unicode.
-
-    They differ with the version of Unicode, so that a browser's own would read a line otherwise.
-    """
-    words = re.finditer(r"\w+", "".join(map(chr, range(_CHARACTERS))))
-    ends = [0, *(end for word in words for end in word.span()), _CHARACTERS]
-    return [end - start for start, end in pairwise(ends)]

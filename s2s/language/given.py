@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 
 from s2s.errors import DataError
+from s2s.language.evaluation import SCORED_WINDOW
 from s2s.language.generator import Generator
 from s2s.language.measured import Size, size_of
 from s2s.language.scores import SPELLED
-from s2s.language.task import SCORED_WINDOW
 from s2s.nn.recurrent import State, positions_valid
 from s2s.text.batches import collate_lines
 from s2s.text.special import END, START, UNKNOWN

@@ -13,11 +13,11 @@ from s2s.errors import DataError, S2SError
 from s2s.figures.calibration import calibration
 from s2s.figures.charts import WIDE, Chart, Line, Point, axis_of
 from s2s.figures.curves import thinned
+from s2s.language.evaluation import SCORED_WINDOW, encoded, part_of
 from s2s.language.generator import Generator
 from s2s.language.gradients import gradient_chart, gradient_table, gradients_of
 from s2s.language.recipe import LanguageRecipe
 from s2s.language.scores import told_of_unknown
-from s2s.language.task import SCORED_WINDOW, encoded, part_of
 from s2s.language.text import EncodedText, Stream, cut
 from s2s.language.units import TRAITS, Unit, units_of, watched
 from s2s.run import RunFolder, scored

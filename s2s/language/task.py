@@ -5,33 +5,33 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from s2s.cache import cache_root
-from s2s.corpus.sources import Part, sizes, split_of
-from s2s.device import Compute, Precision
+from s2s.corpus.sources import sizes
+from s2s.device import Compute
 from s2s.errors import DataError
-from s2s.language.dynamic import Dynamic, following
+from s2s.language.evaluation import encoded, predict_text
+from s2s.language.evaluation import part_of as part_of  # what a task module answers
+from s2s.language.evaluation import score as score
+from s2s.language.evaluation import scored_part as scored_part
 from s2s.language.generator import Generator
 from s2s.language.gradients import gradients_of, plot_gradients
-from s2s.language.model import LanguageModel, build_language_model, build_members, member_weights, predict
+from s2s.language.model import LanguageModel, build_language_model, build_members, member_weights
 from s2s.language.plots import episodes, plot_accuracies, plot_packing, plot_predictions, plot_states
-from s2s.language.recipe import LanguageData, LanguageRecipe, TextFile
+from s2s.language.recipe import LanguageRecipe
 from s2s.language.scores import Predicted
 from s2s.language.sweeps import write_sweep
-from s2s.language.text import EncodedText, Pieces, Stream, TextBatch, cut, encode_text, open_text, whole_words
-from s2s.language.text import find as find  # what a task module answers
+from s2s.language.text import EncodedText, Pieces, Stream, TextBatch, cut, whole_words
+from s2s.language.text import find as find
 from s2s.nn.loss import Loss
 from s2s.nn.recurrent import State
 from s2s.run import RunFolder
 from s2s.text.conventions import marks_of_others
 from s2s.text.normalization import Normalization, changes_of, normalizer
-from s2s.text.special import START, UNKNOWN
+from s2s.text.special import START
 from s2s.text.spelling import spelled_badly
 from s2s.text.tokenizer import Tokenizer, listed, load_tokenizers, save_tokenizers, train_tokenizer
 from s2s.text.wordlist import ListTokenizer
@@ -39,8 +39,6 @@ from s2s.training.ranks import present
 from s2s.training.task import Task
 
 log = logging.getLogger("s2s")
-SCORED_WINDOW = 2048
-"""Tokens of a text that are scored in one pass."""
 INSPECTED_LINES = 10_000
 """Lines of the training text that are searched for what other programs write and a tokenizer changes."""
 SHOWN_TOKENS = 18
@@ -175,11 +173,6 @@ def _warn_of_text(text: Pieces, normalize: Callable[[str], str], rule: Normaliza
         log.warning(warning)
 
 
-def scored_part(recipe: LanguageRecipe) -> str:
-    """What is scored when a training has ended: its test, or else its validation text."""
-    return "validation" if recipe.data.test is None else "test"
-
-
 def prepare(recipe: LanguageRecipe, run: RunFolder, compute: Compute, texts: Mapping[str, Pieces]) -> LanguageTask:
     """Everything before the first step: train or load the tokenizer, encode the texts, build the model."""
     train, validation = texts["train"], texts["validation"]
@@ -212,94 +205,6 @@ def unlike_start(
     if not recipe.tokenizer.symbols:
         new, old = (list(islice(each["train"].read(), INSPECTED_LINES)) if each else [] for each in (texts, own))
         yield from spelled_badly(load_tokenizers(start.path)[0], new, old, texts["train"].description, str(start))
-
-
-def encoded(source: Pieces, tokenizer: Tokenizer, data: LanguageData) -> EncodedText:
-    """The tokens of a text; DataError for one that is too short to predict anything."""
-    lines = data.cut == "lines"
-    text = encode_text(source, tokenizer, lines=lines, cache=cache_root())
-    framed = lines and not (isinstance(tokenizer, ListTokenizer) and tokenizer.closed)
-    longest = int(text.lines.lengths.max()) if lines else len(text.tokens)
-    if longest < 2 and not framed:
-        what = "no line of more than 1 symbol" if lines else "1 token, and nothing follows it"
-        raise DataError(f"{source.description}: has {what}; give a longer text")
-    return text
-
-
-def predict_text(
-    model: LanguageModel, text: EncodedText, recipe: LanguageRecipe, compute: Compute, dynamic: Dynamic | None = None
-) -> Predicted:
-    """Run a model over a whole text, in one stream or line by line; with `dynamic` a frozen one follows the text."""
-    window = dynamic.window if dynamic else SCORED_WINDOW
-    whole = cut(text, recipe) if recipe.data.cut == "lines" else Stream(text, rows=1, window=window)
-    unknown = None if recipe.tokenizer.symbols else UNKNOWN
-    if dynamic is None or not dynamic.rate:
-        return predict(model, whole.batches(0, 0), compute.device, unknown=unknown)
-    total = whole.batches_in_epoch(0)
-    bar = tqdm(whole.batches(0, 0), "following", total, unit=" windows", disable=None, delay=2, leave=False)
-    with following(model, dynamic) as learn:
-        return predict(model, bar, compute.device, unknown=unknown, learn=learn)
-
-
-def part_of(
-    run: RunFolder, recipe: LanguageRecipe, *, on: str | None, files: object, beam: int | None, corpora: Path | None
-) -> Part:
-    """The text to score a run on, that of `scored_part` unless another is asked for."""
-    if beam is not None:
-        raise DataError(f"{run}: a language model translates nothing; leave out --beam")
-    if files is not None:
-        if not isinstance(files, TextFile):
-            raise DataError(f"{run}: a language model is scored on one text; leave out --reference")
-        return Part(files.file, open_text(files, corpora))
-    wanted = on or scored_part(recipe)
-    if wanted in ("train", "validation"):  # one may be held out of the other
-        return Part(wanted, find(recipe, corpora)[wanted])
-    split = split_of(recipe.data, wanted, "--source")
-    return Part(split if isinstance(split, str) else wanted, open_text(split, corpora))
-
-
-def score(
-    run: RunFolder,
-    recipe: LanguageRecipe,
-    part: Part,
-    *,
-    device: str,
-    precision: Precision,
-    beam: int | None,
-    dynamic: Dynamic | None = None,
-) -> dict[str, Any]:
-    """Scores of a language model on a text; DataError where the weights are to follow lines that stand for themselves.
-
-    The numbers of `dynamic` are as on the command line, or ValueError.
-    """
-    if dynamic and recipe.data.cut == "lines":
-        raise DataError(
-            f"{run}: the model was trained line by line (data.cut is lines), each from a state of zeros and in no order"
-            " that weights could follow; leave out --dynamic"
-        )
-    if dynamic:
-        dynamic.require()
-    generator = Generator.load(run.path, device=device, precision=precision)
-    text = encoded(part.source, generator.tokenizer, recipe.data)
-    with generator.compute.entered(), generator.compute.autocast():
-        predicted = predict_text(generator.model, text, recipe, generator.compute, dynamic)
-    (scores,) = predicted.scores(text.size)
-    return {
-        "task": "language",
-        "run": str(run),
-        "split": part.name,
-        "examples": predicted.tokens,
-        "unit": "tokens",
-        "nats": predicted.nats[0],
-        "characters": text.size.characters,
-        "bytes": text.size.bytes,
-        "unknown_tokens": predicted.unknown_tokens,
-        "unknown_share": predicted.unknown_share,
-        **predicted.parts(),
-        "state": "anew for each line" if recipe.data.cut == "lines" else "carried",
-        **({"dynamic": dynamic._asdict()} if dynamic else {}),
-        "scores": {name: {"value": value} for name, value in scores.items()},
-    }
 
 
 def draw(run: RunFolder, task: LanguageTask, texts: Mapping[str, Pieces], device: str) -> None:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch.nn import functional
@@ -30,7 +30,6 @@ from s2s.translation.search.hypotheses import Hypothesis, Sampling, SearchOption
 from s2s.translation.search.lone import lone_search
 from s2s.translation.search.sampled import SampledState, sampled
 from s2s.translation.search.step import INT8_ROWS, LONE_ROWS, State, Stepper
-from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")
 
@@ -135,7 +134,14 @@ class TorchEngine:
         return chosen(combine(steps), JointState(states)) if len(steps) > 1 else chosen(steps[0], states[0])
 
 
-def engine_of(translator: Translator) -> TorchEngine:
+class HasEngine(Protocol):
+    """A translator."""
+
+    @property
+    def engine(self) -> object: ...
+
+
+def engine_of(translator: HasEngine) -> TorchEngine:
     """That of a translator whose models are known to be in torch."""
     assert isinstance(translator.engine, TorchEngine)
     return translator.engine

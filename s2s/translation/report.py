@@ -26,10 +26,10 @@ from s2s.translation.answers import answers
 from s2s.translation.bleu import bleu_tokenizer, bucket_of, sentence_chrf, short_share
 from s2s.translation.comparison import compare, comparison_text
 from s2s.translation.engine import TorchEngine
+from s2s.translation.evaluation import part_of, score
 from s2s.translation.outputs import Translation
 from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.scores import failures, remarks_on
-from s2s.translation.task import part_of, score
 from s2s.translation.translator import Translator
 
 log = logging.getLogger("s2s")

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from s2s.cache import cache_root
-from s2s.corpus.sources import Part, find_each, split_of
-from s2s.device import Compute, Precision, release_free_memory
-from s2s.errors import DataError, RecipeError, S2SError
+from s2s.corpus.sources import find_each
+from s2s.device import Compute, release_free_memory
+from s2s.errors import DataError, RecipeError
 from s2s.files import recorded, write_json
 from s2s.nn.loss import Loss
 from s2s.run import RunFolder
@@ -26,19 +26,21 @@ from s2s.training.ranks import present
 from s2s.training.task import Task
 from s2s.translation.answers import answers, exact_match
 from s2s.translation.bleu import bleu_tokenizer, quick_bleu, quick_chrf
-from s2s.translation.data import FileSplit, Mixture, TableSplit
 from s2s.translation.encoded import EncodedPairs, SampledSide
 from s2s.translation.engine import TorchEngine
+from s2s.translation.evaluation import part_of as part_of  # what a task module answers
+from s2s.translation.evaluation import score as score
+from s2s.translation.evaluation import scored_part as scored_part
 from s2s.translation.formed import augmented, masked, masked_share
 from s2s.translation.inspection import check as check
 from s2s.translation.inspection import report_dropped, tokenizers_of, warn_of_text, with_metric_that_tells
 from s2s.translation.inspection import unlike_start as unlike_start
 from s2s.translation.model import Seq2Seq, build_seq2seq
-from s2s.translation.pairs import Held, Pairs, has_words, held_pairs, open_pairs, share_in, warn_of_learned
+from s2s.translation.pairs import Held, Pairs, has_words, held_pairs, open_pairs, warn_of_learned
 from s2s.translation.plots import plot_attention
 from s2s.translation.reading import Reading
 from s2s.translation.recipe import TranslationRecipe
-from s2s.translation.scores import score_pairs, shared_translations
+from s2s.translation.scores import shared_translations
 from s2s.translation.shares import SharedPairs, encode_train
 from s2s.translation.translator import Translator
 
@@ -199,11 +201,6 @@ def find(recipe: TranslationRecipe, corpora: Path | None) -> dict[str, Pairs]:
     return find_each(named, lambda split: open_pairs(split, source=data.source, target=data.target, corpora=corpora))
 
 
-def scored_part(recipe: TranslationRecipe) -> str | None:
-    """What is scored when a training has ended; None where the recipe names nothing for that."""
-    return None if recipe.data.test is None else "test"
-
-
 def prepare(
     recipe: TranslationRecipe, run: RunFolder, compute: Compute, splits: Mapping[str, Pairs]
 ) -> TranslationTask:
@@ -269,40 +266,6 @@ def _held(recipe: TranslationRecipe, splits: Mapping[str, Pairs]) -> tuple[Held,
     if held.blank:
         log.warning("%s: %s pairs left out, empty side", validation.description, f"{held.blank:,}")
     return held, also
-
-
-def part_of(
-    run: RunFolder, recipe: TranslationRecipe, *, on: str | None, files: object, beam: int | None, corpora: Path | None
-) -> Part:
-    """The pairs to score a run on, its test split unless another is asked for; DataError where there are none."""
-    if files is not None and not isinstance(files, FileSplit | TableSplit | tuple):
-        raise DataError(
-            f"{run}: a translator is scored on pairs; give --reference with --source, or a file of pairs"
-            f" ({TranslationRecipe.endings()})"
-        )
-    data, on = recipe.data, on or "test"
-    split: Mixture = files or split_of(data, on, "--source and --reference")
-    opened = partial(open_pairs, source=data.source, target=data.target, corpora=corpora)
-    pairs, training = opened(split), None
-    try:
-        training = None if on == "train" else opened(data.train)
-    except S2SError as problem:
-        log.warning("whether sources were trained on cannot be checked: data.train: %s", problem)
-    named = split[0].split if files and isinstance(split, tuple) else split  # with a tag of its own
-    return Part(named if isinstance(named, str) else "files" if files else on, pairs, training)
-
-
-def score(
-    run: RunFolder, recipe: TranslationRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
-) -> dict[str, Any]:
-    """Scores of a run's translations of a part against its references."""
-    pairs, tags, blank = held_pairs(part.source)
-    if not pairs:
-        raise DataError(f"{part.name}: has no pairs to score" + f" ({blank:,} have a blank side)" * bool(blank))
-    translator = Translator.load(run.path, device=device, precision=precision)
-    found = score_pairs(translator, pairs, recipe, run=str(run), split=part.name, beam=beam, tags=tags)
-    trained_on = share_in(part.training, {(tag, source) for tag, (source, _) in zip(tags, pairs, strict=True)})
-    return {**found, "data": {"blank": blank, **found["data"], "in_training": trained_on}}
 
 
 def draw(run: RunFolder, task: TranslationTask, splits: Mapping[str, Pairs], device: str) -> None:

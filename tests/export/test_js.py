@@ -20,8 +20,9 @@ from s2s.cli.commands import main
 from s2s.errors import DataError, RunError
 from s2s.export import js
 from s2s.export.card import card_of
-from s2s.export.export import Weights, export
-from s2s.export.js import bundle_of, quantized
+from s2s.export.export import export
+from s2s.export.js import bundle_of
+from s2s.export.packed import Weights, quantized
 from s2s.language.generator import Generator
 from s2s.language.model import build_language_model
 from s2s.language.recipe import LanguageRecipe

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from s2s.errors import RunError
-from s2s.export.export import Weights
-from s2s.export.js import Packed, pack, quantized, word_characters
+from s2s.export.packed import Packed, Weights, pack, quantized, word_characters
 
 
 def unpacked(packed: Packed, name: str) -> NDArray[np.float32]:

@@ -10,9 +10,9 @@ from s2s import Generator, load_recipe
 from s2s.errors import DataError
 from s2s.jobs.evaluate import evaluate
 from s2s.language.dynamic import Dynamic
+from s2s.language.evaluation import encoded, predict_text
 from s2s.language.recipe import LanguageRecipe, TextFile
 from s2s.language.scores import score_text
-from s2s.language.task import encoded, predict_text
 from s2s.language.text import open_text
 from tests.small_language_runs import small_language_run
 from tests.small_runs import small_run
