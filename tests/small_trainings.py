@@ -140,7 +140,9 @@ def run_in_processes(count: int, *arguments: Any, restarts: int = 0) -> list[int
     import torch.distributed as dist
 
     context = get_context("forkserver")
-    tasks = [f"s2s.{task}.{module}" for task in ("translation", "language", "forecast") for module in ("task", "report")]
+    tasks = [
+        f"s2s.{task}.{module}" for task in ("translation", "language", "forecast") for module in ("task", "report")
+    ]
     # the first step of an optimizer imports the last, for a second
     context.set_forkserver_preload(["s2s.jobs.train", *tasks, "s2s.report.report", "sacrebleu", "torch._dynamo"])
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(minutes=1))

@@ -101,14 +101,10 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"form": _form, "language": language_code}
+    environment.filters["form"] = lambda value, form: "–" if value is None else number_text(value, form)
+    environment.filters["language"] = language_code
     environment.tests["numeric"] = lambda cell: NUMBER.fullmatch(str(cell)) is not None
     return environment
-
-
-def _form(value: float | None, form: str) -> str:
-    """A number in a format, or a dash for none."""
-    return "–" if value is None else number_text(value, form)
 
 
 def language_code(name: str) -> str:

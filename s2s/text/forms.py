@@ -18,17 +18,13 @@ def _title(text: str) -> str:
     return _WORD_BEGINS.sub(lambda found: found[0].title(), text)
 
 
-def _unmarked(line: str) -> str:
-    return line.rstrip().rstrip(MARKS).rstrip()
-
-
 _FORMS: Final[Mapping[str, Callable[[str], str]]] = {"capitals": str.upper, "title": _title, "small": str.lower}
 
 
 def formed(line: str, form: str) -> str:
     """A line in a form, its placeables as they are."""
     if form == "unmarked":
-        return _unmarked(line)
+        return line.rstrip().rstrip(MARKS).rstrip()
     pieces, place = [], 0
     for start, end in protection(True).spans(line):
         pieces += [_FORMS[form](line[place:start]), line[start:end]]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from s2s.errors import RunError
 from s2s.files import write_bytes
+from s2s.recipe.arguments import shortened
 from s2s.text.normalization import Normalization, normalizer
 from s2s.text.special import END, UNKNOWN
 from s2s.text.subword import SubwordTokenizer
@@ -208,7 +209,7 @@ def inspect(tokenizer: Tokenizer, lines: Iterable[str]) -> TextReport:
 
 def warnings_of(report: TextReport, name: str) -> list[str]:
     """Warnings, which begin with a name, about over 1 % unknown tokens, or over 1 % of lines with one."""
-    examples = [repr(_short(line)) for line in report.examples]
+    examples = [shortened(repr(line)) for line in report.examples]
     shown = f"; for example: {' | '.join(examples)}" if examples else ""
     warnings = []
     if report.unknown_share > 0.01:
@@ -222,7 +223,3 @@ def warnings_of(report: TextReport, name: str) -> list[str]:
             f" tokenizer; look for characters that are rare, invisible or of another script{shown}"
         )
     return warnings
-
-
-def _short(line: str) -> str:
-    return line if len(line) <= 80 else line[:79] + "…"

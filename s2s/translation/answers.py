@@ -82,13 +82,9 @@ def are_symbols(references: Sequence[str]) -> bool:
     inventory = set(symbols)
     if len(inventory) > MOST_SYMBOLS or len(symbols) < 2 * len(references):
         return False
-    short = {symbol for symbol in inventory if _letters(symbol) <= LONGEST_SYMBOL}
+    marks = {symbol: sum(unicodedata.category(each) in ("Mn", "Lm") for each in symbol) for symbol in inventory}
+    short = {symbol for symbol in inventory if len(symbol) - marks[symbol] <= LONGEST_SYMBOL}
     return sum(symbol in short for symbol in symbols) > 0.95 * len(symbols)
-
-
-def _letters(symbol: str) -> int:
-    """Characters without combining marks and modifier letters."""
-    return sum(unicodedata.category(letter) not in ("Mn", "Lm") for letter in symbol)
 
 
 def _spaced(line: str) -> str:

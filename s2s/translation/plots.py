@@ -16,7 +16,8 @@ LABELLED_TOKENS = 120
 def plot_attention(attention: NDArray[np.floating], source: Sequence[str], target: Sequence[str], path: Path) -> None:
     """Draw attention weights (T, S) as a heat map: a row for each target token, a column for each source token."""
     assert attention.shape == (len(target), len(source)), (attention.shape, len(target), len(source))
-    width, height = (_inches(len(tokens)) for tokens in (source, target))
+    labelled = [len(tokens) if len(tokens) <= LABELLED_TOKENS else None for tokens in (source, target)]
+    width, height = (12.0 if labels is None else max(0.32 * labels + 2.2, 4.5) for labels in labelled)
     figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(attention, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
@@ -31,8 +32,3 @@ def plot_attention(attention: NDArray[np.floating], source: Sequence[str], targe
     for label in axes.get_xticklabels():
         label.set(ha="left", va="bottom", rotation_mode="anchor")
     save(figure, path)
-
-
-def _inches(tokens: int) -> float:
-    """Side of a heat map: room for each label, or a fixed size where there are none."""
-    return max(0.32 * tokens + 2.2, 4.5) if tokens <= LABELLED_TOKENS else 12.0
