@@ -237,14 +237,5 @@ def bench(
     click.echo(json_text(found) if as_json else benchmark_text(found), nl=as_json)
 
 
-main.add_command(translate)
-main.add_command(generate)
-main.add_command(score)
-main.add_command(distil)
-main.add_command(backtranslate)
-main.add_command(export)
-main.add_command(report)
-main.add_command(serve)
-main.add_command(recipes)
-main.add_command(corpora)
-main.add_command(cache)
+for command in (translate, generate, score, distil, backtranslate, export, report, serve, recipes, corpora, cache):
+    main.add_command(command)
