@@ -540,7 +540,7 @@ def test_counts_are_forecast_with_whole_numbers_and_backtested(output: str, fold
     assert {"ets(N,A)", "sarimax(0,0,0)(0,1,1)"} <= result["baselines"].keys()
     assert result["diebold_mariano"]["baseline"] == min(result["baselines"], key=lambda name: result["baselines"][name])
     assert result["scores"]["mae"]["ratio"] < 1
-    said = call("evaluate", str(run.path), "--origins", "5").stdout
+    said = score_text(result)
     assert f"Diebold-Mariano against {result['diebold_mariano']['baseline']}: " in said
     assert re.search(r"time        MAE   persistence   coverage\n +160 ", said)
     refused = call("evaluate", "tests/runs/tiny-en-ko", "--origins", "5", code=1)

@@ -325,11 +325,15 @@ def test_a_sweep_over_sizes_is_a_run_for_each(tmp_path: Path) -> None:
     assert "hidden-3" in (tmp_path / "out" / "results.md").read_text()
 
 
-class TestGenerator:
-    @pytest.fixture
-    def generator(self, tmp_path: Path) -> Generator:
-        return Generator.load(train(recipe_with("training.steps=60"), tmp_path / "run", device="cpu").path)
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    folder = tmp_path_factory.mktemp("generator")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S2S_CACHE", str(folder / "cache"))
+        return Generator.load(train(recipe_with("training.steps=60"), folder / "run", device="cpu").path)
 
+
+class TestGenerator:
     def test_it_continues_a_prompt_the_same_for_a_seed(self, generator: Generator) -> None:
         first, second = generator.generate("the ", length=30, seed=4, samples=2)
         again = generator.generate("the ", length=30, seed=4, samples=2)
