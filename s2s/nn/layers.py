@@ -19,8 +19,7 @@ from s2s.device import product_type
 from s2s.nn.rows import for_rows
 
 WHOLE = 64
-"""The rows of a product are padded to a multiple of this, and of twice as many from MANY rows on."""
-MANY = 1024
+"""The rows of a product are padded to a multiple of this, and from 1,024 on to one of eight numbers an octave."""
 
 
 class Embedding(nn.Embedding):
@@ -60,7 +59,7 @@ def padded(rows: Tensor, dtype: torch.dtype) -> Tensor:
 def empty_padded(like: Tensor, count: int, *, more: int = 0) -> Tensor:
     """Memory like (..., 0, F) for `count` rows, rounded up, and `more`; zero after both."""
     *lead, _, size = like.shape
-    multiple = WHOLE if count <= MANY else 2 * WHOLE
+    multiple = max(WHOLE, 1 << count.bit_length() >> 4)
     room = like.new_empty(*lead, count + -count % multiple + more, size)
     room[..., count + more :, :] = 0.0
     return room

@@ -142,6 +142,16 @@ def test_weights_stay_float32_under_autocast(score: Score) -> None:
     torch.testing.assert_close(weights.sum(dim=2), torch.ones(2, 3))
 
 
+def test_whole_sequences_are_attended_in_float32_under_autocast() -> None:
+    attention, memory_size = build("dot")
+    values, queries = torch.randn(2, 40, memory_size).bfloat16(), torch.randn(2, 3, HIDDEN).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        contexts, weights = attention(queries, remember(attention, values, [40, 9]))
+    _, exact = attention(queries.float(), remember(attention, values.float(), [40, 9]))
+    torch.testing.assert_close(weights, exact)  # bfloat16 has three digits
+    assert torch.equal(contexts, torch.bmm(exact.bfloat16().float(), values.float()).bfloat16())
+
+
 @pytest.mark.parametrize("score", ["dot", "scaled_dot"])
 def test_dot_between_unequal_sizes_is_an_error_of_the_program(score: Score) -> None:
     with pytest.raises(AssertionError, match="unequal sizes"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from s2s.nn.decoder import DecoderMasks
-from s2s.nn.layers import WHOLE, Dropout, Embedding, dropout_mask, linear
+from s2s.nn.layers import WHOLE, Dropout, Embedding, dropout_mask, linear, padded
 
 LIKE = torch.zeros(1)
 
@@ -74,6 +74,14 @@ def test_products_see_few_numbers_of_rows(monkeypatch: pytest.MonkeyPatch) -> No
         for steps in range(2, 40):
             linear(layer, torch.ones(6, steps, 4))
     assert seen == {WHOLE, 2 * WHOLE, 3 * WHOLE, 4 * WHOLE}
+
+
+@pytest.mark.parametrize("octave", [512, 1024, 2048, 4096])
+def test_products_of_many_rows_see_eight_numbers_an_octave_and_few_rows_in_vain(octave: int) -> None:
+    counts = range(octave, 2 * octave)
+    rounded = [len(padded(torch.ones(count, 1), torch.float32)) for count in counts]
+    assert len(set(rounded)) == 9  # the next octave's first is one of them
+    assert all(count <= more < count * 1.125 for count, more in zip(counts, rounded, strict=True))
 
 
 def test_in_float32_the_layer_itself_is_called() -> None:
