@@ -13,7 +13,7 @@ import small_runs
 from javascript import Module
 
 from s2s.corpus.find import manifests_folder
-from s2s.export.packed import word_characters
+from s2s.export.js import word_characters
 from s2s.recipe.sections import Tokenizer as Settings
 from s2s.text.normalization import RULES
 from s2s.text.tokenizer import Tokenizer, save_tokenizers, train_tokenizer

@@ -1,13 +1,15 @@
 """A run as files for JavaScript: its weights in one binary, all else that s2s.js reads, and s2s.js itself."""
 
+import re
 import shutil
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from s2s.errors import RunError
 from s2s.export.export import task_of
-from s2s.export.packed import Weights, pack, word_characters
+from s2s.export.packed import Weights, pack
 from s2s.files import json_text, new_folder
 from s2s.run import RunFolder
 from s2s.tasks import Recipe
@@ -19,6 +21,7 @@ WEB = Path(__file__).resolve().parents[1] / "web"
 """Folder of the code, styles and templates of pages."""
 FORMAT = 2
 """Number of the layout of bundle.json; s2s.js refuses any but its own."""
+_CHARACTERS = 0x110000
 
 
 def write(run: RunFolder, recipe: Recipe, card: Mapping[str, Any], place: Path, weights: Weights) -> None:
@@ -67,3 +70,13 @@ def bundle_of(
     bundle["model"] = recipe.model.model_dump(mode="json", exclude={"dropout", "initialization"}) | sizes
     bundle["weights"] = {"type": weights, "bytes": len(packed.content), "index": packed.places}
     return bundle, packed.content, {name: (run.path / name).read_bytes() for name in content["tokenizers"].values()}
+
+
+def word_characters() -> list[int]:
+    r"""Lengths of the runs of characters that are not `\w` in Python, and that are, in turn, over all of Unicode.
+
+    They differ with the version of Unicode, so that a browser's own would read a line otherwise.
+    """
+    words = re.finditer(r"\w+", "".join(map(chr, range(_CHARACTERS))))
+    ends = [0, *(end for word in words for end in word.span()), _CHARACTERS]
+    return [end - start for start, end in pairwise(ends)]

@@ -1,8 +1,6 @@
 """Weights in one binary: matrices are int8 with a scale for each row, float16 or float32."""
 
-import re
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,7 +10,6 @@ from s2s.errors import RunError
 
 Weights = Literal["int8", "float16", "float32"]
 _ALIGNED = 4
-_CHARACTERS = 0x110000
 
 
 class Packed(NamedTuple):
@@ -55,13 +52,3 @@ def quantized(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np
     scales = np.abs(weight).max(axis=-1, initial=0.0) / np.float32(127)
     divisors = np.where(scales > 0, scales, np.float32(1))
     return np.rint(weight / divisors[..., None]).clip(-127, 127).astype(np.int8), scales
-
-
-def word_characters() -> list[int]:
-    r"""Lengths of the runs of characters that are not `\w` in Python, and that are, in turn, over all of Unicode.
-
-    They differ with the version of Unicode, so that a browser's own would read a line otherwise.
-    """
-    words = re.finditer(r"\w+", "".join(map(chr, range(_CHARACTERS))))
-    ends = [0, *(end for word in words for end in word.span()), _CHARACTERS]
-    return [end - start for start, end in pairwise(ends)]

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import small_runs
 import torch
@@ -21,7 +22,7 @@ from s2s.errors import DataError, RunError
 from s2s.export import js
 from s2s.export.card import card_of
 from s2s.export.export import export
-from s2s.export.js import bundle_of
+from s2s.export.js import bundle_of, word_characters
 from s2s.export.packed import Weights, quantized
 from s2s.language.generator import Generator
 from s2s.language.model import build_language_model
@@ -315,3 +316,12 @@ def test_a_damaged_bundle_says_so(tmp_path: Path, module: Module) -> None:
 def test_what_is_no_bundle_says_what_makes_one(tmp_path: Path, module: Module) -> None:
     answer = module.ask("model", folder=str(tmp_path), calls=[])
     assert "bundle.json: cannot be read (ENOENT); s2s export --format js writes it" in answer["failure"]
+
+
+def test_word_characters_are_those_of_python() -> None:
+    lengths = word_characters()
+    assert sum(lengths) == 0x110000
+    ends = np.cumsum(lengths)
+    for character in "a_0é한字٣²½-' .\u00a0🎉\u0300":
+        inside = int(np.searchsorted(ends, ord(character), side="right")) % 2 == 1
+        assert inside == bool(re.match(r"\w", character)), character

@@ -1,7 +1,5 @@
 """Weights come back from their packing as near as their type allows."""
 
-import re
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from s2s.errors import RunError
-from s2s.export.packed import Packed, Weights, pack, quantized, word_characters
+from s2s.export.packed import Packed, Weights, pack, quantized
 
 
 def unpacked(packed: Packed, name: str) -> NDArray[np.float32]:
@@ -46,12 +44,3 @@ def test_weights_come_back_by_name(kind: Weights, error: float) -> None:
 def test_numbers_beyond_float16_are_refused_by_name() -> None:
     with pytest.raises(RunError, match="large: holds numbers that are too large for float16"):
         pack({"large": np.full((1, 2), 1e6, np.float32)}, "float16")
-
-
-def test_word_characters_are_those_of_python() -> None:
-    lengths = word_characters()
-    assert sum(lengths) == 0x110000
-    ends = np.cumsum(lengths)
-    for character in "a_0é한字٣²½-' .\u00a0🎉\u0300":
-        inside = int(np.searchsorted(ends, ord(character), side="right")) % 2 == 1
-        assert inside == bool(re.match(r"\w", character)), character
