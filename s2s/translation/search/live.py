@@ -142,41 +142,33 @@ class Live:
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """The best that were found of each sentence of the caller's batch, best first."""
-        ended = [(sentence, each) for sentence, found in enumerate(self.found) for each in sorted(found, reverse=True)]
-        ends = np.array([each.steps for _, each in ended], np.int64)
-        shape = len(ended), int(ends.max(initial=0))
-        tokens, log_probabilities = np.zeros(shape, np.int64), np.zeros(shape)
-        rows = np.zeros((shape[0], shape[1] + 1), np.int64)
-        """of each hypothesis the row before each step"""
-        rows[np.arange(len(ended)), ends] = [each.row for _, each in ended]
-        for number in reversed(range(shape[1])):
-            longer, step = np.flatnonzero(ends > number), self.steps[number]
-            own = rows[longer, number + 1]
-            rows[longer, number] = step.parents[own]
-            tokens[longer, number], log_probabilities[longer, number] = step.tokens[own], step.log_probabilities[own]
-        best: list[list[Hypothesis]] = [[] for _ in self.found]
-        for place, (sentence, each) in enumerate(ended):
-            chosen, values = (table[place, : each.steps].tolist() for table in (tokens, log_probabilities))
-            truncated = each.last is None or each.last[0] != self.options.end
-            if each.last is not None:
-                values.append(each.last[1])
-                chosen += [each.last[0]] * truncated
-            attention = None
-            if self.attention:
-                weights = [self.attention[step][rows[place, step]] for step in range(len(values))]
-                attention = np.stack(weights)[:, : self.source_lengths[sentence]]
-            best[sentence].append(Hypothesis(chosen, values, each.score, truncated, attention))
-        return best
+        return [
+            [self._followed_back(each, length) for each in sorted(found, reverse=True)]
+            for found, length in zip(self.found, self.source_lengths.tolist(), strict=True)
+        ]
+
+    def _followed_back(self, ended: _Ended, source_length: int) -> Hypothesis:
+        rows, tokens, values = [ended.row], list[int](), list[float]()
+        if ended.last:
+            tokens, values = [ended.last[0]], [ended.last[1]]
+        for parents, step_tokens, step_values in reversed(self.steps[: ended.steps]):
+            row = rows[-1]
+            tokens.append(int(step_tokens[row]))
+            values.append(float(step_values[row]))
+            rows.append(int(parents[row]))
+        truncated = not ended.last or tokens[0] != self.options.end
+        attention = None
+        if self.attention:
+            weighted = zip(reversed(rows), self.attention, strict=False)
+            attention = np.stack([weights[row] for row, weights in weighted])[: len(values), :source_length]
+        return Hypothesis(tokens[: None if truncated else 0 : -1], values[::-1], ended.score, truncated, attention)
 
     def _end(self, row: int, slot: int, last: tuple[int, float] | None, score: float) -> None:
         """Take up a hypothesis of a sentence as found, if it is among the best that are wanted."""
         found = self.found[self.sentences[row]]
         self.ends += 1
         ended = _Ended(score, -self.ends, self.length, row * self.totals.shape[1] + slot, last)
-        if len(found) < self.nbest:
-            heappush(found, ended)
-        else:
-            heappushpop(found, ended)
+        (heappush if len(found) < self.nbest else heappushpop)(found, ended)
         if len(found) == self.nbest:
             self.reached[row] = found[0].score
 

@@ -89,6 +89,8 @@ class Stepper:
         self.rounded = int8 or (on_cpu and dtype != torch.float32)
         products = self.attention is None or self.attention.by_products
         self.serves_lone = on_cpu and dtype == torch.float32 and products
+        self.multiplies = on_cpu and not self.rounded
+        """whether values, of few positions, are multiplied once and not the contexts of each step"""
         affine: MakeAffine = Int8Affine if int8 else partial(Affine, dtype=dtype)
         self.asking = _Stack(decoder.asking, affine)
         below = decoder.asking.output_size
@@ -125,17 +127,12 @@ class Stepper:
         feed = None if start.feed is None else start.feed[:, 0].to(self.dtype)
         # in float32 whatever the type of the rest: many small products in bfloat16 are slower on a CPU
         keys, values = memory.keys.float(), memory.values.float()
-        if self._multiplies(values, beam):
+        shares, units = self.context.shape
+        numbers, positions = values.shape[0] * values.shape[1] * shares, values.shape[1]
+        worth = self.attention is not None and beam > 1 and positions <= POSITIONS_SHARE * beam * units
+        if worth and self.multiplies and shares != units and numbers <= LARGEST_TABLE:
             values = torch.mm(values.flatten(0, 1), self.context.t()).view(*values.shape[:2], -1)
         return State(layers, feed, Memory(keys, values, memory.valid))
-
-    def _multiplies(self, values: Tensor, beam: int) -> bool:
-        """Whether values (B, S, M) are multiplied once, and not the contexts of each step."""
-        if self.attention is None or self.rounded or self.device.type != "cpu" or beam == 1:
-            return False
-        (shares, units), positions = self.context.shape, values.shape[1]
-        small = values.shape[0] * positions * shares <= LARGEST_TABLE
-        return small and shares != units and positions <= POSITIONS_SHARE * beam * units
 
     @cached_property
     def _table(self) -> Floats:
