@@ -47,7 +47,7 @@ def form_of(line: str) -> str | None:
     """What the letters of a line are unlike those of most text in: capitals, title (case), or full_width (letters)."""
     composed = unicodedata.normalize("NFC", line)
     words = _WORD.findall(cover(composed, protection(True).spans(composed)))
-    if any(unicodedata.east_asian_width(letter) == "F" for word in words for letter in word):
+    if not composed.isascii() and "F" in map(unicodedata.east_asian_width, "".join(words)):
         return "full_width"
     if len(words) < _FEWEST_WORDS or not any(map(str.islower, map(str.lower, words))):
         return None

@@ -162,5 +162,5 @@ def protection(protect: bool | tuple[str, ...]) -> Protection:
 
 def invented(source: str, output: str) -> tuple[str, ...]:
     """What programs read in an output that its source has not, or not so often."""
-    found = (Counter(each[0] for each in PLACEABLE.finditer(text)) for text in (output, source))
-    return tuple((next(found) - next(found)).elements())
+    made = Counter(each[0] for each in PLACEABLE.finditer(output))
+    return tuple((made - Counter(each[0] for each in PLACEABLE.finditer(source))).elements()) if made else ()

@@ -110,7 +110,7 @@ class TorchEngine:
             tokens = functional.pad(tokens, (0, -tokens.shape[1] % GPU_WIDTH), value=PAD)
         tokens = tokens.to(device)
         with self.compute.autocast():
-            states = [stepper.begin(tokens, lengths) for stepper in steppers]
+            states = [stepper.begin(tokens, lengths, beam=beam) for stepper in steppers]
 
         def search(step: Step[AnyState], state: AnyState) -> list[list[Hypothesis]]:
             return beam_search(

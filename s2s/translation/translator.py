@@ -284,6 +284,11 @@ class Translator:
         )
         return masked.filled(self.target.join(written))
 
+    def _labels(self, tokenizer: Tokenizer, masked: Masked, tokens: Sequence[int]) -> tuple[str, ...]:
+        """Labels of tokens, with the pieces in the place of masks."""
+        labels = map(tokenizer.token, tokens)
+        return tuple(map(masked.filled, labels) if self.reading.protect else labels)
+
     def _translation(
         self, line: str, masked: Masked, source: list[int], hypotheses: list[Hypothesis], attention: bool
     ) -> Translation:
@@ -303,9 +308,9 @@ class Translator:
         return Translation(
             *nbest[0],
             tuple(flag for flag, stands in raised.items() if stands),
-            tuple(masked.filled(self.target.token(token)) for token in tokens),
+            self._labels(self.target, masked, tokens),
             tuple(best.log_probabilities),
-            tuple(masked.filled(self.source.token(token)) for token in framed(source)),
+            self._labels(self.source, masked, framed(source)),
             best.attention if attention else None,
             nbest,
             unknown,

@@ -156,16 +156,21 @@ def step_of(model: Seq2Seq) -> Step[Hypotheses]:
     return step
 
 
+@pytest.mark.parametrize("beam", [1, 99])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @torch.no_grad()
-def test_the_steps_of_a_search_are_those_of_the_decoder(shape: Shape) -> None:
+def test_the_steps_of_a_search_are_those_of_the_decoder(shape: Shape, beam: int) -> None:
+    """Also for a beam so wide that values are multiplied before the first step."""
     model = build(shape.model(), spread=0.8).eval()
     batch = batch_of(drawn([(5, 1), (2, 1), (3, 1)]))
     stepper, slow = Stepper(model), step_of(model)
     fast_state, slow_state = (
-        stepper.begin(batch.source, batch.source_lengths),
+        stepper.begin(batch.source, batch.source_lengths, beam=beam),
         Hypotheses(*model.begin(batch.source, batch.source_lengths)),
     )
+    if model.decoder.attention is not None:
+        read = len(stepper.context) if beam > 1 else model.encoder.recurrent.output_size
+        assert fast_state.memory.values.shape[2] == read
     tokens = torch.full((3, 1), START)
     for width in (2, 2, 1):
         fast, expected = stepper(tokens, fast_state), slow(tokens, slow_state)

@@ -131,7 +131,7 @@ def beam_search(
             state = state.keep(torch.from_numpy(kept).to(device))
         if parents is not None:
             state = state.reorder(torch.from_numpy(parents).to(device))
-    return [sorted(found, key=lambda hypothesis: -hypothesis.score)[:nbest] for found in live.found]
+    return live.hypotheses()
 
 
 def _choose(candidates: Tensor, live: Live, exact: Exact | None) -> Plan:

@@ -1,5 +1,6 @@
 """The hypotheses of a beam that still grow, and those that it has found."""
 
+from heapq import heappush, heappushpop
 from typing import NamedTuple
 
 import numpy as np
@@ -36,11 +37,25 @@ class Plan(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """Continuations by rank or by row."""
+    """Continuations by rank, or of a step by row: then the parents are rows of the step before."""
 
     parents: Integers
     tokens: Integers
     log_probabilities: Floats
+
+
+class _Ended(NamedTuple):
+    """A hypothesis that was found, as far as the way back from its end needs it; they are in the order of scores."""
+
+    score: float
+    order: int
+    """falls from one that was found to the next, so that of equals the first is the best"""
+    steps: int
+    """before the last token"""
+    row: int
+    """after these steps"""
+    last: tuple[int, float] | None
+    """last token and its log-probability, where one followed"""
 
 
 class Live:
@@ -72,19 +87,21 @@ class Live:
         self.minimum: Integers = np.zeros(count, np.int64) if minimum is None else minimum.numpy()
         """(b,) tokens before END is allowed"""
         self.source_lengths: Integers = np.full(count, 1 << 60) if sources is None else sources.numpy()
-        """(b,)"""
+        """(B,) of the caller's batch"""
         self.largest = np.array([options.normalizer(length) for length in maximum.tolist()])
         """(b,) largest divisor of a score"""
         self.reached = np.full(count, -np.inf)
         """(b,) score of the last of the best hypotheses that are wanted, -inf while fewer are found"""
         self.totals = np.zeros((count, 1))
         """(b, K) log-probability; -inf marks an empty slot"""
-        self.found: list[list[Hypothesis]] = [[] for _ in range(count)]
-        """of each sentence of the caller's batch"""
+        self.found: list[list[_Ended]] = [[] for _ in range(count)]
+        """of each sentence of the caller's batch the best that are wanted, a heap"""
+        self.ends = 0
+        """hypotheses found so far"""
         self.last = np.full((count, 1), options.start)
         """(b, K) last tokens"""
-        self.steps: list[tuple[list[int], list[int], list[float]]] = []
-        """of each step the rows of the step before, tokens and log-probabilities of its rows (b x K,)"""
+        self.steps: list[Chosen] = []
+        """of each step what its rows (b x K,) continue"""
         self.attention: list[Floats] = []
         """of each step (b x K, S), by the rows before it"""
         self.coverage: Tensor | None = None
@@ -99,8 +116,8 @@ class Live:
         """All tokens (b, K, t)."""
         rows, columns = np.arange(self.totals.size), []
         for parents, tokens, _ in reversed(self.steps):
-            columns.append(np.array(tokens)[rows])
-            rows = np.array(parents)[rows]
+            columns.append(tokens[rows])
+            rows = parents[rows]
         return np.stack(columns[::-1], axis=1).reshape(*self.totals.shape, -1)
 
     def attend(self, attention: Tensor | None) -> None:
@@ -117,39 +134,43 @@ class Live:
         if self.coverage is None:
             return np.zeros(self.totals.shape, np.float32)
         logs = self.coverage.clamp(torch.finfo(torch.float32).tiny, 1.0).log()
-        lengths = torch.from_numpy(self.source_lengths).to(logs.device)
+        lengths = torch.from_numpy(self.source_lengths[self.sentences]).to(logs.device)
         valid = torch.arange(logs.shape[2], device=logs.device) < lengths[:, None]
         logs = logs * valid[:, None]
         penalties: Floats = (self.options.coverage_penalty * logs.sum(2)).cpu().numpy()
         return penalties
 
-    def finish(self, sentence: int, slot: int, last: tuple[int, float] | None, penalty: float) -> None:
-        """Take up a hypothesis as found, continued by the last (token, log-probability)."""
-        row = sentence * self.totals.shape[1] + slot
-        tokens, log_probabilities, rows = [], [], [row]
-        if last is not None:
-            tokens.append(last[0])
-            log_probabilities.append(last[1])
-        for step_parents, step_tokens, step_log_probabilities in reversed(self.steps):
-            tokens.append(step_tokens[row])
-            log_probabilities.append(step_log_probabilities[row])
-            row = step_parents[row]
-            rows.append(row)
-        tokens.reverse()
-        log_probabilities.reverse()
-        truncated = last is None or last[0] != self.options.end
-        if not truncated:
-            tokens.pop()
-        score = sum(log_probabilities) / self.options.normalizer(len(log_probabilities)) + penalty
+    def hypotheses(self) -> list[list[Hypothesis]]:
+        """The best that were found of each sentence of the caller's batch, best first."""
+        return [
+            [self._followed_back(each, length) for each in sorted(found, reverse=True)]
+            for found, length in zip(self.found, self.source_lengths.tolist(), strict=True)
+        ]
+
+    def _followed_back(self, ended: _Ended, source_length: int) -> Hypothesis:
+        rows, tokens, values = [ended.row], list[int](), list[float]()
+        if ended.last:
+            tokens, values = [ended.last[0]], [ended.last[1]]
+        for parents, step_tokens, step_values in reversed(self.steps[: ended.steps]):
+            row = rows[-1]
+            tokens.append(int(step_tokens[row]))
+            values.append(float(step_values[row]))
+            rows.append(int(parents[row]))
+        truncated = not ended.last or tokens[0] != self.options.end
         attention = None
         if self.attention:
-            size = int(self.source_lengths[sentence])
             weighted = zip(reversed(rows), self.attention, strict=False)
-            attention = np.stack([weights[row] for row, weights in weighted])[: len(log_probabilities), :size]
-        found = self.found[self.sentences[sentence]]
-        found.append(Hypothesis(tokens, log_probabilities, score, truncated, attention))
-        if len(found) >= self.nbest:
-            self.reached[sentence] = sorted((each.score for each in found), reverse=True)[self.nbest - 1]
+            attention = np.stack([weights[row] for row, weights in weighted])[: len(values), :source_length]
+        return Hypothesis(tokens[: None if truncated else 0 : -1], values[::-1], ended.score, truncated, attention)
+
+    def _end(self, row: int, slot: int, last: tuple[int, float] | None, score: float) -> None:
+        """Take up a hypothesis of a sentence as found, if it is among the best that are wanted."""
+        found = self.found[self.sentences[row]]
+        self.ends += 1
+        ended = _Ended(score, -self.ends, self.length, row * self.totals.shape[1] + slot, last)
+        (heappush if len(found) < self.nbest else heappushpop)(found, ended)
+        if len(found) == self.nbest:
+            self.reached[row] = found[0].score
 
     def apply(self, plan: Plan, device: torch.device) -> tuple[Integers | None, Integers | None]:
         """Take up what ended, continue what grows, and let finished sentences leave the batch.
@@ -159,48 +180,50 @@ class Live:
         """
         self._finish_ended(plan)
         totals = np.take_along_axis(self.totals, plan.parents, 1) + plan.log_probabilities
-        totals[~plan.growing] = -np.inf
         # Were all that follows certain, a total would be divided by the most that it can be: no score can be higher.
-        self.slots[totals.max(1, initial=-np.inf) / self.largest <= self.reached] = 0
+        # What is left out so gives its slots to others that are worse still.
+        growing = plan.growing & (totals / self.largest[:, None] > self.reached[:, None])
+        self.slots[~growing.any(1)] = 0
         alive = self.slots > 0
         kept = _kept(alive, device)
         staying = np.arange(len(alive)) if kept is None else kept
-        growing = plan.growing[staying] & alive[staying, None]
-        width, before = int(growing.sum(1).max(initial=0)), self.totals.shape[1]
+        width, before = int(growing[staying].sum(1).max(initial=0)), self.totals.shape[1]
         if not width:
             return None, None
-        chosen = staying[:, None], np.argsort(~growing, axis=1, kind="stable")[:, :width]
+        totals[~growing] = -np.inf
+        chosen = staying[:, None], np.argsort(~growing[staying], axis=1, kind="stable")[:, :width]
         parents = plan.parents[chosen]
         rows = (staying[:, None] * before + parents).ravel()
         self.totals = totals[chosen]
         self.last = plan.tokens[chosen]
-        made = rows, self.last.ravel(), plan.log_probabilities[chosen].ravel()
-        self.steps.append((made[0].tolist(), made[1].tolist(), made[2].tolist()))
+        self.steps.append(Chosen(rows, self.last.ravel(), plan.log_probabilities[chosen].ravel()))
         if self.coverage is not None:
             moved_rows = torch.from_numpy(rows).to(device)
             self.coverage = self.coverage.flatten(0, 1).index_select(0, moved_rows).view(len(staying), width, -1)
         if kept is not None:
-            for name in ("sentences", "slots", "minimum", "maximum", "largest", "reached", "source_lengths"):
+            for name in ("sentences", "slots", "minimum", "maximum", "largest", "reached"):
                 setattr(self, name, getattr(self, name)[kept])
         return kept, parents if width != before or (parents != np.arange(before)).any() else None
 
     def _finish_ended(self, plan: Plan) -> None:
         growing, ended = plan.growing.any(1), plan.ended.any(1)
         if ended.any():
-            penalties = self.penalties()
-            for row, rank in np.argwhere(plan.ended).tolist():
-                slot = int(plan.parents[row, rank])
-                last = int(plan.tokens[row, rank]), float(plan.log_probabilities[row, rank])
-                self.finish(row, slot, last, float(penalties[row, slot]))
+            rows, ranks = plan.ended.nonzero()
+            slots, tokens, values = (each[rows, ranks] for each in plan[:3])
+            totals, penalties = self.totals[rows, slots] + values, self.penalties()[rows, slots]
+            scores = totals / self.options.normalizer(self.length + 1) + penalties
+            columns = (each.tolist() for each in (rows, slots, tokens, values, scores))
+            for row, slot, token, value, score in zip(*columns, strict=True):
+                self._end(row, slot, (token, value), score)
             self.slots -= (plan.ended & (plan.tokens == self.options.end)).sum(1)
         elif growing.all():
             return
         for row in np.flatnonzero((self.slots > 0) & ~growing).tolist():
             if not self.found[self.sentences[row]]:
                 # nothing may follow and nothing has ended: better what there is than no output
-                penalties = self.penalties()
+                scores = self.totals[row] / self.options.normalizer(self.length) + self.penalties()[row]
                 for slot in np.flatnonzero(np.isfinite(self.totals[row])).tolist():
-                    self.finish(row, slot, None, float(penalties[row, slot]))
+                    self._end(row, slot, None, float(scores[slot]))
             self.slots[row] = 0
 
 

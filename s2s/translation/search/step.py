@@ -22,6 +22,8 @@ from s2s.translation.search.hypotheses import Exact, Floats, Integers
 
 LARGEST_TABLE = 1 << 23
 """Numbers of a table of tokens' products with a first layer, at most."""
+POSITIONS_SHARE = 1 / 32
+"""Source positions, for each unit of memory and hypothesis, up to which multiplying values once beats each context."""
 INT8_ROWS = 4
 """Hypotheses at most in a step that int8 weights make faster than any others."""
 LONE_ROWS = 8
@@ -39,6 +41,7 @@ class State(NamedTuple):
     feed: Tensor | None
     """(B x K, E), the last readout, with input feeding"""
     memory: Memory
+    """with the values themselves (B, S, M), or multiplied by all that reads contexts (B, S, P)"""
 
     def reorder(self, parents: Tensor) -> "State":
         """(B, K'), for each new hypothesis the old one that it continues."""
@@ -86,6 +89,8 @@ class Stepper:
         self.rounded = int8 or (on_cpu and dtype != torch.float32)
         products = self.attention is None or self.attention.by_products
         self.serves_lone = on_cpu and dtype == torch.float32 and products
+        self.multiplies = on_cpu and not self.rounded
+        """whether values, of few positions, are multiplied once and not the contexts of each step"""
         affine: MakeAffine = Int8Affine if int8 else partial(Affine, dtype=dtype)
         self.asking = _Stack(decoder.asking, affine)
         below = decoder.asking.output_size
@@ -115,13 +120,19 @@ class Stepper:
         self.feeding = affine(fed, fed.new_zeros(len(fed))) if decoder.input_feeding else None
         """the last readout's share of the first layer's gates"""
 
-    def begin(self, source: Tensor, lengths: Tensor) -> State:
-        """(B, S), (B,) on the CPU -> where a search starts, K = 1."""
+    def begin(self, source: Tensor, lengths: Tensor, *, beam: int = 1) -> State:
+        """(B, S), (B,) on the CPU -> where a search starts, K = 1, that may have `beam` hypotheses of each sentence."""
         start, memory = self.model.begin(source, lengths)
         layers = tuple(zip(*(part.to(self.dtype).unbind(0) for part in start.layers), strict=True))
         feed = None if start.feed is None else start.feed[:, 0].to(self.dtype)
         # in float32 whatever the type of the rest: many small products in bfloat16 are slower on a CPU
-        return State(layers, feed, memory._replace(keys=memory.keys.float(), values=memory.values.float()))
+        keys, values = memory.keys.float(), memory.values.float()
+        shares, units = self.context.shape
+        numbers, positions = values.shape[0] * values.shape[1] * shares, values.shape[1]
+        worth = self.attention is not None and beam > 1 and positions <= POSITIONS_SHARE * beam * units
+        if worth and self.multiplies and shares != units and numbers <= LARGEST_TABLE:
+            values = torch.mm(values.flatten(0, 1), self.context.t()).view(*values.shape[:2], -1)
+        return State(layers, feed, Memory(keys, values, memory.valid))
 
     @cached_property
     def _table(self) -> Floats:
@@ -200,7 +211,8 @@ class Stepper:
         assert self.attention is not None
         queries = hidden.float().view(len(memory.values), -1, hidden.shape[1])
         contexts, weights = self.attention(queries, memory)
-        return self.share(contexts.flatten(0, 1).to(self.dtype)), weights
+        rows = contexts.flatten(0, 1)
+        return rows if rows.shape[1] != self.context.shape[1] else self.share(rows.to(self.dtype)), weights
 
     def exact_of(self, readout: Array) -> Exact | None:
         """Readouts (B x K, E) -> the way to their exact logits, where the step's are rounded."""
