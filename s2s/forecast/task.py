@@ -17,6 +17,7 @@ from s2s.files import recorded, write_json
 from s2s.forecast.backtest import spread
 from s2s.forecast.baselines import persistence
 from s2s.forecast.forecaster import SeriesForecaster
+from s2s.forecast.least_squares import fit_linear_parts
 from s2s.forecast.model import Beside, Forecaster, forecast_loss
 from s2s.forecast.panel import Panel
 from s2s.forecast.panel_scores import MEANS, SeriesForecasts, target_scores
@@ -211,7 +212,10 @@ def prepare(
     saved += [last_rows(data, each, values_of(data, each), shared) for each in left]
     if not (run.checkpoint.exists() and run.series.exists()):  # that of a finished run stays as it is
         write_json(run.series, Saved(shared, tuple(sorted(saved, key=lambda each: each.id))).as_json())
-    return ForecastTask(recipe, model, series, compute, also)
+    task = ForecastTask(recipe, model, series, compute, also)
+    if recipe.model.autoregression_weights == "least_squares":
+        fit_linear_parts(model, task.train, data)
+    return task
 
 
 def unlike_start(
