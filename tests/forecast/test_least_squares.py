@@ -1,4 +1,4 @@
-"""Linear parts by least squares: a ridge regression in closed form, its penalty by cross-validation, what it shrinks to."""
+"""Linear parts by least squares: a ridge regression in closed form, its penalty, what it shrinks to."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import s2s.forecast.least_squares
 from s2s.errors import DataError
-from s2s.forecast.least_squares import PENALTIES, ridge, fit_linear_parts
+from s2s.forecast.least_squares import PENALTIES, fit_linear_parts, ridge
 from s2s.forecast.model import Forecaster
 from s2s.forecast.recipe import ForecastModel, SeriesData
 from s2s.forecast.windows import Windows
@@ -115,7 +115,8 @@ def test_windows_with_a_missing_value_to_forecast_are_left_out() -> None:
     model, windows = started(values, valid=True)
     kept = [row for row in range(len(windows)) if not 30 <= row <= 32]
     gapless = Windows(windows.inputs, windows.targets, windows.origins[kept], window=8, horizon=3)
-    assert model.linear is not None and len(kept) < len(windows)
+    assert model.linear is not None
+    assert len(kept) < len(windows)
     weight = model.linear.weight.clone()
     fit_linear_parts(model, gapless, DATA)
     torch.testing.assert_close(model.linear.weight, weight)
@@ -126,7 +127,8 @@ def test_the_number_of_windows_read_at_once_changes_nothing(monkeypatch: pytest.
     first, _ = started(values)
     monkeypatch.setattr(s2s.forecast.least_squares, "WINDOWS_AT_ONCE", 7)
     second, _ = started(values)
-    assert first.linear is not None and second.linear is not None
+    assert first.linear is not None
+    assert second.linear is not None
     torch.testing.assert_close(first.linear.weight, second.linear.weight)
 
 
