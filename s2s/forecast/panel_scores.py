@@ -114,7 +114,7 @@ class Pooled:
 
     def __init__(self, series: Sequence[Series]) -> None:
         """The longest of the series has the order of the times; what begins at another one is in no loss."""
-        longest = max(series, key=lambda each: len(each.table)).table.times
+        longest = max(series, key=lambda each: len(each.table.times)).table.times
         self.sums: Sums | None = None
         self._places = {time: place for place, time in enumerate(longest)}
         self._losses: dict[str, Floats] = {}

@@ -492,7 +492,10 @@ def test_scores_of_all_are_those_of_their_forecasts_together_however_many_are_ke
     steps = [row["mae"] for row in whole["by_step"]]
     np.testing.assert_allclose(steps, errors.mean(axis=(0, 2)), rtol=1e-5)
     monkeypatch.setattr("s2s.forecast.task.SCORED_WINDOWS", 1)
-    assert evaluate([run.path], device="cpu")[0] == whole
+    apart = evaluate([run.path], device="cpu")[0]
+    assert [row["row"] for row in apart["outputs"]] == [row["row"] for row in rows]
+    for name, score in scores.items():
+        assert apart["scores"][name] == pytest.approx(score, rel=1e-5)
 
 
 def test_many_series_are_tested_on_their_mean_loss_at_each_time() -> None:
