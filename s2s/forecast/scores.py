@@ -41,8 +41,9 @@ class Sums(NamedTuple):
     def plus(self, other: "Sums") -> "Sums":
         """Sums over both, of the baselines that both have."""
         both = {name: sums + other.errors[name] for name, sums in self.errors.items() if name in other.errors}
-        has_intervals = self.intervals is not None and other.intervals is not None
-        return Sums(both, self.intervals + other.intervals if has_intervals else None)  # type: ignore[operator]
+        if self.intervals is None or other.intervals is None:
+            return Sums(both, None)
+        return Sums(both, self.intervals + other.intervals)
 
 
 def sums_of(
@@ -92,7 +93,7 @@ def compared(scores: Mapping[str, Any], losses: Mapping[str, Floats], lags: int)
     """Test of losses (O,) at the same origins, by name, against those of the best baseline; None where it cannot be."""
     best = min(scores["baselines"], key=lambda name: float(scores["baselines"][name]))
     test = diebold_mariano(losses[OWN], losses[best], lags)
-    return test and {"baseline": best, **test._asdict()}
+    return None if test is None else {"baseline": best, **test._asdict()}
 
 
 def outputs_of(origins: Rows, times: Sequence[str], truth: Floats, found: "Forecasts") -> list[dict[str, Any]]:
