@@ -55,14 +55,14 @@ def _columns(model: Forecaster, batch: WindowBatch) -> Floats:
 
 def _seasonal_naive(model: Forecaster, data: SeriesData, features: int) -> Floats:
     """Coefficients (P, steps K) of the seasonal naive forecast of scaled values; zeros where there is none."""
-    steps, targets = model.steps_at_once, model.targets
+    steps, targets, season = model.steps_at_once, model.targets, data.season
     found = np.zeros((features, steps, targets))
-    for place, target in enumerate(data.targets) if data.season and data.season <= data.window else ():
-        if target not in data.read:
+    for place, target in enumerate(data.targets):
+        if season is None or season > data.window or target not in data.read:
             continue
         column = data.read.index(target)
         for step in range(steps):
-            row = data.window + step - data.season * (1 + step // data.season)
+            row = data.window + step - season * (1 + step // season)
             found[row * model.features + column, step, place] += 1.0
             if model.residual:
                 found[(data.window - 1) * model.features + column, step, place] -= 1.0

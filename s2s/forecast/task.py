@@ -133,7 +133,8 @@ class ForecastTask(Task[NDArray[np.integer]]):
 
         MASE is the mean over the series of each one's.
         """
-        total, sums = 0.0, np.zeros((2, len(self.series), len(self.recipe.data.targets)))
+        total, shape = 0.0, (len(self.series), len(self.recipe.data.targets))
+        absolute, counts = np.zeros(shape), np.zeros(shape)
         for group in in_groups(np.arange(len(self.held)), WINDOWS_AT_ONCE):
             held, origins = self.held.batch(group), self.held.origins[group]
             inputs, known, truth = (part.to(self.compute.device) for part in held[:3])
@@ -143,8 +144,8 @@ class ForecastTask(Task[NDArray[np.integer]]):
             points = self.panel.in_units(origins, self.model.point(forecast).cpu().numpy())
             errors = np.abs(points - self.panel.truth(origins))
             which = self.panel.series_of(origins)
-            np.add.at(sums, (slice(None), which), np.stack([np.nansum(errors, 1), (~np.isnan(errors)).sum(1)]))
-        absolute, counts = sums
+            np.add.at(absolute, which, np.nansum(errors, axis=1))
+            np.add.at(counts, which, (~np.isnan(errors)).sum(axis=1))
         maes = np.divide(absolute, counts, out=np.full(absolute.shape, np.nan), where=counts > 0)
         mase = maes / np.stack([each.naive_errors for each in self.series])
         own: dict[str, Any] = {"mae": float(absolute.sum() / counts.sum())} if counts.shape[1] == 1 else {}
