@@ -57,7 +57,8 @@ def generate(
     """Continue a text with the language model RUN; one text is written as it comes.
 
     A text is the same whatever is written beside it: its prompt, its seed and the options decide. An object has text,
-    log_probability, tokens, prompt, seed, and stopped: "length", "end" (of a line) or "stop".
+    log_probability, tokens, prompt, seed, and stopped: "length", "end" (of a line) or "stop". A model of bytes writes
+    any of them; in JSON the byte 0xff is \\udcff where it is not UTF-8.
     """
     if not (math.isfinite(sampling["top_p"]) and math.isfinite(sampling["min_p"])):
         raise click.UsageError("--top-p and --min-p must be numbers")
@@ -75,11 +76,12 @@ def generate(
     sampling |= {"temperature": 0.0 if greedy else temperature}
     if not (source or as_json or form == "jsonl" or samples > 1):
         for piece in generator.stream(prompt or "", **sampling):
-            click.echo(piece, nl=False)
+            click.echo(_exact(piece), nl=False)
         click.echo()
         return
     seed = sampling.pop("seed")
-    blocks = in_blocks(read_lines(source) if source else [prompt or ""], max(ROWS // samples, 1))
+    exact = generator.recipe.tokenizer.kind == "bytes"
+    blocks = in_blocks(read_lines(source, exact=exact) if source else [prompt or ""], max(ROWS // samples, 1))
     found = (
         each
         for block in blocks
@@ -87,7 +89,21 @@ def generate(
         for each in generator.generate(block, samples=min(samples - done, ROWS), seed=seed + done, **sampling)
     )
     if as_json:
-        click.echo(json_text([each._asdict() for each in found]))
+        click.echo(_escaped(json_text([each._asdict() for each in found])))
         return
     for each in found:
-        click.echo(json.dumps(each._asdict(), ensure_ascii=False) if form == "jsonl" else each.text)
+        click.echo(_escaped(json.dumps(each._asdict(), ensure_ascii=False)) if form == "jsonl" else _exact(each.text))
+
+
+def _exact(text: str) -> str | bytes:
+    """A text, or its bytes where some are not UTF-8."""
+    return text if _is_whole(text) else text.encode("utf-8", "surrogateescape")
+
+
+def _escaped(text: str) -> str | bytes:
+    r"""JSON, a lone surrogate in it, such as of a byte that is not UTF-8, as \udcff."""
+    return text if _is_whole(text) else text.encode("utf-8", "backslashreplace")
+
+
+def _is_whole(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)

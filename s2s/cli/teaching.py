@@ -80,8 +80,11 @@ def score(
         from s2s.language.generator import Generator
         from s2s.language.given import LineScorer
 
-        scores = LineScorer(Generator.load(runs[0], **options), carried=carried)
-        blocks = in_blocks(read_lines(source)) if source else arriving(sys.stdin.buffer)
+        generator = Generator.load(runs[0], **options)
+        scores, exact = LineScorer(generator, carried=carried), generator.recipe.tokenizer.kind == "bytes"
+        if exact and not source:
+            raise S2SError(f"{runs[0]}: reads bytes, and the standard input is read as text; give --source FILE")
+        blocks = in_blocks(read_lines(source, exact=exact)) if source else arriving(sys.stdin.buffer)
     else:
         from s2s.translation.given import score_given
         from s2s.translation.translator import Translator

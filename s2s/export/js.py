@@ -14,7 +14,7 @@ from s2s.files import json_text, new_folder
 from s2s.run import RunFolder
 from s2s.tasks import Recipe
 from s2s.text.tokenizer import load_tokenizers
-from s2s.text.wordlist import ListTokenizer, PunctuationTokenizer
+from s2s.text.wordlist import ByteTokenizer, ListTokenizer, PunctuationTokenizer
 from s2s.translation.recipe import TranslationRecipe
 
 WEB = Path(__file__).resolve().parents[1] / "web"
@@ -62,6 +62,8 @@ def bundle_of(
             f"{run}: its words or characters are under nmt_nfkc, whose map JavaScript's runtime has in SentencePiece's"
             " models alone; choose --format onnx, or train with nfkc"
         )
+    if any(isinstance(each, ByteTokenizer) for each in tokenizers):
+        raise RunError(f"{run}: its tokens are bytes, which JavaScript's runtime has not; choose --format onnx")
     if any(isinstance(each, PunctuationTokenizer) for each in tokenizers):
         bundle["word_characters"] = word_characters()
     from s2s.nn.weights import weights_of  # which needs torch, and the page of a server that has bundles does not

@@ -92,21 +92,30 @@ def naive_errors(known: Floats, before: Rows) -> Floats:
     return errors
 
 
-def errors_of(truth: Floats, forecast: Floats, naive_error: float) -> dict[str, float]:
-    """(O, H) each -> MAE, RMSE, MASE, and MAPE and sMAPE without quotients by zero (Hyndman & Koehler 2006)."""
+def error_sums(truth: Floats, forecast: Floats) -> Floats:
+    """(O, H) each -> (7, H): forecasts, their absolute and squared errors, then relative and symmetric relative errors.
+
+    The relative ones are each followed by their number, since a quotient by zero is none (Hyndman & Koehler 2006).
+    """
     difference = np.abs(truth - forecast)
+    parts = [np.ones(truth.shape), difference, difference**2]
+    for above, below in ((difference, np.abs(truth)), (2 * difference, np.abs(truth) + np.abs(forecast))):
+        kept = below > 0
+        parts += [np.divide(above, below, out=np.zeros(truth.shape), where=kept), kept]
+    sums: Floats = np.stack([part.sum(axis=0) for part in parts])
+    return sums
+
+
+def errors_of(sums: Floats, naive_error: float) -> dict[str, float]:
+    """Error sums (7, H) -> MAE, RMSE, MAPE and sMAPE in per cent, and MASE."""
+    count, absolute, squared, relative, relatives, symmetric, symmetrics = map(float, sums.sum(axis=1))
     return {
-        "mae": float(difference.mean()),
-        "rmse": float(np.sqrt((difference**2).mean())),
-        "mape": 100 * _mean_ratio(difference, np.abs(truth)),
-        "smape": 100 * _mean_ratio(2 * difference, np.abs(truth) + np.abs(forecast)),
-        "mase": float(difference.mean()) / naive_error if naive_error else float("nan"),
+        "mae": absolute / count,
+        "rmse": float(np.sqrt(squared / count)),
+        "mape": 100 * relative / relatives if relatives else float("nan"),
+        "smape": 100 * symmetric / symmetrics if symmetrics else float("nan"),
+        "mase": absolute / count / naive_error if naive_error else float("nan"),
     }
-
-
-def _mean_ratio(above: Floats, below: Floats) -> float:
-    kept = below > 0
-    return float((above[kept] / below[kept]).mean()) if kept.any() else float("nan")
 
 
 def baselines(

@@ -57,9 +57,9 @@ class Panel:
         """(O,) rows -> what a scaled value of one is in the file's units (O, 1, K)."""
         return torch.from_numpy(self.scaler.factor[self.series_of(origins)]).float()[:, None]
 
-    def truth(self, windows: Windows) -> Floats:
-        """Values (O, H, K) after each window, in the file's units; NaN where one is missing."""
-        rows = windows.origins[:, None] + np.arange(windows.horizon)
+    def truth(self, origins: Rows) -> Floats:
+        """Values (O, H, K) from some rows (O,) on, in the file's units; NaN where one is missing."""
+        rows = origins[:, None] + np.arange(self.data.horizon)
         ahead: Floats = self.values[rows]
         return ahead if self.valid is None else np.where(self.valid.numpy()[rows], ahead, np.nan)
 

@@ -13,7 +13,7 @@ from s2s.forecast.backtest import by_origin, overlapping
 from s2s.forecast.baselines import baselines, naive_errors
 from s2s.forecast.forecaster import Forecasts
 from s2s.forecast.recipe import ForecastRecipe
-from s2s.forecast.scores import score_forecast
+from s2s.forecast.scores import OWN, Sums, compared, scores_of, sums_of
 from s2s.forecast.series import Series, first_few
 
 log = logging.getLogger("s2s")
@@ -35,72 +35,114 @@ class SeriesForecasts(NamedTuple):
     found: Forecasts
 
 
-def target_scores(
-    recipe: ForecastRecipe, place: int, of_each: Sequence[SeriesForecasts], backtest: bool
-) -> dict[str, Any]:
-    """Scores of one target of each series, and of all together: MASE is the mean over them, others are pooled.
+class TargetScores:
+    """Scores of a target of each series, and of all together: MASE is the mean over them, others are pooled.
 
-    Of a single series also whether it differs from the best baseline, and in a `backtest` those at each origin.
+    Series come one by one, and no more than sums of their forecasts is kept. Whether the model differs from the best
+    baseline is tested on the losses at each origin, for many series on their mean over those forecast at one time.
     """
-    data, each_scored, truths, points = recipe.data, list[dict[str, Any]](), list[Floats](), list[Floats]()
-    quantiles, others, remarks = list[Floats](), list[Mapping[str, Floats]](), list[str]()
-    for each in of_each:
-        whole = np.flatnonzero(~np.isnan(each.truth[..., place]).any(axis=1))
+
+    def __init__(self, recipe: ForecastRecipe, place: int, series: Sequence[Series], *, backtest: bool) -> None:
+        """Of the target in a place; a `backtest` of a single series has the scores at each origin too."""
+        self.recipe, self.place, self.backtest = recipe, place, backtest
+        self.each, self.remarks = list[dict[str, Any]](), list[str]()
+        self.last, self.pooled = dict[str, Any](), None if recipe.data.series_id is None else Pooled(series)
+
+    def add(self, found: SeriesForecasts) -> None:
+        """Score the forecasts of one more series."""
+        data, series, place = self.recipe.data, found.series, self.place
+        whole = np.flatnonzero(~np.isnan(found.truth[..., place]).any(axis=1))
         if not len(whole):
-            continue
+            return
         # baselines are fitted, and MASE is scaled, on the rows before the scored part
-        first, before = each.series.parts.of(each.part)[0], each.series.table.before
-        own = each.series.targets[:, place]
-        truths.append(each.truth[whole][..., place])
-        points.append(each.found.points[whole][..., place])
-        quantiles += [] if each.found.quantiles is None else [each.found.quantiles[:, whole][..., place]]
-        origins = each.origins[whole]
-        compared, said = baselines(
-            own, before, origins, data.horizon, train_end=first, season=data.season,
-            statistical_names=recipe.evaluation.baselines,
+        first, before, origins = series.parts.of(found.part)[0], series.table.before, found.origins[whole]
+        truth, points = found.truth[whole][..., place], found.found.points[whole][..., place]
+        quantiles = None if found.found.quantiles is None else found.found.quantiles[:, whole][..., place]
+        others, said = baselines(
+            series.targets[:, place], before, origins, data.horizon, train_end=first, season=data.season,
+            statistical_names=self.recipe.evaluation.baselines,
         )  # fmt: skip
-        others.append(compared)
-        remarks += [f"{each.series.table.id}: {remark}" if data.series_id else remark for remark in said]
-        scores = score_forecast(
-            truths[-1], points[-1], others[-1],
-            naive_error=float(naive_errors(each.series.values.gaps()[1][:first, place, None], before[:first])[0]),
-            quantiles=quantiles[-1] if quantiles else None, levels=recipe.model.quantiles,
-            knows_more=bool(data.known), lags=overlapping(origins, data.horizon),
-        )  # fmt: skip
+        self.remarks += [f"{series.table.id}: {remark}" if self.pooled else remark for remark in said]
+        sums = sums_of(truth, points, others, quantiles, self.recipe.model.quantiles)
+        scores = self._scores(sums, naive_errors(series.values.gaps()[1][:first, place, None], before[:first])[0])
         kept = {name: scores[name] for name in ("scores", "baselines")}
-        each_scored.append({"id": each.series.table.id, "examples": len(whole), **kept})
-    if not truths:
-        raise DataError(f"{data.targets[place]}: no window of the scored part has all its values; give more rows")
-    if data.series_id:
-        remarks = _dominant(each_scored) + remarks
-    remarks = first_few(data, remarks)
-    for remark in remarks:
-        log.warning("%s: %s", data.targets[place], remark)
-    told = {"remarks": remarks, "examples": sum(map(len, truths))}
-    if not data.series_id:
-        if backtest:
-            scores["by_origin"] = by_origin(
-                origins, each.series.table.times, truths[0], points[0], compared["persistence"],
-                quantiles[0] if quantiles else None,
-            )  # fmt: skip
-        return {**scores, **told, "series": each_scored}
-    pooled = [{AUTOREGRESSION.sub("ar", name): each for name, each in found.items()} for found in others]
-    names = [name for name in pooled[0] if all(name in found for found in pooled)]
-    together = score_forecast(
-        np.concatenate(truths), np.concatenate(points),
-        {name: np.concatenate([found[name] for found in pooled]) for name in names},
-        naive_error=float("nan"), quantiles=np.concatenate(quantiles, axis=1) if quantiles else None,
-        levels=recipe.model.quantiles, knows_more=bool(data.known), lags=None,
-    )  # fmt: skip
-    for name in set(MEANS) & set(together["scores"]):
-        values = {
-            key: float(np.mean([scores["scores"][name][key] for scores in each_scored]))
-            for key in together["scores"][name]
-            if key != "ratio"
-        }
-        ratio = {"ratio": values["value"] / values["persistence"]} if values.get("persistence") else {}
-        together["scores"][name] = {**together["scores"][name], **values, **ratio}
-    return {**together, **told, "series": each_scored}
+        self.each.append({"id": series.table.id, "examples": len(whole), **kept})
+        losses = {name: np.abs(truth - each).mean(axis=1) for name, each in {OWN: points, **others}.items()}
+        if self.pooled is not None:
+            self.pooled.add(sums, losses, [series.table.times[row] for row in origins])
+            return
+        self.last = {**scores, "diebold_mariano": compared(scores, losses, overlapping(origins, data.horizon))}
+        if self.backtest:
+            self.last["by_origin"] = by_origin(
+                origins, series.table.times, truth, points, others["persistence"], quantiles
+            )
+
+    def result(self) -> dict[str, Any]:
+        """The scores of all; DataError where no window had all its values."""
+        data = self.recipe.data
+        if not self.each:
+            name = data.targets[self.place]
+            raise DataError(f"{name}: no window of the scored part has all its values; give more rows")
+        remarks = first_few(data, (_dominant(self.each) if self.pooled else []) + self.remarks)
+        for remark in remarks:
+            log.warning("%s: %s", data.targets[self.place], remark)
+        scores = self.last if self.pooled is None else self._together(self.pooled)
+        told = {"remarks": remarks, "examples": sum(each["examples"] for each in self.each)}
+        return {**scores, **told, "series": self.each}
+
+    def _together(self, pooled: "Pooled") -> dict[str, Any]:
+        scores = self._scores(pooled.require_sums(), float("nan"))
+        for name in set(MEANS) & set(scores["scores"]):
+            values = {
+                key: float(np.mean([each["scores"][name][key] for each in self.each]))
+                for key in scores["scores"][name]
+                if key != "ratio"
+            }
+            ratio = {"ratio": values["value"] / values["persistence"]} if values.get("persistence") else {}
+            scores["scores"][name] = {**scores["scores"][name], **values, **ratio}
+        return {**scores, "diebold_mariano": compared(scores, pooled.losses(), self.recipe.data.horizon - 1)}
+
+    def _scores(self, sums: Sums, naive_error: float) -> dict[str, Any]:
+        recipe = self.recipe
+        return scores_of(
+            sums, naive_error=float(naive_error), levels=recipe.model.quantiles, knows_more=bool(recipe.data.known)
+        )
+
+
+class Pooled:
+    """Sums over the forecasts of many series, and over their losses at each time."""
+
+    def __init__(self, series: Sequence[Series]) -> None:
+        """The longest of the series has the order of the times; what begins at another one is in no loss."""
+        longest = max(series, key=lambda each: len(each.table.times)).table.times
+        self.sums: Sums | None = None
+        self._places = {time: place for place, time in enumerate(longest)}
+        self._losses: dict[str, Floats] = {}
+        self._counts = np.zeros(len(longest) + 1)
+
+    def add(self, sums: Sums, losses: Mapping[str, Floats], times: Sequence[str]) -> None:
+        """Add those of a series, its losses (O,) by name, and the times of their first steps."""
+        sums, losses = sums._replace(errors=_named(sums.errors)), _named(losses)
+        self.sums = sums if self.sums is None else self.sums.plus(sums)
+        at = [self._places.get(time, -1) for time in times]
+        np.add.at(self._counts, at, 1)
+        for name, each in losses.items():
+            np.add.at(self._losses.setdefault(name, np.zeros(len(self._counts))), at, each)
+
+    def require_sums(self) -> Sums:
+        """The sums of what was added."""
+        assert self.sums is not None, "a series was added"
+        return self.sums
+
+    def losses(self) -> dict[str, Floats]:
+        """Mean losses (T,) of the series forecast from each time on, by name."""
+        seen = np.flatnonzero(self._counts[:-1])
+        return {name: each[seen] / self._counts[seen] for name, each in self._losses.items()}
+
+
+def _named(values: Mapping[str, Floats]) -> dict[str, Floats]:
+    """The same without the order of an autoregression in its name, which is that of one series."""
+    return {AUTOREGRESSION.sub("ar", name): each for name, each in values.items()}
 
 
 def _dominant(each_scored: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -206,6 +206,12 @@ class ForecastModel(Section):
     autoregression: bool = Field(
         default=False, description="add a linear function of the window to the forecast (Lai et al. 2018, section 3.6)"
     )
+    autoregression_weights: Literal["trained", "least_squares"] = Field(
+        default="trained",
+        description="of linear parts; trained: with the network, from zero; least_squares: a ridge regression on the"
+        " training part, which shrinks towards the seasonal naive forecast (data.season) and stays, so that the network"
+        " learns what it leaves",
+    )
     output: Literal["point", "quantiles", "gaussian", "student_t", "poisson", "negative_binomial"] = Field(
         default="point",
         description="a number, quantiles, or the parameters of a distribution (Salinas et al. 2020); poisson and"
@@ -239,6 +245,11 @@ class ForecastModel(Section):
     def _forms_fit(self) -> Self:
         if self.autoregression and self.trained_rows == "each":
             raise ValueError("trained_rows: each row has no whole window for the autoregression; set it to last")
+        if self.autoregression_weights == "least_squares" and (self.counts or not self.autoregression):
+            raise ValueError(
+                "autoregression_weights: least_squares is of a linear function of the window, and not of the mean of"
+                " counts; set autoregression to true, and output to another than poisson and negative_binomial"
+            )
         if self.loss != "mse" and self.output != "point":
             raise ValueError(f"loss: {self.loss} is of points, but output is {self.output}, which has its own loss")
         if list(self.quantiles) != sorted(set(self.quantiles)):
@@ -290,7 +301,7 @@ class ForecastRecipe(Tree):
         "model", "data.targets", "data.inputs", "data.window", "data.horizon", "data.scaling", "data.series_id",
         "data.known", "data.calendar", "data.missing_values",
     )  # fmt: skip
-    may_differ = (*Tree.may_differ, "model.loss", "model.series_dropout")
+    may_differ = (*Tree.may_differ, "model.loss", "model.series_dropout", "model.autoregression_weights")
     conversions: ClassVar = {
         ".tsv": "python3 -c 'import csv, sys; csv.writer(sys.stdout).writerows(csv.reader(sys.stdin,"
         ' delimiter="\\t"))\' < FILE > table.csv'

@@ -1,13 +1,13 @@
 """Errors of forecasts, compared with those of the baselines."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2s.forecast.backtest import diebold_mariano
-from s2s.forecast.baselines import errors_of
+from s2s.forecast.baselines import error_sums, errors_of
 from s2s.run import number_text
 
 if TYPE_CHECKING:
@@ -23,54 +23,77 @@ SUSPICION = "too good"
 SIGNIFICANT = 0.05
 """p-value above which a difference is no more than chance gives."""
 KEPT_WINDOWS = 2000
-"""Windows whose forecasts a run keeps, the last of more."""
+"""Windows whose forecasts a run keeps: the last of more, and of many series those of the first ones."""
 
 
-def score_forecast(
+OWN = "own"
+"""Name of the model among the baselines."""
+
+
+class Sums(NamedTuple):
+    """Sums over the forecasts of a target, of which scores are made; those of more forecasts are added to them."""
+
+    errors: Mapping[str, Floats]
+    """(7, H) `error_sums` of the model, OWN, and of each baseline"""
+    intervals: Floats | None
+    """(3, H) truths between the outer quantiles, pinball losses and interval scores; None for a model of points"""
+
+    def plus(self, other: "Sums") -> "Sums":
+        """Sums over both, of the baselines that both have."""
+        both = {name: sums + other.errors[name] for name, sums in self.errors.items() if name in other.errors}
+        if self.intervals is None or other.intervals is None:
+            return Sums(both, None)
+        return Sums(both, self.intervals + other.intervals)
+
+
+def sums_of(
     truth: Floats,
     forecast: Floats,
     baselines: Mapping[str, Floats],
-    *,
-    naive_error: float,
     quantiles: Floats | None,
     levels: tuple[float, ...],
-    knows_more: bool = False,
-    lags: int | None = 0,
-) -> dict[str, Any]:
-    """Scores of forecasts of one target (O, H), with quantiles (Q, O, H): overall, by step, and against baselines.
+) -> Sums:
+    """Sums over forecasts (O, H) of one target, with quantiles (Q, O, H), and over those of baselines by name."""
+    errors = {name: error_sums(truth, each) for name, each in {OWN: forecast, **baselines}.items()}
+    if quantiles is None:
+        return Sums(errors, None)
+    inside = (truth >= quantiles[0]) & (truth <= quantiles[-1])
+    width = interval_scores(truth, quantiles[0], quantiles[-1], levels[0], levels[-1])
+    parts = inside, pinball_losses(truth, quantiles, levels), width
+    return Sums(errors, np.stack([part.sum(axis=0) for part in parts]))
 
-    The forecasts of an origin overlap with those of `lags` origins after it; with None they are not tested for whether
-    they differ from the best baseline.
-    """
-    others = {name: errors_of(truth, each, naive_error) for name, each in baselines.items()}
-    scores: dict[str, dict[str, float]] = {}
-    for name, value in errors_of(truth, forecast, naive_error).items():
-        naive = others["persistence"][name]
-        scores[name] = {"value": value, "persistence": naive, "ratio": value / naive if naive else float("nan")}
-    absolute = {name: np.abs(truth - each) for name, each in {"own": forecast, **baselines}.items()}
-    columns = {"mae": absolute["own"].mean(axis=0), "persistence": absolute["persistence"].mean(axis=0)}
-    if quantiles is not None:
-        inside = (truth >= quantiles[0]) & (truth <= quantiles[-1])
-        scores["coverage"] = {"value": float(inside.mean()), "asked": levels[-1] - levels[0]}
-        scores["pinball"] = {"value": pinball_loss(truth, quantiles, levels)}
-        scores["crps"] = {"value": 2 * scores["pinball"]["value"], "quantiles": len(levels)}
-        width = interval_score(truth, quantiles[0], quantiles[-1], levels[0], levels[-1])
+
+def scores_of(sums: Sums, *, naive_error: float, levels: tuple[float, ...], knows_more: bool) -> dict[str, Any]:
+    """Scores overall, by step, and against baselines."""
+    own, *others = {name: errors_of(each, naive_error) for name, each in sums.errors.items()}.items()
+    naive, scores = dict(others)["persistence"], dict[str, dict[str, float]]()
+    for name, value in own[1].items():
+        ratio = value / naive[name] if naive[name] else float("nan")
+        scores[name] = {"value": value, "persistence": naive[name], "ratio": ratio}
+    counts = sums.errors[OWN][0]
+    columns = {"mae": sums.errors[OWN][1] / counts, "persistence": sums.errors["persistence"][1] / counts}
+    if sums.intervals is not None:
+        coverage, pinball, width = (float(each) for each in sums.intervals.sum(axis=1) / counts.sum())
+        scores["coverage"] = {"value": coverage, "asked": levels[-1] - levels[0]}
+        scores["pinball"] = {"value": pinball}
+        scores["crps"] = {"value": 2 * pinball, "quantiles": len(levels)}
         scores["msis"] = {"value": width / naive_error if naive_error else float("nan")}
-        columns["coverage"] = inside.mean(axis=0)
+        columns["coverage"] = sums.intervals[0] / counts
     rows = zip(*(each.tolist() for each in columns.values()), strict=True)
-    steps = [{"step": step, **dict(zip(columns, row, strict=True))} for step, row in enumerate(rows, start=1)]
-    errors = {name: each["mae"] for name, each in others.items()}
-    best = min(errors, key=lambda name: errors[name])
-    test = None
-    if lags is not None:
-        test = diebold_mariano(absolute["own"].mean(axis=1), absolute[best].mean(axis=1), lags)
+    errors = {name: each["mae"] for name, each in others}
     return {
         "scores": scores,
         "baselines": errors,
         "meaning": meaning(scores, errors, knows_more=knows_more),
-        "by_step": steps,
-        "diebold_mariano": test and {"baseline": best, **test._asdict()},
+        "by_step": [{"step": step, **dict(zip(columns, row, strict=True))} for step, row in enumerate(rows, start=1)],
     }
+
+
+def compared(scores: Mapping[str, Any], losses: Mapping[str, Floats], lags: int) -> dict[str, Any] | None:
+    """Test of losses (O,) at the same origins, by name, against those of the best baseline; None where it cannot be."""
+    best = min(scores["baselines"], key=lambda name: float(scores["baselines"][name]))
+    test = diebold_mariano(losses[OWN], losses[best], lags)
+    return None if test is None else {"baseline": best, **test._asdict()}
 
 
 def outputs_of(origins: Rows, times: Sequence[str], truth: Floats, found: "Forecasts") -> list[dict[str, Any]]:
@@ -97,20 +120,22 @@ def _short(values: Floats) -> Any:
     return np.reshape(flat, values.shape).tolist()
 
 
-def pinball_loss(truth: Floats, quantiles: Floats, levels: tuple[float, ...]) -> float:
-    """(O, H), (Q, O, H) -> the pinball loss, the mean over levels (Koenker & Bassett 1978)."""
+def pinball_losses(truth: Floats, quantiles: Floats, levels: tuple[float, ...]) -> Floats:
+    """(O, H), (Q, O, H) -> pinball losses (O, H), each the mean over levels (Koenker & Bassett 1978)."""
     shares = np.array(levels)[:, None, None]
     above = truth - quantiles
-    return float(np.maximum(shares * above, (shares - 1) * above).mean())
+    losses: Floats = np.maximum(shares * above, (shares - 1) * above).mean(axis=0)
+    return losses
 
 
-def interval_score(truth: Floats, low: Floats, high: Floats, below: float, above: float) -> float:
-    """Mean score (Gneiting & Raftery 2007, section 6.2) of intervals between the quantiles of two levels.
+def interval_scores(truth: Floats, low: Floats, high: Floats, below: float, above: float) -> Floats:
+    """Scores (O, H) (Gneiting & Raftery 2007, section 6.2) of intervals between the quantiles of two levels.
 
     It is the width, and what a truth lies outside by as often as one should: 1 / 0.1 times below a quantile of 0.1.
     """
     outside = np.maximum(low - truth, 0) / below + np.maximum(truth - high, 0) / (1 - above)
-    return float((high - low + outside).mean())
+    scores: Floats = high - low + outside
+    return scores
 
 
 def meaning(scores: Mapping[str, Any], baselines: Mapping[str, float], *, knows_more: bool = False) -> str:
@@ -160,9 +185,10 @@ def _target_text(result: Mapping[str, Any], target: str, found: Mapping[str, Any
         lines.append(f"  {len(result['series']):,} series: {said} over them, all else of all forecasts together")
     lines.append("  MAE of " + ", ".join(f"{name} {mae:.4g}" for name, mae in found["baselines"].items()))
     if test := found.get("diebold_mariano"):
+        of_each = ", of the mean loss of the series at each time" * ("series" in result)
         lines.append(
-            f"  Diebold-Mariano against {test['baseline']}: {number_text(test['statistic'], '.2f')}, p {test['p']:.2g}"
-            + ", which is no more than chance gives" * (test["p"] > SIGNIFICANT)
+            f"  Diebold-Mariano against {test['baseline']}{of_each}: {number_text(test['statistic'], '.2f')},"
+            f" p {test['p']:.2g}" + ", which is no more than chance gives" * (test["p"] > SIGNIFICANT)
         )
     lines += [f"  {remark}" for remark in found.get("remarks", ())]
     if ahead > 1:

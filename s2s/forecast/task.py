@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from s2s.files import recorded, write_json
 from s2s.forecast.backtest import spread
 from s2s.forecast.baselines import persistence
 from s2s.forecast.forecaster import SeriesForecaster
+from s2s.forecast.least_squares import fit_linear_parts
 from s2s.forecast.model import Beside, Forecaster, forecast_loss
 from s2s.forecast.panel import Panel
-from s2s.forecast.panel_scores import MEANS, SeriesForecasts, target_scores
+from s2s.forecast.panel_scores import MEANS, SeriesForecasts, TargetScores
 from s2s.forecast.plots import plot_forecast
 from s2s.forecast.recipe import ForecastRecipe, SeriesData
 from s2s.forecast.saved import Saved, last_rows, saved_scaling
@@ -35,7 +37,8 @@ from s2s.training.forcing import forcing_rate
 from s2s.training.task import Task
 
 log = logging.getLogger("s2s")
-Floats = NDArray[np.float64]
+SCORED_WINDOWS = 1 << 15
+"""Windows whose forecasts are kept at once in scoring, about, and but for a series that has more."""
 
 
 class ForecastTask(Task[NDArray[np.integer]]):
@@ -130,22 +133,25 @@ class ForecastTask(Task[NDArray[np.integer]]):
 
         MASE is the mean over the series of each one's.
         """
-        total, scaled = 0.0, []
+        total, shape = 0.0, (len(self.series), len(self.recipe.data.targets))
+        absolute, counts = np.zeros(shape), np.zeros(shape)
         for group in in_groups(np.arange(len(self.held)), WINDOWS_AT_ONCE):
-            held = self.held.batch(group)
+            held, origins = self.held.batch(group), self.held.origins[group]
             inputs, known, truth = (part.to(self.compute.device) for part in held[:3])
             forecast = self.model(inputs, known[:, -1], beside=held.beside.to(self.compute.device))
-            unit = self.panel.unit(self.held.origins[group]).to(self.compute.device)
+            unit = self.panel.unit(origins).to(self.compute.device)
             total += float(self._loss(forecast, truth, held.valid_steps(), unit).nats)
-            scaled.append(self.model.point(forecast).cpu().numpy())
-        origins, truths = self.held.origins, self.panel.truth(self.held)
-        errors = np.abs(self.panel.in_units(origins, np.concatenate(scaled)) - truths)
-        mase = _means_of_each(errors, self.panel.series_of(origins), len(self.series))
-        mase /= np.stack([each.naive_errors for each in self.series])
-        own: dict[str, Any] = {"mae": float(np.nanmean(errors))} if errors.shape[2] == 1 else {}
+            points = self.panel.in_units(origins, self.model.point(forecast).cpu().numpy())
+            errors = np.abs(points - self.panel.truth(origins))
+            which = self.panel.series_of(origins)
+            np.add.at(absolute, which, np.nansum(errors, axis=1))
+            np.add.at(counts, which, (~np.isnan(errors)).sum(axis=1))
+        maes = np.divide(absolute, counts, out=np.full(absolute.shape, np.nan), where=counts > 0)
+        mase = maes / np.stack([each.naive_errors for each in self.series])
+        own: dict[str, Any] = {"mae": float(absolute.sum() / counts.sum())} if counts.shape[1] == 1 else {}
         if self.also:
             own["also"] = {name: task.validate() for name, task in self.also.items()}
-        return {"loss": total / int(np.count_nonzero(~np.isnan(truths))), "mase": float(np.nanmean(mase)), **own}
+        return {"loss": total / int(counts.sum()), "mase": float(np.nanmean(mase)), **own}
 
     def diverged_loss(self) -> float:
         """A hundred times the mean square of what is forecast, scaled, and of a value of one."""
@@ -165,14 +171,6 @@ def _origins(
     """First rows of the forecasts in a part of each of some series, or of a count of them, below each other."""
     each_origins = [spread(each.origins(data, part), count) for each in series]
     return np.concatenate([start + each for start, each in zip(panel.starts, each_origins, strict=False)])
-
-
-def _means_of_each(errors: Floats, which: NDArray[np.intp], count: int) -> Floats:
-    """Errors (O, H, K), NaN where there is none, the series of each -> the mean of each series (S, K), or NaN."""
-    flat = np.nansum(errors, axis=1), (~np.isnan(errors)).sum(axis=1)
-    sums, counts = (np.stack([np.bincount(which, column, count) for column in each.T], axis=1) for each in flat)
-    means: Floats = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-    return means
 
 
 def find(recipe: ForecastRecipe, corpora: Path | None) -> dict[str, Source[Tables]]:
@@ -211,7 +209,10 @@ def prepare(
     saved += [last_rows(data, each, values_of(data, each), shared) for each in left]
     if not (run.checkpoint.exists() and run.series.exists()):  # that of a finished run stays as it is
         write_json(run.series, Saved(shared, tuple(sorted(saved, key=lambda each: each.id))).as_json())
-    return ForecastTask(recipe, model, series, compute, also)
+    task = ForecastTask(recipe, model, series, compute, also)
+    if recipe.model.autoregression_weights == "least_squares":
+        fit_linear_parts(model, task.train, data)
+    return task
 
 
 def unlike_start(
@@ -290,31 +291,41 @@ def score(
     else:
         series = prepare_panel(data, part.source.read(), forecaster.saved.shared).series
         panel = Panel(series, data)
-    windows = panel.windows(_origins(panel, series, data, part.name, part.origins))
-    found, truth = forecaster.after(panel, windows.origins), panel.truth(windows)
-    cuts = np.searchsorted(windows.origins, panel.starts).tolist()
-    of_each = [
-        SeriesForecasts(each, part.name, windows.origins[own] - start, truth[own], found.some(own))
-        for each, start, own in zip(series, panel.starts, map(slice, cuts, cuts[1:]), strict=False)
-        if own.stop > own.start
-    ]
+    origins, backtest = _origins(panel, series, data, part.name, part.origins), part.origins is not None
+    targets = [TargetScores(recipe, place, series, backtest=backtest) for place in range(len(data.targets))]
+    outputs = list[dict[str, Any]]()
+    for each in _forecast(forecaster, panel, series, part.name, origins):
+        for target in targets:
+            target.add(each)
+        if len(outputs) < KEPT_WINDOWS:
+            own = np.flatnonzero(~np.isnan(each.truth).any(axis=(1, 2)))
+            rows = outputs_of(each.origins[own], each.series.table.times, each.truth[own], each.found.some(own))
+            outputs += [{"series": each.series.table.id, **row} for row in rows] if data.series_id else rows
+    results = {name: target.result() for name, target in zip(data.targets, targets, strict=True)}
+    by_series = {name: each.pop("series") for name, each in results.items()}
+    main = data.targets[0]
     scored: dict[str, Any] = {"task": "forecast", "run": str(run), "split": part.name}
-    backtest = part.origins is not None
-    targets = {name: target_scores(recipe, place, of_each, backtest) for place, name in enumerate(data.targets)}
-    by_series = {name: each.pop("series") for name, each in targets.items()}
-    main, outputs = data.targets[0], list[dict[str, Any]]()
-    for each in of_each:
-        own = np.flatnonzero(~np.isnan(each.truth).any(axis=(1, 2)))
-        rows = outputs_of(each.origins[own], each.series.table.times, each.truth[own], each.found.some(own))
-        outputs += [{"series": each.series.table.id, **row} for row in rows] if data.series_id else rows
-        if len(outputs) >= KEPT_WINDOWS:
-            break
-    scored |= {"horizon": data.horizon, "target": main, **targets[main], "targets": targets}
+    scored |= {"horizon": data.horizon, "target": main, **results[main], "targets": results}
     if data.series_id:
         scored |= {"series": by_series[main], "means": MEANS}
         if len(by_series) > 1:
             scored["series_by_target"] = by_series
     return {**scored, "outputs": outputs[:KEPT_WINDOWS]}
+
+
+def _forecast(
+    forecaster: SeriesForecaster, panel: Panel, series: Sequence[Series], part: str, origins: NDArray[np.intp]
+) -> Iterator[SeriesForecasts]:
+    """Forecasts of each series after those of some rows (O,) that are its own, of so many series at a time."""
+    cuts = np.searchsorted(origins, panel.starts)
+    groups = np.flatnonzero(np.diff(cuts[:-1] // SCORED_WINDOWS, prepend=-1))
+    for first, end in pairwise([*groups.tolist(), len(series)]):
+        rows = origins[cuts[first] : cuts[end]]
+        found, truth = forecaster.after(panel, rows), panel.truth(rows)
+        for place in range(first, end):
+            own = slice(*(cuts[place : place + 2] - cuts[first]))
+            if own.stop > own.start:
+                yield SeriesForecasts(series[place], part, rows[own] - panel.starts[place], truth[own], found.some(own))
 
 
 def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[Tables]], device: str) -> None:
@@ -326,7 +337,7 @@ def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[Tables
     ahead = data.horizon - 1
     curves = {
         "persistence": persistence(series.targets[:, 0], windows.origins, data.horizon)[:, ahead],
-        "truth": panel.truth(windows)[:, ahead, 0],
+        "truth": panel.truth(windows.origins)[:, ahead, 0],
         f"forecast, {data.horizon} step{'s' * (ahead > 0)} ahead": found.points[:, ahead, 0],
     }
     interval = None if found.quantiles is None else found.quantiles[[0, -1], :, ahead, 0]

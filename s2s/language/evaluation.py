@@ -62,15 +62,16 @@ def part_of(
     """The text to score a run on, that of `scored_part` unless another is asked for."""
     if beam is not None:
         raise DataError(f"{run}: a language model translates nothing; leave out --beam")
+    exact = recipe.tokenizer.kind == "bytes"
     if files is not None:
         if not isinstance(files, TextFile):
             raise DataError(f"{run}: a language model is scored on one text; leave out --reference")
-        return Part(files.file, open_text(files, corpora))
+        return Part(files.file, open_text(files, corpora, exact=exact))
     wanted = on or scored_part(recipe)
     if wanted in ("train", "validation"):  # one may be held out of the other
         return Part(wanted, find(recipe, corpora)[wanted])
     split = split_of(recipe.data, wanted, "--source")
-    return Part(split if isinstance(split, str) else wanted, open_text(split, corpora))
+    return Part(split if isinstance(split, str) else wanted, open_text(split, corpora, exact=exact))
 
 
 def score(

@@ -23,7 +23,7 @@ from s2s.run import RunFolder, read_run
 from s2s.text.batches import pad
 from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.text.tokenizer import Tokenizer, load_tokenizers
-from s2s.text.wordlist import CharacterTokenizer, ListTokenizer
+from s2s.text.wordlist import ByteTokenizer, CharacterTokenizer, ListTokenizer
 
 ROWS = 128
 """Texts that are written together, at most."""
@@ -35,7 +35,7 @@ class Continuation(NamedTuple):
     """A prompt with its continuation."""
 
     text: str
-    """without the text that stopped it"""
+    """without the text that stopped it; of a model of bytes, those that are not UTF-8 are lone surrogates (PEP 383)"""
     log_probability: float
     """of the tokens, with the end of the line that ended them, at temperature 1, in nats"""
     tokens: tuple[str, ...]
@@ -203,6 +203,8 @@ class Generator:
         return tokens
 
     def _check(self, prompt: str) -> None:
+        if isinstance(self.tokenizer, ByteTokenizer):  # which has them all
+            return
         given = shortened(repr(prompt))
         if any("\ud800" <= letter <= "\udfff" for letter in prompt):  # so Python reads a wrong byte of an argument
             raise DataError(f"the prompt {given} is not valid UTF-8; give it in UTF-8")

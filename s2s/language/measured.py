@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from s2s.text.special import END, UNKNOWN
 from s2s.text.tokenizer import Tokenizer
-from s2s.text.wordlist import ListTokenizer
+from s2s.text.wordlist import ByteTokenizer, ListTokenizer, bytes_of
 
 
 class Size(NamedTuple):
@@ -16,7 +16,7 @@ class Size(NamedTuple):
     """
 
     characters: int = 0
-    """Unicode code points"""
+    """Unicode code points; a byte that is none of UTF-8 is one"""
     bytes: int = 0
     """of UTF-8; a lone surrogate, which JSON can have, has three"""
     spelled_bytes: int = 0
@@ -35,6 +35,8 @@ def size_of(tokenizer: Tokenizer, piece: str, tokens: Sequence[int], *, lines: b
         begins = closed
         if closed and len(tokens) < 2:  # nothing is predicted
             return Size()
+    if isinstance(tokenizer, ByteTokenizer):
+        return Size(len(piece) - begins, len(bytes_of(piece)) - begins)
     text = piece.replace(_first(tokenizer, piece, tokens[0]), "", 1) if begins else piece
     unknown = () if closed else [token for token in tokens[begins:] if token == UNKNOWN]
     spelled = len(unknown) + _bytes(_unknown(tokenizer, text.removesuffix("\n") if lines else text)) if unknown else 0

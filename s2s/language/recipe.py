@@ -71,8 +71,10 @@ class TextTokenizer(Tokenizer):
 
     left_to_data = ("normalization",)
 
-    kind: Literal["subword", "words", "characters"] = Field(
-        default="characters", description="characters, words split at white space, or SentencePiece subwords"
+    kind: Literal["subword", "words", "characters", "bytes"] = Field(
+        default="characters",
+        description="characters, words split at white space, SentencePiece subwords, or bytes: all 256 of them, of a"
+        " text of any encoding, such as a log, which comes back byte for byte",
     )
     symbols: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = Field(
         default=(), description="the whole vocabulary in this order, without special tokens; others are refused"
@@ -85,8 +87,10 @@ class TextTokenizer(Tokenizer):
 
     @model_validator(mode="after")
     def _symbols_fit(self) -> Self:
-        if self.symbols and self.kind == "subword":
-            raise ValueError("symbols: are for characters and words (kind is subword)")
+        if self.symbols and self.kind in ("subword", "bytes"):
+            raise ValueError(f"symbols: are for characters and words (kind is {self.kind})")
+        if self.normalization != "none" and self.kind == "bytes":
+            raise ValueError(f"normalization: bytes stay as they are (given {self.normalization}); leave it out")
         if self.symbols and self.normalization != "none":
             raise ValueError(f"normalization: symbols are taken as they are (given {self.normalization}); leave it out")
         if len(set(self.symbols)) != len(self.symbols):

@@ -99,7 +99,7 @@ def examine(run: RunFolder, recipe: LanguageRecipe, corpora: Path | None, device
 def written(generator: Generator, prompt: str, temperature: float) -> str:
     """A text that the model writes; always the same one."""
     (found,) = generator.generate(prompt, length=SAMPLED_TOKENS, temperature=temperature)
-    return found.text.strip("\n")
+    return found.text.strip("\n").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 @torch.inference_mode()

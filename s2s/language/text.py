@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -36,16 +37,16 @@ def find(recipe: LanguageRecipe, corpora: Path | None) -> dict[str, Pieces]:
     The validation text held out of the training text is its last characters, from a new line on where words or lines
     must stay whole.
     """
-    data = recipe.data
+    data, kind = recipe.data, recipe.tokenizer.kind
     also = {f"also_validate.{name}": text for name, text in data.also_validate.items()}
     named = {"train": data.train, "validation": data.validation, "test": data.test, **also}
-    texts = find_each(named, lambda text: open_text(text, corpora))
+    texts = find_each(named, lambda text: open_text(text, corpora, exact=kind == "bytes"))
     if data.validation is not None:
         return texts
     train, share = texts["train"], data.validation_share
     total = sum(len(piece) for piece in train.read())
     kept = int((1 - share) * total)
-    if data.cut == "lines" or recipe.tokenizer.kind != "characters":
+    if data.cut == "lines" or kind not in ("characters", "bytes"):
         ends = accumulate(len(piece) for piece in train.read())
         kept = next((end for end in ends if end >= kept), kept)
     if not 0 < kept < total:
@@ -58,8 +59,11 @@ def find(recipe: LanguageRecipe, corpora: Path | None) -> dict[str, Pieces]:
     return {**texts, "train": learned, "validation": _part(train, kept, None, f"the last {share:.0%}")}
 
 
-def open_text(text: Text, corpora: Path | None) -> Pieces:
-    """One text; CorpusError or DataError for one that is missing, and for what is wrong inside when it is read."""
+def open_text(text: Text, corpora: Path | None, *, exact: bool) -> Pieces:
+    """One text; CorpusError or DataError for one that is missing, and for what is wrong inside when it is read.
+
+    A plain file is read with all its bytes if `exact`.
+    """
     if isinstance(text, WrittenText):
         lines = text.text.splitlines(keepends=True)
         description = "the text in the recipe" + (f", {text.repeat:,} times" if text.repeat > 1 else "")
@@ -76,8 +80,9 @@ def open_text(text: Text, corpora: Path | None) -> Pieces:
         return Source(lambda: chain.from_iterable(map(_lines, texts(path, column))), identity, description)
     if path.is_dir():
         paths = _in_folder(path)
-        return Source(lambda: chain.from_iterable(map(_ended, paths)), identity_of(paths), description)
-    return Source(lambda: read_text(path), identity_of([path]), description)
+        each = partial(_ended, exact=exact)
+        return Source(lambda: chain.from_iterable(map(each, paths)), identity_of(paths), description)
+    return Source(lambda: read_text(path, exact=exact), identity_of([path]), description)
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -93,10 +98,10 @@ def _in_folder(folder: Path) -> list[Path]:
     return found
 
 
-def _ended(path: Path) -> Iterator[str]:
+def _ended(path: Path, exact: bool) -> Iterator[str]:
     """A text whose last line has an end, so that another one may follow."""
     piece = "\n"
-    for piece in read_text(path):
+    for piece in read_text(path, exact=exact):
         yield piece
     if not piece.endswith("\n"):
         yield "\n"

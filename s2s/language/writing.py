@@ -7,7 +7,7 @@ import torch
 
 from s2s.text.special import END
 from s2s.text.tokenizer import Tokenizer
-from s2s.text.wordlist import CharacterTokenizer, ListTokenizer
+from s2s.text.wordlist import ByteTokenizer, CharacterTokenizer, ListTokenizer
 
 CONTEXT = 8
 """Tokens before a new one that decide how it is joined to them."""
@@ -24,7 +24,7 @@ class Writer:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self.closed = isinstance(tokenizer, ListTokenizer) and tokenizer.closed
-        self.joined = not isinstance(tokenizer, CharacterTokenizer)
+        self.joined = not isinstance(tokenizer, CharacterTokenizer) or isinstance(tokenizer, ByteTokenizer)
         self.line: list[int] = []
         """the end of the line that is written"""
         self.given = 0

@@ -117,8 +117,8 @@ class Tree(Section):
 class Tokenizer(Section):
     """How text becomes tokens; trained by `s2s train` on the training text."""
 
-    kind: Literal["subword", "words", "characters"] = Field(
-        default="subword", description="SentencePiece subwords, words split at white space, or characters"
+    kind: Literal["subword", "words", "characters", "bytes"] = Field(
+        default="subword", description="SentencePiece subwords, words split at white space, characters, or bytes"
     )
     model: Literal["unigram", "bpe"] = Field(default="unigram", description="SentencePiece model, for subword")
     vocabulary_size: int = Field(default=4000, ge=8, description="largest vocabulary, with the four special tokens")

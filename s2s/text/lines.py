@@ -40,20 +40,24 @@ class Table(NamedTuple):
 PairFiles: TypeAlias = Lines | Table
 
 
-def read_lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path, *, exact: bool = False) -> Iterator[str]:
     r"""Lines of a UTF-8 file, streamed, without their ends.
 
     Only `\n` and `\r\n` end a line: other separators (U+2028, `\x0b`, `\x1c`, a lone `\r`) stay inside it, so that two
     files aligned by any other program stay aligned here. A byte-order mark is dropped, a last line without an end
-    counts, and a file whose name ends in `.gz`, `.xz` or `.zst` is unpacked while it is read.
+    counts, and a file whose name ends in `.gz`, `.xz` or `.zst` is unpacked while it is read. `exact` lines, whose
+    only end is `\n`, have all their bytes, those that are not UTF-8 as lone surrogates (PEP 383).
     Raises DataError, when reading gets there, for a file that is missing, unreadable, not UTF-8, packed and
     damaged, or has a line of LONGEST_LINE.
     """
     has_warned = False
-    with _opened(path) as stream:
+    with opened(path) if exact else _opened(path) as stream:
         for number, line in enumerate(iter(partial(stream.readline, LONGEST_LINE), b""), start=1):
             if len(line) == LONGEST_LINE:
                 raise DataError(f"{path}, line {number:,}: has {LONGEST_LINE:,} bytes or more; break it into lines")
+            if exact:
+                yield line.removesuffix(b"\n").decode("utf-8", "surrogateescape")
+                continue
             if number == 1 and not (line := line.removeprefix(BYTE_ORDER_MARK)):
                 return
             line = line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
@@ -66,11 +70,20 @@ def read_lines(path: Path) -> Iterator[str]:
             yield text
 
 
-def read_text(path: Path, *, longest: int = 1 << 20) -> Iterator[str]:
+def read_text(path: Path, *, longest: int = 1 << 20, exact: bool = False) -> Iterator[str]:
     r"""Text of a UTF-8 file in pieces: its lines, each with `\n` at its end, and a long line in several pieces.
 
-    A piece holds at most `longest` bytes; byte-order mark, `.gz`, line ends and errors are as in read_lines.
+    A piece holds at most `longest` bytes; byte-order mark, `.gz`, line ends, errors, and what `exact` is, are as in
+    read_lines.
     """
+    if exact:
+        decoder = getincrementaldecoder("utf-8")("surrogateescape")
+        with opened(path) as stream:
+            while data := stream.readline(longest):
+                yield decoder.decode(data)
+        if rest := decoder.decode(b"", final=True):
+            yield rest
+        return
     decoder = getincrementaldecoder("utf-8")()
     number, held, is_first, finished, has_warned = 1, "", True, False, False
     with _opened(path) as stream:

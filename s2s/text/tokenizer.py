@@ -1,6 +1,6 @@
 """Tokenizers, from a line of text to token ids and back: learned, saved, loaded and inspected; and loops in text.
 
-Three kinds share one protocol: SentencePiece subwords, words split at white space, and characters. The ids 0 to 3
+Four kinds share one protocol: SentencePiece subwords, words split at white space, characters, and bytes. The ids 0 to 3
 mean the same in all of them: padding, unknown, start and end of a sequence; only a closed list has none of these.
 """
 
@@ -14,7 +14,14 @@ from s2s.recipe.arguments import shortened
 from s2s.text.normalization import Normalization, normalizer
 from s2s.text.special import END, UNKNOWN
 from s2s.text.subword import SubwordTokenizer
-from s2s.text.wordlist import CharacterTokenizer, ListTokenizer, PunctuationTokenizer, WordTokenizer, read_wordlist
+from s2s.text.wordlist import (
+    ByteTokenizer,
+    CharacterTokenizer,
+    ListTokenizer,
+    PunctuationTokenizer,
+    WordTokenizer,
+    read_wordlist,
+)
 
 if TYPE_CHECKING:
     from s2s.recipe.sections import Tokenizer as Settings
@@ -87,9 +94,9 @@ def train_tokenizer(
 
 
 def listed(settings: "Settings") -> type[ListTokenizer]:
-    """Class of the tokenizer of words or characters."""
-    if settings.kind == "characters":
-        return CharacterTokenizer
+    """Class of the tokenizer of words, characters or bytes."""
+    if settings.kind in ("characters", "bytes"):
+        return CharacterTokenizer if settings.kind == "characters" else ByteTokenizer
     return PunctuationTokenizer if settings.punctuation else WordTokenizer
 
 

@@ -1,4 +1,4 @@
-"""Tokenizers whose vocabulary is a plain list: words split at white space, and characters."""
+"""Tokenizers whose vocabulary is a plain list: words split at white space, characters, and bytes."""
 
 import hashlib
 import json
@@ -13,6 +13,9 @@ from s2s.text.normalization import RULES, Normalization, normalizer
 from s2s.text.special import END, MASKS, PAD, SPECIAL_LABELS, START, UNKNOWN, UNKNOWN_SURFACE, label_of
 
 _SPACES = re.compile("[ \\t-\\r]+")
+BYTES = tuple(chr(byte) if byte in b"\t\n" or 0x20 <= byte < 0x7F else f"<0x{byte:02X}>" for byte in range(256))
+"""Names of the bytes, those of printed ASCII, tab and line end the characters themselves."""
+_BYTE = {name: bytes([byte]) for byte, name in enumerate(BYTES)}
 
 
 class ListTokenizer:
@@ -45,7 +48,7 @@ class ListTokenizer:
         self._ids = {unit: token for token, unit in enumerate(vocabulary, start=len(specials))}
         if len(self._ids) != len(vocabulary):
             raise ValueError("its vocabulary lists a unit twice")
-        wrong = [unit for unit in vocabulary if self.units(unit) != [unit]]
+        wrong = [unit for unit in vocabulary if self.units(self.join([unit])) != [unit]]
         if wrong:
             raise ValueError(f"{wrong[0]!r} in its vocabulary is not one of {self.kind}")
 
@@ -208,6 +211,36 @@ class CharacterTokenizer(ListTokenizer):
         return "".join(units)
 
 
+class ByteTokenizer(CharacterTokenizer):
+    """Bytes of UTF-8, all 256 whatever the text has; one that is none of UTF-8 is a lone surrogate (PEP 383)."""
+
+    kind = "bytes"
+
+    @classmethod
+    def train(
+        cls, lines: Iterable[str], *, vocabulary_size: int, minimum_count: int, symbols: Sequence[str] = ()
+    ) -> Self:
+        """The same for every text."""
+        return cls(BYTES, symbols=symbols)
+
+    @staticmethod
+    def units(line: str) -> list[str]:
+        return [BYTES[byte] for byte in bytes_of(line)]
+
+    @staticmethod
+    def join(units: Iterable[str]) -> str:
+        return b"".join(_BYTE.get(unit) or unit.encode() for unit in units).decode("utf-8", "surrogateescape")
+
+
+def bytes_of(text: str) -> bytes:
+    """The bytes that a text was read from; DataError for half of a character, which has none."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        code = f"U+{ord(text[error.start]):04X}"
+        raise DataError(f"the text has {code}, half of a character, which has no bytes; mend the text") from None
+
+
 def read_wordlist(content: bytes) -> ListTokenizer:
     """Tokenizer of the JSON of `serialize`; ValueError says what is wrong with other content."""
     read = json.loads(content)
@@ -217,7 +250,7 @@ def read_wordlist(content: bytes) -> ListTokenizer:
     for name, listed in (("entries", entries), ("symbols", symbols)):
         if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
             raise ValueError(f"its {name} are no list of strings")
-    kinds = {kind.kind: kind for kind in (WordTokenizer, PunctuationTokenizer, CharacterTokenizer)}
+    kinds = {each.kind: each for each in (WordTokenizer, PunctuationTokenizer, CharacterTokenizer, ByteTokenizer)}
     if read["kind"] not in kinds:
         raise ValueError(f"its kind is {read['kind']!r}, not one of {', '.join(kinds)}")
     rule = read.get("normalization")

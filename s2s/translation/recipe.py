@@ -19,6 +19,9 @@ class PairTokenizer(Tokenizer):
 
     left_to_data = ("source_normalization", "target_normalization")
 
+    kind: Literal["subword", "words", "characters"] = Field(
+        default="subword", description="SentencePiece subwords, words split at white space, or characters"
+    )
     target_kind: Literal["subword", "words", "characters"] | None = Field(
         default=None, description="kind of the target's tokens, where it is another; needs joint = false"
     )

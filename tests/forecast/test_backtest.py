@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from s2s.forecast.backtest import by_origin, diebold_mariano, overlapping, spread, student_p
-from s2s.forecast.scores import interval_score, pinball_loss
+from s2s.forecast.scores import interval_scores, pinball_losses
 
 
 def test_origins_are_spread_from_the_first_to_the_last() -> None:
@@ -93,10 +93,10 @@ def test_twice_the_pinball_loss_is_the_crps_of_a_normal_distribution() -> None:
     for truth in (0.0, 1.3):  # Gneiting & Raftery 2007, equation 21
         density, below = math.exp(-(truth**2) / 2) / math.sqrt(2 * math.pi), (1 + math.erf(truth / math.sqrt(2))) / 2
         expected = truth * (2 * below - 1) + 2 * density - 1 / math.sqrt(math.pi)
-        assert 2 * pinball_loss(np.array([[truth]]), normal, levels) == pytest.approx(expected, abs=4e-3)
+        assert 2 * pinball_losses(np.array([[truth]]), normal, levels) == pytest.approx(expected, abs=4e-3)
 
 
 def test_an_interval_score_is_the_width_and_what_lies_outside() -> None:
     low, high = np.zeros((1, 3)), np.ones((1, 3))
-    found = [interval_score(np.array([[value]]), low[:, :1], high[:, :1], 0.05, 0.9) for value in (0.4, -0.1, 1.2)]
+    found = [interval_scores(np.array([[value]]), low[:, :1], high[:, :1], 0.05, 0.9) for value in (0.4, -0.1, 1.2)]
     assert found == pytest.approx([1.0, 1 + 0.1 / 0.05, 1 + 0.2 / 0.1])

@@ -11,13 +11,14 @@ from s2s.forecast.baselines import (
     baselines,
     choose_autoregression,
     drift,
+    error_sums,
     errors_of,
     fit_autoregression,
     persistence,
     seasonal_naive,
 )
 from s2s.forecast.recipe import SeriesData
-from s2s.forecast.scores import meaning, pinball_loss, score_forecast
+from s2s.forecast.scores import compared, meaning, pinball_losses, scores_of, sums_of
 from s2s.forecast.table import read_series
 
 SERIES = np.array([1.0, 3.0, 2.0, 5.0, 4.0, 6.0])
@@ -86,7 +87,7 @@ def test_the_order_chosen_has_the_least_criterion_of_all(kind: str, monkeypatch:
 
 
 def test_errors_by_hand() -> None:
-    errors = errors_of(np.array([[2.0, 4.0]]), np.array([[1.0, 6.0]]), naive_error=3.0)
+    errors = errors_of(error_sums(np.array([[2.0, 4.0]]), np.array([[1.0, 6.0]])), naive_error=3.0)
     assert errors["mae"] == 1.5
     assert errors["rmse"] == pytest.approx(np.sqrt(2.5))
     assert errors["mape"] == pytest.approx(50)
@@ -99,24 +100,26 @@ def test_scores_hold_persistence_ratio_coverage_and_each_step() -> None:
     others = {"persistence": truth + 2, "ar(1)": truth + 1}
     quantiles = np.stack([truth - [[1, -1], [1, 1]], truth + 2])
     levels = (0.1, 0.9)
-    found = score_forecast(truth, truth + 0.9, others, naive_error=1.0, quantiles=quantiles, levels=levels)
+    sums = sums_of(truth, truth + 0.9, others, quantiles, levels)
+    found = scores_of(sums, naive_error=1.0, levels=levels, knows_more=False)
     assert found["scores"]["mae"] == pytest.approx({"value": 0.9, "persistence": 2.0, "ratio": 0.45})
     assert found["scores"]["coverage"] == {"value": 0.75, "asked": 0.8}
-    assert found["scores"]["pinball"] == {"value": pinball_loss(truth, quantiles, levels)}
+    assert found["scores"]["pinball"]["value"] == pytest.approx(pinball_losses(truth, quantiles, levels).mean())
     assert found["baselines"] == pytest.approx({"persistence": 2.0, "ar(1)": 1.0})
     assert [row["step"] for row in found["by_step"]] == [1, 2]
     assert found["by_step"][0] == pytest.approx({"step": 1, "mae": 0.9, "persistence": 2.0, "coverage": 1.0})
     assert found["by_step"][1] == pytest.approx({"step": 2, "mae": 0.9, "persistence": 2.0, "coverage": 0.5})
     assert found["scores"]["crps"]["value"] == 2 * found["scores"]["pinball"]["value"]
     assert found["scores"]["msis"]["value"] == pytest.approx((3 + 1 + 10 + 3 + 3) / 4)  # one lies 1 below, at 0.1
-    assert found["diebold_mariano"] is None  # the losses differ by one number throughout
+    losses = {"own": np.full(2, 0.9), "persistence": np.full(2, 2.0), "ar(1)": np.full(2, 1.0)}
+    assert compared(found, losses, 1) is None  # they differ by one number throughout
     assert found["meaning"].startswith("better than persistence by 55.0%, and than ar(1)")
 
 
 def test_pinball_weighs_what_lies_above_by_the_level() -> None:
     truth = np.array([[1.0]])
-    assert pinball_loss(truth, np.array([[[0.0]]]), (0.9,)) == pytest.approx(0.9)
-    assert pinball_loss(truth, np.array([[[2.0]]]), (0.9,)) == pytest.approx(0.1)
+    assert pinball_losses(truth, np.array([[[0.0]]]), (0.9,)) == pytest.approx(0.9)
+    assert pinball_losses(truth, np.array([[[2.0]]]), (0.9,)) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(

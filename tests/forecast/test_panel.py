@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,9 @@ from s2s.forecast.calendar import calendar_features
 from s2s.forecast.forecaster import SeriesForecaster, forecast_rows
 from s2s.forecast.holes import Rhythm
 from s2s.forecast.model import Forecaster
-from s2s.forecast.panel_scores import _dominant
+from s2s.forecast.panel_scores import Pooled, _dominant
 from s2s.forecast.recipe import ForecastRecipe, SeriesData
-from s2s.forecast.scores import score_text
+from s2s.forecast.scores import Sums, score_text
 from s2s.forecast.series import PARTS, SHOWN, Series, first_few, prepare_panel
 from s2s.forecast.table import read_tables
 from s2s.forecast.task import ForecastTask, _origins
@@ -470,3 +471,44 @@ def test_an_export_refuses_what_it_has_no_place_for_by_name(key: str, folder: Pa
     run = trained(folder, key)
     with pytest.raises(RunError, match=key.split("=")[0]):
         opened(run, recipe_with(folder, key))
+
+
+def test_scores_of_all_are_those_of_their_forecasts_together_however_many_are_kept_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only sums are kept of each series, so scores of all are compared with those of all windows at once."""
+    run = trained(folder, STORE, "model.output=quantiles", "data.horizon=2", KNOWN)
+    whole = evaluate([run.path], device="cpu")[0]
+    rows = whole["outputs"]
+    truth, points = (np.array([row[name] for row in rows]) for name in ("truth", "points"))
+    quantiles = np.array([row["quantiles"] for row in rows])
+    errors, scores = np.abs(points - truth), whole["scores"]
+    assert len(rows) == whole["examples"]
+    assert scores["mae"]["value"] == pytest.approx(errors.mean(), rel=1e-5)
+    assert scores["rmse"]["value"] == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-5)
+    assert scores["mape"]["value"] == pytest.approx(100 * (errors / np.abs(truth)).mean(), rel=1e-5)
+    inside = (truth >= quantiles[:, 0]) & (truth <= quantiles[:, -1])
+    assert scores["coverage"]["value"] == pytest.approx(inside.mean())
+    steps = [row["mae"] for row in whole["by_step"]]
+    np.testing.assert_allclose(steps, errors.mean(axis=(0, 2)), rtol=1e-5)
+    monkeypatch.setattr("s2s.forecast.task.SCORED_WINDOWS", 1)
+    apart = evaluate([run.path], device="cpu")[0]
+    assert [row["row"] for row in apart["outputs"]] == [row["row"] for row in rows]
+    for name, score in scores.items():
+        assert apart["scores"][name] == pytest.approx(score, rel=1e-5)
+
+
+def test_many_series_are_tested_on_their_mean_loss_at_each_time() -> None:
+    random = np.random.default_rng(4)
+    series: Any = [SimpleNamespace(table=SimpleNamespace(times=tuple("abcdefgh"[first:]))) for first in (0, 2, 0)]
+    pooled, losses = Pooled(series), random.random((3, 8))
+    sums = Sums({"own": np.ones((7, 1)), "ar(1)": np.ones((7, 1))}, None)
+    for each, first, loss in zip(series, (0, 2, 0), losses, strict=True):
+        given = {"own": loss[first:], f"ar({first + 1})": 2 * loss[first:]}
+        pooled.add(sums._replace(errors=dict(zip(given, sums.errors.values(), strict=True))), given, each.table.times)
+    losses[1, :2] = np.nan  # a series that begins later
+    found = pooled.losses()
+    np.testing.assert_allclose(found["own"], np.nanmean(losses, axis=0))
+    np.testing.assert_allclose(found["ar"], 2 * found["own"])
+    pooled.add(sums, {"own": np.ones(1), "ar(1)": np.ones(1)}, ["another time"])
+    np.testing.assert_allclose(pooled.losses()["own"], found["own"])

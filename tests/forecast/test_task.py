@@ -104,6 +104,7 @@ FORMS = [
     [],
     ["model.steps=fed_back", "data.horizon=3", "training.teacher_forcing.rate=0.5"],
     ["model.trained_rows=each", "data.horizon=2"],
+    ["model.autoregression=true", "model.autoregression_weights=least_squares", "data.season=4"],
 ]
 
 
@@ -192,6 +193,7 @@ def test_log_returns_of_several_steps_have_forms_whose_intervals_are_right(form:
     ("overrides", "message"),
     [
         (["model.attention=dot"], "model.attention: unknown key"),
+        (["model.autoregression_weights=least_squares"], "least_squares is of a linear function of the window"),
         (["model.trained_rows=each", "model.autoregression=true"], "each row has no whole window for the"),
         (["data.scaling=log_return"], "model.residual: a log return is the change already"),
         (['data.inputs=["a","b"]', "model.steps=fed_back"], "fed_back reads its own forecasts"),

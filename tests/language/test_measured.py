@@ -43,6 +43,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("subwords", "the é é\n", None, None, 6),
         ("lines", "the café\n\nsat", 14, 15, 6),  # nothing is given, and the last end is predicted too
         ("characters of lines", "the é\n", 6, 7, 3),
+        ("every byte", "é caf\n", 5, 6, 0),  # the first byte is given, and é is one character
+        ("every byte of lines", "é\n\nsat", 7, 8, 0),
         ("closed", "abc\na\n\ncc\n", 3, 3, 0),  # first symbols are given, ends left out
         ("closed stream", "a b\nc\n", 5, 5, 0),
     ],

@@ -19,6 +19,7 @@ SETTINGS = {
     "words": Settings(kind="words"),
     "punctuation": Settings(kind="words", punctuation=True),
     "characters": Settings(kind="characters"),
+    "every byte": Settings(kind="bytes"),
 }
 LEARNED = {name: train_tokenizer(settings, LINES) for name, settings in SETTINGS.items()}
 

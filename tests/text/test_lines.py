@@ -278,3 +278,14 @@ def test_a_header_that_the_recipe_names_too_is_told(tmp_path: Path, caplog: pyte
     caplog.clear()
     assert list(read_pairs(Table(path, "EN", "ko"))) == [("a", "b")]
     assert caplog.text == ""
+
+
+@in_a_folder
+@given(st.binary(max_size=60), st.integers(1, 9))
+def test_exact_text_has_all_bytes_of_a_file(tmp_path: Path, content: bytes, most: int) -> None:
+    path = written(tmp_path / "log", b"\xef\xbb\xbf" + content)
+    pieces = list(read_text(path, longest=most, exact=True))
+    assert "".join(pieces).encode("utf-8", "surrogateescape") == path.read_bytes()
+    whole = path.read_bytes().removesuffix(b"\n").split(b"\n")
+    lines = list(read_lines(path, exact=True))
+    assert [line.encode("utf-8", "surrogateescape") for line in lines] == whole

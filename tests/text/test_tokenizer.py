@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s.errors import DataError, RunError
+from s2s.language.recipe import TextTokenizer as LanguageSettings
 from s2s.recipe.sections import Tokenizer as Settings
 from s2s.text.special import END, PAD, START, UNKNOWN
 from s2s.text.subword import SubwordTokenizer
@@ -20,10 +21,11 @@ from s2s.text.tokenizer import (
     inspect,
     load_tokenizers,
     save_tokenizers,
+    train_tokenizer,
     train_tokenizers,
     warnings_of,
 )
-from s2s.text.wordlist import CharacterTokenizer, WordTokenizer
+from s2s.text.wordlist import CharacterTokenizer, WordTokenizer, read_wordlist
 
 PAIRS = [
     (f"{number} {animal} schlafen {place}", f"{number} {creature} sleep {where}")
@@ -299,3 +301,19 @@ def test_symbols_are_entries_that_no_text_spells(kind: str, joint: bool, tmp_pat
 @pytest.mark.parametrize("kind", ["words", "characters"])
 def test_a_word_list_without_symbols_names_none(kind: str) -> None:
     assert set(json.loads(trained(kind)[0].serialize())) == {"kind", "entries", "normalization"}
+
+
+@given(st.binary(max_size=80))
+def test_every_byte_comes_back_and_is_a_token_of_its_own(content: bytes) -> None:
+    tokenizer = read_wordlist(train_tokenizer(LanguageSettings(kind="bytes"), []).serialize())
+    text = content.decode("utf-8", "surrogateescape")
+    tokens = tokenizer.encode(text)
+    assert bytes(token - 4 for token in tokens) == content
+    assert tokenizer.decode(tokens) == text == tokenizer.normalize(text)
+    assert not tokenizer.lacking(text)
+    assert tokenizer.vocabulary_size == 260
+
+
+def test_half_of_a_character_has_no_bytes() -> None:
+    with pytest.raises(DataError, match=r"the text has U\+D83D, half of a character, which has no bytes"):
+        train_tokenizer(LanguageSettings(kind="bytes"), []).encode("a\ud83d")
