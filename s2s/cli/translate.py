@@ -92,7 +92,8 @@ def translate(
 
     A filter: one line out for each line in, in order, as they arrive; blank lines stay blank. An --input that is a
     document (PO, XLIFF, TMX, SRT, VTT, HTML, Markdown) comes back with nothing but its text changed; what cannot be
-    translated without harm stays, and is listed.
+    translated without harm stays, and is listed. A document is held in memory whole, with up to 3 kB for each message,
+    paragraph or subtitle.
     """
     kind = document_kind(document, source)
     _refuse_contradictions(kind, click.get_current_context().params)

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from s2s.formats.units import NOTE, fault_of, one_line
+from s2s.formats.plain import PlainUnits
+from s2s.formats.units import NOTE, fault_of
 from s2s.formats.xml import LONGEST, Elements
 from s2s.text.packed import opened
 
@@ -23,10 +24,6 @@ _LANGUAGE = re.compile(rb"""<tuv\s[^<>]*?\blang\s*=\s*["']\s*([^"'<>]*?)\s*["']"
 _UTF8 = re.compile(
     rb"(?:\xef\xbb\xbf)?<(?:[!t]|\?xml(?:(?!encoding)[^>])*(?:encoding\s*=\s*[\"']utf-8[\"'][^>]*)?>)", re.I
 )
-_MORE = rb"""(?: [\w:-]+="[^"<&]*")*"""
-_TEXT = rb"([^<&{\x00-\x08\x0b\x0c\x0e-\x1f]*)"
-_VARIANT = rb"""<tuv%b xml:lang="([^"<&]*)"%b>\s*<seg>%b</seg>\s*</tuv>\s*""" % (_MORE, _MORE, _TEXT)
-_PLAIN = re.compile(rb"\s*<tu%b>\s*%b%b</tu>" % (_MORE, _VARIANT, _VARIANT))
 _END = b"</tu>"
 _BLOCK = 1 << 20
 
@@ -37,7 +34,9 @@ def languages(path: Path) -> list[str]:
     with opened(path) as file:
         for block in iter(partial(file.read, _BLOCK), b""):
             block = rest + (block.replace(b"\0", b"") if b"\0" in block else block)  # UTF-16, but the codes are ASCII
-            found.update(_LANGUAGE.findall(block))
+            tags = [b'<tuv xml:lang="%b">' % code for code in [*found][:2]]
+            if block.count(b"<tuv") > sum(map(block.count, tags)):  # which takes half of the time of the search
+                found.update(_LANGUAGE.findall(block))
             rest = block[block.rfind(b"<") :][:_BLOCK]
     return sorted(code.decode("ascii", "replace") for code in found)
 
@@ -63,13 +62,12 @@ class Units(Elements):
         """of source and target; empty outside of units"""
         self.side: int | None = None
         """of the variant that is read, where it is wanted"""
-        source, target = (code.encode() for code in codes)
-        self.orders = {(source, target): False, (target, source): True}
+        self.plain = PlainUnits(codes)
         self.is_utf8 = self.is_between = False
         self.ended, self.held = -1, b""
 
     def feed(self, block: bytes, *, final: bool = False) -> None:
-        """Parse the next bytes, without those of plain units, which is three times as fast.
+        """Parse the next bytes, without those of plain units, which is ten times as fast.
 
         Such units are taken only right behind the end of a unit that the parser saw, so in no comment or CDATA; it gets
         their line breaks, for the line numbers of messages.
@@ -78,7 +76,7 @@ class Units(Elements):
             self.is_utf8 = _UTF8.match(block) is not None
         data, place = self.held + block, 0
         while self.is_utf8 and not final:
-            if self.is_between and (end := self._take_plain(data, place)) > place:
+            while self.is_between and (end := self._take_plain(data, place)) > place:
                 super().feed(b"\n" * data.count(b"\n", place, end))
                 place = end
             end = data.find(_END, place) + len(_END)
@@ -93,20 +91,14 @@ class Units(Elements):
             super().feed(data[place:], final=final)
 
     def _take_plain(self, data: bytes, place: int) -> int:
-        """End of the plain units from a place on, the pairs of which are found."""
-        match = _PLAIN.scanner(data, place).match  # type: ignore[attr-defined]
-        while unit := match():
-            one, text, other, translation = unit.groups()
-            is_turned = self.orders.get((one, other))
-            try:
-                pair = one_line(text.decode()), one_line(translation.decode())
-            except UnicodeDecodeError:
-                break
-            if is_turned is None or not all(pair):
-                break
-            self.found.append(pair[::-1] if is_turned else pair)
-            place = unit.end()
-        return place
+        """End of the plain units from a place on, which are found or counted."""
+        pairs, end = self.plain.found(data, place)
+        for pair in pairs:
+            if ("" in pair or "{" in pair[0]) and (fault := fault_of(*pair, self.wanted)):
+                self.counts[fault] += 1
+            else:
+                self.found.append(pair)
+        return end
 
     def begin(self, name: str, attributes: dict[str, str]) -> None:
         if name == "seg":

@@ -5,6 +5,7 @@ import json
 import logging
 import lzma
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ def read(path: Path, content: str | bytes, wanted: Sequence[str] = ("de", "en"),
 
 def unit(*variants: tuple[str, str]) -> str:
     return "<tu>" + "".join(f'<tuv xml:lang="{code}"><seg>{text}</seg></tuv>' for code, text in variants) + "</tu>\n"
+
+
+GOOD = unit(("de", "a"), ("en", "b"))
 
 
 def memory(*units: str) -> str:
@@ -73,8 +77,14 @@ def test_a_memory_of_any_encoding_and_version_is_read(tmp_path: Path, encoding: 
     assert read(tmp_path / "m.tmx", text.encode(encoding)) == [("größer", "larger")]
 
 
-TEXTS = st.text("aé<&> {\n\t]", max_size=4).map(lambda text: text.replace("&", "&amp;").replace("<", "&lt;"))
-UNITS = st.lists(st.tuples(st.sampled_from(["de", "en", "fr"]), TEXTS), max_size=3).map(lambda each: unit(*each))
+TEXTS = st.lists(st.sampled_from([*"aé> {\n\t]", "&amp;", "&lt;", "&quot;", "&#9;", "&#x1F600;"]), max_size=4)
+VARIANTS = st.builds(
+    lambda more, code, notes, text: f'<tuv{more} xml:lang="{code}">{notes}<seg>{"".join(text)}</seg></tuv>',
+    st.sampled_from(["", "", ' x="1"', "\n\tx='1'", ' x="&amp;" lang="en"']), st.sampled_from(["de", "en", "fr"]),
+    st.sampled_from(["", "", "<note>n</note>\n", '<prop type="x">a</prop><note>&lt;</note>']), TEXTS,
+)  # fmt: skip
+UNITS = st.lists(VARIANTS, max_size=3).map(lambda variants: f"<tu>{' '.join(variants)}</tu>\n")
+WRONG = ["&#0;", "&#55296;", "&#x110000;", "&x;", "&", "]]>", "\0", "\x0b", "\ufffe"]
 BETWEEN = st.sampled_from(
     [
         "", "  \n", "<!-- " + unit(("de", "x"), ("en", "y")) + " -->", "<?x </tu>?>", "<note/>",
@@ -85,23 +95,38 @@ BETWEEN = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(BETWEEN, UNITS), max_size=6), st.sampled_from([7, 64, 1 << 16]))
-def test_plain_units_are_read_as_the_parser_reads_them(
-    tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[str, str]], block: int
-) -> None:
-    path = tmp_path_factory.mktemp("m") / "m.tmx"
-    content = memory(unit(("en", "first"), ("de", "erste")), *(text for part in parts for text in part))
-    results = []
+def by_both_ways(path: Path, content: str, block: int = 64) -> list[Any]:
+    """Pairs and counts, or the message, by patterns and by the parser alone."""
+    path.write_text(content, encoding="utf-8")
+    results: list[Any] = []
     for is_plain in (tmx._UTF8, tmx.re.compile(rb"never")):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tmx, "_UTF8", is_plain)
             patch.setattr(xml, "_BLOCK", block)
+            counts = Counter[str]()
             try:
-                results.append([*read(path, content)])
+                results.append(([*tmx.pairs(path, ("de", "en"), ("de", "en"), counts)], +counts))
             except DataError as problem:
-                results.append([str(problem)])
-    assert results[0] == results[1]
+                results.append(str(problem))
+    return results
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.just("") | BETWEEN, UNITS), max_size=6), st.sampled_from([7, 64, 1 << 16]))
+def test_plain_units_are_read_as_the_parser_reads_them(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[str, str]], block: int
+) -> None:
+    content = memory(unit(("en", "first"), ("de", "erste")), *(text for part in parts for text in part), GOOD)
+    plain, parsed = by_both_ways(tmp_path_factory.mktemp("m") / "m.tmx", content, block)
+    assert plain == parsed
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_no_xml_is_no_plain_unit(tmp_path: Path, wrong: str) -> None:
+    content = memory(GOOD, GOOD, unit(("de", "a"), ("en", f"b{wrong}c")), GOOD)
+    plain, parsed = by_both_ways(tmp_path / "m.tmx", content, 1 << 16)
+    assert plain == parsed
+    assert "line 5" in parsed
 
 
 PO = r"""
@@ -269,7 +294,6 @@ def test_a_language_that_a_file_has_twice_is_to_be_named(tmp_path: Path) -> None
 
 
 ENTITY = '<?xml version="1.0"?>\n<!DOCTYPE tmx [<!ENTITY a "b">]>\n<tmx><body>'
-GOOD = unit(("de", "a"), ("en", "b"))
 
 
 @pytest.mark.parametrize(
