@@ -49,19 +49,30 @@ def test_an_orthogonalized_matrix_keeps_its_directions_and_has_singular_values_o
     assert ((found.diagonal() > 0.6) & (found.diagonal() < 1.3)).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rank", [1, 2, 40])
+def test_a_matrix_of_few_directions_is_not_blown_up_by_rounding(rank: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    matrices = (torch.randn(20, 40, rank) @ torch.randn(20, rank, 60)).to(dtype)
+    values = torch.linalg.svdvals(orthogonalized(matrices).float())
+    assert (values[:, 0] > 0.6).all()
+    assert (values < 1.3).all()
+    assert not orthogonalized(torch.zeros(1, 3, 4, dtype=dtype)).any()
+
+
 @pytest.mark.parametrize("layer", [nn.RNN, nn.GRU, nn.LSTM])
 def test_each_gate_of_a_recurrent_layer_moves_by_an_orthogonal_matrix(layer: type[nn.RNNBase]) -> None:
     model = Small(layer)
     gates = {nn.RNN: 1, nn.GRU: 3, nn.LSTM: 4}[layer]
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    model.put_gradients(2)
+    model.put_gradients(14)  # no gate's is nearly singular
     Muon(model, RATE, 0.0, torch.float32).step()
     for name, weight in model.named_parameters():
         if weight.dim() == 1 or "embedding" in name or "output" in name:
             continue
         for moved in (before[name] - weight.detach()).chunk(gates if name.startswith("layer") else 1):
             values = torch.linalg.svdvals(moved) / (RATE * LENGTH * max(moved.shape) ** 0.5)
-            assert ((values > 0.3) & (values < 1.3)).all(), name
+            assert ((values > 0.72) & (values < 1.28)).all(), name
 
 
 def test_gates_do_not_meet_and_the_length_of_a_gradient_does_not_count() -> None:
