@@ -84,7 +84,7 @@ VARIANTS = st.builds(
     st.sampled_from(["", "", "<note>n</note>\n", '<prop type="x">a</prop><note>&lt;</note>']), TEXTS,
 )  # fmt: skip
 UNITS = st.lists(VARIANTS, max_size=3).map(lambda variants: f"<tu>{' '.join(variants)}</tu>\n")
-WRONG = ["&#0;", "&#55296;", "&#x110000;", "&x;", "&", "]]>", "\0", "\x0b", "\ufffe"]
+WRONG = ["&#0;", "&#11;", "&#55296;", "&#x110000;", "&x;", "&", "]]>", "\0", "\x0b", "\ufffe"]
 BETWEEN = st.sampled_from(
     [
         "", "  \n", "<!-- " + unit(("de", "x"), ("en", "y")) + " -->", "<?x </tu>?>", "<note/>",
