@@ -45,6 +45,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "runs" / name / "plots").mkdir()
         (tmp_path / "runs" / name / "plots" / "curves.png").touch()
         (tmp_path / "runs" / name / "report.html").touch()
+        shutil.copy(tmp_path / "runs" / name / "recipe.toml", tmp_path / f"{name}.toml")
     return tmp_path / "runs"
 
 
@@ -57,7 +58,7 @@ def remove(path: Path) -> None:
 
 def run_s2s(command: str, name: str, *options: str) -> Result:
     run = f"runs/{name}"
-    arguments = [name, "--out", run, "--resume"] if command == "train" else [run, *options]
+    arguments = [f"{name}.toml", "--out", run, "--resume"] if command == "train" else [run, *options]
     return CliRunner().invoke(main, [command, *arguments, "--device", "cpu"], catch_exceptions=False)
 
 

@@ -137,7 +137,8 @@ def test_resumed_when_it_is_finished_it_stays_as_it_is(runs: Path, name: str) ->
     (runs / name / "plots").mkdir()
     for result in ("plots/curves.png", "report.html"):  # without them it would be scored and drawn again
         (runs / name / result).touch()
-    said = run_s2s("train", name, "--resume", "--device", "cpu").stderr
+    recipe, run = f"runs/{name}/recipe.toml", str(runs / name)  # a recipe of that name may have become another
+    said = run_s2s("train", recipe, "--out", run, "--resume", "--device", "cpu").stderr
     assert "nothing to do: step " in said
     assert "changed since" not in said
     assert learned(runs / name) == before
