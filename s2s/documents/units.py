@@ -77,7 +77,7 @@ def fault(sentence: str, output: str, kept: Protection) -> str | None:
     before, after = (Counter(text[start:end] for start, end in kept.spans(text)) for text in (sentence, output))
     for piece in {**before, **after}:
         if before[piece] != after[piece]:
-            return f"{piece[:60]!r} came back {after[piece]} times, not {before[piece]}"
+            return f"{piece[:60]!r}: {before[piece]} in the source, {after[piece]} in the translation"
     if _is_nested(sentence) and not _is_nested(output):
         return "its tags came back in another order, one across the other"
     return None

@@ -39,7 +39,10 @@ def test_html_is_translated_but_for_code_and_what_says_no(text: str, translated:
 
 def test_a_block_that_goes_wrong_stays_alone() -> None:
     found = outcome("<p>one\n<p>two &amp; <i>three</i>", "html", by=lambda text: "{x}" if text == "three" else "Ü")
-    assert (found.text, found.left) == ("<p>Ü\n<p>two &amp; <i>three</i>", ["'{x}' came back 1 times, not 0"])
+    assert (found.text, found.left) == (
+        "<p>Ü\n<p>two &amp; <i>three</i>",
+        ["'{x}': 0 in the source, 1 in the translation"],
+    )
 
 
 def test_the_encoding_of_a_page_is_the_one_it_names() -> None:

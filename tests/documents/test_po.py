@@ -84,8 +84,8 @@ def test_a_plural_gets_the_forms_of_the_target(header: str, singular: str, forms
 
 @pytest.mark.parametrize(("wrong", "reason"), [
     (lambda text: "", "its translation is empty"),
-    (lambda text: text + " {x}", "'{x}' came back 1 times, not 0"),
-    (lambda text: text + " &amp;", "'&amp;' came back 1 times, not 0"),
+    (lambda text: text + " {x}", "'{x}': 0 in the source, 1 in the translation"),
+    (lambda text: text + " &amp;", "'&amp;': 0 in the source, 1 in the translation"),
     (lambda text: text + " 5% s", "it has other places to fill in than c-format has"),
 ])  # fmt: skip
 def test_a_translation_that_would_do_harm_is_not_written(wrong, reason: str) -> None:

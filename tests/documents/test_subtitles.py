@@ -60,7 +60,7 @@ def test_a_translation_is_broken_as_its_sentence_was(
     text = TWO.format("aaaa\nbbbb", "<i>cccc</i> dddd")
     found = outcome(text, "subtitles", by=lambda _: translation, languages=("en", language))
     if second is None:
-        assert (found.text, found.left) == (text, ["'{a}' came back 1 times, not 0"])
+        assert (found.text, found.left) == (text, ["'{a}': 0 in the source, 1 in the translation"])
     else:
         assert found.text == TWO.format(first, second)
 
