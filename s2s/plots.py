@@ -110,33 +110,35 @@ def label_of(token: str) -> str:
     return shown if len(shown) <= LABEL_CHARACTERS else shown[: LABEL_CHARACTERS - 1] + "…"
 
 
-def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Plot the loss, and below it BLEU and chrF, over the optimizer steps, from the rows of metrics.jsonl.
+def plot_curves(
+    metrics: Sequence[Mapping[str, Any]], path: Path, loss: tuple[str, str], scores: Mapping[str, str]
+) -> None:
+    """Plot the loss, and below it scores of validations, over the optimizer steps, from the rows of metrics.jsonl.
 
-    Log rows have step and loss (nats per target token); validation rows have step and validation with nats_per_token,
-    bleu and chrf, any of them. Curves without points are left out.
+    `loss` is its key in a validation and its unit, `scores` are titles of further scores by key. Curves without points
+    are left out.
     """
     validations = [{"step": row["step"], **row["validation"]} for row in metrics if row.get("validation")]
+    best = max((row["step"] for row in metrics if row.get("best")), default=None)
     names = dict.fromkeys(name for row in validations for name in row.get("also", {}))
     also = {name: [{"step": row["step"], **row.get("also", {}).get(name, {})} for row in validations] for name in names}
-    scores = {"BLEU": _points(validations, "bleu"), "chrF": _points(validations, "chrf")}
-    scored = any(map(len, scores.values()))
-    figure = Figure(figsize=(7, 7 if scored else 4), dpi=130, layout="constrained")
-    upper = figure.add_subplot(2 if scored else 1, 1, 1)
+    curves = {title: points for key, title in scores.items() if len(points := _points(validations, key))}
+    figure = Figure(figsize=(7, 7 if curves else 4), dpi=130, layout="constrained")
+    upper = figure.add_subplot(2 if curves else 1, 1, 1)
     _curve(upper, _points(metrics, "loss"), "training", "C0", marker=None)
-    _curve(upper, _points(validations, "nats_per_token"), "validation", "C1", marker="o")
+    _curve(upper, _points(validations, loss[0]), "validation", "C1", marker="o")
     for number, (name, rows) in enumerate(also.items(), start=5):
-        _curve(upper, _points(rows, "nats_per_token"), name, f"C{number}", marker="o")
-    _finish(upper, "Loss", "nats per target token")
-    if scored:
+        _curve(upper, _points(rows, loss[0]), name, f"C{number}", marker="o")
+    _finish(upper, "Loss", loss[1])
+    if curves:
         lower = figure.add_subplot(2, 1, 2, sharex=upper)
-        for (name, points), color in zip(scores.items(), ("C2", "C4"), strict=True):
-            if len(points):
-                step, value = points[np.nanargmax(points[:, 1])] if np.isfinite(points[:, 1]).any() else points[-1]
-                _curve(lower, points, f"{name} (best {value:.1f} at step {step:,.0f})", color, marker="o")
+        for (name, points), color in zip(curves.items(), ("C2", "C4"), strict=False):
+            kept = "".join(f" (best {value:.4g} at step {step:,.0f})" for step, value in points if step == best)
+            _curve(lower, points, name + kept, color, marker="o")
+        first, title = next(iter(scores.items()))
         for number, (name, rows) in enumerate(also.items(), start=5):
-            _curve(lower, _points(rows, "bleu"), f"BLEU of {name}", f"C{number}", marker="o")
-        _finish(lower, "Validation translations", "score (0 to 100)")
+            _curve(lower, _points(rows, first), f"{title} of {name}", f"C{number}", marker="o")
+        _finish(lower, "Validation", " and ".join(curves))
     figure.axes[-1].set_xlabel("optimizer steps")
     save(figure, path)
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.image import imread
 
+import s2s.forecast.report
 from s2s import plots
 from s2s.plots import plot_curves, save
 
@@ -20,9 +21,12 @@ LOG = [
     for step in (10, 20)
 ]
 VALIDATIONS = [
-    {"step": 10, "validation": {"nats_per_token": 4.0, "bleu": 21.0, "chrf": 40.0}},
-    {"step": 20, "validation": {"nats_per_token": 3.5, "bleu": 20.0, "chrf": None}},
+    {"step": 10, "validation": {"nats_per_token": 4.0, "bleu": 21.0, "chrf": 40.0}, "best": True},
+    {"step": 20, "validation": {"nats_per_token": 3.5, "bleu": 20.0, "chrf": None}, "best": False},
 ]
+
+
+CURVES = ("nats_per_token", "nats per target token"), {"bleu": "BLEU", "chrf": "chrF"}
 
 
 def save_text(text: str, path: Path) -> None:
@@ -54,17 +58,27 @@ def font_file(path: Path, family: str) -> Path:
 def test_curves_hold_the_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     figures: list[Figure] = []
     monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
-    plot_curves([*LOG, *VALIDATIONS], tmp_path / "curves.png")
+    plot_curves([*LOG, *VALIDATIONS], tmp_path / "curves.png", *CURVES)
     losses, scores = figures[0].axes
     lines = {line.get_label(): line.get_xydata().tolist() for axes in (losses, scores) for line in axes.lines}
     assert lines == {
         "training": [[10, 4.9], [20, 4.8]],
         "validation": [[10, 4.0], [20, 3.5]],
-        "BLEU (best 21.0 at step 10)": [[10, 21], [20, 20]],
-        "chrF (best 40.0 at step 10)": [[10, 40]],
+        "BLEU (best 21 at step 10)": [[10, 21], [20, 20]],
+        "chrF (best 40 at step 10)": [[10, 40]],
     }
     assert losses.get_ylabel() == "nats per target token"
-    assert scores.get_xlabel() == "optimizer steps"
+    assert (scores.get_xlabel(), scores.get_ylabel()) == ("optimizer steps", "BLEU and chrF")
+
+
+def test_curves_of_a_forecaster_have_its_loss_and_its_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
+    rows = [*LOG, {"step": 20, "validation": {"loss": 0.25, "mase": 0.5}, "best": True}]
+    plot_curves(rows, tmp_path / "curves.png", *s2s.forecast.report.CURVES)
+    assert [axes.get_ylabel() for axes in figures[0].axes] == ["loss of a scaled value", "MASE"]
+    (mase,) = figures[0].axes[1].lines
+    assert (mase.get_label(), mase.get_xydata().tolist()) == ("MASE (best 0.5 at step 20)", [[20, 0.5]])
 
 
 def test_curves_of_other_sets_stand_beside_those_that_choose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -75,7 +89,7 @@ def test_curves_of_other_sets_stand_beside_those_that_choose(monkeypatch: pytest
         {"step": step, "validation": {"nats_per_token": 4.0, "bleu": 1, "also": {"old": each}}}
         for step, each in enumerate(scores)
     ]
-    plot_curves(rows, tmp_path / "curves.png")
+    plot_curves(rows, tmp_path / "curves.png", *CURVES)
     lines = {line.get_label(): line.get_xydata().tolist() for axes in figures[0].axes for line in axes.lines}
     assert lines["old"] == [[0, 2.0], [1, 2.5]]
     assert lines["BLEU of old"] == [[0, 7], [1, 6]]
@@ -83,7 +97,7 @@ def test_curves_of_other_sets_stand_beside_those_that_choose(monkeypatch: pytest
 
 @pytest.mark.parametrize("rows", [[], LOG, VALIDATIONS, [{"step": 1, "loss": float("nan")}]])
 def test_curves_of_runs_that_lack_something(rows: list[dict[str, object]], tmp_path: Path) -> None:
-    plot_curves(rows, tmp_path / "plots" / "curves.png")
+    plot_curves(rows, tmp_path / "plots" / "curves.png", *CURVES)
     assert imread(tmp_path / "plots" / "curves.png").shape[1] == 910
     assert [file.name for file in (tmp_path / "plots").iterdir()] == ["curves.png"]
 
@@ -134,7 +148,7 @@ def test_what_else_matplotlib_warns_of_is_passed_on(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_plot_is_whole_or_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    plot_curves(LOG, tmp_path / "curves.png")
+    plot_curves(LOG, tmp_path / "curves.png", *CURVES)
     before = (tmp_path / "curves.png").read_bytes()
 
     def fails(self: Figure, path: Path, **_: object) -> None:
@@ -143,6 +157,6 @@ def test_a_plot_is_whole_or_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     monkeypatch.setattr(Figure, "savefig", fails)
     with pytest.raises(OSError, match="No space left"):
-        plot_curves(VALIDATIONS, tmp_path / "curves.png")
+        plot_curves(VALIDATIONS, tmp_path / "curves.png", *CURVES)
     assert [file.name for file in tmp_path.iterdir()] == ["curves.png"]
     assert (tmp_path / "curves.png").read_bytes() == before

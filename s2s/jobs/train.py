@@ -25,7 +25,7 @@ from s2s.plots import plot_curves
 from s2s.recipe.load import differences, going_on, recipe_toml
 from s2s.report.report import write_report
 from s2s.run import FORMAT, Metrics, RunFolder
-from s2s.tasks import Recipe, Sources, recipe_of, require_recipe, task_of
+from s2s.tasks import Recipe, Sources, recipe_of, report_of, require_recipe, task_of
 from s2s.training.checkpoint import require_unbegun
 from s2s.training.ranks import RESTARTS, Ranks, alone, joined, launcher, present
 from s2s.training.task import Task
@@ -82,7 +82,8 @@ def train(
                 with alone():
                     run.plots.mkdir(exist_ok=True)
                     task_of(recipe).draw(run, trainer.task, sources, device)
-                    plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png")
+                    curves = report_of(recipe.task).CURVES
+                    plot_curves(Metrics(run.metrics).read(), run.plots / "curves.png", *curves)
                     write_report([run.path], run.report, corpora=corpora, device=device)
     return run
 
