@@ -507,8 +507,9 @@ def test_many_series_are_tested_on_their_mean_loss_at_each_time() -> None:
         given = {"own": loss[first:], f"ar({first + 1})": 2 * loss[first:]}
         pooled.add(sums._replace(errors=dict(zip(given, sums.errors.values(), strict=True))), given, each.table.times)
     losses[1, :2] = np.nan  # a series that begins later
-    found = pooled.losses()
+    rows, found = pooled.losses()
+    assert rows.tolist() == [*range(8)]
     np.testing.assert_allclose(found["own"], np.nanmean(losses, axis=0))
     np.testing.assert_allclose(found["ar"], 2 * found["own"])
     pooled.add(sums, {"own": np.ones(1), "ar(1)": np.ones(1)}, ["another time"])
-    np.testing.assert_allclose(pooled.losses()["own"], found["own"])
+    np.testing.assert_allclose(pooled.losses()[1]["own"], found["own"])
