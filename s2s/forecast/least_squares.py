@@ -5,8 +5,8 @@ import torch
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
+from s2s.forecast.data import SeriesData
 from s2s.forecast.model import Forecaster
-from s2s.forecast.recipe import SeriesData
 from s2s.forecast.windows import WINDOWS_AT_ONCE, WindowBatch, Windows, in_groups
 
 Floats = NDArray[np.float64]

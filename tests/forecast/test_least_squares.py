@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 import s2s.forecast.least_squares
 from s2s.errors import DataError
+from s2s.forecast.data import SeriesData
 from s2s.forecast.least_squares import PENALTIES, fit_linear_parts, ridge
 from s2s.forecast.model import Forecaster
-from s2s.forecast.recipe import ForecastModel, SeriesData
+from s2s.forecast.recipe import ForecastModel
 from s2s.forecast.windows import Windows
 
 Floats = NDArray[np.float64]
