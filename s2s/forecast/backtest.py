@@ -10,6 +10,10 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 ROUNDING = 1e-12
 """Differences of losses that vary by a smaller share of them vary by rounding alone."""
+FEWEST_HORIZONS = 4
+"""Times its own span that overlapping forecasts must cover, so that their dependence can be estimated."""
+HORIZONS_EACH = 6
+"""Times that span for each frequency of the periodogram: at higher ones it is less than at zero."""
 STUDENT_POINTS = 2001
 """Points at which the density of Student's t is added up."""
 
@@ -64,16 +68,20 @@ def diebold_mariano(first: Floats, second: Floats, lags: int) -> DieboldMariano 
 
     Without lags it is that of Harvey, Leybourne & Newbold (1997), with their correction and Student's t. With lags
     theirs rejects too often (of 60 forecasts over 12 steps 13 % at a level of 5 %, simulated), so the variance is the
-    mean of the periodogram at the lowest frequencies, as Coroneo & Iacone (2020) have it. None where nothing differs,
-    or there are too few forecasts to tell.
+    mean of the periodogram at the lowest frequencies, as Coroneo & Iacone (2020) have it, which lie far below the first
+    at which an average over lags + 1 origins has none. None where nothing differs, or there are too few forecasts to
+    tell.
     """
-    count, difference = len(first), first - second
+    count, difference, span = len(first), first - second, lags + 1
     mean = float(difference.mean())
-    if count < 3 or np.abs(difference - mean).max() <= ROUNDING * np.abs([first, second]).max():
+    if (
+        count < max(3, FEWEST_HORIZONS * span * (lags > 0))
+        or np.abs(difference - mean).max() <= ROUNDING * np.abs([first, second]).max()
+    ):
         return None
     freedom, variance = count - 1, float(difference.var(ddof=1))
     if lags:
-        lowest = int(count**0.25)
+        lowest = max(1, min(int(count**0.25), count // (HORIZONS_EACH * span)))
         freedom, variance = 2 * lowest, float((np.abs(np.fft.rfft(difference)[1 : lowest + 1]) ** 2).mean() / count)
     statistic = mean / np.sqrt(variance / count)
     return DieboldMariano(statistic, freedom, student_p(statistic, freedom))

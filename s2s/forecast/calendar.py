@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from s2s.forecast.recipe import Feature
+from s2s.forecast.data import Feature
 
 Floats = NDArray[np.float64]
 FIRST = np.datetime64("0001-01-01", "s")

@@ -14,10 +14,11 @@ from torch import Tensor
 from s2s.device import Compute, choose_compute
 from s2s.errors import DataError
 from s2s.forecast.calendar import calendar_features
+from s2s.forecast.data import SeriesData
 from s2s.forecast.model import Forecaster
 from s2s.forecast.panel import Panel
 from s2s.forecast.plots import SHOWN_ROWS, plot_next
-from s2s.forecast.recipe import ForecastRecipe, SeriesData
+from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.rows import counted
 from s2s.forecast.saved import Saved, SavedScaling, last_rows, saved_scaling
 from s2s.forecast.scaling import require_scalable
@@ -140,12 +141,21 @@ class SeriesForecaster:
             raise DataError("a table of one row does not tell the times of the next ones (data.calendar); give more")
         return np.vstack([ahead, calendar_features(series.rhythm.after(series.local, lack), data.calendar)])
 
-    def after(self, panel: Panel, origins: NDArray[np.intp], steps: int | None = None) -> Forecasts:
-        """Forecasts from each of some rows (O,) of series on."""
-        parts, device = list[Forecasts](), self.compute.device
-        windows = panel.windows(origins, steps)
+    def generator(self) -> torch.Generator:
+        """A new source of the random numbers that paths are sampled with, always the same ones."""
+        return torch.Generator(device=self.compute.device).manual_seed(self.recipe.seed)
+
+    def after(
+        self,
+        panel: Panel,
+        origins: NDArray[np.intp],
+        steps: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Forecasts:
+        """Forecasts from each of some rows (O,) of series on; a `generator` is that of several calls."""
+        parts, windows = list[Forecasts](), panel.windows(origins, steps)
         with self.compute.entered():
-            generator = torch.Generator(device=device).manual_seed(self.recipe.seed)
+            generator = generator or self.generator()
             for group in in_groups(np.arange(len(origins)), SAMPLED_AT_ONCE if self._samples else WINDOWS_AT_ONCE):
                 restore, unit = partial(panel.in_units, origins[group]), panel.unit(origins[group])
                 parts.append(self._forecast(windows.batch(group), restore, unit, generator, steps))

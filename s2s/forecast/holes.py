@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from s2s.errors import DataError
 from s2s.forecast.calendar import months_later
-from s2s.forecast.recipe import DURATION
+from s2s.forecast.data import DURATION
 from s2s.forecast.times import Times
 
 Floats = NDArray[np.float64]

@@ -5,13 +5,15 @@ import torch
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
+from s2s.forecast.data import SeriesData
 from s2s.forecast.model import Forecaster
-from s2s.forecast.recipe import SeriesData
 from s2s.forecast.windows import WINDOWS_AT_ONCE, WindowBatch, Windows, in_groups
 
 Floats = NDArray[np.float64]
 PENALTIES = np.logspace(-6, 3, 37)
 """Penalties tried, in units of the mean square of a feature over all windows together."""
+LEAST_FREEDOM = 0.2
+"""Degrees of freedom left of each window: where fewer are left, the error left says nothing of that of new windows."""
 
 
 def fit_linear_parts(model: Forecaster, windows: Windows, data: SeriesData) -> None:
@@ -87,7 +89,7 @@ def ridge(products: Floats, prior: Floats) -> tuple[Floats, Floats]:
     for penalty in PENALTIES * (float(sizes.mean()) or 1.0):
         shrunk = 1 / (sizes + penalty)
         freedom = count - 1 - float((sizes * shrunk).sum())
-        if freedom >= 1:
+        if freedom >= max(1, LEAST_FREEDOM * count):
             criteria = (errors - (2 * shrunk - sizes * shrunk**2) @ along**2).clip(0) / freedom**2
             kept = np.where(criteria < best, (shrunk[:, None] * along), kept)
             best = np.minimum(criteria, best)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from s2s.forecast.recipe import ForecastModel, SeriesData
+from s2s.forecast.data import SeriesData
+from s2s.forecast.recipe import ForecastModel
 from s2s.nn.layers import dropout_mask
 from s2s.nn.recurrent import Recurrent, State, initialize
 from s2s.nn.rows import for_rows

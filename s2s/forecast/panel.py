@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2s.forecast.recipe import SeriesData
+from s2s.forecast.backtest import spread
+from s2s.forecast.data import SeriesData
 from s2s.forecast.saved import SavedScaling
 from s2s.forecast.scaling import Scaler
 from s2s.forecast.series import Series
@@ -48,6 +49,11 @@ class Panel:
             valid=self.valid,
             numbers=None if self.numbers is None else self.numbers[self.series_of(origins)],
         )
+
+    def origins(self, series: Sequence[Series], part: str, count: int | None = None) -> Rows:
+        """First rows of the forecasts in a part of each of its series, or of a count of them."""
+        each_origins = [spread(each.origins(self.data, part), count) for each in series]
+        return np.concatenate([start + each for start, each in zip(self.starts, each_origins, strict=False)])
 
     def series_of(self, origins: Rows) -> Rows:
         """(O,) rows -> the place of the series of each."""

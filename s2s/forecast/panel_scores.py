@@ -100,7 +100,8 @@ class TargetScores:
             }
             ratio = {"ratio": values["value"] / values["persistence"]} if values.get("persistence") else {}
             scores["scores"][name] = {**scores["scores"][name], **values, **ratio}
-        return {**scores, "diebold_mariano": compared(scores, pooled.losses(), self.recipe.data.horizon - 1)}
+        origins, losses = pooled.losses()
+        return {**scores, "diebold_mariano": compared(scores, losses, overlapping(origins, self.recipe.data.horizon))}
 
     def _scores(self, sums: Sums, naive_error: float) -> dict[str, Any]:
         recipe = self.recipe
@@ -134,10 +135,10 @@ class Pooled:
         assert self.sums is not None, "a series was added"
         return self.sums
 
-    def losses(self) -> dict[str, Floats]:
-        """Mean losses (T,) of the series forecast from each time on, by name."""
+    def losses(self) -> tuple[NDArray[np.intp], dict[str, Floats]]:
+        """Rows (T,) of the longest series, and by name the mean losses (T,) of the series forecast from each on."""
         seen = np.flatnonzero(self._counts[:-1])
-        return {name: each[seen] / self._counts[seen] for name, each in self._losses.items()}
+        return seen, {name: each[seen] / self._counts[seen] for name, each in self._losses.items()}
 
 
 def _named(values: Mapping[str, Floats]) -> dict[str, Floats]:

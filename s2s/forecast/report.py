@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from s2s.errors import S2SError
 from s2s.figures.charts import STYLES, WIDE, Bar, Chart, Line, Point, axis_of, diagonal_chart, number, row_axis
+from s2s.forecast.evaluation import part_of, score
 from s2s.forecast.recipe import ForecastRecipe
-from s2s.forecast.task import part_of, score
 from s2s.run import RunFolder, number_text, scored
 
 log = logging.getLogger("s2s")

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2s.errors import RunError
+from s2s.forecast.data import SeriesData
 from s2s.forecast.holes import Rhythm
-from s2s.forecast.recipe import SeriesData
 from s2s.forecast.scaling import Kind, Scaler
 from s2s.forecast.series import Shared, Values, ahead_of
 from s2s.forecast.table import SeriesTable

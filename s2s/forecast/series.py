@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from s2s.errors import DataError
 from s2s.forecast.baselines import naive_errors
 from s2s.forecast.calendar import calendar_features
-from s2s.forecast.recipe import SeriesData
+from s2s.forecast.data import SeriesData
 from s2s.forecast.rows import counted
 from s2s.forecast.scaling import Kind, Scaler, fit_scaler, guessed_scaler, require_all, require_scalable
 from s2s.forecast.table import Rows, SeriesTable

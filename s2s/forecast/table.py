@@ -23,8 +23,8 @@ from s2s.forecast.conventions import (
     several_series,
     unknown_at_end,
 )
+from s2s.forecast.data import CsvFile, SeriesData
 from s2s.forecast.holes import Holes, Rhythm, find_holes
-from s2s.forecast.recipe import CsvFile, SeriesData
 from s2s.forecast.rows import MISSING, Row, RowReader, counted, is_missing, read_rows, values_in
 from s2s.forecast.times import Times, read_times
 from s2s.text.encoded import identity_of

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2s.corpus.sources import Part, Source
-from s2s.device import Compute, Precision
-from s2s.errors import DataError
-from s2s.files import recorded, write_json
-from s2s.forecast.backtest import spread
+from s2s.corpus.sources import Source
+from s2s.device import Compute
+from s2s.files import write_json
 from s2s.forecast.baselines import persistence
+from s2s.forecast.data import SeriesData
+from s2s.forecast.evaluation import part_of as part_of  # what a task module answers
+from s2s.forecast.evaluation import score as score
+from s2s.forecast.evaluation import scored_part as scored_part
 from s2s.forecast.forecaster import SeriesForecaster
 from s2s.forecast.least_squares import fit_linear_parts
 from s2s.forecast.model import Beside, Forecaster, forecast_loss
 from s2s.forecast.panel import Panel
-from s2s.forecast.panel_scores import MEANS, SeriesForecasts, TargetScores
 from s2s.forecast.plots import plot_forecast
-from s2s.forecast.recipe import ForecastRecipe, SeriesData
+from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.saved import Saved, last_rows, saved_scaling
 from s2s.forecast.scaling import require_all
-from s2s.forecast.scores import KEPT_WINDOWS, outputs_of
 from s2s.forecast.series import PARTS, SHOWN, Prepared, Series, prepare_panel, values_of
 from s2s.forecast.table import Tables, find_series
 from s2s.forecast.windows import WINDOWS_AT_ONCE, in_groups
@@ -37,8 +36,6 @@ from s2s.training.forcing import forcing_rate
 from s2s.training.task import Task
 
 log = logging.getLogger("s2s")
-SCORED_WINDOWS = 1 << 15
-"""Windows whose forecasts are kept at once in scoring, about, and but for a series that has more."""
 
 
 class ForecastTask(Task[NDArray[np.integer]]):
@@ -59,7 +56,7 @@ class ForecastTask(Task[NDArray[np.integer]]):
         self.also = {name: ForecastTask(recipe, model, each, compute) for name, each in also.items()}
         self.panel = Panel(series, recipe.data)
         self.train, self.held = (
-            self.panel.windows(_origins(self.panel, series, recipe.data, part)) for part in ("training", "validation")
+            self.panel.windows(self.panel.origins(series, part)) for part in ("training", "validation")
         )
 
     def batches_in_epoch(self, epoch: int) -> int:
@@ -165,14 +162,6 @@ class ForecastTask(Task[NDArray[np.integer]]):
         return f"windows of {data.window} rows, {steps}"
 
 
-def _origins(
-    panel: Panel, series: Sequence[Series], data: SeriesData, part: str, count: int | None = None
-) -> NDArray[np.intp]:
-    """First rows of the forecasts in a part of each of some series, or of a count of them, below each other."""
-    each_origins = [spread(each.origins(data, part), count) for each in series]
-    return np.concatenate([start + each for start, each in zip(panel.starts, each_origins, strict=False)])
-
-
 def find(recipe: ForecastRecipe, corpora: Path | None) -> dict[str, Source[Tables]]:
     """The table that a recipe names, by its key."""
     return find_series(recipe.data, corpora)
@@ -183,11 +172,6 @@ def check(recipe: ForecastRecipe, sources: Mapping[str, Source[Tables]]) -> Iter
     for key, source in sources.items():
         series = _counted(recipe, _told(prepare_panel(recipe.data, source.read()))).series
         yield f"data.{key}: {source.description}, {_rows_of(recipe.data, series)}"
-
-
-def scored_part(recipe: ForecastRecipe) -> str:
-    """The part scored after training."""
-    return "test"
 
 
 def prepare(
@@ -255,77 +239,6 @@ def _rows_of(data: SeriesData, series: Sequence[Series]) -> str:
     counts = [sum(end - first for first, end in (each.parts.of(name) for each in series)) for name in PARTS]
     rows = "{:,} rows to train on, {:,} to validate, {:,} to test".format(*counts)
     return f"{len(series):,} series, {rows}" if data.series_id else rows
-
-
-def part_of(
-    run: RunFolder, recipe: ForecastRecipe, *, on: str | None, files: object, beam: int | None, corpora: Path | None
-) -> Part:
-    """The part of its series to score a run on, by default test; DataError for a series that has changed since."""
-    if files is not None or on not in (None, "test", "validation"):
-        raise DataError(f"{run}: a forecaster is scored on the test or validation part of its own series")
-    if beam is not None:
-        raise DataError(f"{run}: a forecaster translates nothing; leave out --beam")
-    source = find_series(recipe.data, corpora)["series"]
-    before = recorded(run.environment, "data", "series")
-    if before is None:
-        log.warning(
-            "%s: missing, damaged, or without data.series: whether %s is what the run was trained on cannot be checked,"
-            " and rows that it learned from could be scored as unseen",
-            run.environment, source.description,
-        )  # fmt: skip
-    if before not in (None, source.identity):
-        raise DataError(
-            f"{source.description}: has changed since {run} was trained on it, so rows that it learned from could be"
-            " scored as unseen; put the old file back, or train again"
-        )
-    return Part(on or "test", source)
-
-
-def score(
-    run: RunFolder, recipe: ForecastRecipe, part: Part, *, device: str, precision: Precision, beam: int | None
-) -> dict[str, Any]:
-    """Scores of the forecasts from every row of a part of each series, compared with the baselines."""
-    forecaster, data = SeriesForecaster.load(run.path, device=device), recipe.data
-    if isinstance(part.task, ForecastTask):
-        series, panel = part.task.series, part.task.panel
-    else:
-        series = prepare_panel(data, part.source.read(), forecaster.saved.shared).series
-        panel = Panel(series, data)
-    origins, backtest = _origins(panel, series, data, part.name, part.origins), part.origins is not None
-    targets = [TargetScores(recipe, place, series, backtest=backtest) for place in range(len(data.targets))]
-    outputs = list[dict[str, Any]]()
-    for each in _forecast(forecaster, panel, series, part.name, origins):
-        for target in targets:
-            target.add(each)
-        if len(outputs) < KEPT_WINDOWS:
-            own = np.flatnonzero(~np.isnan(each.truth).any(axis=(1, 2)))
-            rows = outputs_of(each.origins[own], each.series.table.times, each.truth[own], each.found.some(own))
-            outputs += [{"series": each.series.table.id, **row} for row in rows] if data.series_id else rows
-    results = {name: target.result() for name, target in zip(data.targets, targets, strict=True)}
-    by_series = {name: each.pop("series") for name, each in results.items()}
-    main = data.targets[0]
-    scored: dict[str, Any] = {"task": "forecast", "run": str(run), "split": part.name}
-    scored |= {"horizon": data.horizon, "target": main, **results[main], "targets": results}
-    if data.series_id:
-        scored |= {"series": by_series[main], "means": MEANS}
-        if len(by_series) > 1:
-            scored["series_by_target"] = by_series
-    return {**scored, "outputs": outputs[:KEPT_WINDOWS]}
-
-
-def _forecast(
-    forecaster: SeriesForecaster, panel: Panel, series: Sequence[Series], part: str, origins: NDArray[np.intp]
-) -> Iterator[SeriesForecasts]:
-    """Forecasts of each series after those of some rows (O,) that are its own, of so many series at a time."""
-    cuts = np.searchsorted(origins, panel.starts)
-    groups = np.flatnonzero(np.diff(cuts[:-1] // SCORED_WINDOWS, prepend=-1))
-    for first, end in pairwise([*groups.tolist(), len(series)]):
-        rows = origins[cuts[first] : cuts[end]]
-        found, truth = forecaster.after(panel, rows), panel.truth(rows)
-        for place in range(first, end):
-            own = slice(*(cuts[place : place + 2] - cuts[first]))
-            if own.stop > own.start:
-                yield SeriesForecasts(series[place], part, rows[own] - panel.starts[place], truth[own], found.some(own))
 
 
 def draw(run: RunFolder, task: ForecastTask, sources: Mapping[str, Source[Tables]], device: str) -> None:

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from s2s.forecast.data import SeriesData
 from s2s.forecast.model import ALONE, Beside
-from s2s.forecast.recipe import SeriesData
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

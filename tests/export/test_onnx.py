@@ -19,9 +19,10 @@ from s2s.export.graph import Graph
 from s2s.export.language import language_step
 from s2s.export.onnx import model_of
 from s2s.export.translation import encoder, translator_step
+from s2s.forecast.data import CsvFile, SeriesData
 from s2s.forecast.forecaster import SeriesForecaster
 from s2s.forecast.model import Forecaster
-from s2s.forecast.recipe import CsvFile, ForecastModel, SeriesData
+from s2s.forecast.recipe import ForecastModel
 from s2s.language.generator import Generator
 from s2s.language.model import build_language_model
 from s2s.language.recipe import LanguageModel

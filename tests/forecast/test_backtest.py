@@ -1,9 +1,11 @@
 """Backtests: which origins, the test of Diebold and Mariano at its level, and scores against closed forms."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 
 from s2s.forecast.backtest import by_origin, diebold_mariano, overlapping, spread, student_p
 from s2s.forecast.scores import interval_scores, pinball_losses
@@ -45,20 +47,22 @@ def test_the_statistic_by_hand() -> None:
     assert other == pytest.approx((-found.statistic, 3, found.p))
 
 
-@pytest.mark.parametrize("lags", [0, 2, 11])
-def test_equal_skill_is_rejected_as_often_as_the_level_says(lags: int) -> None:
-    generator = np.random.default_rng(20)
-    statistics = []
-    for _ in range(1500):
-        shocks = generator.standard_normal((2, 60 + lags))
-        losses = [np.abs(np.convolve(each, np.ones(lags + 1), "valid")) for each in shocks]
-        test = diebold_mariano(losses[0], losses[1], lags)
-        assert test is not None
-        statistics.append(abs(test.statistic))
-    freedom, critical = (4, 2.776) if lags else (59, 2.001)  # of the tables
-    assert test.freedom == freedom
+@pytest.mark.parametrize(
+    ("count", "lags", "freedom", "critical"),  # critical values of the tables
+    [(60, 0, 59, 2.001), (60, 2, 4, 2.776), (60, 11, 2, 4.303), (30, 6, 2, 4.303), (200, 23, 2, 4.303)],
+)
+@pytest.mark.parametrize("form", [np.abs, np.positive])
+def test_equal_skill_is_rejected_as_often_as_the_level_says(
+    count: int, lags: int, freedom: int, critical: float, form: Any
+) -> None:
+    """Losses over a horizon depend most where they are sums themselves, such as errors that are all of one sign."""
+    shocks = np.random.default_rng(20).standard_normal((1500, 2, count + lags))
+    sums = sliding_window_view(shocks, lags + 1, axis=2).sum(axis=3)
+    tests = [diebold_mariano(*form(each), lags) for each in sums]
+    assert {test and test.freedom for test in tests} == {freedom}
     assert student_p(critical, freedom) == pytest.approx(0.05, rel=2e-3)
-    assert np.mean(np.array(statistics) > critical) == pytest.approx(0.05, abs=0.015)
+    rejected = np.mean([test is not None and abs(test.statistic) > critical for test in tests])
+    assert rejected == pytest.approx(0.05, abs=0.02)
 
 
 def test_a_difference_is_found() -> None:
@@ -74,6 +78,7 @@ def test_what_cannot_be_told_has_no_test() -> None:
     assert diebold_mariano(losses, losses, 0) is None
     assert diebold_mariano(losses, losses + 0.1, 0) is None
     assert diebold_mariano(losses[:2], losses[2:4], 0) is None
+    assert diebold_mariano(losses, losses[::-1], 2) is None  # of three times the span that each depends on
 
 
 def test_scores_at_each_origin_are_of_its_whole_horizon() -> None:

@@ -17,7 +17,7 @@ from s2s.forecast.baselines import (
     persistence,
     seasonal_naive,
 )
-from s2s.forecast.recipe import SeriesData
+from s2s.forecast.data import SeriesData
 from s2s.forecast.scores import compared, meaning, pinball_losses, scores_of, sums_of
 from s2s.forecast.table import read_series
 

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 import s2s.forecast.least_squares
 from s2s.errors import DataError
+from s2s.forecast.data import SeriesData
 from s2s.forecast.least_squares import PENALTIES, fit_linear_parts, ridge
 from s2s.forecast.model import Forecaster
-from s2s.forecast.recipe import ForecastModel, SeriesData
+from s2s.forecast.recipe import ForecastModel
 from s2s.forecast.windows import Windows
 
 Floats = NDArray[np.float64]
@@ -52,6 +53,17 @@ def test_fewer_rows_than_lags_leave_the_prior_and_the_mean() -> None:
     coefficients, constants = ridge(products(inputs, wanted), prior)
     np.testing.assert_array_equal(coefficients, prior)
     assert constants == pytest.approx(7.0 - 2.5)
+
+
+def test_noise_of_hardly_more_rows_than_lags_is_not_learned_by_heart() -> None:
+    """Squared coefficients are what a forecast of white noise adds to its variance of one."""
+    added = []
+    for seed in range(60):
+        noise = np.random.default_rng(seed).standard_normal(64)
+        inputs = np.lib.stride_tricks.sliding_window_view(noise, 31)[:33]
+        coefficients, _ = ridge(products(inputs[:, :-1], inputs[:, -1:]), np.zeros((30, 1)))
+        added.append(np.square(coefficients).sum())
+    assert max(added) < 5
 
 
 def started(values: Floats, *, valid: bool = False, known: bool = False, **model: Any) -> tuple[Forecaster, Windows]:

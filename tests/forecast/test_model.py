@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from s2s.forecast.data import SeriesData
 from s2s.forecast.model import SMALLEST_SCALE, Forecaster, forecast_loss
-from s2s.forecast.recipe import ForecastModel, SeriesData
+from s2s.forecast.recipe import ForecastModel
 
 OUTPUTS = ("point", "quantiles", "gaussian", "student_t", "poisson", "negative_binomial")
 

@@ -19,15 +19,16 @@ from s2s.device import choose_compute
 from s2s.errors import DataError, RecipeError, RunError
 from s2s.export.forecast import opened
 from s2s.forecast.calendar import calendar_features
+from s2s.forecast.data import SeriesData
 from s2s.forecast.forecaster import SeriesForecaster, forecast_rows
 from s2s.forecast.holes import Rhythm
 from s2s.forecast.model import Forecaster
 from s2s.forecast.panel_scores import Pooled, _dominant
-from s2s.forecast.recipe import ForecastRecipe, SeriesData
+from s2s.forecast.recipe import ForecastRecipe
 from s2s.forecast.scores import Sums, score_text
 from s2s.forecast.series import PARTS, SHOWN, Series, first_few, prepare_panel
 from s2s.forecast.table import read_tables
-from s2s.forecast.task import ForecastTask, _origins
+from s2s.forecast.task import ForecastTask
 from s2s.jobs.evaluate import evaluate
 from s2s.jobs.train import train
 from s2s.recipe.load import parse_recipe
@@ -156,7 +157,7 @@ def test_the_windows_are_those_of_each_series_alone(
             return found
         task = ForecastTask(recipe(form), Forecaster(recipe(form).model, form, len(series)), series, CPU)
         for part in PARTS:
-            own = task.panel.windows(_origins(task.panel, series, form, part))
+            own = task.panel.windows(task.panel.origins(series, part))
             batch, which = own.batch(np.arange(len(own))), task.panel.series_of(own.origins)
             for at, each in enumerate(series):
                 mine = torch.from_numpy(which == at)
@@ -416,7 +417,8 @@ def test_a_training_reads_and_divides_its_series_once(folder: Path, monkeypatch:
         calls.append(given)
         return prepare_panel(*given)
 
-    monkeypatch.setattr("s2s.forecast.task.prepare_panel", counted)
+    for place in ("task", "evaluation"):
+        monkeypatch.setattr(f"s2s.forecast.{place}.prepare_panel", counted)
     run = trained(folder, STORE, KNOWN)
     assert len(calls) == 1
     scores = json.loads(run.scores.read_text())
@@ -491,11 +493,26 @@ def test_scores_of_all_are_those_of_their_forecasts_together_however_many_are_ke
     assert scores["coverage"]["value"] == pytest.approx(inside.mean())
     steps = [row["mae"] for row in whole["by_step"]]
     np.testing.assert_allclose(steps, errors.mean(axis=(0, 2)), rtol=1e-5)
-    monkeypatch.setattr("s2s.forecast.task.SCORED_WINDOWS", 1)
+    monkeypatch.setattr("s2s.forecast.evaluation.SCORED_WINDOWS", 1)
     apart = evaluate([run.path], device="cpu")[0]
     assert [row["row"] for row in apart["outputs"]] == [row["row"] for row in rows]
     for name, score in scores.items():
         assert apart["scores"][name] == pytest.approx(score, rel=1e-5)
+
+
+def test_no_two_groups_of_windows_are_forecast_by_the_same_random_numbers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Series of the same values, of which each is a group, so that random numbers alone tell their paths apart."""
+    write(folder / "x.csv", [row.replace("a", store, 1) for store in "ab" for row in rows_of("a", 60)])
+    run = trained(folder, STORE, "model.output=gaussian", "model.series_embedding_size=0")
+    monkeypatch.setattr("s2s.forecast.evaluation.SCORED_WINDOWS", 1)
+    rows = evaluate([run.path], device="cpu")[0]["outputs"]
+    first, second = ([row for row in rows if row["series"] == store] for store in "ab")
+    assert len(first) == len(second) > 0
+    for one, other in zip(first, second, strict=True):
+        assert one["points"] == other["points"]
+        assert one["quantiles"] != other["quantiles"]
 
 
 def test_many_series_are_tested_on_their_mean_loss_at_each_time() -> None:
@@ -507,8 +524,9 @@ def test_many_series_are_tested_on_their_mean_loss_at_each_time() -> None:
         given = {"own": loss[first:], f"ar({first + 1})": 2 * loss[first:]}
         pooled.add(sums._replace(errors=dict(zip(given, sums.errors.values(), strict=True))), given, each.table.times)
     losses[1, :2] = np.nan  # a series that begins later
-    found = pooled.losses()
+    rows, found = pooled.losses()
+    assert rows.tolist() == [*range(8)]
     np.testing.assert_allclose(found["own"], np.nanmean(losses, axis=0))
     np.testing.assert_allclose(found["ar"], 2 * found["own"])
     pooled.add(sums, {"own": np.ones(1), "ar(1)": np.ones(1)}, ["another time"])
-    np.testing.assert_allclose(pooled.losses()["own"], found["own"])
+    np.testing.assert_allclose(pooled.losses()[1]["own"], found["own"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from s2s.errors import DataError
-from s2s.forecast.recipe import SeriesData
+from s2s.forecast.data import SeriesData
 from s2s.forecast.scaling import Kind, Scaler, fit_scaler, require_scalable
 from s2s.forecast.series import divide
 from s2s.forecast.windows import Windows, origins_between

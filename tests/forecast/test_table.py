@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from s2s.errors import DataError
-from s2s.forecast.recipe import SeriesData
+from s2s.forecast.data import SeriesData
 from s2s.forecast.table import SeriesTable, read_series
 
 

@@ -19,7 +19,7 @@ from s2s.forecast.baselines import (
     persistence,
     seasonal_naive,
 )
-from s2s.forecast.recipe import SeriesData
+from s2s.forecast.data import SeriesData
 from s2s.forecast.scaling import fit_scaler
 from s2s.forecast.series import PARTS, prepare_series
 from s2s.forecast.table import read_series

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from s2s.errors import RunError
+from s2s.forecast.data import SeriesData
 from s2s.forecast.model import Forecaster
-from s2s.forecast.recipe import ForecastModel, SeriesData
+from s2s.forecast.recipe import ForecastModel
 from s2s.language.model import build_language_model
 from s2s.language.recipe import LanguageModel
 from s2s.nn.weights import frozen, load_model, load_tensors, put_weights, save_tensors, weights_of

@@ -14,7 +14,8 @@ import s2s.forecast.recipe
 import s2s.language.recipe
 import s2s.recipe.sections
 import s2s.translation.recipe
-from s2s.forecast.recipe import ForecastRecipe, SeriesData
+from s2s.forecast.data import SeriesData
+from s2s.forecast.recipe import ForecastRecipe
 from s2s.language.recipe import LanguageData, LanguageRecipe, Sweep
 from s2s.recipe.sections import Optimization
 from s2s.translation.recipe import (
