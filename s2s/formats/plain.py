@@ -17,7 +17,7 @@ _MORE = rb"""(?:[ \t\r\n]++(?!(?:xml:)?lang=)[A-Za-z_:][\w:.-]*+="[^"<&\x00-\x1f
 """Other attributes of an element."""
 _NOTES = rb"(?:<(?:note%b>%b</note|prop%b>%b</prop)>%b)*+" % (_MORE, _KEPT, _MORE, _KEPT, _BLANKS)
 _CONTROLS = bytes({*range(1, 32)} - {*b"\t\r\n"})
-_REFERENCE = re.compile(rb"&(?:#(\d{1,7});|#x([\da-fA-F]{1,6});|(?:lt|gt|quot|apos|amp);)?")
+_REFERENCE = re.compile(rb"&(?:#0*(\d{1,7});|#x0*([\da-fA-F]{1,6});|(?:lt|gt|quot|apos|amp);)?")
 _REFERENCES = {b"&lt;": b"<", b"&gt;": b">", b"&quot;": b'"', b"&apos;": b"'", b"&amp;": b"&"}
 _NO_CHARACTER = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -20,6 +20,7 @@ import s2s.text.lines as lines
 import s2s.text.packed as packed
 from s2s.errors import DataError
 from s2s.formats.codes import match
+from s2s.formats.plain import PlainUnits
 from s2s.formats.read import read_units
 from s2s.text.lines import read_lines
 
@@ -144,6 +145,11 @@ def test_blanks_around_a_code_are_no_part_of_it(tmp_path: Path) -> None:
     odd = unit((" de ", "x"), ("de", "a"), ("en", "b"))
     plain, parsed = by_both_ways(tmp_path / "m.tmx", memory(GOOD, odd), 1 << 16)
     assert plain == parsed == ([("a", "b"), ("x", "b")], {"+ other variants": 1})
+
+
+def test_a_reference_with_many_zeros_is_plain() -> None:
+    data = unit(("de", "&#0000000065;"), ("en", "&#x000000042;")).encode()
+    assert PlainUnits(("de", "en")).found(data, 0) == ([("A", "B")], len(data) - 1)
 
 
 def test_a_text_of_wide_blanks_is_empty(tmp_path: Path) -> None:
