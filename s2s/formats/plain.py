@@ -13,11 +13,11 @@ from s2s.formats.units import one_line
 _BLANKS = rb"[ \t\r\n]*+"
 _KEPT = rb"(?:[^<&\x00-\x08\x0b\x0c\x0e-\x1f]++|&(?:lt|gt|quot|apos|amp);)*+"
 """A text that is of no use."""
-_MORE = rb"""(?:[ \t\r\n]++(?!(?:xml:)?lang=)[\w:-]+="[^"<&\x00-\x1f]*+")*+"""
+_MORE = rb"""(?:[ \t\r\n]++(?!(?:xml:)?lang=)[A-Za-z_:][\w:.-]*+="[^"<&\x00-\x1f]*+")*+"""
 """Other attributes of an element."""
 _NOTES = rb"(?:<(?:note%b>%b</note|prop%b>%b</prop)>%b)*+" % (_MORE, _KEPT, _MORE, _KEPT, _BLANKS)
 _CONTROLS = bytes({*range(1, 32)} - {*b"\t\r\n"})
-_REFERENCE = re.compile(rb"&(?:#(\d{1,7});|#x([\da-fA-F]{1,6});|(?:lt|gt|quot|apos|amp);)?")
+_REFERENCE = re.compile(rb"&(?:#0*(\d{1,7});|#x0*([\da-fA-F]{1,6});|(?:lt|gt|quot|apos|amp);)?")
 _REFERENCES = {b"&lt;": b"<", b"&gt;": b">", b"&quot;": b'"', b"&apos;": b"'", b"&amp;": b"&"}
 _NO_CHARACTER = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -39,17 +39,19 @@ class PlainUnits:
             begin = rb"%b<tu%b>%b" % (_BLANKS, more, _BLANKS)
             return re.compile(begin + notes + others + first + others + second + others + b"</tu>")
 
-        others = variant(rb"""(?!(?:%b)")[^"<&\x00-\x1f]*+""" % code, _KEPT, _MORE, _NOTES)
+        others = variant(rb"""(?! *(?:%b) *")[^"<&\x00-\x1f]*+""" % code, _KEPT, _MORE, _NOTES)
         self.patterns = unit(), unit(_MORE, _NOTES, b"(?:%b)*+" % others)
         """without anything else in a unit, which is twice as fast, and with what may stand there"""
 
     def found(self, data: bytes, place: int, end: int = sys.maxsize) -> tuple[list[tuple[str, str]], int]:
         """Source and target of each from a place on, in one line each, and where they end; at most to an end."""
-        matches = (pattern.scanner(data, place, end).match for pattern in self.patterns)  # type: ignore[attr-defined]
-        units = next(filter(None, ([*iter(match, None)] for match in matches)), None)
-        if units is None:
+        for pattern in self.patterns:
+            if units := [*iter(pattern.scanner(data, place, end).match, None)]:  # type: ignore[attr-defined]
+                break
+        else:
             return [], place
         try:
+            _require_characters(data[place : units[-1].end()], decode=pattern is not self.patterns[0])
             texts = iter(_texts([*chain.from_iterable(unit.groups() for unit in units)]))
         except ValueError:  # that the parser will say, once it comes to the unit
             return self.found(data, place, units[len(units) // 2 - 1].end()) if len(units) > 1 else ([], place)
@@ -58,11 +60,18 @@ class PlainUnits:
         return pairs, units[-1].end()
 
 
+def _require_characters(raw: bytes, *, decode: bool) -> None:
+    """ValueError for what XML does not have in a text, of use or not; `decode` where not all will be decoded."""
+    if (b"]" in raw and b"]]>" in raw) or (b"\xef" in raw and (b"\xef\xbf\xbe" in raw or b"\xef\xbf\xbf" in raw)):
+        raise ValueError("no text")
+    if decode:
+        raw.decode()
+
+
 def _texts(pieces: Sequence[bytes]) -> list[str]:
-    """Pieces of XML as texts, in one line each; ValueError for what XML does not have in a text."""
+    """Pieces of XML as texts, in one line each; ValueError for a control character."""
     raw = b"\0".join(pieces)
-    is_odd = len(raw.translate(None, _CONTROLS)) < len(raw) or (b"]" in raw and b"]]>" in raw)
-    if is_odd or (b"\xef" in raw and (b"\xef\xbf\xbe" in raw or b"\xef\xbf\xbf" in raw)):
+    if len(raw.translate(None, _CONTROLS)) < len(raw):
         raise ValueError("no text")
     raw = _REFERENCE.sub(_character, raw) if b"&" in raw else raw
     if raw.count(b"\0") >= len(pieces):

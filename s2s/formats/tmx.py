@@ -94,7 +94,8 @@ class Units(Elements):
         """End of the plain units from a place on, which are found or counted."""
         pairs, end = self.plain.found(data, place)
         for pair in pairs:
-            if ("" in pair or "{" in pair[0]) and (fault := fault_of(*pair, self.wanted)):
+            is_odd = "{" in pair[0] or not (pair[0].strip() and pair[1].strip())
+            if is_odd and (fault := fault_of(*pair, self.wanted)):
                 self.counts[fault] += 1
             else:
                 self.found.append(pair)

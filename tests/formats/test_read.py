@@ -20,6 +20,7 @@ import s2s.text.lines as lines
 import s2s.text.packed as packed
 from s2s.errors import DataError
 from s2s.formats.codes import match
+from s2s.formats.plain import PlainUnits
 from s2s.formats.read import read_units
 from s2s.text.lines import read_lines
 
@@ -77,7 +78,7 @@ def test_a_memory_of_any_encoding_and_version_is_read(tmp_path: Path, encoding: 
     assert read(tmp_path / "m.tmx", text.encode(encoding)) == [("größer", "larger")]
 
 
-TEXTS = st.lists(st.sampled_from([*"aé> {\n\t]", "&amp;", "&lt;", "&quot;", "&#9;", "&#x1F600;"]), max_size=4)
+TEXTS = st.lists(st.sampled_from([*"aé> {\n\t]\u3000", "&amp;", "&lt;", "&quot;", "&#9;", "&#x1F600;"]), max_size=4)
 VARIANTS = st.builds(
     lambda more, code, notes, text: f'<tuv{more} xml:lang="{code}">{notes}<seg>{"".join(text)}</seg></tuv>',
     st.sampled_from(["", "", ' x="1"', "\n\tx='1'", ' x="&amp;" lang="en"']), st.sampled_from(["de", "en", "fr"]),
@@ -97,7 +98,7 @@ BETWEEN = st.sampled_from(
 
 def by_both_ways(path: Path, content: str, block: int = 64) -> list[Any]:
     """Pairs and counts, or the message, by patterns and by the parser alone."""
-    path.write_text(content, encoding="utf-8")
+    path.write_text(content, "utf-8", "surrogateescape")
     results: list[Any] = []
     for is_plain in (tmx._UTF8, tmx.re.compile(rb"never")):
         with pytest.MonkeyPatch.context() as patch:
@@ -127,6 +128,34 @@ def test_what_is_no_xml_is_no_plain_unit(tmp_path: Path, wrong: str) -> None:
     plain, parsed = by_both_ways(tmp_path / "m.tmx", content, 1 << 16)
     assert plain == parsed
     assert "line 5" in parsed
+
+
+UNUSED = ["<note>%s</note>", '<note x="%s">n</note>', '<note %s="1">n</note>']
+
+
+@pytest.mark.parametrize("where", UNUSED)
+@pytest.mark.parametrize("wrong", ["\udcf6", "]]>", "\ufffe", "1"])
+def test_what_is_of_no_use_is_xml_too(tmp_path: Path, where: str, wrong: str) -> None:
+    odd = GOOD.replace("<seg>", where % wrong + "<seg>", 1)
+    plain, parsed = by_both_ways(tmp_path / "m.tmx", memory(GOOD, GOOD, odd, GOOD), 1 << 16)
+    assert plain == parsed
+
+
+def test_blanks_around_a_code_are_no_part_of_it(tmp_path: Path) -> None:
+    odd = unit((" de ", "x"), ("de", "a"), ("en", "b"))
+    plain, parsed = by_both_ways(tmp_path / "m.tmx", memory(GOOD, odd), 1 << 16)
+    assert plain == parsed == ([("a", "b"), ("x", "b")], {"+ other variants": 1})
+
+
+def test_a_reference_with_many_zeros_is_plain() -> None:
+    data = unit(("de", "&#0000000065;"), ("en", "&#x000000042;")).encode()
+    assert PlainUnits(("de", "en")).found(data, 0) == ([("A", "B")], len(data) - 1)
+
+
+def test_a_text_of_wide_blanks_is_empty(tmp_path: Path) -> None:
+    odd = unit(("de", "\N{NO-BREAK SPACE}"), ("en", "b"))
+    plain, parsed = by_both_ways(tmp_path / "m.tmx", memory(GOOD, odd), 1 << 16)
+    assert plain == parsed == ([("a", "b")], {"empty": 1})
 
 
 PO = r"""
