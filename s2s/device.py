@@ -16,7 +16,7 @@ from s2s.errors import S2SError
 
 log = logging.getLogger("s2s")
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
 MALLOPT = {-3: 1 << 30, -1: 1 << 30, -2: 64 << 20}
 """Bytes for M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD of glibc's mallopt(3)."""
 STATUS = Path("/proc/self/status")
@@ -49,19 +49,26 @@ class Compute(NamedTuple):
         name = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
         if self.device.type == "cuda":
             name = torch.cuda.get_device_name(self.device)
-        precision = "bfloat16 autocast" if self.dtype == torch.bfloat16 else "float32"
+        precision = {torch.bfloat16: "bfloat16 autocast", torch.int8: "int8 weights"}.get(self.dtype, "float32")
         return f"{self.device} ({name}), {precision} ({self.reason})"
 
 
 def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compute:
-    """Resolve `auto|cpu|cuda[:N]` and `auto|float32|bfloat16` on this machine."""
-    if precision not in get_args(Precision):
-        raise S2SError(f"precision {precision}: there is none of that name; give auto, float32 or bfloat16")
+    """Resolve `auto|cpu|cuda[:N]` and `auto|float32|bfloat16|int8` on this machine; int8 is for translators on CPUs."""
+    names = get_args(Precision)
+    if precision not in names:
+        raise S2SError(f"precision {precision}: there is none of that name; give one of {', '.join(names)}")
     chosen = _device(device)
     _fit_forked_process(chosen)
     _choose_vector_functions()
     if precision == "float32":
         return Compute(chosen, torch.float32, "as asked")
+    if precision == "int8":
+        if chosen.type != "cpu":
+            raise S2SError(f"precision int8: {chosen} does not compute in it; give bfloat16, or --device cpu")
+        if missing := {"x86", "onednn"} - set(torch.backends.quantized.supported_engines):
+            raise S2SError(f"precision int8: torch has no engine {min(missing)} for this CPU; give float32 or bfloat16")
+        return Compute(chosen, torch.int8, "as asked")
     native = _native_bfloat16(chosen)
     if precision == "bfloat16":
         if not native:

@@ -24,12 +24,11 @@ from s2s.translation.model import Seq2Seq, build_seq2seq
 from s2s.translation.reading import Reading
 from s2s.translation.recipe import Decoding, TranslationRecipe
 from s2s.translation.search.beam import AnyState, JointState, Step, beam_search, combine
-from s2s.translation.search.cells import Int8Affine
 from s2s.translation.search.graphs import ReplayedStep
 from s2s.translation.search.hypotheses import Hypothesis, Sampling, SearchOptions
 from s2s.translation.search.lone import lone_search
 from s2s.translation.search.sampled import SampledState, sampled
-from s2s.translation.search.step import INT8_ROWS, LONE_ROWS, State, Stepper
+from s2s.translation.search.step import LONE_ROWS, State, Stepper
 
 log = logging.getLogger("s2s")
 
@@ -57,20 +56,13 @@ class TorchEngine:
             yield
 
     @cached_property
-    def _int8(self) -> list[Stepper]:
-        return [Stepper(model, int8=True) for model in self.models]
-
-    @cached_property
     def _exact(self) -> list[Stepper]:
         return [Stepper(model) for model in self.models]
 
     def _quickest(self, lines: int, beam: int) -> list[Stepper] | None:
         """Steps that are faster than those in bfloat16 on a CPU, where so few hypotheses are searched."""
-        if self.compute.dtype != torch.bfloat16 or self.compute.device.type != "cpu":
-            return None
-        if lines * beam <= INT8_ROWS and Int8Affine.is_right():
-            return self._int8
-        return self._exact if lines == 1 and beam <= LONE_ROWS else None
+        slow = self.compute.dtype == torch.bfloat16 and self.compute.device.type == "cpu"
+        return self._exact if slow and lines == 1 and beam <= LONE_ROWS else None
 
     def search(
         self,

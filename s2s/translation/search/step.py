@@ -24,8 +24,6 @@ LARGEST_TABLE = 1 << 23
 """Numbers of a table of tokens' products with a first layer, at most."""
 POSITIONS_SHARE = 1 / 32
 """Source positions, for each unit of memory and hypothesis, up to which multiplying values once beats each context."""
-INT8_ROWS = 4
-"""Hypotheses at most in a step that int8 weights make faster than any others."""
 LONE_ROWS = 8
 """Hypotheses at most of one sentence that `lone_search` in float32 searches faster than `beam_search` in bfloat16."""
 
@@ -80,9 +78,10 @@ class LoneState(NamedTuple):
 class Stepper:
     """A step of a model as the search sees it: a `Step` over `State`."""
 
-    def __init__(self, model: Seq2Seq, dtype: torch.dtype = torch.float32, *, int8: bool = False) -> None:
-        """With `int8` weights are read in int8, and the rest is float32."""
-        decoder = model.decoder
+    def __init__(self, model: Seq2Seq, dtype: torch.dtype = torch.float32) -> None:
+        """With torch.int8 the products with weights are in int8, and the rest is float32."""
+        decoder, int8 = model.decoder, dtype == torch.int8
+        dtype = torch.float32 if int8 else dtype
         self.model, self.dtype, self.device = model, dtype, decoder.output.weight.device
         self.attention = decoder.attention  # a module takes microseconds to give what it has
         on_cpu = self.device.type == "cpu"
