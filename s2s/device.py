@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, Self, get_args
 
 import torch
 
@@ -17,6 +17,8 @@ from s2s.errors import S2SError
 log = logging.getLogger("s2s")
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
+INT8_ENGINES = ("x86", "onednn")
+"""torch's engines of products in int8 that a search uses."""
 MALLOPT = {-3: 1 << 30, -1: 1 << 30, -2: 64 << 20}
 """Bytes for M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD of glibc's mallopt(3)."""
 STATUS = Path("/proc/self/status")
@@ -34,6 +36,12 @@ class Compute(NamedTuple):
     def autocast(self) -> AbstractContextManager[object]:
         """A context in which matrix products are computed in the chosen type."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    def require_floats(self, what: object) -> Self:
+        """This, or S2SError for int8, which only a search for translations computes in."""
+        if self.dtype == torch.int8:
+            raise S2SError(f"precision int8: {what} has none, only a translation; give float32, bfloat16 or auto")
+        return self
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -66,8 +74,8 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
     if precision == "int8":
         if chosen.type != "cpu":
             raise S2SError(f"precision int8: {chosen} does not compute in it; give bfloat16, or --device cpu")
-        if missing := {"x86", "onednn"} - set(torch.backends.quantized.supported_engines):
-            raise S2SError(f"precision int8: torch has no engine {min(missing)} for this CPU; give float32 or bfloat16")
+        if missing := [each for each in INT8_ENGINES if each not in torch.backends.quantized.supported_engines]:
+            raise S2SError(f"precision int8: torch has no engine {missing[0]} for this CPU; give float32 or bfloat16")
         return Compute(chosen, torch.int8, "as asked")
     native = _native_bfloat16(chosen)
     if precision == "bfloat16":

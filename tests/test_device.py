@@ -134,5 +134,27 @@ def test_auto_takes_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_precision_of_another_name_is_refused() -> None:
-    with pytest.raises(S2SError, match="precision float64: there is none of that name; give auto, float32 or bfloat16"):
+    with pytest.raises(
+        S2SError, match="precision float64: there is none of that name; give one of auto, float32, bfloat16, int8"
+    ):
         choose_compute("cpu", "float64")  # type: ignore[arg-type]
+
+
+def test_int8_is_for_translating_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    compute = choose_compute("cpu", "int8")
+    assert compute.dtype == torch.int8
+    assert "int8 weights (as asked)" in str(compute)
+    with compute.autocast():
+        assert not torch.is_autocast_enabled("cpu")
+    with pytest.raises(S2SError, match="precision int8: a language model has none, only a translation; give float32"):
+        compute.require_floats("a language model")
+    exact = choose_compute("cpu", "float32")
+    assert exact.require_floats("a language model") is exact
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(S2SError, match="precision int8: cuda does not compute in it; give bfloat16, or --device cpu"):
+        choose_compute("cuda", "int8")
+    with monkeypatch.context() as lacking:
+        lacking.setattr("s2s.device.INT8_ENGINES", ("x86", "absent"))
+        with pytest.raises(S2SError, match="precision int8: torch has no engine absent for this CPU; give float32"):
+            choose_compute("cpu", "int8")

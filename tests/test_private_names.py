@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[1]
 PRIVATE = {
     "torch.cpu._is_avx512_bf16_supported": "device",  # without it no CPU has bfloat16
     "torch._standard_gamma": "forecast/model",
-    "torch._weight_int8pack_mm": "translation/search/cells",  # without it bfloat16 in place of int8
     "torch.utils._pytree": "nn/decoder nn/graphs",
     "torch.utils._python_dispatch": "benchmark/limit",
     "aten._cudnn_rnn": "benchmark/limit",

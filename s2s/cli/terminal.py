@@ -242,11 +242,12 @@ def device_option(command: Callable[..., None]) -> Callable[..., None]:
 
 precision_option = click.option(
     "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
+    type=click.Choice(["auto", "float32", "bfloat16", "int8"]),
     default="float32",
     show_default=True,
-    help="Precision of matrix products. float32: results do not depend on batching. bfloat16: faster; in translation"
-    " up to 4 hypotheses at a time, as of one line, are searched with int8 weights.",
+    help="Precision of matrix products. float32: results do not depend on batching. bfloat16: faster; up to"
+    " 8 hypotheses of one line are searched in float32. int8: on CPUs, only for translating; weights have 8 bits, and"
+    " inputs 7 with a scale for all that are searched together.",
 )
 corpora_option = click.option(
     "--corpora",

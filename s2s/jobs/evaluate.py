@@ -50,6 +50,7 @@ def evaluate(
         ways["dynamic"] = dynamic
     for given, task, wrong in (
         (dynamic, "language", "holds no language model, which --dynamic is for; leave it out"),
+        (precision == "int8" or None, "translation", "holds no translator, which precision int8 is for; leave it out"),
         (origins, "forecast", "only a forecaster is scored from origins; leave out --origins"),
     ):
         if given is not None and (other := next((run for run, recipe in opened if recipe.task != task), None)):

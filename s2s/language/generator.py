@@ -61,7 +61,8 @@ class Generator:
         """Open a run folder; RunError for one that is missing, damaged or holds no language model."""
         folder = RunFolder(Path(run))
         recipe = read_run(folder, {"language": LanguageRecipe})
-        tokenizer, compute = load_tokenizers(folder.path)[0], choose_compute(device, precision)
+        tokenizer = load_tokenizers(folder.path)[0]
+        compute = choose_compute(device, precision).require_floats("a language model")
         build = partial(build_language_model, recipe.model, tokenizer.vocabulary_size)
         model = load_model(build, folder.require_best())
         return cls(model, tokenizer, recipe, compute)

@@ -29,6 +29,7 @@ def score_given(translator: Translator, pairs: Sequence[tuple[str, str]], tag: s
     They are neither normalised by length nor held to what a search may say. A pair with a blank side has no tokens.
     """
     engine, results = engine_of(translator), [LineScore(0.0, 0, 0)] * len(pairs)
+    engine.compute.require_floats("the score of a given pair")
     translator.line_tags(tag, len(pairs))
     read = [translator.reading.given(*pair) for pair in pairs]
     encoded = [(translator.encode(source, tag), translator.target.encode(target)) for source, target in read]

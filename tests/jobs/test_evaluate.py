@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from s2s.corpus.sources import split_of
-from s2s.errors import DataError, RunError
+from s2s.errors import DataError, RunError, S2SError
 from s2s.jobs.evaluate import evaluate, without_text
+from s2s.language.generator import Generator
 from s2s.recipe.load import parse_recipe
 from s2s.tasks import TREES
 from s2s.translation.comparison import compare
 from s2s.translation.data import FileSplit
 from s2s.translation.recipe import TranslationRecipe
 from s2s.translation.scores import score_pairs, score_text
+from tests.small_language_runs import small_language_run
 from tests.small_runs import small_run
 
 REFERENCES = ["a cat sat on the mat", "the dog ran in the park", "two birds sang a song"]
@@ -171,6 +173,14 @@ def test_a_single_path_is_a_run(tmp_path: Path) -> None:
     for one in (tmp_path / "none", str(tmp_path / "none")):
         with pytest.raises(RunError, match="none: no such run folder"):
             evaluate(one)
+
+
+def test_only_a_translator_is_scored_in_int8(tmp_path: Path) -> None:
+    run = small_language_run(tmp_path / "run", "characters")
+    with pytest.raises(DataError, match="holds no translator, which precision int8 is for; leave it out"):
+        evaluate(run, precision="int8")
+    with pytest.raises(S2SError, match="precision int8: a language model has none, only a translation"):
+        Generator.load(run, device="cpu", precision="int8")
 
 
 def test_the_sentences_stay_out_of_what_is_printed() -> None:

@@ -8,6 +8,7 @@ import torch
 from small_runs import MODELS, TOKENIZERS, phrases, small_run
 
 from s2s import Translator
+from s2s.errors import S2SError
 from s2s.text.special import END, MASKS, START
 from s2s.text.tokenizer import framed
 from s2s.translation.engine import TorchEngine, engine_of
@@ -90,6 +91,12 @@ def test_unknown_tokens_are_counted_and_a_pair_with_a_blank_side_has_no_tokens(t
     assert blank == empty == (0.0, 0, 0)
     assert (known.tokens, known.unknown_tokens) == (2, 0)
     assert (unknown.tokens, unknown.unknown_tokens) == (4, 2)
+
+
+def test_a_given_pair_has_no_score_in_int8(tmp_path: Path) -> None:
+    translator = Translator.load(small_run(tmp_path / "run"), precision="int8")
+    with pytest.raises(S2SError, match="precision int8: the score of a given pair has none, only a translation"):
+        score_given(translator, PAIRS)
 
 
 def test_samples_depend_on_the_seed_and_the_number_of_a_line_and_not_on_its_batch(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from s2s.translation.nbest import different
 from s2s.translation.outputs import Translation
 from s2s.translation.recipe import Decoding, Seq2SeqModel, Training, TranslationRecipe
 from s2s.translation.translator import Translator
+from tests.small_runs import MODELS, small_run
 
 LETTERS = "abcdefgh "
 TOKENIZER = CharacterTokenizer(list(LETTERS))
@@ -293,6 +294,26 @@ def test_a_run_folder_translates_as_the_model_that_it_holds(tmp_path: Path) -> N
     loaded = Translator.load(save(tmp_path / "a"), device="cpu")
     for one, other in zip(loaded.translate(lines(20)), translator(beam=2).translate(lines(20)), strict=True):
         same(one, other)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("name", MODELS)
+def test_in_int8_scores_are_near_for_few_lines_and_for_many(name: str, beam: int, tmp_path: Path) -> None:
+    exact = Translator.load(small_run(tmp_path / "run", MODELS[name]), device="cpu")
+    near = exact.in_precision("int8")
+    assert engine_of(near).steppers[0].rounded
+    lines = ["good morning", "thank you very much", "who are you?"] * 4
+    for given in (lines[:1], lines):
+        pairs = list(zip(near.translate(given, beam=beam), exact.translate(given, beam=beam), strict=True))
+        assert any(found.score != expected.score for found, expected in pairs)
+        for found, expected in pairs:
+            assert found.score == pytest.approx(expected.score, rel=0.1)
+
+
+def test_bfloat16_has_no_weights_in_int8(tmp_path: Path) -> None:
+    exact = Translator.load(small_run(tmp_path / "run"), device="cpu")
+    one, other = (each.translate(["good morning"], beam=2)[0] for each in (exact, exact.in_precision("bfloat16")))
+    assert one.score == other.score  # one line is faster in float32
 
 
 def test_a_translator_stays_as_it_is_when_its_models_are_trained_on() -> None:

@@ -4,6 +4,7 @@ With one sentence on a CPU, products are bound by memory and the calls between t
 NumPy's, whose calls cost a third of torch's, and only the products are torch's, on the same memory.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from s2s.translation.search.hypotheses import Floats
+from s2s.translation.search.hypotheses import Floats, require_numbers
 
 Array: TypeAlias = Any
 """A Tensor, or with one sentence on a CPU a NumPy array of float32."""
@@ -44,9 +45,14 @@ class Int8Affine:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        """RunError for weights that are not numbers."""
         exact = weight.detach()
         scales = exact.abs().amax(dim=1).clamp(min=1e-30) / 127
-        rounded = torch.quantize_per_channel(exact, scales, torch.zeros(len(exact), dtype=torch.long), 0, torch.qint8)
+        require_numbers(scales.numpy())
+        with warnings.catch_warnings():  # its tensors may go in another torch
+            warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)
+            zeros = torch.zeros(len(exact), dtype=torch.long)
+            rounded = torch.quantize_per_channel(exact, scales, zeros, 0, torch.qint8)
         self.few = _packed(rounded, bias.detach(), "x86")
         wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
         self.many = _packed(rounded, bias.detach(), "onednn") if wide else self.few
