@@ -324,7 +324,7 @@ def test_a_product_in_int8_is_off_by_half_a_scale_at_most(sizes: tuple[int, int]
     near, exact = made(inputs), Affine(weight, bias, torch.float32)(inputs)
     scales, step = weight.abs().amax(1) / 127, float(inputs.max().clamp(min=0) - inputs.min().clamp(max=0)) / 127
     bound = inputs.abs().sum(1)[:, None] * scales / 2 + weight.abs().sum(1) * step + sizes[0] * scales * step / 2
-    assert 0 < float((near - exact).abs().max())
+    assert float((near - exact).abs().max()) > 0
     assert bool(((near - exact).abs() <= bound * 1.001 + 1e-5).all())
     others = (torch.ops.quantized.linear_dynamic(inputs, each, True) for each in (made.few, made.many))
     for other in others:  # all engines sum the same integers

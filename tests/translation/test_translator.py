@@ -303,8 +303,8 @@ def test_in_int8_scores_are_near_for_few_lines_and_for_many(name: str, beam: int
     near = exact.in_precision("int8")
     assert engine_of(near).steppers[0].rounded
     lines = ["good morning", "thank you very much", "who are you?"] * 4
-    for given in (lines[:1], lines):
-        pairs = list(zip(near.translate(given, beam=beam), exact.translate(given, beam=beam), strict=True))
+    for some in (lines[:1], lines):
+        pairs = list(zip(near.translate(some, beam=beam), exact.translate(some, beam=beam), strict=True))
         assert any(found.score != expected.score for found, expected in pairs)
         for found, expected in pairs:
             assert found.score == pytest.approx(expected.score, rel=0.1)
